@@ -1,0 +1,1 @@
+//! cgroups: layout detection, creation, limits, kill, statistics, removal.

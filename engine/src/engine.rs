@@ -1,0 +1,1 @@
+//! The facade: everything a caller of the engine can do.

@@ -1,0 +1,1 @@
+//! References, manifests, configurations, the `host` image, archives.

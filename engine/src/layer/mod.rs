@@ -1,0 +1,1 @@
+//! Tar archives to layer directories and back.

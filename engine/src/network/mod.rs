@@ -1,0 +1,1 @@
+//! Bridges, leases, veth pairs, nftables, names, DNS, published ports.

@@ -1,0 +1,1 @@
+//! Roles: what the executable does when it was started by itself.

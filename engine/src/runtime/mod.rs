@@ -1,0 +1,1 @@
+//! OCI specification, root mounts and stdio in; a parked process out.

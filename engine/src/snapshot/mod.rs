@@ -1,0 +1,1 @@
+//! Layers and a writable directory to a mount.

@@ -1,0 +1,111 @@
+//! Networks and a container's place in them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use serde::{Deserialize, Serialize};
+
+/// Where a container's network comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// Endpoints on networks of the engine, in order; the first is the default route.
+    /// Empty means the built-in network `bridge`.
+    Networks(Vec<EndpointSpec>),
+    /// The machine's own network.
+    Host,
+    /// Loopback only.
+    None,
+    /// That of another container, by name or id.
+    Container(String),
+}
+
+impl Default for NetworkMode {
+    fn default() -> Self {
+        Self::Networks(Vec::new())
+    }
+}
+
+/// A container's connection to one network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointSpec {
+    /// Network name or id.
+    pub network: String,
+    /// Names under which other members find this container, besides its own name and short id.
+    pub aliases: Vec<String>,
+    /// Fixed IPv4 address.
+    pub ipv4: Option<Ipv4Addr>,
+    /// Fixed IPv6 address.
+    pub ipv6: Option<Ipv6Addr>,
+    /// Fixed MAC address.
+    pub mac_address: Option<String>,
+    /// Name of the interface in the container; default `eth<n>`.
+    pub interface_name: Option<String>,
+}
+
+/// A line of `/etc/hosts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExtraHost {
+    /// Host name.
+    pub name: String,
+    /// Address; `None` stands for `host-gateway`.
+    pub address: Option<IpAddr>,
+}
+
+/// Resolver settings of a container.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DnsSpec {
+    /// Servers asked for names that the engine does not know; empty: the host's.
+    pub servers: Vec<IpAddr>,
+    /// Search domains; empty: the host's.
+    pub search: Vec<String>,
+    /// resolv.conf options.
+    pub options: Vec<String>,
+}
+
+/// A network to make.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NetworkSpec {
+    /// Unique name.
+    pub name: String,
+    /// Driver.
+    pub driver: NetworkDriver,
+    /// Driver options as written.
+    pub driver_opts: BTreeMap<String, String>,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// No way out: no default route, no outbound NAT, no upstream DNS.
+    pub internal: bool,
+    /// Accept `container run --network` from outside its project.
+    pub attachable: bool,
+    /// Give out IPv4 addresses; default true.
+    pub ipv4: bool,
+    /// Give out IPv6 addresses.
+    pub ipv6: bool,
+    /// Address pools; empty lets the engine choose a free one.
+    pub pools: Vec<IpamPool>,
+}
+
+/// Network drivers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkDriver {
+    /// A Linux bridge.
+    #[default]
+    Bridge,
+}
+
+/// An address pool, in CIDR notation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IpamPool {
+    /// `10.5.0.0/24`.
+    pub subnet: String,
+    /// Part of the subnet from which addresses are given out.
+    pub ip_range: Option<String>,
+    /// The bridge's own address; default: the first of the subnet.
+    pub gateway: Option<IpAddr>,
+    /// Addresses never given out, by name.
+    pub reserved: BTreeMap<String, IpAddr>,
+}

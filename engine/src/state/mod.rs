@@ -1,0 +1,1 @@
+//! Paths below the root, atomic records, locks, ids and names.

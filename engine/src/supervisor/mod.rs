@@ -1,0 +1,1 @@
+//! The supervisor role: what lives as long as a container.

@@ -1,0 +1,1 @@
+//! What the executor calls: the trait, the engine's adapter, the fake for tests.

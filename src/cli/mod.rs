@@ -1,0 +1,1 @@
+//! Flags to calls; returns an exit code.

@@ -1,0 +1,1 @@
+//! Walks a plan: bounded concurrency, conditions, events. Decides nothing.

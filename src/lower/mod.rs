@@ -1,0 +1,1 @@
+//! The one translation from the model to the engine's specifications.

@@ -1,0 +1,1 @@
+//! The typed, canonical Compose model. No I/O, no YAML.

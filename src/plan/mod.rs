@@ -1,0 +1,1 @@
+//! Model and observation in, operations with their reasons out. Pure.

@@ -1,0 +1,1 @@
+//! Events to text: terminal, plain, JSON, quiet; log prefixes and tables.

@@ -1,0 +1,1 @@
+//! Source changes to rebuilds, syncs and restarts.
