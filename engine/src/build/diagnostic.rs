@@ -19,8 +19,14 @@ impl Source {
     /// Splits the bytes of a file into lines; bytes that are not UTF-8 are shown as U+FFFD.
     pub fn new(name: &str, bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
-        let lines = text.split('\n').map(|line| line.trim_end_matches('\r').to_owned()).collect();
-        Self { name: name.into(), lines }
+        let lines = text
+            .split('\n')
+            .map(|line| line.trim_end_matches('\r').to_owned())
+            .collect();
+        Self {
+            name: name.into(),
+            lines,
+        }
     }
 }
 
@@ -40,7 +46,12 @@ pub struct Span {
 impl Span {
     /// Whole lines.
     pub fn lines(line: usize, end_line: usize) -> Self {
-        Self { line, end_line, column: 0, len: 0 }
+        Self {
+            line,
+            end_line,
+            column: 0,
+            len: 0,
+        }
     }
 }
 
@@ -74,8 +85,18 @@ impl Diagnostic {
         let first = self.span.line.max(1);
         // A heredoc of a thousand lines is not an excerpt.
         let last = self.span.end_line.max(first).min(first + 7);
-        let count = if self.span.line == 0 { 0 } else { last - first + 1 };
-        self.source.lines.iter().enumerate().skip(first - 1).take(count).map(|(at, line)| (at + 1, line.as_str()))
+        let count = if self.span.line == 0 {
+            0
+        } else {
+            last - first + 1
+        };
+        self.source
+            .lines
+            .iter()
+            .enumerate()
+            .skip(first - 1)
+            .take(count)
+            .map(|(at, line)| (at + 1, line.as_str()))
     }
 
     /// Message, excerpt with caret, and help, as plain text ending in a newline.
@@ -88,12 +109,19 @@ impl Diagnostic {
         let width = self.span.end_line.max(self.span.line).to_string().len();
         if self.span.line > 0 {
             let column = self.span.column.max(1);
-            out += &format!("{:width$}--> {}:{}:{column}\n", "", self.source.name, self.span.line);
+            out += &format!(
+                "{:width$}--> {}:{}:{column}\n",
+                "", self.source.name, self.span.line
+            );
         } else {
             out += &format!(" --> {}\n", self.source.name);
         }
         for (number, line) in self.excerpt() {
-            let shown: String = line.chars().take(200).map(|c| if c == '\t' { ' ' } else { c }).collect();
+            let shown: String = line
+                .chars()
+                .take(200)
+                .map(|c| if c == '\t' { ' ' } else { c })
+                .collect();
             out += &format!("{number:width$} | {shown}\n");
             if number == self.span.line {
                 let (column, len) = if self.span.column == 0 {
@@ -104,7 +132,12 @@ impl Diagnostic {
                 };
                 if column <= shown.chars().count() + 1 {
                     let len = len.clamp(1, 200);
-                    out += &format!("{:width$} | {}{}\n", "", " ".repeat(column - 1), "^".repeat(len));
+                    out += &format!(
+                        "{:width$} | {}{}\n",
+                        "",
+                        " ".repeat(column - 1),
+                        "^".repeat(len)
+                    );
                 }
             }
         }
@@ -118,7 +151,11 @@ impl Diagnostic {
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.span.line > 0 {
-            write!(f, "{}:{}: {}", self.source.name, self.span.line, self.message)
+            write!(
+                f,
+                "{}:{}: {}",
+                self.source.name, self.span.line, self.message
+            )
         } else {
             write!(f, "{}: {}", self.source.name, self.message)
         }
@@ -138,7 +175,8 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
 
 /// Edits (insert, delete, replace) between two words; long words are never near.
 fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let (a, b): (Vec<char>, Vec<char>) =
+        (a.chars().take(64).collect(), b.chars().take(64).collect());
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {
         let mut diagonal = row[0];
@@ -161,7 +199,12 @@ mod tests {
         let diagnostic = Diagnostic {
             severity: Severity::Error,
             source: Source::new("Dockerfile", b"FROM a\nRUNN x\n"),
-            span: Span { line: 2, end_line: 2, column: 1, len: 4 },
+            span: Span {
+                line: 2,
+                end_line: 2,
+                column: 1,
+                len: 4,
+            },
             message: "unknown instruction `RUNN`".into(),
             help: Some("did you mean `RUN`?".into()),
         };

@@ -109,9 +109,9 @@ impl BuildError {
     /// The message about the Dockerfile, where there is one.
     pub fn diagnostic(&self) -> Option<&Diagnostic> {
         match self {
-            Self::Dockerfile(diagnostic) | Self::Step { diagnostic, .. } | Self::Command { diagnostic, .. } => {
-                Some(diagnostic)
-            }
+            Self::Dockerfile(diagnostic)
+            | Self::Step { diagnostic, .. }
+            | Self::Command { diagnostic, .. } => Some(diagnostic),
             _ => None,
         }
     }
@@ -120,9 +120,11 @@ impl BuildError {
 impl Classify for BuildError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Dockerfile(_) | Self::Lint(_) | Self::Context { .. } | Self::Ignore { .. } | Self::Option { .. } => {
-                ErrorKind::Invalid
-            }
+            Self::Dockerfile(_)
+            | Self::Lint(_)
+            | Self::Context { .. }
+            | Self::Ignore { .. }
+            | Self::Option { .. } => ErrorKind::Invalid,
             Self::Command { .. } => ErrorKind::Conflict,
             Self::NoDockerfile { source, .. } | Self::Io { source, .. } => Classify::kind(source),
             Self::Unsupported { .. } => ErrorKind::Unsupported,

@@ -16,7 +16,8 @@ pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
 pub use request::{
-    BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork, SecretSource,
+    BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork,
+    SecretSource,
 };
 
 /// What a build gave.

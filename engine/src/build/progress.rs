@@ -1,7 +1,7 @@
 //! What a build tells while it runs. Rendering is the caller's.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
