@@ -34,3 +34,37 @@ pub struct Overlay {
     /// Skip every sync: for roots that nobody keeps (`--rm`, build steps).
     pub volatile: bool,
 }
+
+/// What went wrong with a mount.
+#[derive(Debug, thiserror::Error)]
+pub enum MountError {
+    /// An option we do not know, or that contradicts another.
+    #[error("mount option `{option}` of `{destination}` is not supported: {reason}")]
+    Option {
+        /// As written.
+        option: String,
+        /// Of which mount.
+        destination: String,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// A step of the mount.
+    #[error("cannot {action} `{subject}`")]
+    Step {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        subject: String,
+        /// The kernel's answer.
+        source: std::io::Error,
+    },
+}
+
+impl crate::error::Classify for MountError {
+    fn kind(&self) -> crate::error::ErrorKind {
+        match self {
+            Self::Option { .. } => crate::error::ErrorKind::Invalid,
+            Self::Step { source, .. } => crate::error::Classify::kind(source),
+        }
+    }
+}

@@ -1,1 +1,26 @@
-//! OCI specification, root mounts and stdio in; a parked process out.
+//! An OCI specification, a root mount and standard streams in; a parked process out.
+//!
+//! [`prepare`] clones the container's first process with all its namespaces and lets it
+//! set everything up: mounts, devices, masks, user, capabilities. It then waits, so all
+//! containers of a project can be prepared in parallel; [`Parked::release`] loads the system
+//! call filter and executes the program, and a failed execve comes back as a typed error
+//! (127 and 126 are told apart). [`exec`] runs a further process in a running container.
+//!
+//! Everything here is synchronous and refuses to run in a process with a second thread:
+//! the child goes on in a copy of our memory, where another thread's locks never open.
+//! What the module will not do: networks (it takes a namespace's fd), images and snapshots
+//! (it takes a [`crate::mount::RootMount`]), restart policies, logs. Hooks, `intelRdt`, `timeOffsets`,
+//! user namespaces and SELinux labels of the specification are refused by name.
+
+mod caps;
+pub mod defaults;
+mod error;
+mod launch;
+pub mod seccomp;
+pub mod user;
+
+pub use crate::sys::process::Exit;
+pub use error::{RuntimeError, Stage, Warning};
+pub use launch::{
+    Exec, ExecTarget, Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, exec, prepare,
+};
