@@ -220,4 +220,3 @@ pub(super) fn parent(what: impl Into<String>, source: impl Into<io::Error>) -> R
         source: source.into(),
     }
 }
-
