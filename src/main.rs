@@ -1,1 +1,7 @@
-fn main() {}
+//! The `gantry` executable: roles first, then the command line.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gantry::cli::main()
+}

@@ -1,1 +1,229 @@
 //! Flags to calls; returns an exit code.
+//!
+//! One grammar for two things: the verbs of `docker compose` ([`verbs`]) and the nouns of the
+//! engine ([`nouns`]). Flags are read in two steps: the clap structs hold what was typed,
+//! `resolve()` turns them into options in which nothing is open that has a default.
+
+pub mod config;
+pub mod error;
+pub mod exit;
+pub mod flags;
+pub mod global;
+pub mod nouns;
+pub mod verbs;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use error::CliError;
+use exit::Exit;
+use global::{Global, GlobalArgs};
+
+/// compose.yaml on Linux from one executable, with its own container engine.
+#[derive(Debug, Parser)]
+#[command(name = "gantry", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Flags before the verb.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// The verb.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Everything that can be typed after the global flags.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach local standard input, output, and error streams to a service's running container.
+    Attach(verbs::attach::AttachArgs),
+    /// Build or rebuild services.
+    Build(verbs::build::BuildArgs),
+    /// Create a new image from a service container's changes.
+    Commit(verbs::commit::CommitArgs),
+    /// Copy files or folders between a service container and this machine.
+    Cp(verbs::cp::CpArgs),
+    /// Creates containers for a service.
+    Create(verbs::create::CreateArgs),
+    /// Stop and remove containers, networks.
+    Down(verbs::down::DownArgs),
+    /// Receive real time events from containers.
+    Events(verbs::events::EventsArgs),
+    /// Execute a command in a running container.
+    Exec(verbs::exec::ExecArgs),
+    /// Export a service container's filesystem as a tar archive.
+    Export(verbs::export::ExportArgs),
+    /// List images used by the created containers.
+    Images(verbs::images::ImagesArgs),
+    /// Force stop service containers.
+    Kill(verbs::kill::KillArgs),
+    /// View output from containers.
+    Logs(verbs::logs::LogsArgs),
+    /// List running compose projects.
+    Ls(verbs::ls::LsArgs),
+    /// Pause services.
+    Pause(verbs::pause::PauseArgs),
+    /// Print the public port for a port binding.
+    Port(verbs::port::PortArgs),
+    /// List containers.
+    Ps(verbs::ps::PsArgs),
+    /// Pull service images.
+    Pull(verbs::pull::PullArgs),
+    /// Push service images.
+    Push(verbs::push::PushArgs),
+    /// Restart service containers.
+    Restart(verbs::restart::RestartArgs),
+    /// Removes stopped service containers.
+    Rm(verbs::rm::RmArgs),
+    /// Run a one-off command on a service.
+    Run(verbs::run::RunArgs),
+    /// Scale services.
+    Scale(verbs::scale::ScaleArgs),
+    /// Start services.
+    Start(verbs::start::StartArgs),
+    /// Display a live stream of container(s) resource usage statistics.
+    Stats(verbs::stats::StatsArgs),
+    /// Stop services.
+    Stop(verbs::stop::StopArgs),
+    /// Display the running processes.
+    Top(verbs::top::TopArgs),
+    /// Unpause services.
+    Unpause(verbs::unpause::UnpauseArgs),
+    /// Create and start containers.
+    Up(verbs::up::UpArgs),
+    /// Show the Docker Compose version information.
+    Version(verbs::version::VersionArgs),
+    /// List volumes.
+    Volumes(verbs::volumes::VolumesArgs),
+    /// Block until containers of all (or specified) services stop.
+    Wait(verbs::wait::WaitArgs),
+    /// Watch build context for service and rebuild/refresh containers when files are updated.
+    Watch(verbs::watch::WatchArgs),
+    /// Parse, resolve and render compose file in canonical format.
+    Config(config::ConfigArgs),
+    /// Publish compose application (refused).
+    #[command(hide = true)]
+    Publish(Refused),
+    /// Convert compose files into another model (refused).
+    #[command(hide = true)]
+    Bridge(Refused),
+    /// Experimental commands (refused).
+    #[command(hide = true)]
+    Alpha(Refused),
+    /// Manage containers without a Compose file.
+    #[command(subcommand)]
+    Container(nouns::container::ContainerCommand),
+    /// Manage images.
+    #[command(subcommand)]
+    Image(nouns::image::ImageCommand),
+    /// Manage networks.
+    #[command(subcommand)]
+    Network(nouns::network::NetworkCommand),
+    /// Manage volumes.
+    #[command(subcommand)]
+    Volume(nouns::volume::VolumeCommand),
+    /// Manage Gantry itself.
+    #[command(subcommand)]
+    System(nouns::system::SystemCommand),
+}
+
+/// The rest of a command line that is refused anyway.
+#[derive(Debug, clap::Args)]
+pub struct Refused {
+    /// Whatever follows.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    pub rest: Vec<OsString>,
+}
+
+/// The whole grammar.
+#[must_use]
+pub fn grammar() -> clap::Command {
+    flags::with_boolean_values(Cli::command())
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(std::env::args_os()).into()
+}
+
+/// Runs a command line.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match grammar()
+        .try_get_matches_from(arguments)
+        .and_then(|matches| Cli::from_arg_matches(&matches))
+    {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A broken pipe while printing help is nobody's error.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            };
+        }
+    };
+    let global = cli.global.resolve();
+    match dispatch(&global, cli.command) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprint!("{}", error.render());
+            error.exit()
+        }
+    }
+}
+
+fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
+    match command {
+        Command::Attach(args) => verbs::attach::run(global, args),
+        Command::Build(args) => verbs::build::run(global, args),
+        Command::Commit(args) => verbs::commit::run(global, args),
+        Command::Cp(args) => verbs::cp::run(global, args),
+        Command::Create(args) => verbs::create::run(global, args),
+        Command::Down(args) => verbs::down::run(global, args),
+        Command::Events(args) => verbs::events::run(global, args),
+        Command::Exec(args) => verbs::exec::run(global, args),
+        Command::Export(args) => verbs::export::run(global, args),
+        Command::Images(args) => verbs::images::run(global, args),
+        Command::Kill(args) => verbs::kill::run(global, args),
+        Command::Logs(args) => verbs::logs::run(global, args),
+        Command::Ls(args) => verbs::ls::run(global, args),
+        Command::Pause(args) => verbs::pause::run(global, args),
+        Command::Port(args) => verbs::port::run(global, args),
+        Command::Ps(args) => verbs::ps::run(global, args),
+        Command::Pull(args) => verbs::pull::run(global, args),
+        Command::Push(args) => verbs::push::run(global, args),
+        Command::Restart(args) => verbs::restart::run(global, args),
+        Command::Rm(args) => verbs::rm::run(global, args),
+        Command::Run(args) => verbs::run::run(global, args),
+        Command::Scale(args) => verbs::scale::run(global, args),
+        Command::Start(args) => verbs::start::run(global, args),
+        Command::Stats(args) => verbs::stats::run(global, args),
+        Command::Stop(args) => verbs::stop::run(global, args),
+        Command::Top(args) => verbs::top::run(global, args),
+        Command::Unpause(args) => verbs::unpause::run(global, args),
+        Command::Up(args) => verbs::up::run(global, args),
+        Command::Version(args) => verbs::version::run(global, args),
+        Command::Volumes(args) => verbs::volumes::run(global, args),
+        Command::Wait(args) => verbs::wait::run(global, args),
+        Command::Watch(args) => verbs::watch::run(global, args),
+        Command::Config(args) => config::run(global, args),
+        Command::Publish(_) => Err(refused("publish")),
+        Command::Bridge(_) => Err(refused("bridge")),
+        Command::Alpha(_) => Err(refused("alpha")),
+        Command::Container(command) => nouns::container::run(global, command),
+        Command::Image(command) => nouns::image::run(global, command),
+        Command::Network(command) => nouns::network::run(global, command),
+        Command::Volume(command) => nouns::volume::run(global, command),
+        Command::System(command) => nouns::system::run(global, command),
+    }
+}
+
+fn refused(verb: &'static str) -> CliError {
+    CliError::Unsupported {
+        what: format!("the verb `{verb}`"),
+        reason: "it belongs to Docker's own cloud and plug-in programs",
+    }
+}

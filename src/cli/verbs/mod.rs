@@ -1,0 +1,34 @@
+//! The Compose verbs, one file each: what was typed, what it means (`resolve`), `run`.
+
+pub mod attach;
+pub mod build;
+pub mod commit;
+pub mod cp;
+pub mod create;
+pub mod down;
+pub mod events;
+pub mod exec;
+pub mod export;
+pub mod images;
+pub mod kill;
+pub mod logs;
+pub mod ls;
+pub mod pause;
+pub mod port;
+pub mod ps;
+pub mod pull;
+pub mod push;
+pub mod restart;
+pub mod rm;
+pub mod run;
+pub mod scale;
+pub mod start;
+pub mod stats;
+pub mod stop;
+pub mod top;
+pub mod unpause;
+pub mod up;
+pub mod version;
+pub mod volumes;
+pub mod wait;
+pub mod watch;

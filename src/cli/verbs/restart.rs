@@ -1,0 +1,26 @@
+//! `restart`: restart service containers.
+
+use clap::Args;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::Global;
+
+/// What was typed after `restart`.
+#[derive(Debug, Args)]
+pub struct RestartArgs {
+    /// Don't restart dependent services.
+    #[arg(long)]
+    pub no_deps: bool,
+    /// Specify a shutdown timeout in seconds.
+    #[arg(short = 't', long)]
+    pub timeout: Option<u32>,
+    /// Services; none means all.
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(_global: &Global, _args: RestartArgs) -> Result<Exit, CliError> {
+    Err(CliError::NotYet { verb: "restart" })
+}

@@ -1,0 +1,20 @@
+//! `start`: start services.
+
+use clap::Args;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::Global;
+
+/// What was typed after `start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Services; none means all.
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(_global: &Global, _args: StartArgs) -> Result<Exit, CliError> {
+    Err(CliError::NotYet { verb: "start" })
+}

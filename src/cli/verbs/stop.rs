@@ -1,0 +1,23 @@
+//! `stop`: stop services.
+
+use clap::Args;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::Global;
+
+/// What was typed after `stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Specify a shutdown timeout in seconds.
+    #[arg(short = 't', long)]
+    pub timeout: Option<u32>,
+    /// Services; none means all.
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+}
+
+/// Runs the verb.
+pub fn run(_global: &Global, _args: StopArgs) -> Result<Exit, CliError> {
+    Err(CliError::NotYet { verb: "stop" })
+}
