@@ -56,26 +56,40 @@ fn compare(
 ) -> Option<String> {
     let long = name.trim_start_matches('-');
     let holder = if long == "dry-run" { root } else { command };
-    let Some(arg) = holder.get_arguments().find(|arg| arg.get_long() == Some(long)) else {
+    let Some(arg) = holder
+        .get_arguments()
+        .find(|arg| arg.get_long() == Some(long))
+    else {
         return Some("missing".to_owned());
     };
     let shorthand = flag.shorthand.as_deref().and_then(|s| s.chars().nth(1));
     if arg.get_short() != shorthand {
-        return Some(format!("shorthand {:?}, not {shorthand:?}", arg.get_short()));
+        return Some(format!(
+            "shorthand {:?}, not {shorthand:?}",
+            arg.get_short()
+        ));
     }
-    let is_switch = arg.get_num_args().is_some_and(|range| range.min_values() == 0);
+    let is_switch = arg
+        .get_num_args()
+        .is_some_and(|range| range.min_values() == 0);
     if is_switch != (flag.kind == "bool") {
         return Some(format!("does not take a {}", flag.kind));
     }
     let repeats = matches!(arg.get_action(), ArgAction::Append);
-    if repeats != matches!(flag.kind.as_str(), "stringArray" | "list" | "scale" | "filter") {
+    if repeats
+        != matches!(
+            flag.kind.as_str(),
+            "stringArray" | "list" | "scale" | "filter"
+        )
+    {
         return Some(format!("repeats: {repeats}, but is a {}", flag.kind));
     }
     if DEFAULT_IS_PROSE.contains(&(verb, name)) {
         return None;
     }
     let default = arg.get_default_values().first().and_then(|v| v.to_str());
-    (default != flag.default.as_deref()).then(|| format!("default {default:?}, not {:?}", flag.default))
+    (default != flag.default.as_deref())
+        .then(|| format!("default {default:?}, not {:?}", flag.default))
 }
 
 #[test]
