@@ -1,0 +1,110 @@
+//! Texts that were read, and places in them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Which text of a [`Sources`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileId(pub u32);
+
+/// A range of bytes in one text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Text.
+    pub file: FileId,
+    /// First byte.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+impl Span {
+    /// A place that no text has: values made by a default.
+    pub const NONE: Self = Self {
+        file: FileId(u32::MAX),
+        start: 0,
+        end: 0,
+    };
+
+    /// Whether it is a place in a text.
+    pub fn is_some(self) -> bool {
+        self.file != Self::NONE.file
+    }
+
+    /// This span if it is a place, else the other.
+    pub fn or(self, other: Self) -> Self {
+        if self.is_some() { self } else { other }
+    }
+}
+
+/// A place as people read it; line and column begin at 1 and count characters.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Location {
+    /// File.
+    pub file: PathBuf,
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file.display(), self.line, self.column)
+    }
+}
+
+/// One text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Where it came from; `-` is standard input.
+    pub path: PathBuf,
+    /// What was read.
+    pub text: Arc<str>,
+}
+
+/// All texts of one load, in the order they were read.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    files: Vec<Source>,
+}
+
+impl Sources {
+    /// Adds a text; the same path with the same text is kept once.
+    pub fn add(&mut self, path: &Path, text: Arc<str>) -> FileId {
+        let known = self
+            .files
+            .iter()
+            .position(|f| f.path == path && f.text == text);
+        let index = known.unwrap_or_else(|| {
+            self.files.push(Source {
+                path: path.to_owned(),
+                text,
+            });
+            self.files.len() - 1
+        });
+        FileId(u32::try_from(index).unwrap_or(u32::MAX - 1))
+    }
+
+    /// A text.
+    pub fn get(&self, file: FileId) -> Option<&Source> {
+        self.files.get(file.0 as usize)
+    }
+
+    /// Every text.
+    pub fn iter(&self) -> impl Iterator<Item = &Source> {
+        self.files.iter()
+    }
+
+    /// A span as people read it.
+    pub fn locate(&self, span: Span) -> Option<Location> {
+        let source = self.get(span.file)?;
+        let before = source.text.get(..span.start as usize)?;
+        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        Some(Location {
+            file: source.path.clone(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+        })
+    }
+}

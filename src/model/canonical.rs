@@ -1,0 +1,139 @@
+//! The model as the documents `config` prints.
+//!
+//! JSON leaves out the `x-` keys inside elements and `models`; YAML prints them and leaves out
+//! the parts that JSON prints empty. Both double every `$`, so that the output loads again.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::project::Project;
+use super::record::EXTENSIONS;
+
+/// An element as a value, extensions still under their private key.
+pub fn plain<T: Serialize>(element: &T) -> Value {
+    serde_json::to_value(element).expect("the model has only string keys and finite numbers")
+}
+
+/// The document of `config --format json`, before `$` is doubled.
+pub fn json(project: &Project) -> Value {
+    let mut value = plain(project);
+    let mut out = Map::new();
+    if let Some(map) = value.as_object_mut() {
+        let extensions = map.shift_remove(EXTENSIONS);
+        for (key, mut part) in std::mem::take(map) {
+            let empty = part.as_object().is_some_and(Map::is_empty);
+            if (empty && key != "services") || key == "models" {
+                continue;
+            }
+            drop_key(&mut part, EXTENSIONS);
+            out.insert(key, part);
+        }
+        if let Some(Value::Object(extensions)) = extensions {
+            out.extend(extensions);
+        }
+    }
+    Value::Object(out)
+}
+
+/// The document of `config --format yaml`, before `$` is doubled.
+pub fn yaml(project: &Project) -> Value {
+    let mut value = plain(project);
+    let mut out = Map::new();
+    if let Some(map) = value.as_object_mut() {
+        let extensions = map.shift_remove(EXTENSIONS);
+        for (key, mut part) in std::mem::take(map) {
+            if part.as_object().is_some_and(Map::is_empty) && key != "services" {
+                continue;
+            }
+            if let Some(elements) = part.as_object_mut() {
+                for element in elements.values_mut() {
+                    trim_element(element);
+                    splice(element);
+                }
+            }
+            out.insert(key, part);
+        }
+        if let Some(Value::Object(extensions)) = extensions {
+            out.extend(extensions);
+        }
+    }
+    Value::Object(out)
+}
+
+/// Drops what only JSON prints: null commands and empty sub-objects.
+fn trim_element(element: &mut Value) {
+    let Some(map) = element.as_object_mut() else {
+        return;
+    };
+    for key in ["command", "entrypoint"] {
+        if map.get(key).is_some_and(Value::is_null) {
+            map.shift_remove(key);
+        }
+    }
+    drop_empty(map, "ipam");
+    if let Some(deploy) = map.get_mut("deploy").and_then(Value::as_object_mut) {
+        drop_empty(deploy, "resources");
+        drop_empty(deploy, "placement");
+    }
+    let rules = map
+        .get_mut("develop")
+        .and_then(|d| d.get_mut("watch"))
+        .and_then(Value::as_array_mut);
+    for rule in rules.into_iter().flatten().filter_map(Value::as_object_mut) {
+        if let Some(exec) = rule.get_mut("exec").and_then(Value::as_object_mut) {
+            if exec.get("command").is_some_and(Value::is_null) {
+                exec.shift_remove("command");
+            }
+            drop_empty(rule, "exec");
+        }
+    }
+}
+
+fn drop_empty(map: &mut Map<String, Value>, key: &str) {
+    if map.get(key).and_then(Value::as_object).is_some_and(Map::is_empty) {
+        map.shift_remove(key);
+    }
+}
+
+/// Moves extensions from their private key to the element itself.
+fn splice(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            let extensions = map.shift_remove(EXTENSIONS);
+            map.values_mut().for_each(splice);
+            if let Some(Value::Object(extensions)) = extensions {
+                map.extend(extensions);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(splice),
+        _ => {}
+    }
+}
+
+/// Removes a key at every depth.
+pub fn drop_key(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => {
+            map.shift_remove(key);
+            map.values_mut().for_each(|v| drop_key(v, key));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| drop_key(v, key)),
+        _ => {}
+    }
+}
+
+/// `<`, `>`, `&` and the two line separators as Go's JSON encoder writes them.
+pub fn escape_html(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '<' => out.push_str("\\u003c"),
+            '>' => out.push_str("\\u003e"),
+            '&' => out.push_str("\\u0026"),
+            '\u{2028}' => out.push_str("\\u2028"),
+            '\u{2029}' => out.push_str("\\u2029"),
+            c => out.push(c),
+        }
+    }
+    out
+}
