@@ -122,7 +122,9 @@ impl Diagnostics {
     /// Adds one unless the same was said already.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         let said = self.list.iter().any(|d| {
-            d.span == diagnostic.span && d.code == diagnostic.code && d.message == diagnostic.message
+            d.span == diagnostic.span
+                && d.code == diagnostic.code
+                && d.message == diagnostic.message
         });
         if !said {
             self.list.push(diagnostic);
@@ -177,11 +179,7 @@ impl Diagnostics {
                 if !d.label.is_empty() {
                     annotation = annotation.label(visible(&d.label));
                 }
-                title.element(
-                    Snippet::source(text)
-                        .path(path)
-                        .annotation(annotation),
-                )
+                title.element(Snippet::source(text).path(path).annotation(annotation))
             }
         };
         for (span, label) in &d.related {
@@ -231,9 +229,9 @@ impl Diagnostics {
     /// One JSON object per problem, for editors.
     pub fn to_json(&self) -> serde_json::Value {
         let place = |span: Span| {
-            self.sources.locate(span).map(|l| {
-                serde_json::json!({"file": l.file, "line": l.line, "column": l.column})
-            })
+            self.sources
+                .locate(span)
+                .map(|l| serde_json::json!({"file": l.file, "line": l.line, "column": l.column}))
         };
         self.list
             .iter()
@@ -297,7 +295,13 @@ pub fn did_you_mean<'a>(
         let score = if lower.replace(['-', '_'], "") == typed.replace(['-', '_'], "") {
             1.0
         } else {
-            strsim::jaro_winkler(&typed, &lower).min(if strsim::osa_distance(&typed, &lower) <= 1 + typed.chars().count() / 4 { 1.0 } else { 0.0 })
+            strsim::jaro_winkler(&typed, &lower).min(
+                if strsim::osa_distance(&typed, &lower) <= 1 + typed.chars().count() / 4 {
+                    1.0
+                } else {
+                    0.0
+                },
+            )
         };
         if score > 0.75 && best.is_none_or(|(s, _)| score > s) {
             best = Some((score, candidate));

@@ -106,6 +106,10 @@ pub struct Loaded {
 /// Loads a project. `Err` holds every problem found, in file order.
 pub fn load(_options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let mut diagnostics = Diagnostics::default();
-    diagnostics.push(Diagnostic::error("internal", Span::NONE, "the loader is not here yet"));
+    diagnostics.push(Diagnostic::error(
+        "internal",
+        Span::NONE,
+        "the loader is not here yet",
+    ));
     Err(diagnostics)
 }

@@ -90,7 +90,11 @@ fn trim_element(element: &mut Value) {
 }
 
 fn drop_empty(map: &mut Map<String, Value>, key: &str) {
-    if map.get(key).and_then(Value::as_object).is_some_and(Map::is_empty) {
+    if map
+        .get(key)
+        .and_then(Value::as_object)
+        .is_some_and(Map::is_empty)
+    {
         map.shift_remove(key);
     }
 }

@@ -137,7 +137,9 @@ impl Project {
 
     /// The secret's value, for those that come from the environment.
     pub fn secret_value(&self, secret: &Secret) -> Option<&str> {
-        self.environment.get(&secret.environment).map(String::as_str)
+        self.environment
+            .get(&secret.environment)
+            .map(String::as_str)
     }
 
     /// The named services and, when asked, everything they depend on.
