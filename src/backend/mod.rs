@@ -169,7 +169,7 @@ pub trait Backend: Send + Sync {
 }
 
 /// A lock that ends when dropped.
-pub struct ProjectLock(#[expect(dead_code, reason = "held for its drop")] pub Box<dyn Send>);
+pub struct ProjectLock(pub Box<dyn Send>);
 
 impl std::fmt::Debug for ProjectLock {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -178,7 +178,7 @@ impl std::fmt::Debug for ProjectLock {
 }
 
 /// A subscription that ends when dropped.
-pub struct Subscription(#[expect(dead_code, reason = "held for its drop")] pub Box<dyn Send>);
+pub struct Subscription(pub Box<dyn Send>);
 
 impl std::fmt::Debug for Subscription {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,0 +1,1 @@
+//! `gantry-engine` behind the [`Backend`](super::Backend) trait.
