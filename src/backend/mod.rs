@@ -113,7 +113,12 @@ pub trait Backend: Send + Sync {
     /// Output kept so far, and what follows, in the order it was written. Ends when the
     /// container has ended (with `follow`) or when what is kept has been read; stops early when
     /// `sink` returns [`Flow::Stop`].
-    fn logs(&self, id: &ContainerId, query: &LogQuery, sink: &mut dyn FnMut(LogLine) -> Flow) -> Result<()>;
+    fn logs(
+        &self,
+        id: &ContainerId,
+        query: &LogQuery,
+        sink: &mut dyn FnMut(LogLine) -> Flow,
+    ) -> Result<()>;
     /// Sends every change of containers with all of `labels` to `sink` until the subscription
     /// is dropped. Changes before the call are not told; list after subscribing.
     fn subscribe(&self, labels: &[(&str, &str)], sink: Sender<Change>) -> Result<Subscription>;
@@ -126,9 +131,20 @@ pub trait Backend: Send + Sync {
     /// container; returns the container's exit code.
     fn attach(&self, id: &ContainerId, spec: &AttachSpec) -> Result<i32>;
     /// Reads a path of a container as a tar stream.
-    fn archive_get(&self, id: &ContainerId, path: &str, follow: FollowLink, out: &mut dyn std::io::Write) -> Result<()>;
+    fn archive_get(
+        &self,
+        id: &ContainerId,
+        path: &str,
+        follow: FollowLink,
+        out: &mut dyn std::io::Write,
+    ) -> Result<()>;
     /// Unpacks a tar stream into a directory of a container.
-    fn archive_put(&self, id: &ContainerId, directory: &str, tar: &mut dyn std::io::Read) -> Result<()>;
+    fn archive_put(
+        &self,
+        id: &ContainerId,
+        directory: &str,
+        tar: &mut dyn std::io::Read,
+    ) -> Result<()>;
     /// What a path in a container is; `None` when it does not exist.
     fn path_kind(&self, id: &ContainerId, path: &str) -> Result<Option<PathKind>>;
     /// Deletes a path of a container, with everything below it.
@@ -155,11 +171,20 @@ pub trait Backend: Send + Sync {
     /// A local image by reference or id.
     fn image(&self, reference: &str) -> Result<Option<Image>>;
     /// Fetches an image; returns its id.
-    fn pull(&self, reference: &str, platform: Option<&str>, progress: &(dyn Fn(ImageProgress) + Sync)) -> Result<String>;
+    fn pull(
+        &self,
+        reference: &str,
+        platform: Option<&str>,
+        progress: &(dyn Fn(ImageProgress) + Sync),
+    ) -> Result<String>;
     /// Uploads an image.
     fn push(&self, reference: &str, progress: &(dyn Fn(ImageProgress) + Sync)) -> Result<()>;
     /// Builds an image; returns its id.
-    fn build(&self, request: &BuildSpec, progress: &(dyn Fn(BuildEvent) + Send + Sync)) -> Result<String>;
+    fn build(
+        &self,
+        request: &BuildSpec,
+        progress: &(dyn Fn(BuildEvent) + Send + Sync),
+    ) -> Result<String>;
     /// Removes an image's name, and the image with its last one.
     fn remove_image(&self, reference: &str) -> Result<()>;
 

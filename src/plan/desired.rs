@@ -93,7 +93,11 @@ impl Desired {
     /// The name of a service's container.
     #[must_use]
     pub fn container_name(&self, service: &str, number: u32) -> String {
-        if let Some(name) = self.services.get(service).and_then(|s| s.container_name.clone()) {
+        if let Some(name) = self
+            .services
+            .get(service)
+            .and_then(|s| s.container_name.clone())
+        {
             return name;
         }
         let separator = self.separator;

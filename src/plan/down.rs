@@ -115,7 +115,11 @@ fn remove_containers(
                 volumes: options.volumes == Volumes::Remove,
             };
             let orphan = desired.is_some_and(|desired| is_orphan(desired, container));
-            let reason = if orphan { Reason::Orphan } else { Reason::Requested };
+            let reason = if orphan {
+                Reason::Orphan
+            } else {
+                Reason::Requested
+            };
             let step = plan.add(operation, reason, &after);
             steps.entry(service.clone()).or_default().push(step);
             all.push(step);

@@ -125,7 +125,12 @@ pub fn decide(need: &Need, builds: Builds) -> Option<ImageStep> {
 mod tests {
     use super::*;
 
-    fn check(buildable: Buildable, policy: Policy, local: Option<u64>, builds: Builds) -> Option<ImageStep> {
+    fn check(
+        buildable: Buildable,
+        policy: Policy,
+        local: Option<u64>,
+        builds: Builds,
+    ) -> Option<ImageStep> {
         decide(
             &Need {
                 service: "web".to_owned(),
@@ -147,18 +152,66 @@ mod tests {
         let day = Policy::Every(Duration::from_secs(86_400));
         let cases = [
             (No, Policy::Missing, Some(1), WhenMissing, None),
-            (No, Policy::Missing, None, WhenMissing, Some(ImageStep::Pull)),
-            (No, Policy::Always, Some(1), WhenMissing, Some(ImageStep::Pull)),
-            (No, Policy::Never, None, WhenMissing, Some(ImageStep::Missing)),
+            (
+                No,
+                Policy::Missing,
+                None,
+                WhenMissing,
+                Some(ImageStep::Pull),
+            ),
+            (
+                No,
+                Policy::Always,
+                Some(1),
+                WhenMissing,
+                Some(ImageStep::Pull),
+            ),
+            (
+                No,
+                Policy::Never,
+                None,
+                WhenMissing,
+                Some(ImageStep::Missing),
+            ),
             (No, day, Some(1), WhenMissing, None),
             (No, day, Some(90_000), WhenMissing, Some(ImageStep::Pull)),
-            (Named, Policy::Missing, None, WhenMissing, Some(ImageStep::PullOrBuild)),
+            (
+                Named,
+                Policy::Missing,
+                None,
+                WhenMissing,
+                Some(ImageStep::PullOrBuild),
+            ),
             (Named, Policy::Missing, Some(1), WhenMissing, None),
             (Named, Policy::Missing, None, Never, Some(ImageStep::Pull)),
-            (Named, Policy::Build, Some(1), WhenMissing, Some(ImageStep::Build)),
-            (Named, Policy::Missing, Some(1), Always, Some(ImageStep::Build)),
-            (Named, Policy::Never, None, WhenMissing, Some(ImageStep::Build)),
-            (Only, Policy::Missing, None, WhenMissing, Some(ImageStep::Build)),
+            (
+                Named,
+                Policy::Build,
+                Some(1),
+                WhenMissing,
+                Some(ImageStep::Build),
+            ),
+            (
+                Named,
+                Policy::Missing,
+                Some(1),
+                Always,
+                Some(ImageStep::Build),
+            ),
+            (
+                Named,
+                Policy::Never,
+                None,
+                WhenMissing,
+                Some(ImageStep::Build),
+            ),
+            (
+                Only,
+                Policy::Missing,
+                None,
+                WhenMissing,
+                Some(ImageStep::Build),
+            ),
             (Only, Policy::Always, Some(1), WhenMissing, None),
             (Only, Policy::Missing, None, Never, Some(ImageStep::Missing)),
         ];

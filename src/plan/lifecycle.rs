@@ -239,10 +239,11 @@ pub fn restart(
             .iter()
             .filter(|c| observed::service(c) == service)
         {
-            let dependencies: Vec<String> = match scope.desired.and_then(|d| d.services.get(service)) {
-                Some(service) => service.depends_on.keys().cloned().collect(),
-                None => observed::dependencies(container).into_keys().collect(),
-            };
+            let dependencies: Vec<String> =
+                match scope.desired.and_then(|d| d.services.get(service)) {
+                    Some(service) => service.depends_on.keys().cloned().collect(),
+                    None => observed::dependencies(container).into_keys().collect(),
+                };
             let after: Vec<_> = dependencies
                 .iter()
                 .flat_map(|name| steps.get(name).into_iter().flatten().copied())

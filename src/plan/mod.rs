@@ -45,7 +45,9 @@ pub enum PlanError {
         name: String,
     },
     /// A network of that name belongs to something else of Compose.
-    #[error("network `{name}` was found but has the label `{label}` set to `{found}`, not `{expected}`")]
+    #[error(
+        "network `{name}` was found but has the label `{label}` set to `{found}`, not `{expected}`"
+    )]
     ForeignNetwork {
         /// Its name.
         name: String,
@@ -71,9 +73,9 @@ impl PlanError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::NoSuchService { suggestion, .. } => {
-                suggestion.as_ref().map(|name| format!("did you mean `{name}`?"))
-            }
+            Self::NoSuchService { suggestion, .. } => suggestion
+                .as_ref()
+                .map(|name| format!("did you mean `{name}`?")),
             Self::ExternalNetwork { name } => {
                 Some(format!("create it with `gantry network create {name}`"))
             }

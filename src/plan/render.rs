@@ -71,7 +71,11 @@ fn describe(operation: &Operation) -> (String, &'static str) {
             ..
         } => (
             format!("service {service}/{number}"),
-            if replaces.is_some() { "recreate" } else { "create" },
+            if replaces.is_some() {
+                "recreate"
+            } else {
+                "create"
+            },
         ),
         Operation::Start {
             service, number, ..

@@ -193,7 +193,11 @@ impl<'a> Planner<'a> {
     fn networks(&mut self) -> Result<(), PlanError> {
         let used = self.used(|service| &service.networks);
         let desired = self.desired;
-        for (key, network) in desired.networks.iter().filter(|(key, _)| used.contains(*key)) {
+        for (key, network) in desired
+            .networks
+            .iter()
+            .filter(|(key, _)| used.contains(*key))
+        {
             let found = self.observed.networks.get(&network.name);
             match found {
                 None if network.external => {
@@ -266,7 +270,11 @@ impl<'a> Planner<'a> {
     fn volumes(&mut self) -> Result<(), PlanError> {
         let used = self.used(|service| &service.volumes);
         let desired = self.desired;
-        for (key, volume) in desired.volumes.iter().filter(|(key, _)| used.contains(*key)) {
+        for (key, volume) in desired
+            .volumes
+            .iter()
+            .filter(|(key, _)| used.contains(*key))
+        {
             match self.observed.volumes.get(&volume.name) {
                 None if volume.external => {
                     return Err(PlanError::ExternalVolume {
@@ -389,7 +397,10 @@ impl<'a> Planner<'a> {
         if have > wanted {
             // Outdated ones go first, then the highest numbers.
             standing.sort_by_key(|(container, reason)| {
-                (reason.is_none(), std::cmp::Reverse(observed::number(container)))
+                (
+                    reason.is_none(),
+                    std::cmp::Reverse(observed::number(container)),
+                )
             });
             let surplus = (have - wanted).min(standing.len());
             removed.extend(
@@ -494,7 +505,11 @@ impl<'a> Planner<'a> {
         if let Some(tied) = service.tied_to.iter().find(|s| self.recreated.contains(*s)) {
             return Some(Reason::DependencyRecreated(tied.clone()));
         }
-        if container.name != self.desired.container_name(name, observed::number(container)) {
+        if container.name
+            != self
+                .desired
+                .container_name(name, observed::number(container))
+        {
             return Some(Reason::Misnamed(container.name.clone()));
         }
         for key in &service.networks {
@@ -721,12 +736,7 @@ impl<'a> Planner<'a> {
         step
     }
 
-    fn remove(
-        &mut self,
-        container: &Container,
-        reason: Reason,
-        after: &[StepId],
-    ) -> StepId {
+    fn remove(&mut self, container: &Container, reason: Reason, after: &[StepId]) -> StepId {
         let operation = Operation::Remove {
             id: container.id.clone(),
             name: container.name.clone(),

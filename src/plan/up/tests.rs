@@ -97,7 +97,11 @@ fn container(service: &str, number: u32, hash: &str) -> Container {
             address: None,
             aliases: Vec::new(),
         }],
-        mounts: if service == "db" { vec![volume] } else { Vec::new() },
+        mounts: if service == "db" {
+            vec![volume]
+        } else {
+            Vec::new()
+        },
         tty: false,
         pid: None,
     }
