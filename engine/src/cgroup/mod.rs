@@ -6,32 +6,36 @@
 //! the v2 cgroup and writes itself into the `tasks` of v1 ones.
 //! A limit that cannot be applied is reported by name, never dropped.
 
+mod control;
+mod cpu;
+mod cpuset;
+mod devices;
+mod io_limits;
+mod layout;
+mod limits;
+mod memory;
+mod pids;
+mod stats;
+mod tree;
+
+pub use layout::{Hierarchy, Layout, Version};
+pub use stats::Stats;
+
+use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxResources;
-use rustix::process::{Pid, Signal};
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::{Classify, ErrorKind};
-
-/// Which hierarchies this machine has and where we may create in them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Layout {
-    _private: (),
-}
-
-impl Layout {
-    /// Looks at this machine: /proc/self/cgroup and /proc/self/mountinfo.
-    pub fn detect() -> Result<Self, CgroupError> {
-        Ok(Self { _private: () })
-    }
-}
 
 /// One container's cgroups, in every hierarchy.
 #[derive(Clone, Debug)]
 pub struct Cgroup {
-    _private: (),
+    layout: Layout,
+    path: String,
 }
 
 /// A limit that could not be applied.
@@ -43,6 +47,41 @@ pub struct LimitWarning {
     pub reason: String,
 }
 
+impl fmt::Display for LimitWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.limit, self.reason)
+    }
+}
+
+/// What a new process needs to be born in a cgroup.
+#[derive(Debug)]
+pub struct Entry {
+    /// The v2 directory, for CLONE_INTO_CGROUP.
+    pub directory: Option<OwnedFd>,
+    /// The `tasks` of v1 cgroups.
+    pub tasks: Vec<TaskFile>,
+}
+
+/// The `tasks` file of a v1 cgroup, open for writing.
+#[derive(Debug)]
+pub struct TaskFile {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+impl TaskFile {
+    /// Moves the calling thread in. A thread that moves only itself waits for no grace period.
+    pub fn join(&self) -> io::Result<()> {
+        rustix::io::write(&self.file, b"0")?;
+        Ok(())
+    }
+
+    /// For messages.
+    pub fn path(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
 impl Cgroup {
     /// Makes the cgroups of `path` (relative, `gantry/<id>`) with these limits. An existing empty one is reused.
     pub fn create(
@@ -50,105 +89,103 @@ impl Cgroup {
         path: &str,
         limits: &LinuxResources,
     ) -> Result<(Self, Vec<LimitWarning>), CgroupError> {
-        let _ = (layout, path, limits);
-        Err(CgroupError::NotMounted)
+        let cgroup = Self::open(layout, path)?;
+        for hierarchy in layout.hierarchies() {
+            tree::create(hierarchy, path)?;
+        }
+        let warnings = limits::apply(&cgroup, limits)?;
+        Ok((cgroup, warnings))
     }
 
     /// The cgroups of `path`, made before.
     pub fn open(layout: &Layout, path: &str) -> Result<Self, CgroupError> {
-        let _ = (layout, path);
-        Err(CgroupError::NotMounted)
+        let normal = |part: std::path::Component<'_>| {
+            matches!(part, std::path::Component::Normal(_))
+        };
+        if path.is_empty() || !Path::new(path).components().all(normal) {
+            return Err(CgroupError::Path {
+                path: path.to_owned(),
+            });
+        }
+        Ok(Self {
+            layout: layout.clone(),
+            path: path.to_owned(),
+        })
     }
 
     /// The path given at creation.
     pub fn path(&self) -> &str {
-        ""
+        &self.path
+    }
+
+    /// The layout it was made in.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Opens what a process needs to be born here.
+    pub fn entry(&self) -> Result<Entry, CgroupError> {
+        let mut entry = Entry {
+            directory: None,
+            tasks: Vec::new(),
+        };
+        for hierarchy in self.layout.hierarchies() {
+            let directory = hierarchy.base().join(&self.path);
+            let open = |path: &Path, flags: OFlags| {
+                rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
+                    .map_err(|error| file_error("open", path, error.into()))
+            };
+            match hierarchy.version() {
+                Version::V2 => {
+                    entry.directory = Some(open(&directory, OFlags::PATH | OFlags::DIRECTORY)?);
+                }
+                Version::V1 => {
+                    let path = directory.join("tasks");
+                    let file = open(&path, OFlags::WRONLY)?;
+                    entry.tasks.push(TaskFile { path, file });
+                }
+            }
+        }
+        Ok(entry)
     }
 
     /// Changes limits of a live container; what `limits` does not name stays.
     pub fn update(&self, limits: &LinuxResources) -> Result<Vec<LimitWarning>, CgroupError> {
-        let _ = limits;
-        Err(CgroupError::NotMounted)
-    }
-
-    /// Sends a signal to every process in it; SIGKILL reaches those forked meanwhile too.
-    pub fn kill(&self, signal: Signal) -> Result<(), CgroupError> {
-        let _ = signal;
-        Err(CgroupError::NotMounted)
-    }
-
-    /// Stops every process; returns when all have stopped.
-    pub fn freeze(&self) -> Result<(), CgroupError> {
-        Err(CgroupError::NotMounted)
-    }
-
-    /// Lets them run again.
-    pub fn thaw(&self) -> Result<(), CgroupError> {
-        Err(CgroupError::NotMounted)
-    }
-
-    /// Whether it is frozen.
-    pub fn is_frozen(&self) -> Result<bool, CgroupError> {
-        Err(CgroupError::NotMounted)
-    }
-
-    /// The pids in it and below, in our namespace.
-    pub fn pids(&self) -> Result<Vec<Pid>, CgroupError> {
-        Err(CgroupError::NotMounted)
-    }
-
-    /// What it uses.
-    pub fn stats(&self) -> Result<Stats, CgroupError> {
-        Err(CgroupError::NotMounted)
-    }
-
-    /// How many of its processes the kernel has killed for lack of memory. Read it before [`Cgroup::remove`].
-    pub fn oom_kills(&self) -> Result<u64, CgroupError> {
-        Err(CgroupError::NotMounted)
+        limits::apply(self, limits)
     }
 
     /// Removes it, deepest first, and waits shortly for dying processes. Missing is fine.
     pub fn remove(&self) -> Result<(), CgroupError> {
-        Err(CgroupError::NotMounted)
+        let results: Vec<_> = self
+            .layout
+            .hierarchies()
+            .map(|hierarchy| tree::remove(&hierarchy.base().join(&self.path), &self.path))
+            .collect();
+        results.into_iter().collect()
     }
 
-    /// The v2 directory to clone into, where there is one.
-    pub fn directory(&self) -> Option<OwnedFd> {
-        None
+    /// The directory where this controller's files are, and which kind they are.
+    fn route(&self, controller: &str) -> Option<(Version, PathBuf)> {
+        let hierarchy = self.layout.route(controller)?;
+        Some((hierarchy.version(), hierarchy.base().join(&self.path)))
+    }
+
+    /// The v2 directory, where there is one.
+    fn unified(&self) -> Option<PathBuf> {
+        Some(self.layout.unified()?.base().join(&self.path))
     }
 }
 
-/// Usage of a container, with Docker's formulas.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Stats {
-    /// CPU time in nanoseconds.
-    pub cpu_usage: u64,
-    /// Of it in user mode.
-    pub cpu_user: u64,
-    /// Of it in kernel mode.
-    pub cpu_system: u64,
-    /// Periods that ended in throttling.
-    pub cpu_throttled_periods: u64,
-    /// Periods that passed.
-    pub cpu_periods: u64,
-    /// Nanoseconds throttled.
-    pub cpu_throttled_time: u64,
-    /// Bytes as `docker stats` shows them: without the inactive page cache.
-    pub memory_usage: u64,
-    /// Bytes with it.
-    pub memory_total: u64,
-    /// Peak of the total, where the kernel counts it.
-    pub memory_peak: Option<u64>,
-    /// Limit; `None` is none.
-    pub memory_limit: Option<u64>,
-    /// Bytes read from block devices.
-    pub io_read: u64,
-    /// Bytes written.
-    pub io_write: u64,
-    /// Processes and threads.
-    pub pids: u64,
-    /// Their limit; `None` is none.
-    pub pids_limit: Option<u64>,
+fn file_error(action: &'static str, path: &Path, source: io::Error) -> CgroupError {
+    CgroupError::File {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}
+
+fn read(path: &Path) -> Result<String, CgroupError> {
+    std::fs::read_to_string(path).map_err(|error| file_error("read", path, error))
 }
 
 /// What went wrong with a cgroup.

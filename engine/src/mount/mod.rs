@@ -3,6 +3,20 @@
 //! [`Mount`] is the language in which `snapshot`, `volume` and `container` tell
 //! `runtime` what a container sees; none of them knows another.
 
+mod attach;
+mod below;
+mod devices;
+mod options;
+mod protect;
+mod root;
+
+pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, open_trees, place};
+pub use below::{Below, open_root};
+pub use devices::{attach_console, make_devices};
+pub use protect::{mask, protect};
+pub use options::propagation;
+pub use root::detached_root;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -58,6 +72,20 @@ pub enum MountError {
         /// The kernel's answer.
         source: std::io::Error,
     },
+}
+
+impl MountError {
+    pub(crate) fn step(
+        action: &'static str,
+        subject: impl Into<String>,
+        source: impl Into<std::io::Error>,
+    ) -> Self {
+        Self::Step {
+            action,
+            subject: subject.into(),
+            source: source.into(),
+        }
+    }
 }
 
 impl crate::error::Classify for MountError {

@@ -1,14 +1,21 @@
 //! The interface of the runtime: what to launch, and the handles that come back.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use oci_spec::runtime::{Process, Spec};
-use rustix::process::Pid;
+use oci_spec::runtime::Spec;
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
 use crate::mount::RootMount;
+use crate::sys::process::{Fork, Forked};
+use crate::sys::seccomp::Instruction;
 
-use super::seccomp::Seccomp;
+use super::child::Child;
+use super::error::parent;
+use super::plan;
+use super::report::{Line, Message};
+use super::seccomp::{Seccomp, SeccompError};
 use super::{Exit, RuntimeError, Warning};
 
 /// One container to launch.
@@ -93,33 +100,72 @@ pub struct WindowSize {
 /// A process that is set up and waits to execute its program. Dropping it kills and reaps it.
 #[derive(Debug)]
 pub struct Parked {
-    _private: (),
+    process: Option<Started>,
+    line: Line,
+    filter: Vec<Instruction>,
 }
 
 impl Parked {
     /// Its pid in our namespace.
     pub fn pid(&self) -> Pid {
-        unreachable!("nothing constructs it yet")
+        self.process().pid
     }
 
     /// A descriptor that names the process for ever.
     pub fn pidfd(&self) -> BorrowedFd<'_> {
-        unreachable!("nothing constructs it yet")
+        self.process().pidfd.as_fd()
     }
 
     /// The master side, if [`Stdio::Terminal`] was asked for; only once.
     pub fn terminal(&mut self) -> Option<OwnedFd> {
-        unreachable!("nothing constructs it yet")
+        self.process.as_mut().and_then(|p| p.terminal.take())
     }
 
     /// What could not be done and was left out.
     pub fn warnings(&self) -> &[Warning] {
-        unreachable!("nothing constructs it yet")
+        &self.process().warnings
+    }
+
+    fn process(&self) -> &Started {
+        self.process
+            .as_ref()
+            .expect("only release takes it, and release takes self")
     }
 
     /// Lets it execute its program. Returns once execve has succeeded or failed.
-    pub fn release(self) -> Result<Started, RuntimeError> {
-        unreachable!("nothing constructs it yet")
+    pub fn release(mut self) -> Result<Started, RuntimeError> {
+        let vanished = |exit| RuntimeError::Vanished { exit };
+        if self.line.go(&self.filter).is_err() {
+            return Err(vanished(self.end()?));
+        }
+        match self
+            .line
+            .receive()
+            .map_err(|error| parent("hear from the container's process", error))?
+        {
+            // The line has closed: by execve, or because someone killed the process, whose end
+            // the caller then sees as that of the program.
+            None => self.process.take().ok_or_else(|| {
+                vanished(Exit::Code(125))
+            }),
+            Some((Message::Failed(failure), _)) => Err(failure.into()),
+            Some((Message::Ready { .. }, _)) => Err(vanished(self.end()?)),
+        }
+    }
+
+    /// Kills it and says how it ended.
+    fn end(&mut self) -> Result<Exit, RuntimeError> {
+        let Some(process) = self.process.take() else {
+            return Ok(Exit::Code(125));
+        };
+        let _ = pidfd_send_signal(&process.pidfd, Signal::KILL);
+        process.wait()
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let _ = self.end();
     }
 }
 
@@ -141,43 +187,103 @@ impl Started {
     /// Waits for its end and reaps it.
     pub fn wait(&self) -> Result<Exit, RuntimeError> {
         crate::sys::process::wait(self.pidfd.as_fd())
-            .map_err(|source| super::error::parent("wait for the process", source))
+            .map_err(|source| parent("wait for the process", source))
     }
-}
-
-/// A running container, as the target of [`exec`].
-#[derive(Clone, Copy, Debug)]
-pub struct ExecTarget<'a> {
-    /// Its first process.
-    pub init: BorrowedFd<'a>,
-    /// Its cgroup; `None` stays in ours.
-    pub cgroup: Option<&'a Cgroup>,
-}
-
-/// A further process for a running container.
-pub struct Exec<'a> {
-    /// Where.
-    pub target: ExecTarget<'a>,
-    /// Arguments, environment, ids, capabilities (all of them for a privileged exec), working directory.
-    pub process: &'a Process,
-    /// The first three descriptors.
-    pub stdio: Stdio,
-    /// The system call filter; that of the container unless privileged.
-    pub seccomp: Seccomp<'a>,
-    /// As [`Launch::user`].
-    pub user: Option<&'a str>,
-    /// As [`Launch::groups`].
-    pub groups: &'a [String],
 }
 
 /// Clones and sets up a container's first process, up to the moment before execve.
 pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
-    let _ = launch;
-    Err(super::error::invalid("launching is not built yet"))
+    let plan = plan::Plan::of(launch.spec, launch.netns)?;
+    let process = plan.process;
+    let entry = launch.cgroup.map(Cgroup::entry).transpose()?;
+    let tasks = entry.as_ref().map_or(&[][..], |entry| &entry.tasks);
+    let cgroups = plan.cgroup_view(launch.cgroup)?;
+    let (line, childs_line) =
+        Line::pair().map_err(|source| parent("make a socket pair", source))?;
+    let child = Child {
+        id: launch.id,
+        spec: launch.spec,
+        process,
+        root: launch.root,
+        netns: launch.netns,
+        joins: &plan.joins,
+        new_cgroup_namespace: plan.new_cgroup_namespace,
+        tasks,
+        cgroups: &cgroups,
+        stdio: &launch.stdio,
+        init: launch.init,
+        user: launch.user,
+        groups: launch.groups,
+        filtered: launch.seccomp.is_some(),
+    };
+    let fork = Fork {
+        namespaces: plan.new_namespaces,
+        cgroup: entry
+            .as_ref()
+            .and_then(|entry| entry.directory.as_ref().map(AsFd::as_fd)),
+    };
+    let _pids = plan.enter_pid_namespace()?;
+    match fork.run().map_err(cannot_clone)? {
+        Forked::Child => child.run(childs_line.into_fd()),
+        Forked::Parent { pid, pidfd } => {
+            drop(childs_line);
+            // Compiled here, while the child mounts on another CPU.
+            let filter = launch.seccomp.compile(process.capabilities().as_ref());
+            park(pid, pidfd, line, filter)
+        }
+    }
 }
 
-/// Runs a further process in a running container.
-pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
-    let _ = exec;
-    Err(super::error::invalid("exec is not built yet"))
+/// Waits until the child is ready, or says why it is not.
+pub(super) fn park(
+    pid: Pid,
+    pidfd: OwnedFd,
+    line: Line,
+    filter: Result<Vec<Instruction>, SeccompError>,
+) -> Result<Parked, RuntimeError> {
+    let mut parked = Parked {
+        process: Some(Started {
+            pid,
+            pidfd,
+            terminal: None,
+            warnings: Vec::new(),
+        }),
+        line,
+        filter: filter?,
+    };
+    match parked
+        .line
+        .receive()
+        .map_err(|error| parent("hear from the container's process", error))?
+    {
+        Some((Message::Ready { warnings }, terminal)) => {
+            if let Some(process) = &mut parked.process {
+                process.warnings = warnings;
+                process.terminal = terminal;
+            }
+            Ok(parked)
+        }
+        Some((Message::Failed(failure), _)) => Err(failure.into()),
+        None => Err(RuntimeError::Vanished {
+            exit: parked.end()?,
+        }),
+    }
+}
+
+/// Puts the usual reasons of a refused clone3 into words.
+pub(super) fn cannot_clone(source: io::Error) -> RuntimeError {
+    let what = match source.raw_os_error() {
+        Some(libc::EDEADLK) => {
+            "clone the container's process: this process has more than one thread"
+        }
+        Some(libc::EPERM) => "clone the container's process; new namespaces need root",
+        Some(libc::EAGAIN) => {
+            "clone the container's process: a limit on processes (pids.max, RLIMIT_NPROC) is reached"
+        }
+        Some(libc::ENOSPC) => {
+            "clone the container's process: a limit in /proc/sys/user is reached"
+        }
+        _ => "clone the container's process",
+    };
+    parent(what, source)
 }

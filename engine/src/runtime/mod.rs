@@ -13,14 +13,20 @@
 //! user namespaces and SELinux labels of the specification are refused by name.
 
 mod caps;
+mod child;
 pub mod defaults;
 mod error;
+mod exec;
+mod init;
 mod launch;
+mod plan;
+mod process;
+mod report;
 pub mod seccomp;
+mod terminal;
 pub mod user;
 
 pub use crate::sys::process::Exit;
 pub use error::{RuntimeError, Stage, Warning};
-pub use launch::{
-    Exec, ExecTarget, Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, exec, prepare,
-};
+pub use exec::{Exec, ExecTarget, exec};
+pub use launch::{Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, prepare};

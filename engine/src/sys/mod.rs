@@ -1,8 +1,26 @@
 //! Thin, typed system calls that nix and rustix lack. All of the engine's `unsafe` lives here.
 //!
-//! One file a topic. Nothing here knows a container; nothing decides anything.
+//! One file a topic. Nothing here knows a container; nothing decides anything. The calls
+//! take and return what rustix does, so callers mix both freely.
 
+pub mod bpf;
+pub mod mount;
+pub mod namespace;
 pub mod process;
+pub mod program;
+pub mod seccomp;
+pub mod signal;
 pub mod spawn;
 
 pub use spawn::{Executable, RoleChild, spawn_role};
+
+use std::io;
+
+/// The result of a raw system call in the form of the standard library.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}

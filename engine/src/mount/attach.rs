@@ -1,0 +1,335 @@
+//! Attaching the specification's mounts below a container's root.
+//!
+//! Two phases: [`open_trees`] clones the host's trees for binds while the mount namespace still
+//! is in touch with the host's (so `shared` means what it says), [`attach`] makes and places
+//! one mount. Targets are descriptors from [`Below`], so no path is looked up twice.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Mount;
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+
+use super::below::Below;
+use super::options::Options;
+use super::root::detached_overlay;
+use super::{MountError, Overlay};
+
+/// Files of /proc that may be hidden by a bind (as LXCFS does); anything else there would deceive programs that trust it.
+const PROC_BINDS: &[&str] = &[
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/meminfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
+    "/proc/loadavg",
+    "/proc/slabinfo",
+    "/proc/net/dev",
+    "/proc/sys/kernel/ns_last_pid",
+    "/proc/sys/crypto/fips_enabled",
+];
+
+const PROC_SUPER_MAGIC: u64 = 0x9fa0;
+
+/// What `/sys/fs/cgroup` looks like inside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CgroupView {
+    /// `true` mounts through the container's own cgroup namespace, `false` binds the host's tree.
+    pub namespaced: bool,
+    /// v1 hierarchies; empty on a pure v2 machine.
+    pub v1: Vec<CgroupHierarchy>,
+    /// The v2 hierarchy beside v1 ones is shown under this name.
+    pub unified: Option<String>,
+}
+
+/// One v1 hierarchy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CgroupHierarchy {
+    /// Name of the directory: `cpu,cpuacct`.
+    pub name: String,
+    /// Mount options that select it: controllers, or `name=…`.
+    pub options: Vec<String>,
+}
+
+/// The cloned trees of all binds, by the number of the mount.
+pub struct Trees(Vec<Option<Tree>>);
+
+struct Tree {
+    fd: OwnedFd,
+    is_directory: bool,
+}
+
+fn text(mount: &Mount) -> String {
+    mount.destination().display().to_string()
+}
+
+fn options(mount: &Mount) -> Result<Options, MountError> {
+    let none = Vec::new();
+    Options::parse(
+        mount.options().as_ref().unwrap_or(&none),
+        mount.typ().as_deref().unwrap_or("bind"),
+        &text(mount),
+    )
+}
+
+/// Clones the trees of all bind mounts from the present mount namespace.
+pub fn open_trees(mounts: &[Mount]) -> Result<Trees, MountError> {
+    let trees = mounts.iter().map(|mount| {
+        let options = options(mount)?;
+        let Some(reach) = options.bind else {
+            return Ok(None);
+        };
+        let source = mount.source().as_deref().unwrap_or(Path::new(""));
+        let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
+            MountError::step("open the bind source", source.display().to_string(), error)
+        })?;
+        refuse_proc(mount, tree.fd.as_fd())?;
+        Ok(Some(tree))
+    });
+    trees.collect::<Result<_, _>>().map(Trees)
+}
+
+fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    if reach == Reach::Recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    let fd = match subpath {
+        None => open_tree(CWD, source, flags)?,
+        Some(subpath) => {
+            // The volume's content is not ours: its links must not lead out of it.
+            let volume = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let part = Below::new(volume.as_fd()).open(Path::new(subpath), OFlags::PATH)?;
+            open_tree(part, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?
+        }
+    };
+    let mode = rustix::fs::fstat(&fd)?.st_mode;
+    Ok(Tree {
+        is_directory: rustix::fs::FileType::from_raw_mode(mode).is_dir(),
+        fd,
+    })
+}
+
+/// A bind over /proc or into it is refused, except for the harmless ones.
+fn refuse_proc(mount: &Mount, tree: BorrowedFd<'_>) -> Result<(), MountError> {
+    let destination = normal(mount.destination());
+    let inside = destination.starts_with("/proc");
+    let allowed = PROC_BINDS.iter().any(|p| Path::new(p) == destination)
+        || destination == Path::new("/proc")
+            && rustix::fs::fstatfs(tree)
+                .is_ok_and(|stat| stat.f_type as u64 == PROC_SUPER_MAGIC);
+    if inside && !allowed {
+        return Err(MountError::Option {
+            option: "bind".to_owned(),
+            destination: text(mount),
+            reason: "it is inside /proc",
+        });
+    }
+    Ok(())
+}
+
+/// The path without `.`, `..` and doubled slashes, absolute.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::from("/");
+    for component in path.components() {
+        match component {
+            std::path::Component::Normal(name) => normal.push(name),
+            std::path::Component::ParentDir => {
+                normal.pop();
+            }
+            _ => {}
+        }
+    }
+    normal
+}
+
+/// Makes the mount number `index` and attaches it.
+pub fn attach(
+    below: Below<'_>,
+    mounts: &[Mount],
+    index: usize,
+    trees: &Trees,
+    cgroups: &CgroupView,
+) -> Result<(), MountError> {
+    let mount = &mounts[index];
+    let options = options(mount)?;
+    let typ = mount.typ().as_deref().unwrap_or("bind");
+    let failed = |action, error: Errno| MountError::step(action, text(mount), error);
+
+    if let Some(tree) = trees.0.get(index).and_then(Option::as_ref) {
+        let target = if tree.is_directory {
+            below.directory(mount.destination())
+        } else {
+            below.file(mount.destination())
+        };
+        let target = target.map_err(|error| failed("make the mount point", error))?;
+        set_attributes(tree.fd.as_fd(), &options)
+            .map_err(|error| MountError::step("set the options of", text(mount), error))?;
+        return place(tree.fd.as_fd(), target.as_fd())
+            .map_err(|error| failed("mount at", error));
+    }
+
+    let kernel = matches!(typ, "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2");
+    let target = if kernel || mount.destination() == Path::new("/dev") {
+        below.directory_strictly(mount.destination())
+    } else {
+        below.directory(mount.destination())
+    };
+    let target = target.map_err(|error| failed("make the mount point", error))?;
+    match typ {
+        "cgroup" | "cgroup2" => {
+            attach_cgroups(target.as_fd(), &options, cgroups)
+                .map_err(|error| failed("mount the cgroups at", error))?;
+        }
+        "overlay" => {
+            let tree = detached_overlay(&overlay(&options))?;
+            set_attributes(tree.as_fd(), &options)
+                .map_err(|error| MountError::step("set the options of", text(mount), error))?;
+            place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
+        }
+        _ => {
+            let source = mount.source().as_deref().unwrap_or(Path::new(typ));
+            let tree = detached(typ, source, &options)
+                .map_err(|error| failed("mount at", error))?;
+            place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
+            if let Some((flag, reach)) = options.propagation {
+                mount_setattr(tree.as_fd(), MountAttr::propagate(flag), reach)
+                    .map_err(|error| MountError::step("set the options of", text(mount), error))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Attributes of a cloned tree, before it is attached. A bind is private unless asked otherwise.
+fn set_attributes(tree: BorrowedFd<'_>, options: &Options) -> std::io::Result<()> {
+    let (propagation, reach) = options
+        .propagation
+        .unwrap_or((libc::MS_PRIVATE, Reach::Recursive));
+    let mut attr = options.attr;
+    let mut recursive = options.recursive;
+    match reach {
+        Reach::This => attr.propagation = propagation,
+        Reach::Recursive => recursive.propagation = propagation,
+    }
+    if !recursive.is_none() {
+        mount_setattr(tree, recursive, Reach::Recursive)?;
+    }
+    if !attr.is_none() {
+        mount_setattr(tree, attr, Reach::This)?;
+    }
+    Ok(())
+}
+
+/// A new file system, mounted and attached nowhere.
+fn detached(typ: &str, source: &Path, options: &Options) -> Result<OwnedFd, Errno> {
+    let fs = fsopen(typ, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_set_string(&fs, "source", source)?;
+    for (key, value) in &options.data {
+        match value {
+            Some(value) => fsconfig_set_string(&fs, key.as_str(), value.as_str())?,
+            None => fsconfig_set_flag(&fs, key.as_str())?,
+        }
+    }
+    fsconfig_create(&fs)?;
+    fsmount(
+        &fs,
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        options.attr.set | options.recursive.set,
+    )
+}
+
+/// Attaches a mount at an opened place.
+pub fn place(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, "", target, "", flags)
+}
+
+/// The overlay that the options of an `overlay` mount describe.
+fn overlay(options: &Options) -> Overlay {
+    let mut overlay = Overlay::default();
+    for (key, value) in &options.data {
+        let value = value.as_deref().unwrap_or_default();
+        match key.as_str() {
+            "lowerdir" => overlay.lower = value.split(':').map(PathBuf::from).collect(),
+            "upperdir" => overlay.upper = Some(value.into()),
+            "workdir" => overlay.work = Some(value.into()),
+            "volatile" => overlay.volatile = true,
+            _ => {}
+        }
+    }
+    overlay
+}
+
+/// The container's view of the cgroup hierarchies.
+fn attach_cgroups(
+    target: BorrowedFd<'_>,
+    options: &Options,
+    view: &CgroupView,
+) -> Result<(), Errno> {
+    let attr = options.attr.set;
+    if !view.namespaced {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE
+            | OpenTreeFlags::OPEN_TREE_CLOEXEC
+            | OpenTreeFlags::AT_RECURSIVE;
+        let tree = open_tree(CWD, "/sys/fs/cgroup", flags)?;
+        let attr = MountAttr {
+            propagation: libc::MS_PRIVATE,
+            ..MountAttr::set(attr)
+        };
+        mount_setattr(tree.as_fd(), attr, Reach::Recursive)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
+        return place(tree.as_fd(), target);
+    }
+    let plain = Options {
+        data: Vec::new(),
+        ..options.clone()
+    };
+    if view.v1.is_empty() {
+        let tree = detached("cgroup2", Path::new("cgroup"), &plain)?;
+        return place(tree.as_fd(), target);
+    }
+    // A small tmpfs holds one directory a hierarchy; it is made writable, filled, and then closed.
+    let mut writable = plain.clone();
+    writable.attr.set.remove(MountAttrFlags::MOUNT_ATTR_RDONLY);
+    writable.data = vec![("mode".to_owned(), Some("755".to_owned()))];
+    let shelf = detached("tmpfs", Path::new("tmpfs"), &writable)?;
+    place(shelf.as_fd(), target)?;
+    let attach = |name: &str, typ: &str, selection: &[String]| {
+        let mut options = plain.clone();
+        options.data = selection
+            .iter()
+            .map(|option| match option.split_once('=') {
+                Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+                None => (option.clone(), None),
+            })
+            .collect();
+        rustix::fs::mkdirat(&shelf, name, Mode::from_raw_mode(0o755))?;
+        let place_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = rustix::fs::openat(&shelf, name, place_flags, Mode::empty())?;
+        let tree = detached(typ, Path::new("cgroup"), &options)?;
+        place(tree.as_fd(), directory.as_fd())
+    };
+    for hierarchy in &view.v1 {
+        attach(&hierarchy.name, "cgroup", &hierarchy.options)?;
+        // `cpu` and `cpuacct` find their way to a common hierarchy `cpu,cpuacct`.
+        if hierarchy.name.contains(',') {
+            for controller in hierarchy.name.split(',') {
+                rustix::fs::symlinkat(&hierarchy.name, &shelf, controller)?;
+            }
+        }
+    }
+    if let Some(name) = &view.unified {
+        attach(name, "cgroup2", &[])?;
+    }
+    mount_setattr(shelf.as_fd(), MountAttr::set(attr), Reach::This)
+        .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))
+}

@@ -1,0 +1,414 @@
+//! What the first process of a container does between clone and execve.
+//!
+//! [`Child::run`] is the list of steps; each reports its own name, the path it worked on
+//! and the errno. The process is a copy of its parent with one thread, so it may allocate;
+//! it never returns to the parent's code.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use oci_spec::runtime::{Linux, Process, Spec};
+use rustix::fs::{CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsmount, fsopen, move_mount, unmount,
+};
+use rustix::process::DumpableBehavior;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+use crate::cgroup::TaskFile;
+use crate::mount::{self, Below, CgroupView, RootMount, open_root};
+use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+use crate::sys::process::{CloseRange, close_from, exit_now};
+use crate::sys::{namespace, signal};
+
+use super::init::{self, Role};
+use super::launch::{Init, NetNs, Stdio};
+use super::process::{Payload, load};
+use super::report::{Failure, Line, Message};
+use super::terminal::{self, Terminal};
+use super::{Stage, Warning};
+
+/// Everything the first process needs, borrowed from the parent's frames it was copied with.
+pub(super) struct Child<'a> {
+    pub(super) id: &'a str,
+    pub(super) spec: &'a Spec,
+    pub(super) process: &'a Process,
+    pub(super) root: &'a RootMount,
+    pub(super) netns: NetNs<'a>,
+    pub(super) joins: &'a [(OwnedFd, LinkNameSpaceType)],
+    pub(super) new_cgroup_namespace: bool,
+    pub(super) tasks: &'a [TaskFile],
+    pub(super) cgroups: &'a CgroupView,
+    pub(super) stdio: &'a Stdio,
+    pub(super) init: Init,
+    pub(super) user: Option<&'a str>,
+    pub(super) groups: &'a [String],
+    pub(super) filtered: bool,
+}
+
+/// What is left when everything is mounted.
+struct Ready<'a> {
+    payload: Payload<'a>,
+    master: Option<OwnedFd>,
+    warnings: Vec<Warning>,
+}
+
+impl Child<'_> {
+    /// Sets up, waits for the word, becomes the program. Ends the process in any case.
+    pub(super) fn run(&self, line: OwnedFd) -> ! {
+        let line = Line::from_fd(line);
+        let ready = match self.set_up() {
+            Ok(ready) => ready,
+            Err(failure) => fail(&line, failure),
+        };
+        finish(ready.payload, ready.master, ready.warnings, line, self.init)
+    }
+
+    /// The steps up to the parking place, in order.
+    fn set_up(&self) -> Result<Ready<'_>, Failure> {
+        let mut warnings = Vec::new();
+        be_invisible()?;
+        join_cgroup(self.tasks)?;
+        self.enter_namespaces()?;
+        self.adjust_oom_score(&mut warnings)?;
+        self.set_lsm_label(&mut warnings)?;
+        let terminal = self.build_root()?;
+        self.name_host()?;
+        let payload = Payload::resolve(self.process, self.user, self.groups, self.filtered)?;
+        take_streams(self.stdio, terminal.as_ref(), payload.uid())?;
+        payload.limit(&mut warnings)?;
+        self.make_working_directory()?;
+        payload.become_user(self.id, &mut warnings)?;
+        Ok(Ready {
+            payload,
+            master: terminal.map(|t| t.master),
+            warnings,
+        })
+    }
+
+    fn linux(&self) -> Option<&Linux> {
+        self.spec.linux().as_ref()
+    }
+
+    fn enter_namespaces(&self) -> Result<(), Failure> {
+        let failed =
+            |what: &str, error: std::io::Error| Failure::new(Stage::Namespace, what, error);
+        for (fd, kind) in self.joins {
+            namespace::enter(fd.as_fd(), *kind)
+                .map_err(|error| failed(&format!("{kind:?}").to_lowercase(), error))?;
+        }
+        match self.netns {
+            NetNs::Host => {}
+            // Made by clone3; its loopback device is down.
+            NetNs::New => {
+                namespace::bring_up_loopback().map_err(|error| failed("lo", error))?;
+            }
+            NetNs::Join(fd) => namespace::enter(fd, LinkNameSpaceType::Network)
+                .map_err(|error| failed("network", error))?,
+        }
+        if self.new_cgroup_namespace {
+            // Only now: the new namespace's root is the cgroup its creator is in.
+            namespace::unshare(UnshareFlags::NEWCGROUP)
+                .map_err(|error| failed("cgroup", error))?;
+        }
+        Ok(())
+    }
+
+    fn adjust_oom_score(&self, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
+        let Some(score) = self.process.oom_score_adj() else {
+            return Ok(());
+        };
+        match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                warnings.push(Warning {
+                    what: format!("oom_score_adj {score}"),
+                    why: "lowering it needs CAP_SYS_RESOURCE".to_owned(),
+                });
+                Ok(())
+            }
+            other => other.map_err(|error| Failure::new(Stage::Limits, "oom_score_adj", error)),
+        }
+    }
+
+    /// The AppArmor profile of the next execve; the host's /proc is still in place, so nobody in the
+    /// container can have redirected the file.
+    fn set_lsm_label(&self, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
+        let Some(profile) = self.process.apparmor_profile().as_deref() else {
+            return Ok(());
+        };
+        if profile.is_empty() || profile == "unconfined" {
+            return Ok(());
+        }
+        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+        if !enabled.is_ok_and(|text| text.first() == Some(&b'Y')) {
+            warnings.push(Warning {
+                what: format!("AppArmor profile {profile}"),
+                why: "AppArmor is not enabled on this machine".to_owned(),
+            });
+            return Ok(());
+        }
+        let own = Path::new("/proc/self/attr/apparmor/exec");
+        let shared = Path::new("/proc/self/attr/exec");
+        let file = if own.exists() { own } else { shared };
+        std::fs::write(file, format!("exec {profile}")).map_err(|error| {
+            Failure::new(Stage::Privileges, format!("AppArmor profile {profile}"), error)
+        })
+    }
+
+    /// Mounts everything and makes it our root. The terminal comes from the container's own devpts.
+    fn build_root(&self) -> Result<Option<Terminal>, Failure> {
+        // Modes of nodes and directories are meant as they are written.
+        rustix::process::umask(Mode::empty());
+        let none = Vec::new();
+        let mounts = self.spec.mounts().as_ref().unwrap_or(&none);
+        let trees =
+            mount::open_trees(mounts).map_err(|error| Failure::mount(Stage::Mount, error))?;
+        leave_the_hosts_mounts()?;
+        let root =
+            mount::detached_root(self.root).map_err(|error| Failure::mount(Stage::Root, error))?;
+        // Over the host's root, in our own mount namespace: pivot_root wants a mount that is attached.
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&root, "", CWD, "/", flags)
+            .map_err(|error| Failure::new(Stage::Root, "/", error))?;
+        let below = Below::new(root.as_fd());
+        for index in 0..mounts.len() {
+            mount::attach(below, mounts, index, &trees, self.cgroups)
+                .map_err(|error| Failure::mount(Stage::Mount, error))?;
+        }
+        let no_devices = Vec::new();
+        let devices = self
+            .linux()
+            .and_then(|linux| linux.devices().as_ref())
+            .unwrap_or(&no_devices);
+        mount::make_devices(below, devices)
+            .map_err(|error| Failure::mount(Stage::Device, error))?;
+        let terminal = match self.stdio {
+            Stdio::Terminal { size } => {
+                let terminal = Terminal::open(below, *size)?;
+                mount::attach_console(below, terminal.slave.as_fd())
+                    .map_err(|error| Failure::mount(Stage::Stdio, error))?;
+                Some(terminal)
+            }
+            _ => None,
+        };
+        self.set_sysctls()?;
+        self.protect_paths(below)?;
+        if self.spec.root().as_ref().and_then(|root| root.readonly()) == Some(true) {
+            let attr = MountAttr::set(MountAttrFlags::MOUNT_ATTR_RDONLY);
+            self.make_working_directory_below(below)?;
+            mount_setattr(root.as_fd(), attr, Reach::This)
+                .map_err(|error| Failure::new(Stage::Root, "/", error))?;
+        }
+        pivot(root.as_fd())?;
+        self.set_propagation(root.as_fd())?;
+        Ok(terminal)
+    }
+
+    /// Kernel parameters, through a procfs that nobody else sees. Which ones are allowed was decided by the parent.
+    fn set_sysctls(&self) -> Result<(), Failure> {
+        let Some(sysctls) = self.linux().and_then(|linux| linux.sysctl().as_ref()) else {
+            return Ok(());
+        };
+        if sysctls.is_empty() {
+            return Ok(());
+        }
+        let failed = |what: &str, error: Errno| Failure::new(Stage::Sysctl, what, error);
+        let mount = || {
+            let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_create(&fs)?;
+            fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        };
+        let proc = mount().map_err(|error| failed("procfs", error))?;
+        let below = Below::new(proc.as_fd());
+        for (name, value) in sysctls {
+            let path = format!("sys/{}", name.replace('.', "/"));
+            let file = below
+                .open_strictly(Path::new(&path), OFlags::WRONLY)
+                .map_err(|error| failed(name, error))?;
+            rustix::io::write(&file, value.as_bytes()).map_err(|error| failed(name, error))?;
+        }
+        Ok(())
+    }
+
+    fn protect_paths(&self, below: Below<'_>) -> Result<(), Failure> {
+        let Some(linux) = self.linux() else {
+            return Ok(());
+        };
+        let none = Vec::new();
+        mount::protect(below, linux.readonly_paths().as_ref().unwrap_or(&none))
+            .and_then(|()| mount::mask(below, linux.masked_paths().as_ref().unwrap_or(&none)))
+            .map_err(|error| Failure::mount(Stage::Mask, error))
+    }
+
+    fn set_propagation(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+        let Some(name) = self
+            .linux()
+            .and_then(|linux| linux.rootfs_propagation().as_deref())
+        else {
+            return Ok(());
+        };
+        let failed = |error: std::io::Error| Failure::new(Stage::Root, name, error);
+        let (flag, reach) =
+            mount::propagation(name).ok_or_else(|| failed(Errno::INVAL.into()))?;
+        mount_setattr(root, MountAttr::propagate(flag), reach).map_err(failed)
+    }
+
+    fn name_host(&self) -> Result<(), Failure> {
+        if let Some(name) = self.spec.hostname() {
+            rustix::system::sethostname(name.as_bytes())
+                .map_err(|error| Failure::new(Stage::Hostname, name.as_str(), error))?;
+        }
+        if let Some(name) = self.spec.domainname() {
+            rustix::system::setdomainname(name.as_bytes())
+                .map_err(|error| Failure::new(Stage::Hostname, name.as_str(), error))?;
+        }
+        Ok(())
+    }
+
+    /// Docker makes a missing working directory, for root.
+    fn make_working_directory(&self) -> Result<(), Failure> {
+        let root = open_root(Path::new("/"))
+            .map_err(|error| Failure::new(Stage::WorkingDir, "/", error))?;
+        self.make_working_directory_below(Below::new(root.as_fd()))
+    }
+
+    fn make_working_directory_below(&self, below: Below<'_>) -> Result<(), Failure> {
+        let directory = self.process.cwd();
+        match below.directory(directory) {
+            // Only our own look at it is refused; entering it decides.
+            Ok(_) | Err(Errno::ROFS | Errno::ACCESS | Errno::LOOP | Errno::XDEV) => Ok(()),
+            Err(error) => Err(Failure::new(
+                Stage::WorkingDir,
+                directory.display().to_string(),
+                error,
+            )),
+        }
+    }
+}
+
+/// From the first moment on nobody in a shared pid namespace can look into us.
+pub(super) fn be_invisible() -> Result<(), Failure> {
+    signal::reset_all();
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| Failure::new(Stage::Privileges, "dumpable", error))
+}
+
+/// Moves us into the v1 cgroups. A thread that moves only itself needs no grace period of RCU.
+pub(super) fn join_cgroup(tasks: &[TaskFile]) -> Result<(), Failure> {
+    for task in tasks {
+        task.join()
+            .map_err(|error| Failure::new(Stage::Cgroup, task.path(), error))?;
+    }
+    Ok(())
+}
+
+/// Mounts made by us must not appear in the host's namespace, and those of the host arrive only below binds that ask for it.
+fn leave_the_hosts_mounts() -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(Stage::Root, "/", error);
+    let root = open_root(Path::new("/")).map_err(|error| failed(error.into()))?;
+    let attr = MountAttr::propagate(libc::MS_SLAVE);
+    mount_setattr(root.as_fd(), attr, Reach::Recursive).map_err(failed)
+}
+
+/// Exchanges the root. Both names are `.`: the old root ends up over the new one and is taken away.
+fn pivot(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let failed = |what: &'static str| move |error: Errno| Failure::new(Stage::Pivot, what, error);
+    rustix::process::fchdir(root).map_err(failed("new root"))?;
+    rustix::process::pivot_root(".", ".").map_err(failed("pivot_root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(failed("old root"))?;
+    rustix::process::chdir("/").map_err(failed("/"))
+}
+
+/// Opens a session of our own and puts the streams in place.
+pub(super) fn take_streams(
+    stdio: &Stdio,
+    terminal: Option<&Terminal>,
+    uid: u32,
+) -> Result<(), Failure> {
+    // Fails only for a group leader, which a process just forked is not, except as PID 1 of an
+    // older kernel; then it leads a session already.
+    let _ = rustix::process::setsid();
+    match (stdio, terminal) {
+        (Stdio::Terminal { .. }, Some(terminal)) => {
+            terminal.control()?;
+            let slave = terminal.slave.as_fd();
+            terminal::connect([slave, slave, slave])?;
+        }
+        (
+            Stdio::Fds {
+                stdin,
+                stdout,
+                stderr,
+            },
+            _,
+        ) => terminal::connect([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?,
+        (Stdio::Null | Stdio::Terminal { .. }, _) => {
+            let flags = OFlags::RDWR | OFlags::CLOEXEC;
+            let null = rustix::fs::open("/dev/null", flags, Mode::empty())
+                .map_err(|error| Failure::new(Stage::Stdio, "/dev/null", error))?;
+            terminal::connect([null.as_fd(), null.as_fd(), null.as_fd()])?;
+        }
+    }
+    if uid != 0 {
+        terminal::give_streams_to(uid);
+    }
+    Ok(())
+}
+
+/// Parks and, on the word, becomes the program (or init and the program).
+pub(super) fn finish(
+    payload: Payload<'_>,
+    master: Option<OwnedFd>,
+    warnings: Vec<Warning>,
+    line: Line,
+    init: Init,
+) -> ! {
+    let ready = Message::Ready { warnings };
+    if line
+        .send(&ready, master.as_ref().map(AsFd::as_fd))
+        .is_err()
+    {
+        exit_now(125);
+    }
+    drop(master);
+    let line = match park(line) {
+        Ok(line) => line,
+        Err(()) => exit_now(125),
+    };
+    let filter = match line.wait() {
+        Ok(Some(filter)) => filter,
+        // The parent gave up or died: nobody would look after this container.
+        _ => exit_now(125),
+    };
+    if init == Init::Reaper {
+        match init::split() {
+            Ok(Role::Program) => {}
+            Ok(Role::Init(children)) => {
+                std::mem::forget(line);
+                if load(&filter).is_err() {
+                    exit_now(125);
+                }
+                children.look_after()
+            }
+            Err(failure) => fail(&line, failure),
+        }
+    }
+    let failure = payload.execute(&filter);
+    fail(&line, failure)
+}
+
+/// Closes all that we inherited and opened, except for the streams and the line: a parked process
+/// must not keep somebody's pipe or socket open, and the program must not find a way out.
+fn park(line: Line) -> Result<Line, ()> {
+    let line = terminal::move_to_three(line.into_fd()).map_err(drop)?;
+    close_from(4, CloseRange::Now).map_err(drop)?;
+    Ok(Line::from_fd(line))
+}
+
+/// Reports and ends.
+pub(super) fn fail(line: &Line, failure: Failure) -> ! {
+    let _ = line.send_failure(failure);
+    exit_now(125)
+}

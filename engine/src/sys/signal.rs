@@ -1,0 +1,64 @@
+//! Signal masks and dispositions, for a process that is about to become another.
+
+use std::io;
+
+/// The highest signal number of Linux.
+pub const LAST: i32 = 64;
+
+fn all() -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::uninit();
+    // SAFETY: sigfillset initialises the set it is given.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// Holds back every signal.
+pub fn block_all() -> io::Result<()> {
+    mask(libc::SIG_SETMASK, &all())
+}
+
+/// Holds back none.
+pub fn unblock_all() -> io::Result<()> {
+    mask(libc::SIG_UNBLOCK, &all())
+}
+
+fn mask(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
+    // SAFETY: `set` is initialised and outlives the call; the old mask is not asked for.
+    match unsafe { libc::pthread_sigmask(how, set, std::ptr::null_mut()) } {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(error)),
+    }
+}
+
+/// Gives every signal its default effect again. Rust ignores SIGPIPE at start, and an ignored
+/// signal stays ignored through execve, where shells and pipelines break on it.
+pub fn reset_all() {
+    for signal in 1..=LAST {
+        // SAFETY: SIG_DFL runs no code of ours. The kernel refuses SIGKILL and SIGSTOP and the C
+        // library its own two realtime signals; those are at their default already.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
+/// Waits for any signal (all must be blocked) and takes it.
+pub fn wait_any() -> io::Result<i32> {
+    loop {
+        // SAFETY: the set is initialised and outlives the call; no details are asked for.
+        let signal = unsafe { libc::sigwaitinfo(&all(), std::ptr::null_mut()) };
+        if signal > 0 {
+            return Ok(signal);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
+        }
+    }
+}
+
+/// Sends a signal of any number, realtime ones too.
+pub fn send(pid: rustix::process::Pid, signal: i32) -> io::Result<()> {
+    // SAFETY: the call takes no pointer.
+    super::check(unsafe { libc::kill(pid.as_raw_pid(), signal) }.into()).map(drop)
+}
