@@ -166,8 +166,8 @@ impl Freezer {
             }
             Self::V2(directory) => {
                 let path = directory.join("cgroup.events");
-                let file = std::fs::File::open(&path)
-                    .map_err(|error| file_error("open", &path, error))?;
+                let file =
+                    std::fs::File::open(&path).map_err(|error| file_error("open", &path, error))?;
                 let mut polled = [PollFd::new(&file, PollFlags::PRI)];
                 let timeout = Timespec {
                     tv_sec: 0,
@@ -185,7 +185,11 @@ impl Freezer {
 fn send(pid: Pid, signal: Signal) -> Result<(), CgroupError> {
     match kill_process(pid, signal) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(file_error("signal", Path::new(&pid.to_string()), error.into())),
+        Err(error) => Err(file_error(
+            "signal",
+            Path::new(&pid.to_string()),
+            error.into(),
+        )),
     }
 }
 
@@ -193,7 +197,10 @@ fn collect(directory: &Path, pids: &mut Vec<Pid>) -> Result<(), CgroupError> {
     let path = directory.join("cgroup.procs");
     match read(&path) {
         Ok(text) => {
-            pids.extend(text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)));
+            pids.extend(
+                text.lines()
+                    .filter_map(|line| Pid::from_raw(line.parse().ok()?)),
+            );
         }
         // Gone is empty; a threaded cgroup lists its members at its domain's root only.
         Err(CgroupError::File { source, .. })
@@ -204,8 +211,8 @@ fn collect(directory: &Path, pids: &mut Vec<Pid>) -> Result<(), CgroupError> {
         }
         Err(error) => return Err(error),
     }
-    let children = tree::children(directory)
-        .map_err(|error| file_error("list", directory, error))?;
+    let children =
+        tree::children(directory).map_err(|error| file_error("list", directory, error))?;
     for child in children {
         collect(&child, pids)?;
     }

@@ -53,7 +53,11 @@ fn v1_line(rule: &LinuxDeviceCgroup) -> String {
         _ => return "a".to_owned(),
     };
     let access = rule.access().as_deref().unwrap_or("rwm");
-    format!("{typ} {}:{} {access}", number(rule.major()), number(rule.minor()))
+    format!(
+        "{typ} {}:{} {access}",
+        number(rule.major()),
+        number(rule.minor())
+    )
 }
 
 // Registers of the program.
@@ -123,10 +127,7 @@ fn access(rule: &LinuxDeviceCgroup) -> i32 {
 /// Nothing after such a rule could be reached, and the kernel refuses programs with dead code.
 fn matches_all(rule: &LinuxDeviceCgroup) -> bool {
     let any = |n: Option<i64>| n.is_none_or(|n| n < 0);
-    kind(rule).is_none()
-        && access(rule) == 7
-        && any(rule.major())
-        && any(rule.minor())
+    kind(rule).is_none() && access(rule) == 7 && any(rule.major()) && any(rule.minor())
 }
 
 fn compile_rule(rule: &LinuxDeviceCgroup) -> Vec<Instruction> {
@@ -179,10 +180,7 @@ mod tests {
         let mut at = 0usize;
         loop {
             let i = program[at];
-            let (d, s) = (
-                usize::from(i.registers & 15),
-                usize::from(i.registers >> 4),
-            );
+            let (d, s) = (usize::from(i.registers & 15), usize::from(i.registers >> 4));
             at += 1;
             let mut jump = |yes: bool| {
                 if yes {

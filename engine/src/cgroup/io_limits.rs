@@ -40,10 +40,26 @@ fn v1(io: &LinuxBlockIo, settings: &mut Settings) {
         }
     }
     for (limit, files, devices) in [
-        ("read bps", "blkio.throttle.read_bps_device", io.throttle_read_bps_device()),
-        ("write bps", "blkio.throttle.write_bps_device", io.throttle_write_bps_device()),
-        ("read iops", "blkio.throttle.read_iops_device", io.throttle_read_iops_device()),
-        ("write iops", "blkio.throttle.write_iops_device", io.throttle_write_iops_device()),
+        (
+            "read bps",
+            "blkio.throttle.read_bps_device",
+            io.throttle_read_bps_device(),
+        ),
+        (
+            "write bps",
+            "blkio.throttle.write_bps_device",
+            io.throttle_write_bps_device(),
+        ),
+        (
+            "read iops",
+            "blkio.throttle.read_iops_device",
+            io.throttle_read_iops_device(),
+        ),
+        (
+            "write iops",
+            "blkio.throttle.write_iops_device",
+            io.throttle_write_iops_device(),
+        ),
     ] {
         for device in devices.iter().flatten() {
             let value = format!("{}:{} {}", device.major(), device.minor(), device.rate());
@@ -59,7 +75,12 @@ fn v2(io: &LinuxBlockIo, settings: &mut Settings) {
     }
     for device in io.weight_device().iter().flatten() {
         if let Some(weight) = device.weight() {
-            let value = format!("{}:{} {}", device.major(), device.minor(), v2_weight(weight));
+            let value = format!(
+                "{}:{} {}",
+                device.major(),
+                device.minor(),
+                v2_weight(weight)
+            );
             let files = ["io.bfq.weight", "io.weight"];
             settings.write_any("block io device weight", &files, value);
         }
@@ -81,7 +102,11 @@ fn v2(io: &LinuxBlockIo, settings: &mut Settings) {
     add("riops", io.throttle_read_iops_device());
     add("wiops", io.throttle_write_iops_device());
     for ((major, minor), rates) in lines {
-        settings.write("block io rates", "io.max", format!("{major}:{minor}{rates}"));
+        settings.write(
+            "block io rates",
+            "io.max",
+            format!("{major}:{minor}{rates}"),
+        );
     }
 }
 
@@ -94,7 +119,9 @@ fn v2_weight(weight: u16) -> u64 {
 mod tests {
     use super::super::limits::shown;
     use super::*;
-    use oci_spec::runtime::{LinuxBlockIoBuilder, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder};
+    use oci_spec::runtime::{
+        LinuxBlockIoBuilder, LinuxResourcesBuilder, LinuxThrottleDeviceBuilder,
+    };
 
     #[test]
     fn rates_of_a_device_share_a_line_in_v2() {
@@ -114,10 +141,7 @@ mod tests {
             .expect("valid");
         assert_eq!(
             shown(translate, &limits, Version::V2).0,
-            [
-                "io.bfq.weight|io.weight=1",
-                "io.max=8:0 rbps=100 wiops=7"
-            ]
+            ["io.bfq.weight|io.weight=1", "io.max=8:0 rbps=100 wiops=7"]
         );
         assert_eq!(
             shown(translate, &limits, Version::V1).0,

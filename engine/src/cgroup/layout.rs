@@ -175,10 +175,10 @@ impl Layout {
             .iter()
             .filter(|h| h.version == Version::V1)
             .map(|h| CgroupHierarchy {
-                name: h
-                    .mount
-                    .file_name()
-                    .map_or_else(|| h.controllers.join(","), |n| n.to_string_lossy().into_owned()),
+                name: h.mount.file_name().map_or_else(
+                    || h.controllers.join(","),
+                    |n| n.to_string_lossy().into_owned(),
+                ),
                 options: h
                     .controllers
                     .iter()

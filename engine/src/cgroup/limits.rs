@@ -8,7 +8,9 @@ use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
-use super::{Cgroup, CgroupError, LimitWarning, Version, cpu, cpuset, devices, io_limits, memory, pids};
+use super::{
+    Cgroup, CgroupError, LimitWarning, Version, cpu, cpuset, devices, io_limits, memory, pids,
+};
 
 /// One write that puts a limit in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +191,11 @@ fn network_class(limits: &LinuxResources, version: Version, _: &Path, settings: 
 
 fn network_priority(limits: &LinuxResources, version: Version, _: &Path, settings: &mut Settings) {
     let network = limits.network().as_ref();
-    for priority in network.and_then(|n| n.priorities().as_ref()).into_iter().flatten() {
+    for priority in network
+        .and_then(|n| n.priorities().as_ref())
+        .into_iter()
+        .flatten()
+    {
         let value = format!("{} {}", priority.name(), priority.priority());
         match version {
             Version::V1 => settings.write("network priority", "net_prio.ifpriomap", value),

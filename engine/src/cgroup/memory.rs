@@ -19,13 +19,18 @@ pub(super) fn translate(
     };
     match version {
         Version::V1 => {
-            let limit = memory.limit().map(|n| ("memory", "memory.limit_in_bytes", n));
+            let limit = memory
+                .limit()
+                .map(|n| ("memory", "memory.limit_in_bytes", n));
             let swap = memory
                 .swap()
                 .map(|n| ("memory swap", "memory.memsw.limit_in_bytes", n));
             // Memory must never be above memory plus swap: a limit that is raised past the present sum goes second.
             let sum = std::fs::read_to_string(directory.join("memory.memsw.limit_in_bytes"));
-            let sum: u64 = sum.ok().and_then(|t| t.trim().parse().ok()).unwrap_or(u64::MAX);
+            let sum: u64 = sum
+                .ok()
+                .and_then(|t| t.trim().parse().ok())
+                .unwrap_or(u64::MAX);
             let raises = limit.is_some_and(|(_, _, n)| u64::try_from(n).unwrap_or(u64::MAX) > sum);
             let order = if raises { [swap, limit] } else { [limit, swap] };
             for (name, file, value) in order.into_iter().flatten() {
@@ -60,7 +65,10 @@ pub(super) fn translate(
                     settings.write("memory swap", "memory.swap.max", sum - limit);
                 }
                 (Some(_), Some(0..)) => {
-                    settings.refuse("memory swap", "it is less than the memory limit, which it includes");
+                    settings.refuse(
+                        "memory swap",
+                        "it is less than the memory limit, which it includes",
+                    );
                 }
                 (Some(_), _) => {
                     settings.refuse("memory swap", "it needs a memory limit too");

@@ -99,9 +99,8 @@ impl Cgroup {
 
     /// The cgroups of `path`, made before.
     pub fn open(layout: &Layout, path: &str) -> Result<Self, CgroupError> {
-        let normal = |part: std::path::Component<'_>| {
-            matches!(part, std::path::Component::Normal(_))
-        };
+        let normal =
+            |part: std::path::Component<'_>| matches!(part, std::path::Component::Normal(_));
         if path.is_empty() || !Path::new(path).components().all(normal) {
             return Err(CgroupError::Path {
                 path: path.to_owned(),

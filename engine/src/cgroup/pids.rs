@@ -29,7 +29,11 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        for (limit, expected) in [(100, "pids.max=100"), (0, "pids.max=max"), (-1, "pids.max=max")] {
+        for (limit, expected) in [
+            (100, "pids.max=100"),
+            (0, "pids.max=max"),
+            (-1, "pids.max=max"),
+        ] {
             let pids = LinuxPidsBuilder::default()
                 .limit(limit)
                 .build()

@@ -61,7 +61,10 @@ impl Cgroup {
         match self.route("blkio").or_else(|| self.route("io")) {
             Some((Version::V1, directory)) => io_v1(&directory, &mut stats),
             Some((Version::V2, directory)) => {
-                io_v2(&std::fs::read_to_string(directory.join("io.stat")).unwrap_or_default(), &mut stats);
+                io_v2(
+                    &std::fs::read_to_string(directory.join("io.stat")).unwrap_or_default(),
+                    &mut stats,
+                );
             }
             None => {}
         }
@@ -109,7 +112,12 @@ fn memory(version: Version, directory: &Path, stats: &mut Stats) -> Result<(), C
             "memory.limit_in_bytes",
             "total_inactive_file",
         ),
-        Version::V2 => ("memory.current", "memory.peak", "memory.max", "inactive_file"),
+        Version::V2 => (
+            "memory.current",
+            "memory.peak",
+            "memory.max",
+            "inactive_file",
+        ),
     };
     stats.memory_total = number(&directory.join(usage))?.unwrap_or(0);
     stats.memory_peak = number(&directory.join(peak)).unwrap_or(None);

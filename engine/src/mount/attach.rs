@@ -124,8 +124,7 @@ fn refuse_proc(mount: &Mount, tree: BorrowedFd<'_>) -> Result<(), MountError> {
     let inside = destination.starts_with("/proc");
     let allowed = PROC_BINDS.iter().any(|p| Path::new(p) == destination)
         || destination == Path::new("/proc")
-            && rustix::fs::fstatfs(tree)
-                .is_ok_and(|stat| stat.f_type as u64 == PROC_SUPER_MAGIC);
+            && rustix::fs::fstatfs(tree).is_ok_and(|stat| stat.f_type as u64 == PROC_SUPER_MAGIC);
     if inside && !allowed {
         return Err(MountError::Option {
             option: "bind".to_owned(),
@@ -173,11 +172,13 @@ pub fn attach(
         let target = target.map_err(|error| failed("make the mount point", error))?;
         set_attributes(tree.fd.as_fd(), &options)
             .map_err(|error| MountError::step("set the options of", text(mount), error))?;
-        return place(tree.fd.as_fd(), target.as_fd())
-            .map_err(|error| failed("mount at", error));
+        return place(tree.fd.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error));
     }
 
-    let kernel = matches!(typ, "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2");
+    let kernel = matches!(
+        typ,
+        "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2"
+    );
     let target = if kernel || mount.destination() == Path::new("/dev") {
         below.directory_strictly(mount.destination())
     } else {
@@ -197,8 +198,8 @@ pub fn attach(
         }
         _ => {
             let source = mount.source().as_deref().unwrap_or(Path::new(typ));
-            let tree = detached(typ, source, &options)
-                .map_err(|error| failed("mount at", error))?;
+            let tree =
+                detached(typ, source, &options).map_err(|error| failed("mount at", error))?;
             place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
             if let Some((flag, reach)) = options.propagation {
                 mount_setattr(tree.as_fd(), MountAttr::propagate(flag), reach)

@@ -146,8 +146,7 @@ impl<'fd> Below<'fd> {
                     _ => return Err(Errno::NOTDIR),
                 },
                 Err(Errno::NOENT) if last && leaf == Leaf::File => {
-                    let flags =
-                        OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
                     let mode = Mode::from_raw_mode(0o644);
                     exists_is_fine(
                         rustix::fs::openat(&parent, &name, flags | OFlags::WRONLY, mode).map(drop),
@@ -278,10 +277,7 @@ mod tests {
         check(|outside, below| {
             symlink("b", outside.join("root/a")).expect("link");
             symlink("a", outside.join("root/b")).expect("link");
-            assert_eq!(
-                below.directory(Path::new("/a/x")).err(),
-                Some(Errno::LOOP)
-            );
+            assert_eq!(below.directory(Path::new("/a/x")).err(), Some(Errno::LOOP));
         });
     }
 

@@ -13,8 +13,8 @@ mod root;
 pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, open_trees, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
-pub use protect::{mask, protect};
 pub use options::propagation;
+pub use protect::{mask, protect};
 pub use root::detached_root;
 
 use std::path::PathBuf;

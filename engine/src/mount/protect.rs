@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Dir, FileType, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
+    fsmount, fsopen, open_tree,
 };
 
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
@@ -28,9 +28,8 @@ pub fn mask(below: Below<'_>, paths: &[String]) -> Result<(), MountError> {
     };
     for path in paths {
         for path in expand(below, Path::new(path)) {
-            mask.hide(&path).map_err(|error| {
-                MountError::step("mask", path.display().to_string(), error)
-            })?;
+            mask.hide(&path)
+                .map_err(|error| MountError::step("mask", path.display().to_string(), error))?;
         }
     }
     Ok(())
@@ -49,8 +48,7 @@ impl Mask<'_> {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             other => other?,
         };
-        let is_directory =
-            FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode).is_dir();
+        let is_directory = FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode).is_dir();
         if !is_directory {
             if self.null.is_none() {
                 self.null = Some(null_device(self.below)?);
@@ -144,7 +142,10 @@ fn expand(below: Below<'_>, pattern: &Path) -> Vec<PathBuf> {
     let Some(star) = bytes.iter().position(|&b| b == b'*') else {
         return vec![pattern.to_owned()];
     };
-    let start = bytes[..star].iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+    let start = bytes[..star]
+        .iter()
+        .rposition(|&b| b == b'/')
+        .map_or(0, |at| at + 1);
     let end = bytes[star..]
         .iter()
         .position(|&b| b == b'/')

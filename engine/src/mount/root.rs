@@ -115,8 +115,15 @@ fn configure(overlay: &Overlay, lower: Lower) -> Result<OwnedFd, MountError> {
         fsconfig_set_flag(&fs, "volatile").map_err(|error| failed("set `volatile` of", error))?;
     }
     fsconfig_create(&fs).map_err(|error| {
-        let subject = overlay.upper.as_deref().or(overlay.lower.first().map(|l| l.as_path()));
-        step("mount the overlay of", subject.unwrap_or(Path::new("")), error)
+        let subject = overlay
+            .upper
+            .as_deref()
+            .or(overlay.lower.first().map(|l| l.as_path()));
+        step(
+            "mount the overlay of",
+            subject.unwrap_or(Path::new("")),
+            error,
+        )
     })?;
     fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
         .map_err(|error| failed("mount", error))
@@ -127,9 +134,9 @@ fn configure(overlay: &Overlay, lower: Lower) -> Result<OwnedFd, MountError> {
 /// machine's own `/` under a mask layer, which lies somewhere below `/`, is this case.
 fn contains_another(layer: &Path, layers: &[PathBuf]) -> bool {
     let device = |path: &Path| rustix::fs::stat(path).map(|stat| stat.st_dev).ok();
-    layers.iter().any(|other| {
-        other != layer && other.starts_with(layer) && device(other) == device(layer)
-    })
+    layers
+        .iter()
+        .any(|other| other != layer && other.starts_with(layer) && device(other) == device(layer))
 }
 
 /// The layer seen through a read-only overlay of its own, which is another file system with other inodes. An

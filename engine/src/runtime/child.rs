@@ -110,8 +110,7 @@ impl Child<'_> {
         }
         if self.new_cgroup_namespace {
             // Only now: the new namespace's root is the cgroup its creator is in.
-            namespace::unshare(UnshareFlags::NEWCGROUP)
-                .map_err(|error| failed("cgroup", error))?;
+            namespace::unshare(UnshareFlags::NEWCGROUP).map_err(|error| failed("cgroup", error))?;
         }
         Ok(())
     }
@@ -153,7 +152,11 @@ impl Child<'_> {
         let shared = Path::new("/proc/self/attr/exec");
         let file = if own.exists() { own } else { shared };
         std::fs::write(file, format!("exec {profile}")).map_err(|error| {
-            Failure::new(Stage::Privileges, format!("AppArmor profile {profile}"), error)
+            Failure::new(
+                Stage::Privileges,
+                format!("AppArmor profile {profile}"),
+                error,
+            )
         })
     }
 
@@ -250,8 +253,7 @@ impl Child<'_> {
             return Ok(());
         };
         let failed = |error: std::io::Error| Failure::new(Stage::Root, name, error);
-        let (flag, reach) =
-            mount::propagation(name).ok_or_else(|| failed(Errno::INVAL.into()))?;
+        let (flag, reach) = mount::propagation(name).ok_or_else(|| failed(Errno::INVAL.into()))?;
         mount_setattr(root, MountAttr::propagate(flag), reach).map_err(failed)
     }
 
@@ -366,10 +368,7 @@ pub(super) fn finish(
     init: Init,
 ) -> ! {
     let ready = Message::Ready { warnings };
-    if line
-        .send(&ready, master.as_ref().map(AsFd::as_fd))
-        .is_err()
-    {
+    if line.send(&ready, master.as_ref().map(AsFd::as_fd)).is_err() {
         exit_now(125);
     }
     drop(master);

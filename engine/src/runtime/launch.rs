@@ -145,9 +145,7 @@ impl Parked {
         {
             // The line has closed: by execve, or because someone killed the process, whose end
             // the caller then sees as that of the program.
-            None => self.process.take().ok_or_else(|| {
-                vanished(Exit::Code(125))
-            }),
+            None => self.process.take().ok_or_else(|| vanished(Exit::Code(125))),
             Some((Message::Failed(failure), _)) => Err(failure.into()),
             Some((Message::Ready { .. }, _)) => Err(vanished(self.end()?)),
         }
@@ -280,9 +278,7 @@ pub(super) fn cannot_clone(source: io::Error) -> RuntimeError {
         Some(libc::EAGAIN) => {
             "clone the container's process: a limit on processes (pids.max, RLIMIT_NPROC) is reached"
         }
-        Some(libc::ENOSPC) => {
-            "clone the container's process: a limit in /proc/sys/user is reached"
-        }
+        Some(libc::ENOSPC) => "clone the container's process: a limit in /proc/sys/user is reached",
         _ => "clone the container's process",
     };
     parent(what, source)

@@ -95,7 +95,11 @@ impl<'a> Plan<'a> {
                 return Ok(());
             }
             Ns::Network => return Ok(()),
-            Ns::Mount => return Err(invalid("joining a mount namespace by path is not supported")),
+            Ns::Mount => {
+                return Err(invalid(
+                    "joining a mount namespace by path is not supported",
+                ));
+            }
             Ns::User => return Err(invalid("user namespaces are not supported yet")),
             Ns::Time => return Err(invalid("time namespaces are not supported")),
         };
@@ -162,8 +166,7 @@ impl<'a> Plan<'a> {
             None => Layout::detect()?.view(),
         };
         let kind = LinkNameSpaceType::ControlGroup;
-        view.namespaced =
-            self.new_cgroup_namespace || self.joins.iter().any(|(_, k)| *k == kind);
+        view.namespaced = self.new_cgroup_namespace || self.joins.iter().any(|(_, k)| *k == kind);
         Ok(view)
     }
 }
@@ -233,24 +236,56 @@ fn refuse(spec: &Spec) -> Result<(), RuntimeError> {
     let process = spec.process().as_ref();
     let refused = [
         ("hooks", spec.hooks().is_some()),
-        ("linux.intelRdt", linux.is_some_and(|l| l.intel_rdt().is_some())),
-        ("linux.timeOffsets", linux.is_some_and(|l| l.time_offsets().is_some())),
-        ("linux.personality", linux.is_some_and(|l| l.personality().is_some())),
-        ("linux.memoryPolicy", linux.is_some_and(|l| l.memory_policy().is_some())),
-        ("linux.netDevices", linux.is_some_and(|l| l.net_devices().is_some())),
-        ("linux.mountLabel", linux.is_some_and(|l| l.mount_label().is_some())),
+        (
+            "linux.intelRdt",
+            linux.is_some_and(|l| l.intel_rdt().is_some()),
+        ),
+        (
+            "linux.timeOffsets",
+            linux.is_some_and(|l| l.time_offsets().is_some()),
+        ),
+        (
+            "linux.personality",
+            linux.is_some_and(|l| l.personality().is_some()),
+        ),
+        (
+            "linux.memoryPolicy",
+            linux.is_some_and(|l| l.memory_policy().is_some()),
+        ),
+        (
+            "linux.netDevices",
+            linux.is_some_and(|l| l.net_devices().is_some()),
+        ),
+        (
+            "linux.mountLabel",
+            linux.is_some_and(|l| l.mount_label().is_some()),
+        ),
         (
             "linux.uidMappings",
             linux.is_some_and(|l| l.uid_mappings().is_some() || l.gid_mappings().is_some()),
         ),
-        ("process.selinuxLabel", process.is_some_and(|p| p.selinux_label().is_some())),
-        ("process.scheduler", process.is_some_and(|p| p.scheduler().is_some())),
-        ("process.ioPriority", process.is_some_and(|p| p.io_priority().is_some())),
-        ("process.execCPUAffinity", process.is_some_and(|p| p.exec_cpu_affinity().is_some())),
+        (
+            "process.selinuxLabel",
+            process.is_some_and(|p| p.selinux_label().is_some()),
+        ),
+        (
+            "process.scheduler",
+            process.is_some_and(|p| p.scheduler().is_some()),
+        ),
+        (
+            "process.ioPriority",
+            process.is_some_and(|p| p.io_priority().is_some()),
+        ),
+        (
+            "process.execCPUAffinity",
+            process.is_some_and(|p| p.exec_cpu_affinity().is_some()),
+        ),
     ];
     for (name, present) in refused {
         if present {
-            return Err(invalid(format!("`{name}` of the specification is not supported")));
+            return Err(invalid(format!(
+                "`{name}` of the specification is not supported"
+            )));
         }
     }
     Ok(())

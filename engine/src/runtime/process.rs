@@ -82,12 +82,9 @@ impl<'a> Payload<'a> {
     }
 
     /// Gives up everything the user is not to have.
-    pub(super) fn become_user(
-        &self,
-        id: &str,
-        warnings: &mut Vec<Warning>,
-    ) -> Result<(), Failure> {
-        let privileges = |what: &str, error: io::Error| Failure::new(Stage::Privileges, what, error);
+    pub(super) fn become_user(&self, id: &str, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
+        let privileges =
+            |what: &str, error: io::Error| Failure::new(Stage::Privileges, what, error);
         enter(self.process.cwd())?;
         let keyring = CString::new(format!("_ses.{id}")).unwrap_or_default();
         match join_session_keyring(&keyring) {
@@ -103,7 +100,8 @@ impl<'a> Payload<'a> {
         sets.drop_bounding()
             .map_err(|error| privileges("bounding set", error))?;
         self.switch_user()?;
-        sets.apply().map_err(|error| privileges("capabilities", error))?;
+        sets.apply()
+            .map_err(|error| privileges("capabilities", error))?;
         // A change of ids has set this to fs.suid_dumpable; with 0 nobody without CAP_SYS_PTRACE in the
         // initial namespaces reads our memory or opens our /proc/<pid>/exe while we wait.
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
@@ -146,10 +144,7 @@ impl<'a> Payload<'a> {
         }
     }
 
-    fn try_execute(
-        &self,
-        filter: &[Instruction],
-    ) -> Result<std::convert::Infallible, Failure> {
+    fn try_execute(&self, filter: &[Instruction]) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.process.args().as_deref().unwrap_or_default();
         let command = arguments.first().map_or("", String::as_str);
         let program = find(command, &self.environment)?;

@@ -85,8 +85,7 @@ pub(super) fn give_streams_to(uid: u32) {
             continue;
         };
         let pts = || {
-            rustix::fs::fstatfs(stream)
-                .is_ok_and(|stat| stat.f_type as u64 == DEVPTS_SUPER_MAGIC)
+            rustix::fs::fstatfs(stream).is_ok_and(|stat| stat.f_type as u64 == DEVPTS_SUPER_MAGIC)
         };
         let ours = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo || pts();
         if ours && stat.st_uid != uid {

@@ -188,7 +188,14 @@ mod tests {
 
     #[test]
     fn unknown_names_and_impossible_numbers() {
-        for user in ["nobody", "-1", "4294967295", "99999999999", "+5", "www:none"] {
+        for user in [
+            "nobody",
+            "-1",
+            "4294967295",
+            "99999999999",
+            "+5",
+            "www:none",
+        ] {
             assert!(resolve_in(PASSWD, GROUP, user, &[]).is_err(), "{user}");
         }
         assert!(resolve_in(PASSWD, GROUP, "0", &["none".to_owned()]).is_err());

@@ -89,10 +89,7 @@ pub fn load_device_program(instructions: &[Instruction]) -> io::Result<OwnedFd> 
 
 /// Puts `program` in force for `cgroup` and takes away the device programs it had. For a moment both are in
 /// force, and a device must be allowed by both; never is there none.
-pub fn replace_device_program(
-    cgroup: BorrowedFd<'_>,
-    program: BorrowedFd<'_>,
-) -> io::Result<()> {
+pub fn replace_device_program(cgroup: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
     let old = attached(cgroup)?;
     let mut attribute = Attach {
         target_fd: cgroup.as_raw_fd() as u32,

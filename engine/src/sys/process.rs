@@ -166,15 +166,15 @@ fn waitid(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option<Ex
             Err(rustix::io::Errno::INTR) => continue,
             other => other?,
         };
-        return Ok(
-            status.map(|status| match (status.exit_status(), status.terminating_signal()) {
+        return Ok(status.map(|status| {
+            match (status.exit_status(), status.terminating_signal()) {
                 (Some(code), _) => Exit::Code(code as u8),
                 (None, signal) => Exit::Signal {
                     signal: signal.unwrap_or(0) as u8,
                     core_dumped: status.dumped(),
                 },
-            }),
-        );
+            }
+        }));
     }
 }
 

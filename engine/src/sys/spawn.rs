@@ -176,8 +176,14 @@ impl Attributes {
             libc::sigemptyset(set.as_mut_ptr());
             answer(libc::posix_spawnattr_setsigmask(&mut this.0, set.as_ptr()))?;
             libc::sigfillset(set.as_mut_ptr());
-            answer(libc::posix_spawnattr_setsigdefault(&mut this.0, set.as_ptr()))?;
-            answer(libc::posix_spawnattr_setflags(&mut this.0, flags as libc::c_short))?;
+            answer(libc::posix_spawnattr_setsigdefault(
+                &mut this.0,
+                set.as_ptr(),
+            ))?;
+            answer(libc::posix_spawnattr_setflags(
+                &mut this.0,
+                flags as libc::c_short,
+            ))?;
         }
         Ok(this)
     }
