@@ -1,0 +1,383 @@
+//! Volumes, binds, tmpfs, configs and secrets.
+
+use std::path::PathBuf;
+
+use gantry_engine::spec::{
+    BindOptions, ContainerSpec, FileSpec, MountKind, MountSpec, Propagation, TmpfsOptions,
+};
+
+use crate::backend::VolumeSpec;
+use crate::model::{self, FileMount, Mount, MountType, Service};
+use crate::plan::labels;
+
+use super::{Context, Finding, some};
+
+/// Keys of the named volumes a service mounts.
+pub(super) fn keys(service: &Service) -> Vec<String> {
+    let mut keys: Vec<_> = service
+        .volumes
+        .iter()
+        .filter(|mount| mount.r#type == MountType::Volume && !mount.source.is_empty())
+        .map(|mount| mount.source.clone())
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+/// A volume of the project.
+pub(super) fn volume(project: &str, key: &str, volume: &model::Volume) -> VolumeSpec {
+    let hash = model::volume_hash(volume);
+    VolumeSpec {
+        name: volume.name.clone(),
+        driver: some(&volume.driver).unwrap_or_else(|| "local".to_owned()),
+        options: volume.driver_opts.clone(),
+        labels: super::labels::of_resource(project, labels::VOLUME, key, hash, &volume.labels),
+    }
+}
+
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+    let service = context.service;
+    for (index, entry) in service.volumes.iter().enumerate() {
+        let path = context.path(&format!("volumes[{index}]"));
+        if let Some(mount) = mount(context, entry, &path, findings) {
+            spec.mounts.push(mount);
+        }
+    }
+    for (index, entry) in service.tmpfs.iter().enumerate() {
+        match tmpfs(entry) {
+            Ok(mount) => spec.mounts.push(mount),
+            Err(option) => findings.push(Finding {
+                path: context.path(&format!("tmpfs[{index}]")),
+                message: format!("the tmpfs option `{option}` is not supported"),
+                hint: Some(
+                    "`size`, `mode`, `uid`, `gid`, `exec`, `noexec` and `ro` are".to_owned(),
+                ),
+            }),
+        }
+    }
+    for entry in &service.volumes_from {
+        spec.volumes_from.push(volumes_from(context, entry));
+    }
+    files(context, spec, findings);
+    // A mount below another's target comes after it.
+    spec.mounts.sort_by_key(|mount| {
+        mount
+            .target
+            .split('/')
+            .filter(|part| !part.is_empty())
+            .count()
+    });
+}
+
+fn volumes_from(context: &Context<'_>, entry: &str) -> String {
+    if let Some(container) = entry.strip_prefix("container:") {
+        return container.to_owned();
+    }
+    let (service, mode) = entry.split_once(':').unwrap_or((entry, ""));
+    let name = context.container_of(service);
+    if mode.is_empty() {
+        name
+    } else {
+        format!("{name}:{mode}")
+    }
+}
+
+fn mount(
+    context: &Context<'_>,
+    entry: &Mount,
+    path: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<MountSpec> {
+    let mut refuse = |message: String, hint: &str| {
+        findings.push(Finding {
+            path: path.to_owned(),
+            message,
+            hint: Some(hint.to_owned()),
+        });
+        None
+    };
+    let kind = match entry.r#type {
+        MountType::Bind => {
+            let options = entry.bind.clone().unwrap_or_default();
+            let Some(propagation) = propagation(&options.propagation) else {
+                return refuse(
+                    format!("`{}` is no mount propagation", options.propagation),
+                    "use `rprivate`, `private`, `rshared`, `shared`, `rslave` or `slave`",
+                );
+            };
+            let non_recursive = match options.recursive.as_str() {
+                "" | "enabled" | "writable" => false,
+                "disabled" => true,
+                other => {
+                    return refuse(
+                        format!("`bind.recursive: {other}` is not supported"),
+                        "use `enabled` or `disabled`",
+                    );
+                }
+            };
+            MountKind::Bind {
+                source: PathBuf::from(&entry.source),
+                options: BindOptions {
+                    create_source: options.create_host_path,
+                    non_recursive,
+                    propagation,
+                },
+            }
+        }
+        MountType::Volume => {
+            let options = entry.volume.clone().unwrap_or_default();
+            let name = some(&entry.source).map(|key| {
+                context
+                    .project
+                    .volumes
+                    .get(&key)
+                    .map_or(key, |volume| volume.name.clone())
+            });
+            MountKind::Volume {
+                name,
+                no_copy: options.nocopy,
+                subpath: some(&options.subpath),
+                labels: options.labels,
+            }
+        }
+        MountType::Tmpfs => {
+            let options = entry.tmpfs.clone().unwrap_or_default();
+            MountKind::Tmpfs(TmpfsOptions {
+                size: u64::try_from(options.size.0).ok().filter(|size| *size > 0),
+                mode: (options.mode != 0).then_some(options.mode),
+                ..TmpfsOptions::default()
+            })
+        }
+        MountType::Image => MountKind::Image {
+            reference: entry.source.clone(),
+            subpath: entry.image.as_ref().and_then(|image| some(&image.subpath)),
+        },
+        MountType::Cluster => {
+            return refuse("`type: cluster` needs a swarm".to_owned(), "use a volume");
+        }
+        MountType::Npipe => {
+            return refuse("`type: npipe` is of Windows".to_owned(), "use a bind mount");
+        }
+    };
+    Some(MountSpec {
+        target: entry.target.clone(),
+        kind,
+        read_only: entry.read_only,
+    })
+}
+
+fn propagation(word: &str) -> Option<Propagation> {
+    Some(match word {
+        "" | "rprivate" => Propagation::RPrivate,
+        "private" => Propagation::Private,
+        "rshared" => Propagation::RShared,
+        "shared" => Propagation::Shared,
+        "rslave" => Propagation::RSlave,
+        "slave" => Propagation::Slave,
+        _ => return None,
+    })
+}
+
+/// `path[:option,…]`; the error is the option that is not known.
+fn tmpfs(entry: &str) -> Result<MountSpec, String> {
+    let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
+    let mut spec = TmpfsOptions::default();
+    let mut read_only = false;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let unknown = || option.to_owned();
+        match option.split_once('=') {
+            Some(("size", value)) => spec.size = Some(size(value).ok_or_else(unknown)?),
+            Some(("mode", value)) => {
+                spec.mode = Some(u32::from_str_radix(value, 8).map_err(|_| unknown())?);
+            }
+            Some(("uid", value)) => spec.uid = Some(value.parse().map_err(|_| unknown())?),
+            Some(("gid", value)) => spec.gid = Some(value.parse().map_err(|_| unknown())?),
+            None => match option {
+                "exec" => spec.exec = true,
+                "ro" => read_only = true,
+                // Docker's defaults, said aloud.
+                "rw" | "noexec" | "nosuid" | "nodev" => {}
+                _ => return Err(unknown()),
+            },
+            Some(_) => return Err(unknown()),
+        }
+    }
+    Ok(MountSpec {
+        target: target.to_owned(),
+        kind: MountKind::Tmpfs(spec),
+        read_only,
+    })
+}
+
+/// The kernel's own size suffixes.
+fn size(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" | "ki" | "kib" => 1 << 10,
+        "m" | "mb" | "mi" | "mib" => 1 << 20,
+        "g" | "gb" | "gi" | "gib" => 1 << 30,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// Configs and secrets: files of this machine are bound read-only, contents are written into
+/// the container. Docker Compose does the same.
+fn files(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+    let project = context.project;
+    for (index, entry) in context.service.secrets.iter().enumerate() {
+        let Some(secret) = project.secrets.get(&entry.source) else {
+            continue;
+        };
+        let path = context.path(&format!("secrets[{index}]"));
+        let target = target(entry, "/run/secrets/");
+        if !secret.file.is_empty() {
+            bind_file(spec, entry, &secret.file, target, &path, findings);
+        } else if !secret.environment.is_empty() {
+            match project.secret_value(secret) {
+                Some(value) => write_file(spec, entry, value, target, &path, findings),
+                None => findings.push(Finding {
+                    path: format!("secrets.{}.environment", entry.source),
+                    message: format!("the variable `{}` is not set", secret.environment),
+                    hint: Some("export it, or write it into `.env`".to_owned()),
+                }),
+            }
+        } else {
+            findings.push(no_store(format!("secrets.{}", entry.source), "secret"));
+        }
+    }
+    for (index, entry) in context.service.configs.iter().enumerate() {
+        let Some(config) = project.configs.get(&entry.source) else {
+            continue;
+        };
+        let path = context.path(&format!("configs[{index}]"));
+        let target = target(entry, "/");
+        if !config.file.is_empty() {
+            bind_file(spec, entry, &config.file, target, &path, findings);
+        } else if !config.environment.is_empty() {
+            match project.environment.get(&config.environment) {
+                Some(value) => write_file(spec, entry, value, target, &path, findings),
+                None => findings.push(Finding {
+                    path: format!("configs.{}.environment", entry.source),
+                    message: format!("the variable `{}` is not set", config.environment),
+                    hint: Some("export it, or write it into `.env`".to_owned()),
+                }),
+            }
+        } else if config.external || !config.driver.is_empty() {
+            findings.push(no_store(format!("configs.{}", entry.source), "config"));
+        } else {
+            write_file(spec, entry, &config.content, target, &path, findings);
+        }
+    }
+}
+
+fn no_store(path: String, kind: &str) -> Finding {
+    Finding {
+        path,
+        message: format!("external {kind}s need a cluster's {kind} store"),
+        hint: Some("use `file:` or `environment:`".to_owned()),
+    }
+}
+
+fn target(entry: &FileMount, directory: &str) -> String {
+    let target = if entry.target.is_empty() {
+        &entry.source
+    } else {
+        &entry.target
+    };
+    if target.starts_with('/') {
+        target.clone()
+    } else {
+        format!("{directory}{target}")
+    }
+}
+
+fn bind_file(
+    spec: &mut ContainerSpec,
+    entry: &FileMount,
+    file: &str,
+    target: String,
+    path: &str,
+    findings: &mut Vec<Finding>,
+) {
+    if !entry.uid.is_empty() || !entry.gid.is_empty() || entry.mode.is_some() {
+        findings.push(Finding {
+            path: path.to_owned(),
+            message: "`uid`, `gid` and `mode` cannot be set for a file that is mounted as it is"
+                .to_owned(),
+            hint: Some(
+                "change the file's own owner and mode, or use `environment:` or `content:`"
+                    .to_owned(),
+            ),
+        });
+        return;
+    }
+    spec.mounts.push(MountSpec {
+        target,
+        kind: MountKind::Bind {
+            source: PathBuf::from(file),
+            options: BindOptions::default(),
+        },
+        read_only: true,
+    });
+}
+
+fn write_file(
+    spec: &mut ContainerSpec,
+    entry: &FileMount,
+    content: &str,
+    target: String,
+    path: &str,
+    findings: &mut Vec<Finding>,
+) {
+    let mut number = |text: &str, attribute: &str| {
+        if text.is_empty() {
+            return 0;
+        }
+        text.parse().unwrap_or_else(|_| {
+            findings.push(Finding {
+                path: format!("{path}.{attribute}"),
+                message: format!("`{text}` is not a number"),
+                hint: None,
+            });
+            0
+        })
+    };
+    let uid = number(&entry.uid, "uid");
+    let gid = number(&entry.gid, "gid");
+    let mode = entry
+        .mode
+        .map_or(0o444, |mode| u32::try_from(mode.0).unwrap_or(0o444));
+    spec.files.push(FileSpec {
+        target,
+        content: content.as_bytes().to_vec(),
+        mode,
+        uid,
+        gid,
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tmpfs_options() {
+        let mount = tmpfs("/run:size=64m,mode=1770,uid=5,exec").expect("valid");
+        assert_eq!(mount.target, "/run");
+        assert_eq!(
+            mount.kind,
+            MountKind::Tmpfs(TmpfsOptions {
+                size: Some(64 << 20),
+                mode: Some(0o1770),
+                uid: Some(5),
+                gid: None,
+                exec: true,
+            })
+        );
+        assert_eq!(tmpfs("/run:size=x"), Err("size=x".to_owned()));
+        assert_eq!(tmpfs("/run:huge=always"), Err("huge=always".to_owned()));
+    }
+}

@@ -1,0 +1,257 @@
+//! Networks, a service's place in them, published ports, resolver settings.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gantry_engine::spec::{
+    ContainerSpec, DnsSpec, EndpointSpec, ExtraHost, IpamPool, NetworkDriver, NetworkMode,
+    NetworkSpec, PortSpec, Protocol,
+};
+
+use crate::model::{self, Port, Project, Service};
+use crate::plan::labels;
+
+use super::{Context, Finding, some};
+
+/// Keys of the networks a service joins.
+pub(super) fn keys(service: &Service) -> Vec<String> {
+    match service.network_mode() {
+        model::NetworkMode::Networks => ordered(service)
+            .into_iter()
+            .map(|(key, _)| key.to_owned())
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Attachments in order: the first one is the way out.
+fn ordered(service: &Service) -> Vec<(&str, Option<&model::Attachment>)> {
+    let mut list = service.networks_by_priority();
+    list.sort_by_key(|(_, attachment)| std::cmp::Reverse(attachment.map_or(0, |a| a.gw_priority)));
+    list
+}
+
+/// Names other than their own under which services are linked to. The engine knows aliases of
+/// a container on a network and no links, so the linked service answers to the name.
+pub(super) fn link_aliases(project: &Project) -> BTreeMap<&str, BTreeSet<String>> {
+    let mut aliases: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for service in project.services.values() {
+        for link in &service.links {
+            if let Some((target, alias)) = link.split_once(':')
+                && target != alias
+            {
+                aliases.entry(target).or_default().insert(alias.to_owned());
+            }
+        }
+    }
+    aliases
+}
+
+/// A network of the project.
+pub(super) fn network(
+    project: &str,
+    key: &str,
+    network: &model::Network,
+    findings: &mut Vec<Finding>,
+) -> Option<NetworkSpec> {
+    let mut pools = Vec::new();
+    for (index, pool) in network.ipam.config.iter().enumerate() {
+        match ipam_pool(pool) {
+            Ok(pool) => pools.push(pool),
+            Err((attribute, value)) => {
+                findings.push(Finding {
+                    path: format!("networks.{key}.ipam.config[{index}].{attribute}"),
+                    message: format!("`{value}` is not an IP address"),
+                    hint: None,
+                });
+                return None;
+            }
+        }
+    }
+    let hash = model::network_hash(network);
+    Some(NetworkSpec {
+        name: network.name.clone(),
+        driver: NetworkDriver::Bridge,
+        driver_opts: network.driver_opts.clone(),
+        labels: super::labels::of_resource(project, labels::NETWORK, key, hash, &network.labels),
+        internal: network.internal,
+        attachable: network.attachable,
+        ipv4: network.enable_ipv4.unwrap_or(true),
+        ipv6: network.enable_ipv6.unwrap_or(false),
+        pools,
+    })
+}
+
+fn ipam_pool(pool: &model::IpamPool) -> Result<IpamPool, (String, String)> {
+    let gateway = match some(&pool.gateway) {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| ("gateway".to_owned(), text.clone()))?,
+        ),
+    };
+    let mut reserved = BTreeMap::new();
+    for (name, text) in &pool.aux_addresses {
+        let address = text
+            .parse()
+            .map_err(|_| (format!("aux_addresses.{name}"), text.clone()))?;
+        reserved.insert(name.clone(), address);
+    }
+    Ok(IpamPool {
+        subnet: pool.subnet.clone(),
+        ip_range: some(&pool.ip_range),
+        gateway,
+        reserved,
+    })
+}
+
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+    let service = context.service;
+    spec.network = match service.network_mode() {
+        model::NetworkMode::Networks => NetworkMode::Networks(endpoints(context, findings)),
+        model::NetworkMode::None => NetworkMode::None,
+        model::NetworkMode::Host => NetworkMode::Host,
+        model::NetworkMode::Bridge => NetworkMode::Networks(Vec::new()),
+        model::NetworkMode::Service(name) => NetworkMode::Container(context.container_of(name)),
+        model::NetworkMode::Container(name) => NetworkMode::Container(name.to_owned()),
+        model::NetworkMode::Named(name) => NetworkMode::Networks(vec![EndpointSpec {
+            network: name.to_owned(),
+            ..EndpointSpec::default()
+        }]),
+    };
+    spec.mac_address = some(&service.mac_address);
+    for (index, port) in service.ports.iter().enumerate() {
+        match published(port) {
+            Ok(port) => spec.ports.push(port),
+            Err(message) => findings.push(Finding {
+                path: context.path(&format!("ports[{index}]")),
+                message,
+                hint: None,
+            }),
+        }
+    }
+    spec.expose = service.expose.clone();
+    for (index, line) in service.extra_hosts.iter().enumerate() {
+        match extra_host(line) {
+            Some(host) => spec.extra_hosts.push(host),
+            None => findings.push(Finding {
+                path: context.path(&format!("extra_hosts[{index}]")),
+                message: format!("`{line}` names no IP address"),
+                hint: Some(
+                    "write `name=address`; `host-gateway` stands for this machine".to_owned(),
+                ),
+            }),
+        }
+    }
+    let mut servers = Vec::new();
+    for (index, text) in service.dns.iter().enumerate() {
+        match text.parse() {
+            Ok(address) => servers.push(address),
+            Err(_) => findings.push(Finding {
+                path: context.path(&format!("dns[{index}]")),
+                message: format!("`{text}` is not an IP address"),
+                hint: None,
+            }),
+        }
+    }
+    spec.dns = DnsSpec {
+        servers,
+        search: service.dns_search.clone(),
+        options: service.dns_opt.clone(),
+    };
+}
+
+fn endpoints(context: &Context<'_>, findings: &mut Vec<Finding>) -> Vec<EndpointSpec> {
+    let linked = link_aliases(context.project);
+    let mut endpoints = Vec::new();
+    for (key, attachment) in ordered(context.service) {
+        let network = context
+            .project
+            .networks
+            .get(key)
+            .map_or_else(|| key.to_owned(), |network| network.name.clone());
+        let mut endpoint = EndpointSpec {
+            network,
+            aliases: vec![context.name.to_owned()],
+            ..EndpointSpec::default()
+        };
+        endpoint
+            .aliases
+            .extend(linked.get(context.name).into_iter().flatten().cloned());
+        if let Some(attachment) = attachment {
+            let mut address = |text: &str, attribute: &str| {
+                findings.push(Finding {
+                    path: context.path(&format!("networks.{key}.{attribute}")),
+                    message: format!("`{text}` is no such address"),
+                    hint: None,
+                });
+            };
+            for alias in &attachment.aliases {
+                if !endpoint.aliases.contains(alias) {
+                    endpoint.aliases.push(alias.clone());
+                }
+            }
+            if let Some(text) = some(&attachment.ipv4_address) {
+                match text.parse() {
+                    Ok(parsed) => endpoint.ipv4 = Some(parsed),
+                    Err(_) => address(&text, "ipv4_address"),
+                }
+            }
+            if let Some(text) = some(&attachment.ipv6_address) {
+                match text.parse() {
+                    Ok(parsed) => endpoint.ipv6 = Some(parsed),
+                    Err(_) => address(&text, "ipv6_address"),
+                }
+            }
+            endpoint.mac_address = some(&attachment.mac_address);
+            endpoint.interface_name = some(&attachment.interface_name);
+        }
+        endpoints.push(endpoint);
+    }
+    endpoints
+}
+
+/// A published port.
+pub(super) fn published(port: &Port) -> Result<PortSpec, String> {
+    let container_port = u16::try_from(port.target)
+        .ok()
+        .filter(|port| *port > 0)
+        .ok_or_else(|| format!("`{}` is not a port", port.target))?;
+    let host_ports = port.host_ports();
+    if host_ports.is_none() && !matches!(port.published.as_str(), "" | "0") {
+        return Err(format!(
+            "`{}` is neither a port nor a range",
+            port.published
+        ));
+    }
+    let host_ip = match some(&port.host_ip) {
+        None => None,
+        Some(text) => Some(
+            text.parse()
+                .map_err(|_| format!("`{text}` is not an IP address"))?,
+        ),
+    };
+    let protocol = match port.protocol.as_str() {
+        "" | "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        "sctp" => Protocol::Sctp,
+        other => return Err(format!("`{other}` is not a transport protocol")),
+    };
+    Ok(PortSpec {
+        container_port,
+        host_ports,
+        host_ip,
+        protocol,
+    })
+}
+
+fn extra_host(line: &str) -> Option<ExtraHost> {
+    let (name, address) = line.split_once('=').or_else(|| line.split_once(':'))?;
+    let address = match address.trim_matches(['[', ']']) {
+        "host-gateway" => None,
+        text => Some(text.parse().ok()?),
+    };
+    Some(ExtraHost {
+        name: name.to_owned(),
+        address,
+    })
+}
