@@ -1,0 +1,105 @@
+//! Waiting until services are ready (`up --wait`).
+
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+use crate::plan::{Condition, Desired, labels};
+
+use super::conditions::{self, Verdict};
+use super::{Event, ExecuteError, Execution, Failure, Kind, LOOK_AGAIN, Phase};
+
+/// Waits until every one of `services` is ready, one fails, the time is up, or the user
+/// gives up.
+pub fn wait(
+    run: &Execution<'_>,
+    desired: &Desired,
+    services: &[String],
+    timeout: Option<Duration>,
+) -> Result<(), ExecuteError> {
+    let (changes, told) = mpsc::channel();
+    let subscription = run
+        .backend
+        .subscribe(&[(labels::PROJECT, run.project)], changes)?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let mut announced = false;
+    loop {
+        if run.cancel.is_cancelled() {
+            return Err(ExecuteError::Cancelled);
+        }
+        let containers = run.backend.containers(&[(labels::PROJECT, run.project)])?;
+        let mut pending = Vec::new();
+        for service in services {
+            match conditions::ready(&containers, service, waited_for_as(desired, service)) {
+                Verdict::Met => {}
+                Verdict::Pending => pending.push(service.clone()),
+                Verdict::Failed(cause) => {
+                    return Err(ExecuteError::Failed(vec![Failure::of_service(
+                        run, service, cause,
+                    )]));
+                }
+            }
+        }
+        if pending.is_empty() {
+            announce(run, services, &containers, |container| {
+                if container.state.is_live() {
+                    Phase::Healthy
+                } else {
+                    Phase::Exited
+                }
+            });
+            drop(subscription);
+            return Ok(());
+        }
+        if !announced {
+            announced = true;
+            announce(run, &pending, &containers, |_| Phase::Waiting);
+        }
+        let limit = match deadline {
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Err(ExecuteError::Timeout {
+                        seconds: timeout.map_or(0, |t| t.as_secs()),
+                        waiting: pending,
+                    });
+                }
+                left.min(LOOK_AGAIN)
+            }
+            None => LOOK_AGAIN,
+        };
+        // A cancelled run is noticed at the next look.
+        let limit = limit.min(Duration::from_millis(500));
+        match told.recv_timeout(limit) {
+            Ok(_) => while told.try_recv().is_ok() {},
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(limit),
+        }
+    }
+}
+
+/// The strongest thing any service waits for in this one.
+fn waited_for_as(desired: &Desired, service: &str) -> Option<Condition> {
+    desired
+        .services
+        .values()
+        .filter_map(|other| other.depends_on.get(service))
+        .map(|dependency| dependency.condition)
+        .find(|condition| *condition == Condition::CompletedSuccessfully)
+}
+
+fn announce(
+    run: &Execution<'_>,
+    services: &[String],
+    containers: &[crate::backend::Container],
+    phase: impl Fn(&crate::backend::Container) -> Phase,
+) {
+    for service in services {
+        for container in conditions::of_service(containers, service) {
+            (run.events)(Event::Phase {
+                kind: Kind::Container,
+                name: container.name.clone(),
+                phase: phase(container),
+            });
+        }
+    }
+}
