@@ -192,8 +192,8 @@ fn signal_name(number: i32) -> Option<&'static str> {
 
 impl Failure {
     /// One without a container to ask.
-    pub(super) fn plain(service: Option<String>, doing: String, error: BackendError) -> Self {
-        Self {
+    pub(super) fn plain(service: Option<String>, doing: String, error: BackendError) -> Box<Self> {
+        Box::new(Self {
             service,
             container: None,
             doing,
@@ -201,7 +201,7 @@ impl Failure {
             logs: Vec::new(),
             probes: Vec::new(),
             waiting: Vec::new(),
-        }
+        })
     }
 
     /// One of a service: asks its containers which is to blame and what it said.
@@ -239,7 +239,11 @@ impl Failure {
     }
 
     /// Adds the last lines of a container's output.
-    pub(super) fn with_logs(mut self, run: &Execution<'_>, id: &ContainerId) -> Self {
+    pub(super) fn with_logs(
+        mut self: Box<Self>,
+        run: &Execution<'_>,
+        id: &ContainerId,
+    ) -> Box<Self> {
         self.logs = last_lines(run, id);
         self
     }

@@ -19,14 +19,14 @@ pub(super) struct Job {
     id: Option<ContainerId>,
 }
 
-type Outcome = Result<Option<ContainerId>, Failure>;
+type Outcome = Result<Option<ContainerId>, Box<Failure>>;
 
 impl Job {
     /// Finds the container that an earlier step made.
     pub(super) fn new(
         operation: &Operation,
         created: &BTreeMap<String, ContainerId>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Box<Failure>> {
         let id = match operation {
             Operation::Start { id: Some(id), .. } => Some(id.clone()),
             Operation::Start { name, service, .. } => match created.get(name) {
@@ -349,14 +349,16 @@ impl Work<'_> {
 
     fn start(&self, service: &str, name: &str, id: ContainerId) -> Outcome {
         self.tell(Kind::Container, name, Phase::Starting);
-        let fail = |cause| Failure {
-            service: Some(service.to_owned()),
-            container: Some(name.to_owned()),
-            doing: format!("start container `{name}`"),
-            cause,
-            logs: Vec::new(),
-            probes: Vec::new(),
-            waiting: Vec::new(),
+        let fail = |cause| {
+            Box::new(Failure {
+                service: Some(service.to_owned()),
+                container: Some(name.to_owned()),
+                doing: format!("start container `{name}`"),
+                cause,
+                logs: Vec::new(),
+                probes: Vec::new(),
+                waiting: Vec::new(),
+            })
         };
         self.run
             .backend
@@ -470,7 +472,7 @@ fn gone_is_fine(result: Result<(), BackendError>) -> Result<(), BackendError> {
     }
 }
 
-fn missing_spec(service: Option<String>, doing: String) -> Failure {
+fn missing_spec(service: Option<String>, doing: String) -> Box<Failure> {
     let error = BackendError::new(ErrorKind::Internal, "its specification is not known");
     Failure::plain(service, doing, error)
 }

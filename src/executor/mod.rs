@@ -129,7 +129,7 @@ fn subscribe(
 }
 
 enum Message {
-    Finished(StepId, Result<Option<ContainerId>, Failure>),
+    Finished(StepId, Result<Option<ContainerId>, Box<Failure>>),
     Changed,
     Cancelled,
 }
@@ -222,8 +222,10 @@ impl<'a, 'q> Walk<'a, 'q> {
 
     fn walk(mut self, messages: &Receiver<Message>) -> Result<Done, ExecuteError> {
         let mut cancelled = self.run.cancel.is_cancelled();
-        self.unblock();
-        self.check_conditions()?;
+        if !cancelled {
+            self.unblock();
+            self.check_conditions()?;
+        }
         loop {
             let waiting = self.progress.values().any(|p| *p == Progress::Waiting);
             if self.running == 0 && (cancelled || !waiting) {
@@ -259,7 +261,7 @@ impl<'a, 'q> Walk<'a, 'q> {
         })
     }
 
-    fn finished(&mut self, step: StepId, result: Result<Option<ContainerId>, Failure>) {
+    fn finished(&mut self, step: StepId, result: Result<Option<ContainerId>, Box<Failure>>) {
         self.running -= 1;
         match result {
             Ok(id) => {
@@ -278,7 +280,7 @@ impl<'a, 'q> Walk<'a, 'q> {
         }
     }
 
-    fn fail(&mut self, step: StepId, failure: Failure) {
+    fn fail(&mut self, step: StepId, failure: Box<Failure>) {
         self.progress.insert(step, Progress::Failed);
         if let Operation::Create { service, name, .. } | Operation::Start { service, name, .. } =
             &self.plan.step(step).operation
@@ -290,7 +292,7 @@ impl<'a, 'q> Walk<'a, 'q> {
                 phase: Phase::Error(failure.summary()),
             });
         }
-        self.failures.push(failure);
+        self.failures.push(*failure);
     }
 
     /// Hands out every step whose predecessors are done; skips those whose predecessors failed.
