@@ -1,1 +1,29 @@
-//! References, manifests, configurations, the `host` image, archives.
+//! What images are called, what they say, and which are here.
+//!
+//! Start with [`ImageStore`]. `reference` parses names, `config` and `manifest` read what
+//! registries and archives deliver (hostile ones are refused), `refs` keeps names, `host` is the
+//! built-in image, `load` and `save` read and write archives, `collect` removes. Nothing here
+//! knows a registry or a container: what a container uses is told by [`Roots`].
+
+mod collect;
+mod config;
+mod error;
+mod host;
+mod lease;
+mod manifest;
+mod platform;
+mod progress;
+mod reference;
+mod refs;
+mod store;
+
+pub use collect::{Collected, Removed, Roots};
+pub use config::{CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig};
+pub use error::ImageError;
+pub use host::HostBase;
+pub use lease::Lease;
+pub use manifest::{Descriptor, Document, Index, MANIFEST_LIMIT, Manifest, media};
+pub use platform::{Platform, architecture};
+pub use progress::{ProgressSink, Transfer, TransferState, quiet};
+pub use reference::{DEFAULT_HOST, Reference, ReferenceError, is_host_image};
+pub use store::{Base, Image, ImageId, ImageStore, ImageSummary};

@@ -1,1 +1,53 @@
 //! Tar archives to layer directories and back.
+//!
+//! A layer is a directory in overlayfs' form, named by its chain id. It is made in one
+//! of two ways: [`unpack`] of an archive (each into its own directory, so layers unpack in
+//! parallel), or [`LayerStore::commit`] of an upper directory, by rename. [`write_tar`] makes
+//! the deterministic archive of a layer, whose digest is its diff id.
+//!
+//! Archives are hostile until proved otherwise. Refused: paths and hard links that leave the
+//! directory, names over the kernel's limits, too many entries, too large headers, whiteouts
+//! of nothing, unknown entry types. Dropped: overlayfs' own extended attributes and all but
+//! `security.capability` and `user.*`. Start with [`LayerStore`].
+
+mod compression;
+mod error;
+mod extract;
+pub(crate) mod merged;
+mod store;
+mod tar;
+mod tree;
+mod unpack;
+mod upper;
+mod write;
+
+use sha2::{Digest as _, Sha256};
+
+pub use compression::{Compression, Decoder};
+pub use error::LayerError;
+pub use extract::{ExtractOptions, Extracted, extract};
+pub use store::{Draft, Layer, LayerBlob, LayerStore};
+pub use tar::{Entry, Kind, Limits, Reader, TarTime};
+pub use unpack::{Unpacked, fill_implied, unpack};
+pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
+#[expect(unused_imports, reason = "save and copy use them next")]
+pub(crate) use write::{plain, write_tar_at};
+
+use crate::content::Digest;
+
+/// Names a layer together with everything below it (image-spec `config.md`, "Layer ChainID").
+pub type ChainId = Digest;
+/// Digest of a layer's uncompressed archive.
+pub type DiffId = Digest;
+
+/// The chain id of a layer over `parent`.
+pub fn chain_id(parent: Option<&ChainId>, diff: &DiffId) -> ChainId {
+    match parent {
+        None => *diff,
+        Some(parent) => {
+            let mut hasher = Sha256::new();
+            hasher.update(format!("{parent} {diff}"));
+            Digest::from_hasher(hasher)
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Removing images and what only they used.
+//!
+//! Collection marks from images, names, leases, the builder's cache and what the caller names
+//! as in use, under the store's exclusive lock; everything else goes. An image that a container
+//! uses loses its names at most.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use serde::Deserialize;
+
+use super::store::{ImageId, ImageStore};
+use super::{Document, ImageError, MANIFEST_LIMIT, Reference, host, is_host_image, lease};
+use crate::content::Digest;
+use crate::layer::ChainId;
+
+/// What others use.
+#[derive(Clone, Debug, Default)]
+pub struct Roots {
+    /// Images of containers, with the containers' names.
+    pub images: BTreeMap<ImageId, Vec<String>>,
+    /// Layers that no image names.
+    pub layers: BTreeSet<ChainId>,
+}
+
+/// One thing removed, as `rmi` tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    /// A name.
+    Untagged(Reference),
+    /// An image.
+    Deleted(ImageId),
+}
+
+/// What a collection freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Layers removed.
+    pub layers: u64,
+    /// Blobs removed.
+    pub blobs: u64,
+    /// Bytes freed.
+    pub bytes: u64,
+}
+
+/// Unfinished downloads are kept this long, to be resumed.
+const UNFINISHED: Duration = Duration::from_secs(24 * 3600);
+
+impl ImageStore {
+    /// Removes a name, and the image when it was its last. An id removes all names of the
+    /// image, several repositories' only with `force`. An image that a container uses is refused;
+    /// with `force` it loses the names and stays as long as the container.
+    pub fn remove(&self, name: &str, force: bool, roots: &Roots) -> Result<Vec<Removed>, ImageError> {
+        if is_host_image(name) {
+            return Err(ImageError::HostBound(name.to_owned(), "removed"));
+        }
+        let id = self.resolve_id(name)?;
+        if host::image_id()? == id {
+            return Err(ImageError::HostBound(name.to_owned(), "removed"));
+        }
+        let (tags, digests) = self.names(&id)?;
+        let by_name = Reference::parse(name).ok().filter(|name| tags.contains(name) || digests.contains(name));
+        let users = roots.images.get(&id).filter(|users| !users.is_empty());
+        let in_use = |users: &Vec<String>| ImageError::InUse { image: name.to_owned(), by: format!("container {}", users.join(", ")) };
+        let mut removed = Vec::new();
+        let doomed: Vec<Reference> = match &by_name {
+            Some(one) => {
+                let others = tags.iter().filter(|tag| *tag != one).count();
+                if others > 0 {
+                    self.refs.remove(one)?;
+                    // Digests of a repository go with its last tag.
+                    removed.push(Removed::Untagged(one.clone()));
+                    if !tags.iter().any(|tag| tag != one && tag.familiar_name() == one.familiar_name()) {
+                        for digest in digests.iter().filter(|digest| digest.familiar_name() == one.familiar_name()) {
+                            self.refs.remove(digest)?;
+                            removed.push(Removed::Untagged(digest.clone()));
+                        }
+                    }
+                    return Ok(removed);
+                }
+                tags.into_iter().chain(digests).collect()
+            }
+            None => {
+                let repositories: BTreeSet<String> = tags.iter().map(Reference::familiar_name).collect();
+                if repositories.len() > 1 && !force {
+                    let by = repositories.into_iter().collect::<Vec<_>>().join(", ");
+                    return Err(ImageError::InUse { image: name.to_owned(), by: format!("several repositories ({by}); remove them by name, or use force") });
+                }
+                tags.into_iter().chain(digests).collect()
+            }
+        };
+        if let Some(users) = users
+            && !force
+        {
+            return Err(in_use(users));
+        }
+        for reference in doomed {
+            self.refs.remove(&reference)?;
+            removed.push(Removed::Untagged(reference));
+        }
+        if users.is_none() {
+            self.delete_record(&id)?;
+            removed.push(Removed::Deleted(id));
+            self.collect(roots)?;
+        }
+        Ok(removed)
+    }
+
+    fn delete_record(&self, id: &ImageId) -> Result<(), ImageError> {
+        let path = self.record_path(id);
+        match fs::remove_file(&path) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(ImageError::io("remove", path)(error)),
+        }
+    }
+
+    /// Removes images without a name, or with `all` every image that no container uses, and
+    /// then everything unused. `keep` decides further (labels, age).
+    pub fn prune(&self, all: bool, roots: &Roots, keep: &dyn Fn(&super::ImageSummary) -> bool) -> Result<(Vec<Removed>, Collected), ImageError> {
+        let mut removed = Vec::new();
+        for image in self.list()? {
+            let used = roots.images.get(&image.id).is_some_and(|users| !users.is_empty());
+            if image.built_in || used || keep(&image) || (!all && !image.tags.is_empty()) {
+                continue;
+            }
+            for name in image.tags.into_iter().chain(image.digests) {
+                self.refs.remove(&name)?;
+                removed.push(Removed::Untagged(name));
+            }
+            self.delete_record(&image.id)?;
+            removed.push(Removed::Deleted(image.id));
+        }
+        Ok((removed, self.collect(roots)?))
+    }
+
+    /// Removes layers and blobs that nothing uses.
+    pub fn collect(&self, roots: &Roots) -> Result<Collected, ImageError> {
+        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
+        let mut layers: BTreeSet<ChainId> = roots.layers.clone();
+        let mut blobs: BTreeSet<Digest> = BTreeSet::new();
+        let leased = lease::protected(&self.root.join("leases"))?;
+        layers.extend(&leased);
+        blobs.extend(&leased);
+        layers.extend(self.build_cache_layers()?);
+        for id in self.ids()? {
+            let record = self.record(&id)?;
+            blobs.insert(id);
+            layers.extend(record.layers);
+            if let Some(manifest) = record.manifest {
+                blobs.insert(manifest.digest);
+                blobs.extend(self.named_by(&manifest.digest));
+            }
+        }
+        // An index stays as long as an image is known by its digest.
+        for (name, image) in self.refs.list()? {
+            blobs.insert(image);
+            if let Some(digest) = name.digest() {
+                blobs.insert(*digest);
+            }
+        }
+        // A layer needs those below it: their ids are part of its own.
+        let mut next: Vec<ChainId> = layers.iter().copied().collect();
+        while let Some(chain) = next.pop() {
+            let Ok(layer) = self.layers.get(&chain) else { continue };
+            blobs.extend(layer.blob.map(|blob| blob.digest));
+            if let Some(parent) = layer.parent
+                && layers.insert(parent)
+            {
+                next.push(parent);
+            }
+        }
+        let mut done = Collected::default();
+        for chain in self.layers.list()?.into_iter().filter(|chain| !layers.contains(chain)) {
+            done.bytes += self.layers.remove(&chain)?;
+            done.layers += 1;
+        }
+        for digest in self.content.list()?.into_iter().filter(|digest| !blobs.contains(digest)) {
+            done.bytes += self.content.remove(&digest)?;
+            done.blobs += 1;
+        }
+        self.layers.clear_unfinished(Duration::from_secs(60))?;
+        done.bytes += self.content.clear_ingests(UNFINISHED)?;
+        Ok(done)
+    }
+
+    /// Configuration and layers that a manifest names.
+    fn named_by(&self, manifest: &Digest) -> Vec<Digest> {
+        let Ok(bytes) = self.content.read(manifest, MANIFEST_LIMIT) else { return Vec::new() };
+        match Document::parse(&bytes) {
+            Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| layer.digest).chain([manifest.config.digest]).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Layers that the builder's cache records name.
+    fn build_cache_layers(&self) -> Result<Vec<ChainId>, ImageError> {
+        #[derive(Deserialize)]
+        struct Cached {
+            layer: Option<ChainId>,
+        }
+        let folder = self.root.join("build/cache");
+        let list = match fs::read_dir(&folder) {
+            Ok(list) => list,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(ImageError::io("list", folder)(error)),
+        };
+        let mut layers = Vec::new();
+        for path in list.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|end| end == "json")) {
+            // A record that cannot be read protects nothing, and the builder ignores it too.
+            if let Ok(text) = fs::read(&path)
+                && let Ok(Cached { layer: Some(layer) }) = serde_json::from_slice(&text)
+            {
+                layers.push(layer);
+            }
+        }
+        Ok(layers)
+    }
+}

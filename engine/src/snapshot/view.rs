@@ -1,0 +1,129 @@
+//! Reading merged content: a detached, read-only overlay that only this process can reach.
+//!
+//! Paths are resolved inside it (`RESOLVE_IN_ROOT`), so an image's symbolic links cannot lead
+//! out. The mount vanishes with its descriptor.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+
+use super::{SnapshotError, copy};
+
+/// The merged content of some layers.
+#[derive(Debug)]
+pub struct View {
+    root: OwnedFd,
+    /// Dropped after the mount that uses it.
+    _filler: Option<Filler>,
+}
+
+impl View {
+    /// Shows directories as one, topmost first: an image's [`crate::image::Image::lower`], with a
+    /// stopped container's upper directory before it to see what was written.
+    pub fn open(layers: &[PathBuf]) -> Result<Self, SnapshotError> {
+        let stack = |errno: Errno| SnapshotError::Stack(errno.into());
+        let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(stack)?;
+        // An overlay without an upper directory needs two lower ones.
+        let mut filler = None;
+        let mut layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
+        if layers.len() < 2 {
+            let made = filler.insert(Filler::make(layers.first().copied())?);
+            layers.push(&made.0);
+            let Some(one) = layers.first().filter(|_| layers.len() < 2) else {
+                return Ok(Self { root: mount(&overlay, &layers)?, _filler: filler });
+            };
+            // No layers at all: an empty directory.
+            let root = rustix::fs::open(*one, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(stack)?;
+            return Ok(Self { root, _filler: filler });
+        }
+        Ok(Self { root: mount(&overlay, &layers)?, _filler: None })
+    }
+
+    /// The root, for `openat`.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, SnapshotError> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            match rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+                Ok(fd) => return Ok(fd),
+                Err(Errno::AGAIN) => {}
+                Err(Errno::NOENT | Errno::NOTDIR) => return Err(SnapshotError::NotFound(path.display().to_string())),
+                Err(errno) => return Err(SnapshotError::io("open", path)(errno.into())),
+            }
+        }
+    }
+
+    /// Opens a file for reading. Never blocks on a pipe that the image put there.
+    pub fn open_file(&self, path: &str) -> Result<File, SnapshotError> {
+        Ok(File::from(self.resolve(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?))
+    }
+
+    /// Reads a small file: `/etc/passwd`.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, SnapshotError> {
+        let mut bytes = Vec::new();
+        let file = self.open_file(path)?;
+        file.take(limit + 1).read_to_end(&mut bytes).map_err(SnapshotError::io("read", path))?;
+        if bytes.len() as u64 > limit {
+            return Err(SnapshotError::TooLarge { path: path.to_owned(), limit });
+        }
+        Ok(bytes)
+    }
+
+    /// Opens a directory of the view, links followed inside it.
+    pub fn open_dir(&self, path: &str) -> Result<OwnedFd, SnapshotError> {
+        self.resolve(Path::new(path), OFlags::RDONLY | OFlags::DIRECTORY)
+    }
+
+    /// Copies a directory's content, and its own owner, mode and attributes, into an existing
+    /// empty directory: what a new volume shows where the image had something. Gives whether
+    /// the image has such a directory.
+    pub fn copy_dir(&self, path: &str, to: &Path) -> Result<bool, SnapshotError> {
+        let from = match self.open_dir(path) {
+            Ok(from) => from,
+            Err(SnapshotError::NotFound(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let to = rustix::fs::openat(CWD, to, flags, Mode::empty()).map_err(|errno| SnapshotError::io("open", to)(errno.into()))?;
+        copy::tree(from.as_fd(), to.as_fd()).map_err(SnapshotError::io("copy", path))?;
+        Ok(true)
+    }
+}
+
+fn mount(overlay: &OwnedFd, layers: &[&Path]) -> Result<OwnedFd, SnapshotError> {
+    let stack = |errno: Errno| SnapshotError::Stack(errno.into());
+    for layer in layers {
+        fsconfig_set_string(overlay, "lowerdir+", *layer).map_err(stack)?;
+    }
+    fsconfig_create(overlay).map_err(stack)?;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    fsmount(overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(stack)
+}
+
+/// An empty directory on a layer's file system, gone when dropped.
+#[derive(Debug)]
+struct Filler(PathBuf);
+
+impl Filler {
+    fn make(beside: Option<&Path>) -> Result<Self, SnapshotError> {
+        // `<root>/layers/<id>/diff`: the layers' directory is the engine's own.
+        let folder = beside.and_then(|layer| layer.ancestors().nth(2)).map_or_else(std::env::temp_dir, Path::to_owned);
+        let path = folder.join(format!(".tmp-{:016x}", crate::content::random()));
+        std::fs::create_dir(&path).map_err(SnapshotError::io("create", &path))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
