@@ -37,7 +37,11 @@ impl Ingest {
 
     /// The file kept for `digest`, with what an earlier attempt left in it. `None` when
     /// another process is receiving the same content now.
-    pub(super) fn resumable(directory: &Path, blobs: &Path, digest: &Digest) -> Result<Option<Self>, ContentError> {
+    pub(super) fn resumable(
+        directory: &Path,
+        blobs: &Path,
+        digest: &Digest,
+    ) -> Result<Option<Self>, ContentError> {
         let path = directory.join(format!("{}.partial", digest.hex()));
         let mut file = OpenOptions::new()
             .read(true)
@@ -58,7 +62,10 @@ impl Ingest {
         let mut written = 0;
         let mut buffer = vec![0; 128 << 10];
         loop {
-            match file.read(&mut buffer).map_err(ContentError::io("read", &path))? {
+            match file
+                .read(&mut buffer)
+                .map_err(ContentError::io("read", &path))?
+            {
                 0 => break,
                 count => {
                     hasher.update(&buffer[..count]);
@@ -73,7 +80,14 @@ impl Ingest {
     }
 
     fn over(file: File, path: PathBuf, blobs: &Path, keep: bool) -> Self {
-        Self { file: Some(file), path, blobs: blobs.to_owned(), hasher: Sha256::new(), written: 0, keep }
+        Self {
+            file: Some(file),
+            path,
+            blobs: blobs.to_owned(),
+            hasher: Sha256::new(),
+            written: 0,
+            keep,
+        }
     }
 
     /// Bytes received so far.
@@ -89,7 +103,9 @@ impl Ingest {
     /// Forgets everything received: the sender starts over.
     pub fn restart(&mut self) -> Result<(), ContentError> {
         if let Some(file) = &mut self.file {
-            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).map_err(ContentError::io("truncate", &self.path))?;
+            file.set_len(0)
+                .and_then(|()| file.seek(SeekFrom::Start(0)))
+                .map_err(ContentError::io("truncate", &self.path))?;
         }
         self.hasher = Sha256::new();
         self.written = 0;
@@ -109,7 +125,10 @@ impl Ingest {
             && *expected != actual
         {
             self.keep = false;
-            return Err(ContentError::Mismatch { expected: *expected, actual });
+            return Err(ContentError::Mismatch {
+                expected: *expected,
+                actual,
+            });
         }
         let target = self.blobs.join(actual.hex());
         if target.exists() {
@@ -117,7 +136,8 @@ impl Ingest {
             return Ok(actual);
         }
         if let Some(file) = &self.file {
-            rustix::fs::fdatasync(file).map_err(|errno| ContentError::io("sync", &self.path)(errno.into()))?;
+            rustix::fs::fdatasync(file)
+                .map_err(|errno| ContentError::io("sync", &self.path)(errno.into()))?;
         }
         fs::rename(&self.path, &target).map_err(ContentError::io("rename", &self.path))?;
         self.file = None;
@@ -127,7 +147,10 @@ impl Ingest {
 
 impl Write for Ingest {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let file = self.file.as_mut().ok_or_else(|| io::Error::other("the ingest is over"))?;
+        let file = self
+            .file
+            .as_mut()
+            .ok_or_else(|| io::Error::other("the ingest is over"))?;
         let count = file.write(bytes)?;
         self.hasher.update(&bytes[..count]);
         self.written += count as u64;
@@ -159,7 +182,9 @@ fn same_file(file: &File, path: &Path) -> bool {
 pub(crate) fn random() -> u64 {
     let mut bytes = [0; 8];
     if rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {
-        bytes = (u64::from(std::process::id()) << 32 | u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs())).to_ne_bytes();
+        bytes = (u64::from(std::process::id()) << 32
+            | u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs()))
+        .to_ne_bytes();
     }
     u64::from_ne_bytes(bytes)
 }

@@ -19,7 +19,10 @@ pub struct ContentStore {
 impl ContentStore {
     /// Opens the store below the engine's root, making its directories.
     pub fn open(root: &Path) -> Result<Self, ContentError> {
-        let store = Self { blobs: root.join("blobs/sha256"), ingests: root.join("ingest") };
+        let store = Self {
+            blobs: root.join("blobs/sha256"),
+            ingests: root.join("ingest"),
+        };
         for directory in [&store.blobs, &store.ingests] {
             fs::create_dir_all(directory).map_err(ContentError::io("create", directory))?;
         }
@@ -51,7 +54,10 @@ impl ContentStore {
             }
             Err(error) => return Err(ContentError::io("open", path)(error)),
         };
-        let size = file.metadata().map_err(ContentError::io("stat", path))?.len();
+        let size = file
+            .metadata()
+            .map_err(ContentError::io("stat", path))?
+            .len();
         Ok((file, size))
     }
 
@@ -59,13 +65,22 @@ impl ContentStore {
     pub fn read(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, ContentError> {
         let (file, size) = self.open_blob(digest)?;
         if size > limit {
-            return Err(ContentError::TooLarge { digest: *digest, size, limit });
+            return Err(ContentError::TooLarge {
+                digest: *digest,
+                size,
+                limit,
+            });
         }
         let mut bytes = Vec::with_capacity(size as usize);
-        file.take(limit).read_to_end(&mut bytes).map_err(ContentError::io("read", self.path(digest)))?;
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(ContentError::io("read", self.path(digest)))?;
         let actual = Digest::of(&bytes);
         if actual != *digest {
-            return Err(ContentError::Mismatch { expected: *digest, actual });
+            return Err(ContentError::Mismatch {
+                expected: *digest,
+                actual,
+            });
         }
         Ok(bytes)
     }
@@ -87,7 +102,9 @@ impl ContentStore {
             return Ok(digest);
         }
         let mut ingest = self.ingest()?;
-        ingest.write_all(bytes).map_err(ContentError::io("write", self.path(&digest)))?;
+        ingest
+            .write_all(bytes)
+            .map_err(ContentError::io("write", self.path(&digest)))?;
         ingest.commit(Some(&digest))
     }
 
@@ -107,7 +124,11 @@ impl ContentStore {
         let mut digests = Vec::new();
         for entry in fs::read_dir(&self.blobs).map_err(ContentError::io("list", &self.blobs))? {
             let entry = entry.map_err(ContentError::io("list", &self.blobs))?;
-            if let Some(digest) = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok()) {
+            if let Some(digest) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| Digest::from_hex(name).ok())
+            {
                 digests.push(digest);
             }
         }
@@ -119,10 +140,17 @@ impl ContentStore {
     pub fn clear_ingests(&self, age: Duration) -> Result<u64, ContentError> {
         let mut freed = 0;
         for entry in fs::read_dir(&self.ingests).map_err(ContentError::io("list", &self.ingests))? {
-            let path = entry.map_err(ContentError::io("list", &self.ingests))?.path();
-            let Ok(file) = File::open(&path) else { continue };
+            let path = entry
+                .map_err(ContentError::io("list", &self.ingests))?
+                .path();
+            let Ok(file) = File::open(&path) else {
+                continue;
+            };
             let Ok(data) = file.metadata() else { continue };
-            let idle = data.modified().ok().and_then(|time| SystemTime::now().duration_since(time).ok());
+            let idle = data
+                .modified()
+                .ok()
+                .and_then(|time| SystemTime::now().duration_since(time).ok());
             let held = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err();
             if !held && idle.is_some_and(|idle| idle >= age) && fs::remove_file(&path).is_ok() {
                 freed += data.len();

@@ -52,7 +52,12 @@ impl ImageStore {
     /// Removes a name, and the image when it was its last. An id removes all names of the
     /// image, several repositories' only with `force`. An image that a container uses is refused;
     /// with `force` it loses the names and stays as long as the container.
-    pub fn remove(&self, name: &str, force: bool, roots: &Roots) -> Result<Vec<Removed>, ImageError> {
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        roots: &Roots,
+    ) -> Result<Vec<Removed>, ImageError> {
         if is_host_image(name) {
             return Err(ImageError::HostBound(name.to_owned(), "removed"));
         }
@@ -61,9 +66,14 @@ impl ImageStore {
             return Err(ImageError::HostBound(name.to_owned(), "removed"));
         }
         let (tags, digests) = self.names(&id)?;
-        let by_name = Reference::parse(name).ok().filter(|name| tags.contains(name) || digests.contains(name));
+        let by_name = Reference::parse(name)
+            .ok()
+            .filter(|name| tags.contains(name) || digests.contains(name));
         let users = roots.images.get(&id).filter(|users| !users.is_empty());
-        let in_use = |users: &Vec<String>| ImageError::InUse { image: name.to_owned(), by: format!("container {}", users.join(", ")) };
+        let in_use = |users: &Vec<String>| ImageError::InUse {
+            image: name.to_owned(),
+            by: format!("container {}", users.join(", ")),
+        };
         let mut removed = Vec::new();
         let doomed: Vec<Reference> = match &by_name {
             Some(one) => {
@@ -72,8 +82,14 @@ impl ImageStore {
                     self.refs.remove(one)?;
                     // Digests of a repository go with its last tag.
                     removed.push(Removed::Untagged(one.clone()));
-                    if !tags.iter().any(|tag| tag != one && tag.familiar_name() == one.familiar_name()) {
-                        for digest in digests.iter().filter(|digest| digest.familiar_name() == one.familiar_name()) {
+                    if !tags
+                        .iter()
+                        .any(|tag| tag != one && tag.familiar_name() == one.familiar_name())
+                    {
+                        for digest in digests
+                            .iter()
+                            .filter(|digest| digest.familiar_name() == one.familiar_name())
+                        {
                             self.refs.remove(digest)?;
                             removed.push(Removed::Untagged(digest.clone()));
                         }
@@ -83,10 +99,16 @@ impl ImageStore {
                 tags.into_iter().chain(digests).collect()
             }
             None => {
-                let repositories: BTreeSet<String> = tags.iter().map(Reference::familiar_name).collect();
+                let repositories: BTreeSet<String> =
+                    tags.iter().map(Reference::familiar_name).collect();
                 if repositories.len() > 1 && !force {
                     let by = repositories.into_iter().collect::<Vec<_>>().join(", ");
-                    return Err(ImageError::InUse { image: name.to_owned(), by: format!("several repositories ({by}); remove them by name, or use force") });
+                    return Err(ImageError::InUse {
+                        image: name.to_owned(),
+                        by: format!(
+                            "several repositories ({by}); remove them by name, or use force"
+                        ),
+                    });
                 }
                 tags.into_iter().chain(digests).collect()
             }
@@ -119,10 +141,18 @@ impl ImageStore {
 
     /// Removes images without a name, or with `all` every image that no container uses, and
     /// then everything unused. `keep` decides further (labels, age).
-    pub fn prune(&self, all: bool, roots: &Roots, keep: &dyn Fn(&super::ImageSummary) -> bool) -> Result<(Vec<Removed>, Collected), ImageError> {
+    pub fn prune(
+        &self,
+        all: bool,
+        roots: &Roots,
+        keep: &dyn Fn(&super::ImageSummary) -> bool,
+    ) -> Result<(Vec<Removed>, Collected), ImageError> {
         let mut removed = Vec::new();
         for image in self.list()? {
-            let used = roots.images.get(&image.id).is_some_and(|users| !users.is_empty());
+            let used = roots
+                .images
+                .get(&image.id)
+                .is_some_and(|users| !users.is_empty());
             if image.built_in || used || keep(&image) || (!all && !image.tags.is_empty()) {
                 continue;
             }
@@ -164,7 +194,9 @@ impl ImageStore {
         // A layer needs those below it: their ids are part of its own.
         let mut next: Vec<ChainId> = layers.iter().copied().collect();
         while let Some(chain) = next.pop() {
-            let Ok(layer) = self.layers.get(&chain) else { continue };
+            let Ok(layer) = self.layers.get(&chain) else {
+                continue;
+            };
             blobs.extend(layer.blob.map(|blob| blob.digest));
             if let Some(parent) = layer.parent
                 && layers.insert(parent)
@@ -173,11 +205,21 @@ impl ImageStore {
             }
         }
         let mut done = Collected::default();
-        for chain in self.layers.list()?.into_iter().filter(|chain| !layers.contains(chain)) {
+        for chain in self
+            .layers
+            .list()?
+            .into_iter()
+            .filter(|chain| !layers.contains(chain))
+        {
             done.bytes += self.layers.remove(&chain)?;
             done.layers += 1;
         }
-        for digest in self.content.list()?.into_iter().filter(|digest| !blobs.contains(digest)) {
+        for digest in self
+            .content
+            .list()?
+            .into_iter()
+            .filter(|digest| !blobs.contains(digest))
+        {
             done.bytes += self.content.remove(&digest)?;
             done.blobs += 1;
         }
@@ -188,9 +230,16 @@ impl ImageStore {
 
     /// Configuration and layers that a manifest names.
     fn named_by(&self, manifest: &Digest) -> Vec<Digest> {
-        let Ok(bytes) = self.content.read(manifest, MANIFEST_LIMIT) else { return Vec::new() };
+        let Ok(bytes) = self.content.read(manifest, MANIFEST_LIMIT) else {
+            return Vec::new();
+        };
         match Document::parse(&bytes) {
-            Ok(Document::Manifest(manifest)) => manifest.layers.iter().map(|layer| layer.digest).chain([manifest.config.digest]).collect(),
+            Ok(Document::Manifest(manifest)) => manifest
+                .layers
+                .iter()
+                .map(|layer| layer.digest)
+                .chain([manifest.config.digest])
+                .collect(),
             _ => Vec::new(),
         }
     }
@@ -208,7 +257,10 @@ impl ImageStore {
             Err(error) => return Err(ImageError::io("list", folder)(error)),
         };
         let mut layers = Vec::new();
-        for path in list.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.extension().is_some_and(|end| end == "json")) {
+        for path in list
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        {
             // A record that cannot be read protects nothing, and the builder ignores it too.
             if let Ok(text) = fs::read(&path)
                 && let Ok(Cached { layer: Some(layer) }) = serde_json::from_slice(&text)

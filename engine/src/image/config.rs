@@ -26,13 +26,21 @@ pub struct ImageConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// Who made it.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub author: String,
     /// Go's name of the processor: `amd64`, `arm64`.
     #[serde(default, deserialize_with = "nullable")]
     pub architecture: String,
     /// `v7`, `v8`.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub variant: String,
     /// `linux`.
     #[serde(default, deserialize_with = "nullable")]
@@ -44,11 +52,19 @@ pub struct ImageConfig {
     #[serde(default)]
     pub rootfs: RootFs,
     /// How it was made, oldest first.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub history: Vec<History>,
     /// `host` when the layers lie over the built-in `host` image. Such an image cannot leave
     /// this machine.
-    #[serde(rename = "gantry.base", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "gantry.base",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub base: Option<String>,
     /// Everything else it says.
     #[serde(flatten)]
@@ -60,13 +76,25 @@ pub struct ImageConfig {
 #[serde(rename_all = "PascalCase")]
 pub struct RunConfig {
     /// `user[:group]`.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub user: String,
     /// `80/tcp`; the values are empty objects.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub env: Vec<String>,
     /// Program and first arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,16 +103,32 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cmd: Option<Vec<String>>,
     /// Paths that get an anonymous volume.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub volumes: BTreeMap<String, Empty>,
     /// Where the process starts.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub working_dir: String,
     /// Labels.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
     pub labels: BTreeMap<String, String>,
     /// Signal that asks it to stop.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub stop_signal: String,
     /// Seconds between that and SIGKILL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,7 +137,11 @@ pub struct RunConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<HealthConfig>,
     /// Instructions for images made from this one.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "Vec::is_empty"
+    )]
     pub on_build: Vec<String>,
     /// Shell of shell-form instructions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +192,10 @@ pub struct RootFs {
 
 impl Default for RootFs {
     fn default() -> Self {
-        Self { kind: "layers".to_owned(), diff_ids: Vec::new() }
+        Self {
+            kind: "layers".to_owned(),
+            diff_ids: Vec::new(),
+        }
     }
 }
 
@@ -155,13 +206,25 @@ pub struct History {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created: Option<String>,
     /// The instruction.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub created_by: String,
     /// Who.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub author: String,
     /// Which tool.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    #[serde(
+        default,
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
     pub comment: String,
     /// Made no layer.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -175,7 +238,10 @@ impl ImageConfig {
     /// Reads a configuration and refuses hostile ones.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         if bytes.len() as u64 > CONFIG_LIMIT {
-            return Err(ImageError::HostileConfig(format!("{} bytes, at most {CONFIG_LIMIT} are accepted", bytes.len())));
+            return Err(ImageError::HostileConfig(format!(
+                "{} bytes, at most {CONFIG_LIMIT} are accepted",
+                bytes.len()
+            )));
         }
         let config: Self = serde_json::from_slice(bytes).map_err(ImageError::Config)?;
         config.check()?;
@@ -185,19 +251,38 @@ impl ImageConfig {
     fn check(&self) -> Result<(), ImageError> {
         let refuse = |why: String| Err(ImageError::HostileConfig(why));
         if self.rootfs.kind != "layers" {
-            return refuse(format!("rootfs.type is `{:.40}`, not `layers`", self.rootfs.kind));
+            return refuse(format!(
+                "rootfs.type is `{:.40}`, not `layers`",
+                self.rootfs.kind
+            ));
         }
         if self.rootfs.diff_ids.len() > LAYER_LIMIT {
-            return refuse(format!("{} layers, at most {LAYER_LIMIT} are accepted", self.rootfs.diff_ids.len()));
+            return refuse(format!(
+                "{} layers, at most {LAYER_LIMIT} are accepted",
+                self.rootfs.diff_ids.len()
+            ));
         }
         if !self.os.is_empty() && self.os != "linux" {
             return refuse(format!("it is for `{:.40}`, not for linux", self.os));
         }
         let run = &self.config;
-        let lists = [Some(&run.env), run.entrypoint.as_ref(), run.cmd.as_ref(), run.shell.as_ref()];
-        for text in lists.into_iter().flatten().flatten().chain([&run.user, &run.working_dir]) {
+        let lists = [
+            Some(&run.env),
+            run.entrypoint.as_ref(),
+            run.cmd.as_ref(),
+            run.shell.as_ref(),
+        ];
+        for text in lists
+            .into_iter()
+            .flatten()
+            .flatten()
+            .chain([&run.user, &run.working_dir])
+        {
             if text.len() >= STRING_LIMIT {
-                return refuse(format!("a string of {} bytes, longer than a program can be given", text.len()));
+                return refuse(format!(
+                    "a string of {} bytes, longer than a program can be given",
+                    text.len()
+                ));
             }
             if text.contains('\0') {
                 return refuse("a string with a NUL byte".to_owned());
@@ -226,7 +311,9 @@ impl ImageConfig {
 fn is_port(text: &str) -> bool {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    matches!(protocol, "tcp" | "udp" | "sctp") && first.parse::<u16>().is_ok() && last.parse::<u16>().is_ok()
+    matches!(protocol, "tcp" | "udp" | "sctp")
+        && first.parse::<u16>().is_ok()
+        && last.parse::<u16>().is_ok()
 }
 
 fn is_zero(number: &i64) -> bool {
@@ -234,7 +321,9 @@ fn is_zero(number: &i64) -> bool {
 }
 
 /// Go writes `null` for empty lists and maps.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 

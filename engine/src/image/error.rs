@@ -62,7 +62,9 @@ pub enum ImageError {
         by: String,
     },
     /// The built-in image, or one made from it, cannot leave this machine.
-    #[error("image `{0}` cannot be {1}: its root is this machine's own file system, which no archive holds")]
+    #[error(
+        "image `{0}` cannot be {1}: its root is this machine's own file system, which no archive holds"
+    )]
     HostBound(String, &'static str),
     /// This machine's root cannot be shown as an image.
     #[error("the `host` image cannot be made on this machine: {0}")]
@@ -105,9 +107,16 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 

@@ -27,7 +27,12 @@ pub(super) struct StoreLock(#[expect(dead_code, reason = "holds the lock")] File
 
 /// Takes the store's lock.
 pub(super) fn lock(path: &Path, operation: FlockOperation) -> Result<StoreLock, ImageError> {
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).map_err(ImageError::io("open", path))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(ImageError::io("open", path))?;
     loop {
         match rustix::fs::flock(&file, operation) {
             Ok(()) => return Ok(StoreLock(file)),
@@ -43,15 +48,26 @@ impl Lease {
         // Under the shared lock, so that no collection sees the file before it is locked.
         let _shared = lock(store_lock, FlockOperation::LockShared)?;
         let path = directory.join(format!("{:016x}", crate::content::random()));
-        let file = OpenOptions::new().append(true).create_new(true).open(&path).map_err(ImageError::io("create", &path))?;
-        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|errno| ImageError::io("lock", &path)(errno.into()))?;
-        Ok(Self { file, path, lock: store_lock.to_owned() })
+        let file = OpenOptions::new()
+            .append(true)
+            .create_new(true)
+            .open(&path)
+            .map_err(ImageError::io("create", &path))?;
+        rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|errno| ImageError::io("lock", &path)(errno.into()))?;
+        Ok(Self {
+            file,
+            path,
+            lock: store_lock.to_owned(),
+        })
     }
 
     /// Protects one more. Look whether the content exists only afterwards.
     pub fn protect(&self, digest: &Digest) -> Result<(), ImageError> {
         let _shared = lock(&self.lock, FlockOperation::LockShared)?;
-        (&self.file).write_all(format!("{digest}\n").as_bytes()).map_err(ImageError::io("write", &self.path))
+        (&self.file)
+            .write_all(format!("{digest}\n").as_bytes())
+            .map_err(ImageError::io("write", &self.path))
     }
 }
 
@@ -70,13 +86,16 @@ pub(super) fn protected(directory: &Path) -> Result<Vec<Digest>, ImageError> {
     };
     let mut digests = Vec::new();
     for path in list.filter_map(|entry| Some(entry.ok()?.path())) {
-        let Ok(mut file) = File::open(&path) else { continue };
+        let Ok(mut file) = File::open(&path) else {
+            continue;
+        };
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_file(&path);
             continue;
         }
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(ImageError::io("read", &path))?;
+        file.read_to_string(&mut text)
+            .map_err(ImageError::io("read", &path))?;
         digests.extend(text.lines().filter_map(|line| line.parse::<Digest>().ok()));
     }
     Ok(digests)

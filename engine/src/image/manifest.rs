@@ -62,7 +62,14 @@ pub struct Descriptor {
 impl Descriptor {
     /// One with nothing but the necessary.
     pub fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Self { media_type: media_type.to_owned(), digest, size, urls: Vec::new(), annotations: BTreeMap::new(), platform: None }
+        Self {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            urls: Vec::new(),
+            annotations: BTreeMap::new(),
+            platform: None,
+        }
     }
 }
 
@@ -113,29 +120,45 @@ impl Document {
     /// Reads a manifest or an index; told apart by what they hold, not by what a server says.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
         if bytes.len() as u64 > MANIFEST_LIMIT {
-            return Err(ImageError::Manifest(format!("{} bytes, at most {MANIFEST_LIMIT} are accepted", bytes.len())));
+            return Err(ImageError::Manifest(format!(
+                "{} bytes, at most {MANIFEST_LIMIT} are accepted",
+                bytes.len()
+            )));
         }
         let wrong = |error: serde_json::Error| ImageError::Manifest(error.to_string());
         let value: Value = serde_json::from_slice(bytes).map_err(wrong)?;
         match value.get("schemaVersion").and_then(Value::as_u64) {
             Some(2) => {}
-            Some(1) => return Err(ImageError::Manifest("Docker's schema 1 has been withdrawn; push the image again with a present tool".to_owned())),
+            Some(1) => return Err(ImageError::Manifest(
+                "Docker's schema 1 has been withdrawn; push the image again with a present tool"
+                    .to_owned(),
+            )),
             _ => return Err(ImageError::Manifest("it has no schemaVersion 2".to_owned())),
         }
-        match (value.get("manifests").is_some(), value.get("layers").is_some()) {
+        match (
+            value.get("manifests").is_some(),
+            value.get("layers").is_some(),
+        ) {
             // One that is both could mean different images to different readers (CVE-2021-41190).
-            (true, true) => Err(ImageError::Manifest("it is both an index and a manifest".to_owned())),
+            (true, true) => Err(ImageError::Manifest(
+                "it is both an index and a manifest".to_owned(),
+            )),
             (true, false) => {
                 let index: Index = serde_json::from_value(value).map_err(wrong)?;
                 if index.manifests.len() > INDEX_ENTRIES {
-                    return Err(ImageError::Manifest(format!("an index of more than {INDEX_ENTRIES} entries")));
+                    return Err(ImageError::Manifest(format!(
+                        "an index of more than {INDEX_ENTRIES} entries"
+                    )));
                 }
                 Ok(Self::Index(Box::new(index)))
             }
             (false, _) => {
                 let manifest: Manifest = serde_json::from_value(value).map_err(wrong)?;
                 if manifest.layers.len() > LAYER_LIMIT {
-                    return Err(ImageError::Manifest(format!("{} layers, at most {LAYER_LIMIT} are accepted", manifest.layers.len())));
+                    return Err(ImageError::Manifest(format!(
+                        "{} layers, at most {LAYER_LIMIT} are accepted",
+                        manifest.layers.len()
+                    )));
                 }
                 Ok(Self::Manifest(Box::new(manifest)))
             }
@@ -148,8 +171,14 @@ impl Index {
     pub fn select(&self, wanted: &Platform) -> Result<&Descriptor, ImageError> {
         let images = || {
             self.manifests.iter().filter(|descriptor| {
-                let unknown = descriptor.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
-                !unknown && !descriptor.annotations.contains_key("vnd.docker.reference.type")
+                let unknown = descriptor
+                    .platform
+                    .as_ref()
+                    .is_some_and(|platform| platform.os == "unknown");
+                !unknown
+                    && !descriptor
+                        .annotations
+                        .contains_key("vnd.docker.reference.type")
             })
         };
         let mut best: Option<(u32, &Descriptor)> = None;
@@ -166,8 +195,18 @@ impl Index {
             }
         }
         best.map(|(_, descriptor)| descriptor).ok_or_else(|| {
-            let available: Vec<String> = images().filter_map(|descriptor| descriptor.platform.as_ref()).map(Platform::to_string).collect();
-            ImageError::NoPlatform { wanted: wanted.to_string(), available: if available.is_empty() { "none".to_owned() } else { available.join(", ") } }
+            let available: Vec<String> = images()
+                .filter_map(|descriptor| descriptor.platform.as_ref())
+                .map(Platform::to_string)
+                .collect();
+            ImageError::NoPlatform {
+                wanted: wanted.to_string(),
+                available: if available.is_empty() {
+                    "none".to_owned()
+                } else {
+                    available.join(", ")
+                },
+            }
         })
     }
 }
@@ -195,19 +234,36 @@ mod tests {
             entry("unknown/unknown", ""),
             entry("linux/arm/v6", ""),
             entry("linux/arm/v7", ""),
-            entry("linux/amd64", r#","annotations":{"vnd.docker.reference.type":"attestation-manifest"}"#)
+            entry(
+                "linux/amd64",
+                r#","annotations":{"vnd.docker.reference.type":"attestation-manifest"}"#
+            )
         );
-        let Document::Index(index) = Document::parse(text.as_bytes()).unwrap() else { panic!("no index") };
-        let chosen = index.select(&Platform::parse("linux/arm/v7").unwrap()).unwrap();
+        let Document::Index(index) = Document::parse(text.as_bytes()).unwrap() else {
+            panic!("no index")
+        };
+        let chosen = index
+            .select(&Platform::parse("linux/arm/v7").unwrap())
+            .unwrap();
         assert_eq!(chosen.digest, Digest::of(b"linux/arm/v7"));
-        let error = index.select(&Platform::parse("linux/amd64").unwrap()).unwrap_err().to_string();
+        let error = index
+            .select(&Platform::parse("linux/amd64").unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("linux/arm/v6, linux/arm/v7"), "{error}");
     }
 
     #[test]
     fn refuses_what_is_ambiguous_or_old() {
-        for bad in ["", "{}", r#"{"schemaVersion":1}"#, r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#, r#"{"schemaVersion":2,"layers":[]}"#,
-            r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:x","size":1}]}"#, r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:x","size":-1}]}"#] {
+        for bad in [
+            "",
+            "{}",
+            r#"{"schemaVersion":1}"#,
+            r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#,
+            r#"{"schemaVersion":2,"layers":[]}"#,
+            r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:x","size":1}]}"#,
+            r#"{"schemaVersion":2,"manifests":[{"digest":"sha256:x","size":-1}]}"#,
+        ] {
             assert!(Document::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }

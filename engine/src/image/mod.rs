@@ -18,7 +18,9 @@ mod refs;
 mod store;
 
 pub use collect::{Collected, Removed, Roots};
-pub use config::{CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig};
+pub use config::{
+    CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig,
+};
 pub use error::ImageError;
 pub use host::HostBase;
 pub use lease::Lease;

@@ -41,25 +41,43 @@ impl Platform {
     /// This machine's.
     pub fn host() -> Self {
         let variant = if architecture() == "arm64" { "v8" } else { "" };
-        Self { os: "linux".to_owned(), architecture: architecture().to_owned(), variant: variant.to_owned() }
+        Self {
+            os: "linux".to_owned(),
+            architecture: architecture().to_owned(),
+            variant: variant.to_owned(),
+        }
     }
 
     /// Parses `linux/arm64/v8`, `linux/amd64` or just `arm64`.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let wrong = || ImageError::Platform(text.chars().take(100).collect());
         let parts: Vec<&str> = text.split('/').collect();
-        if parts.iter().any(|part| part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))) {
+        if parts.iter().any(|part| {
+            part.is_empty()
+                || !part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'))
+        }) {
             return Err(wrong());
         }
         let lower: Vec<String> = parts.iter().map(|part| part.to_lowercase()).collect();
         let (os, architecture, variant) = match lower.as_slice() {
-            [only] if only == "linux" => return Ok(Self { os: only.clone(), ..Self::host() }),
+            [only] if only == "linux" => {
+                return Ok(Self {
+                    os: only.clone(),
+                    ..Self::host()
+                });
+            }
             [architecture] => ("linux", architecture.as_str(), ""),
             [os, architecture] => (os.as_str(), architecture.as_str(), ""),
             [os, architecture, variant] => (os.as_str(), architecture.as_str(), variant.as_str()),
             _ => return Err(wrong()),
         };
-        let mut variant = if variant.starts_with(|c: char| c.is_ascii_digit()) { format!("v{variant}") } else { variant.to_owned() };
+        let mut variant = if variant.starts_with(|c: char| c.is_ascii_digit()) {
+            format!("v{variant}")
+        } else {
+            variant.to_owned()
+        };
         let architecture = go_name(architecture).to_owned();
         match (architecture.as_str(), variant.as_str()) {
             ("arm64", "") => variant = "v8".to_owned(),
@@ -67,7 +85,11 @@ impl Platform {
             ("amd64", "v1") => variant.clear(),
             _ => {}
         }
-        Ok(Self { os: os.to_owned(), architecture, variant })
+        Ok(Self {
+            os: os.to_owned(),
+            architecture,
+            variant,
+        })
     }
 
     /// How well an image for `offered` runs where this platform is wanted; `None` not at all.
@@ -77,13 +99,14 @@ impl Platform {
             return None;
         }
         // Newer variants run what was made for older ones: v8 > v7 > v6 > v5.
-        let level = |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_str()) {
-            ("arm64", "") => Some(8),
-            ("arm", "") => Some(7),
-            ("amd64", "") => Some(1),
-            (_, "") => Some(0),
-            (_, variant) => variant.strip_prefix('v')?.split('.').next()?.parse().ok(),
-        };
+        let level =
+            |platform: &Self| match (platform.architecture.as_str(), platform.variant.as_str()) {
+                ("arm64", "") => Some(8),
+                ("arm", "") => Some(7),
+                ("amd64", "") => Some(1),
+                (_, "") => Some(0),
+                (_, variant) => variant.strip_prefix('v')?.split('.').next()?.parse().ok(),
+            };
         match (level(self), level(offered)) {
             (Some(wanted), Some(offered)) => (offered <= wanted).then_some(offered),
             _ => (self.variant == offered.variant).then_some(0),
@@ -94,7 +117,11 @@ impl Platform {
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
-        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+        if self.variant.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "/{}", self.variant)
+        }
     }
 }
 
@@ -124,7 +151,15 @@ mod tests {
         let offer = |text: &str| wanted.accepts(&Platform::parse(text).unwrap());
         assert!(offer("linux/arm/v7") > offer("linux/arm/v6"));
         assert_eq!(offer("linux/arm64"), None);
-        assert_eq!(Platform::parse("linux/arm/v6").unwrap().accepts(&wanted), None);
-        assert_eq!(Platform::parse("amd64").unwrap().accepts(&Platform::parse("linux/amd64/v3").unwrap()), None);
+        assert_eq!(
+            Platform::parse("linux/arm/v6").unwrap().accepts(&wanted),
+            None
+        );
+        assert_eq!(
+            Platform::parse("amd64")
+                .unwrap()
+                .accepts(&Platform::parse("linux/amd64/v3").unwrap()),
+            None
+        );
     }
 }

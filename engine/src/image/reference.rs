@@ -38,10 +38,14 @@ pub enum ReferenceError {
     #[error("invalid image reference `{0}`: `{1}` is no registry host")]
     Host(String, String),
     /// A component of the path.
-    #[error("invalid image reference `{0}`: a repository is made of `[a-z0-9]+` joined by `.`, `_`, `__`, `-` and `/`")]
+    #[error(
+        "invalid image reference `{0}`: a repository is made of `[a-z0-9]+` joined by `.`, `_`, `__`, `-` and `/`"
+    )]
     Repository(String),
     /// After the last `:`.
-    #[error("invalid image reference `{0}`: a tag is 1 to 128 of `[A-Za-z0-9_.-]`, not starting with `.` or `-`")]
+    #[error(
+        "invalid image reference `{0}`: a tag is 1 to 128 of `[A-Za-z0-9_.-]`, not starting with `.` or `-`"
+    )]
     Tag(String),
     /// After the `@`.
     #[error("invalid image reference `{reference}`")]
@@ -68,9 +72,10 @@ impl Reference {
         let shown = || text.chars().take(300).collect::<String>();
         let (name, digest) = match text.split_once('@') {
             Some((name, digest)) => {
-                let digest = digest
-                    .parse()
-                    .map_err(|source| ReferenceError::Digest { reference: shown(), source })?;
+                let digest = digest.parse().map_err(|source| ReferenceError::Digest {
+                    reference: shown(),
+                    source,
+                })?;
                 (name, Some(digest))
             }
             None => (text, None),
@@ -90,9 +95,16 @@ impl Reference {
             _ => (DEFAULT_HOST, name),
         };
         if !is_host(host) {
-            return Err(ReferenceError::Host(shown(), host.chars().take(100).collect()));
+            return Err(ReferenceError::Host(
+                shown(),
+                host.chars().take(100).collect(),
+            ));
         }
-        let host = if host == "index.docker.io" { DEFAULT_HOST } else { host };
+        let host = if host == "index.docker.io" {
+            DEFAULT_HOST
+        } else {
+            host
+        };
         if path.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(ReferenceError::UpperCase(shown()));
         }
@@ -115,7 +127,12 @@ impl Reference {
             (None, Some(_)) => None,
             (None, None) => Some(DEFAULT_TAG.to_owned()),
         };
-        Ok(Self { host: host.to_owned(), repository, tag, digest })
+        Ok(Self {
+            host: host.to_owned(),
+            repository,
+            tag,
+            digest,
+        })
     }
 
     /// The registry's host and port.
@@ -143,12 +160,20 @@ impl Reference {
         if !is_tag(tag) {
             return Err(ReferenceError::Tag(tag.chars().take(300).collect()));
         }
-        Ok(Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+        Ok(Self {
+            tag: Some(tag.to_owned()),
+            digest: None,
+            ..self.clone()
+        })
     }
 
     /// The same repository with a digest and no tag.
     pub fn with_digest(&self, digest: Digest) -> Self {
-        Self { tag: None, digest: Some(digest), ..self.clone() }
+        Self {
+            tag: None,
+            digest: Some(digest),
+            ..self.clone()
+        }
     }
 
     /// The repository as people write it: `nginx`, `quay.io/a/b`.
@@ -201,7 +226,10 @@ fn is_host(host: &str) -> bool {
                 if address.parse::<std::net::Ipv6Addr>().is_err() {
                     return false;
                 }
-                (None, port.strip_prefix(':').or((!port.is_empty()).then_some("x")))
+                (
+                    None,
+                    port.strip_prefix(':').or((!port.is_empty()).then_some("x")),
+                )
             }
             None => return false,
         },
@@ -216,16 +244,23 @@ fn is_host(host: &str) -> bool {
                 !label.is_empty()
                     && !label.starts_with('-')
                     && !label.ends_with('-')
-                    && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                    && label
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             })
     });
-    name_is_right && port.is_none_or(|port| port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok())
+    name_is_right
+        && port.is_none_or(|port| {
+            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
+        })
 }
 
 fn is_tag(tag: &str) -> bool {
     (1..=128).contains(&tag.len())
         && !tag.starts_with(['.', '-'])
-        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
+        && tag
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-'))
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
@@ -276,26 +311,89 @@ mod tests {
         check("nginx", "docker.io/library/nginx:latest", "nginx:latest");
         check("nginx:1.27", "docker.io/library/nginx:1.27", "nginx:1.27");
         check("a/b", "docker.io/a/b:latest", "a/b:latest");
-        check("library/nginx", "docker.io/library/nginx:latest", "nginx:latest");
+        check(
+            "library/nginx",
+            "docker.io/library/nginx:latest",
+            "nginx:latest",
+        );
         check("index.docker.io/a/b:T", "docker.io/a/b:T", "a/b:T");
-        check("docker.io/library/host", "docker.io/library/host:latest", "host:latest");
-        check("library/a/b", "docker.io/library/a/b:latest", "library/a/b:latest");
+        check(
+            "docker.io/library/host",
+            "docker.io/library/host:latest",
+            "host:latest",
+        );
+        check(
+            "library/a/b",
+            "docker.io/library/a/b:latest",
+            "library/a/b:latest",
+        );
         check("localhost/x", "localhost/x:latest", "localhost/x:latest");
-        check("localhost:5000/x:y", "localhost:5000/x:y", "localhost:5000/x:y");
-        check("127.0.0.1:5000/a/b/c", "127.0.0.1:5000/a/b/c:latest", "127.0.0.1:5000/a/b/c:latest");
+        check(
+            "localhost:5000/x:y",
+            "localhost:5000/x:y",
+            "localhost:5000/x:y",
+        );
+        check(
+            "127.0.0.1:5000/a/b/c",
+            "127.0.0.1:5000/a/b/c:latest",
+            "127.0.0.1:5000/a/b/c:latest",
+        );
         check("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest");
-        check("quay.io/a__b/c--d.e_f", "quay.io/a__b/c--d.e_f:latest", "quay.io/a__b/c--d.e_f:latest");
-        check(&format!("x@sha256:{hex}"), &format!("docker.io/library/x@sha256:{hex}"), &format!("x@sha256:{hex}"));
-        check(&format!("x:t@sha256:{hex}"), &format!("docker.io/library/x:t@sha256:{hex}"), &format!("x:t@sha256:{hex}"));
+        check(
+            "quay.io/a__b/c--d.e_f",
+            "quay.io/a__b/c--d.e_f:latest",
+            "quay.io/a__b/c--d.e_f:latest",
+        );
+        check(
+            &format!("x@sha256:{hex}"),
+            &format!("docker.io/library/x@sha256:{hex}"),
+            &format!("x@sha256:{hex}"),
+        );
+        check(
+            &format!("x:t@sha256:{hex}"),
+            &format!("docker.io/library/x:t@sha256:{hex}"),
+            &format!("x:t@sha256:{hex}"),
+        );
     }
 
     #[test]
     fn refuses_what_registries_refuse() {
         let long = "a/".repeat(130) + "a";
         for bad in [
-            "", ":x", "a:", "a:-x", "a:.x", "a b", "a/", "/a", "a//b", "-a", "a-", "a..b", "a___b", "a._b", "A", "a/B",
-            "quay.io/A", "a@", "a@sha256:12", "a@md5:00", "a@sha256:00@x", "x.y:port/a", "x.y:99999/a", "[::1/a", "[x]/a",
-            "[::1]5/a", "-x.y/a", "é", "a\n", "../a", "a/../b", &"a".repeat(64), &long, &format!("a:{}", "t".repeat(129)),
+            "",
+            ":x",
+            "a:",
+            "a:-x",
+            "a:.x",
+            "a b",
+            "a/",
+            "/a",
+            "a//b",
+            "-a",
+            "a-",
+            "a..b",
+            "a___b",
+            "a._b",
+            "A",
+            "a/B",
+            "quay.io/A",
+            "a@",
+            "a@sha256:12",
+            "a@md5:00",
+            "a@sha256:00@x",
+            "x.y:port/a",
+            "x.y:99999/a",
+            "[::1/a",
+            "[x]/a",
+            "[::1]5/a",
+            "-x.y/a",
+            "é",
+            "a\n",
+            "../a",
+            "a/../b",
+            &"a".repeat(64),
+            &long,
+            &format!("a:{}", "t".repeat(129)),
         ] {
             assert!(Reference::parse(bad).is_err(), "{bad:?}");
         }
@@ -304,7 +402,11 @@ mod tests {
     #[test]
     fn knows_the_built_in_image_by_its_short_name_only() {
         assert!(is_host_image("host") && is_host_image("host:latest"));
-        assert!(!is_host_image("docker.io/library/host") && !is_host_image("library/host") && !is_host_image("host:1"));
+        assert!(
+            !is_host_image("docker.io/library/host")
+                && !is_host_image("library/host")
+                && !is_host_image("host:1")
+        );
     }
 
     proptest! {

@@ -31,7 +31,10 @@ impl Refs {
 
     /// A reference with both tag and digest is found, and kept, by its digest.
     fn path(&self, reference: &Reference) -> PathBuf {
-        let repository = self.directory.join(reference.host()).join(reference.repository());
+        let repository = self
+            .directory
+            .join(reference.host())
+            .join(reference.repository());
         match (reference.digest(), reference.tag()) {
             (Some(digest), _) => repository.join("_digests").join(digest.hex()),
             (None, tag) => repository.join("_tags").join(tag.unwrap_or("latest")),
@@ -47,7 +50,10 @@ impl Refs {
         if read(&path)? == Some(*image) {
             return Ok(());
         }
-        let record = Record { version: 1, image: *image };
+        let record = Record {
+            version: 1,
+            image: *image,
+        };
         write_record(&path, &record)
     }
 
@@ -59,7 +65,11 @@ impl Refs {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(ImageError::io("remove", path)(error)),
         }
-        for folder in path.ancestors().skip(1).take_while(|folder| *folder != self.directory) {
+        for folder in path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| *folder != self.directory)
+        {
             if fs::remove_dir(folder).is_err() {
                 break;
             }
@@ -77,18 +87,32 @@ impl Refs {
         Ok(found)
     }
 
-    fn visit(&self, host: &str, folder: &str, repository: &str, found: &mut Vec<(Reference, Digest)>) -> Result<(), ImageError> {
+    fn visit(
+        &self,
+        host: &str,
+        folder: &str,
+        repository: &str,
+        found: &mut Vec<(Reference, Digest)>,
+    ) -> Result<(), ImageError> {
         for name in entries(&self.directory.join(folder))? {
             let below = format!("{folder}/{name}");
             if name != "_tags" && name != "_digests" {
-                let repository = if repository.is_empty() { name } else { format!("{repository}/{name}") };
+                let repository = if repository.is_empty() {
+                    name
+                } else {
+                    format!("{repository}/{name}")
+                };
                 self.visit(host, &below, &repository, found)?;
                 continue;
             }
             let separator = if name == "_tags" { ":" } else { "@sha256:" };
             for file in entries(&self.directory.join(&below))? {
                 // What does not parse is no name of ours: a temporary file.
-                let Ok(reference) = Reference::parse(&format!("{host}/{repository}{separator}{file}")) else { continue };
+                let Ok(reference) =
+                    Reference::parse(&format!("{host}/{repository}{separator}{file}"))
+                else {
+                    continue;
+                };
                 if let Some(image) = read(&self.directory.join(&below).join(&file))? {
                     found.push((reference, image));
                 }
@@ -105,13 +129,19 @@ fn entries(folder: &Path) -> Result<Vec<String>, ImageError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(ImageError::io("list", folder)(error)),
     };
-    Ok(list.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
+    Ok(list
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .collect())
 }
 
 fn read(path: &Path) -> Result<Option<Digest>, ImageError> {
     match fs::read(path) {
         Ok(text) => {
-            let record: Record = serde_json::from_slice(&text).map_err(|source| ImageError::Record { path: path.to_owned(), source })?;
+            let record: Record =
+                serde_json::from_slice(&text).map_err(|source| ImageError::Record {
+                    path: path.to_owned(),
+                    source,
+                })?;
             Ok(Some(record.image))
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -123,7 +153,10 @@ fn read(path: &Path) -> Result<Option<Digest>, ImageError> {
 pub(super) fn write_record(path: &Path, record: &impl Serialize) -> Result<(), ImageError> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let temporary = folder.join(format!(".{:016x}", crate::content::random()));
-    let text = serde_json::to_vec(record).map_err(|source| ImageError::Record { path: path.to_owned(), source })?;
+    let text = serde_json::to_vec(record).map_err(|source| ImageError::Record {
+        path: path.to_owned(),
+        source,
+    })?;
     let mut tries = 0;
     let write = loop {
         let write = fs::create_dir_all(folder).and_then(|()| {
@@ -163,7 +196,14 @@ mod tests {
             assert_eq!(refs.get(reference).unwrap(), Some(image));
         }
         refs.set(&tag, &b).unwrap();
-        assert_eq!(refs.list().unwrap(), [(nested.clone(), b), (by_digest.clone(), a), (tag.clone(), b)]);
+        assert_eq!(
+            refs.list().unwrap(),
+            [
+                (nested.clone(), b),
+                (by_digest.clone(), a),
+                (tag.clone(), b)
+            ]
+        );
         for reference in [&tag, &nested, &by_digest] {
             assert!(refs.remove(reference).unwrap());
             assert!(!refs.remove(reference).unwrap());

@@ -58,7 +58,12 @@ pub struct Image {
 impl Image {
     /// The directories of its root, topmost first, as [`crate::mount::Overlay::lower`] wants them.
     pub fn lower(&self) -> Vec<PathBuf> {
-        let mut lower: Vec<PathBuf> = self.layers.iter().rev().map(|layer| layer.dir.clone()).collect();
+        let mut lower: Vec<PathBuf> = self
+            .layers
+            .iter()
+            .rev()
+            .map(|layer| layer.dir.clone())
+            .collect();
         lower.extend(self.base.lower());
         lower
     }
@@ -174,10 +179,17 @@ impl ImageStore {
             return host::image_id();
         }
         if let Ok(id) = name.parse::<Digest>().or_else(|_| Digest::from_hex(name)) {
-            return if self.exists(&id) { Ok(id) } else { Err(ImageError::NotFound(name.to_owned())) };
+            return if self.exists(&id) {
+                Ok(id)
+            } else {
+                Err(ImageError::NotFound(name.to_owned()))
+            };
         }
         let digits = name.strip_prefix("sha256:").unwrap_or(name);
-        let is_short_id = (1..64).contains(&digits.len()) && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+        let is_short_id = (1..64).contains(&digits.len())
+            && digits
+                .bytes()
+                .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let reference = match Reference::parse(name) {
             Ok(reference) => reference,
             Err(_) if is_short_id => return self.by_prefix(digits, name),
@@ -186,7 +198,11 @@ impl ImageStore {
         if let Some(id) = self.refs.get(&reference)?.filter(|id| self.exists(id)) {
             return Ok(id);
         }
-        if is_short_id { self.by_prefix(digits, name) } else { Err(ImageError::NotFound(name.to_owned())) }
+        if is_short_id {
+            self.by_prefix(digits, name)
+        } else {
+            Err(ImageError::NotFound(name.to_owned()))
+        }
     }
 
     fn exists(&self, id: &ImageId) -> bool {
@@ -200,7 +216,10 @@ impl ImageStore {
         match found.as_slice() {
             [] => Err(ImageError::NotFound(name.to_owned())),
             [one] => Ok(*one),
-            many => Err(ImageError::Ambiguous { id: name.to_owned(), count: many.len() }),
+            many => Err(ImageError::Ambiguous {
+                id: name.to_owned(),
+                count: many.len(),
+            }),
         }
     }
 
@@ -214,28 +233,42 @@ impl ImageStore {
         let mut layers = Vec::with_capacity(record.layers.len());
         for chain in &record.layers {
             let layer = self.layers.get(chain).map_err(|error| match error {
-                crate::layer::LayerError::NotFound(layer) => ImageError::MissingLayer { image: *id, layer },
+                crate::layer::LayerError::NotFound(layer) => {
+                    ImageError::MissingLayer { image: *id, layer }
+                }
                 other => other.into(),
             })?;
             layers.push(layer);
         }
         let base = self.base(&config)?;
-        Ok(Image { id: *id, config, layers, base, manifest: record.manifest })
+        Ok(Image {
+            id: *id,
+            config,
+            layers,
+            base,
+            manifest: record.manifest,
+        })
     }
 
     fn base(&self, config: &ImageConfig) -> Result<Base, ImageError> {
         match config.base.as_deref() {
             None => Ok(Base::Scratch),
             Some("host") => Ok(Base::Host(self.host_base()?)),
-            Some(other) => Err(ImageError::HostileConfig(format!("its base `{other:.40}` is not known"))),
+            Some(other) => Err(ImageError::HostileConfig(format!(
+                "its base `{other:.40}` is not known"
+            ))),
         }
     }
 
     pub(super) fn record(&self, id: &ImageId) -> Result<Record, ImageError> {
         let path = self.record_path(id);
         match fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text).map_err(|source| ImageError::Record { path, source }),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ImageError::NotFound(id.short())),
+            Ok(text) => {
+                serde_json::from_slice(&text).map_err(|source| ImageError::Record { path, source })
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(ImageError::NotFound(id.short()))
+            }
             Err(error) => Err(ImageError::io("read", path)(error)),
         }
     }
@@ -265,18 +298,30 @@ impl ImageStore {
     }
 
     /// The same with the manifest that described it; the manifest's blob must be stored.
-    pub fn add_with_manifest(&self, bytes: &[u8], layers: &[ChainId], manifest: Option<Descriptor>) -> Result<Image, ImageError> {
+    pub fn add_with_manifest(
+        &self,
+        bytes: &[u8],
+        layers: &[ChainId],
+        manifest: Option<Descriptor>,
+    ) -> Result<Image, ImageError> {
         let config = ImageConfig::parse(bytes)?;
         let named = &config.rootfs.diff_ids;
         if named.len() != layers.len() {
-            return Err(ImageError::LayerCount { named: named.len(), given: layers.len() });
+            return Err(ImageError::LayerCount {
+                named: named.len(),
+                given: layers.len(),
+            });
         }
         let _shared = self.lock(FlockOperation::LockShared)?;
         let mut found = Vec::with_capacity(layers.len());
         for (chain, diff_id) in layers.iter().zip(named) {
             let layer = self.layers.get(chain)?;
             if layer.diff_id != *diff_id {
-                return Err(crate::layer::LayerError::Mismatch { expected: *diff_id, actual: layer.diff_id }.into());
+                return Err(crate::layer::LayerError::Mismatch {
+                    expected: *diff_id,
+                    actual: layer.diff_id,
+                }
+                .into());
             }
             found.push(layer);
         }
@@ -287,23 +332,46 @@ impl ImageStore {
             && (manifest.is_none() || record.manifest == manifest)
             && self.content.contains(&id)
         {
-            return Ok(Image { id, config, layers: found, base, manifest: record.manifest });
+            return Ok(Image {
+                id,
+                config,
+                layers: found,
+                base,
+                manifest: record.manifest,
+            });
         }
         // The record promises that its layers survive a power cut.
         self.layers.sync()?;
         self.content.put(bytes)?;
         let path = self.record_path(&id);
         // A manifest once known is kept: pushing the image again reuses it.
-        let manifest = manifest.or_else(|| self.record(&id).ok().and_then(|record| record.manifest));
-        write_record(&path, &Record { version: 1, layers: layers.to_vec(), manifest: manifest.clone() })?;
-        Ok(Image { id, config, layers: found, base, manifest })
+        let manifest =
+            manifest.or_else(|| self.record(&id).ok().and_then(|record| record.manifest));
+        write_record(
+            &path,
+            &Record {
+                version: 1,
+                layers: layers.to_vec(),
+                manifest: manifest.clone(),
+            },
+        )?;
+        Ok(Image {
+            id,
+            config,
+            layers: found,
+            base,
+            manifest,
+        })
     }
 
     /// Makes a name mean an image.
     pub fn tag(&self, id: &ImageId, reference: &Reference) -> Result<(), ImageError> {
         let _shared = self.lock(FlockOperation::LockShared)?;
         if host::image_id()? == *id {
-            return Err(ImageError::HostBound("host".to_owned(), "given another name"));
+            return Err(ImageError::HostBound(
+                "host".to_owned(),
+                "given another name",
+            ));
         }
         self.record(id)?;
         self.refs.set(reference, id)
@@ -316,7 +384,12 @@ impl ImageStore {
 
     /// The names of an image: tags, then digests.
     pub fn names(&self, id: &ImageId) -> Result<(Vec<Reference>, Vec<Reference>), ImageError> {
-        let all = self.refs.list()?.into_iter().filter(|(_, image)| image == id).map(|(name, _)| name);
+        let all = self
+            .refs
+            .list()?
+            .into_iter()
+            .filter(|(_, image)| image == id)
+            .map(|(name, _)| name);
         Ok(all.partition(|name| name.digest().is_none()))
     }
 
@@ -325,16 +398,35 @@ impl ImageStore {
         let mut names: BTreeMap<ImageId, (Vec<Reference>, Vec<Reference>)> = BTreeMap::new();
         for (name, image) in self.refs.list()? {
             let (tags, digests) = names.entry(image).or_default();
-            if name.digest().is_none() { tags.push(name) } else { digests.push(name) }
+            if name.digest().is_none() {
+                tags.push(name)
+            } else {
+                digests.push(name)
+            }
         }
         let mut list = Vec::new();
         for id in self.ids()? {
             // One removed meanwhile is no error.
-            let Ok(record) = self.record(&id) else { continue };
+            let Ok(record) = self.record(&id) else {
+                continue;
+            };
             let config = ImageConfig::parse(&self.content.read(&id, CONFIG_LIMIT)?)?;
-            let size = record.layers.iter().filter_map(|chain| self.layers.get(chain).ok()).map(|layer| layer.size).sum();
+            let size = record
+                .layers
+                .iter()
+                .filter_map(|chain| self.layers.get(chain).ok())
+                .map(|layer| layer.size)
+                .sum();
             let (tags, digests) = names.remove(&id).unwrap_or_default();
-            list.push(ImageSummary { id, tags, digests, created: config.created, size, labels: config.config.labels, built_in: false });
+            list.push(ImageSummary {
+                id,
+                tags,
+                digests,
+                created: config.created,
+                size,
+                labels: config.config.labels,
+                built_in: false,
+            });
         }
         list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));
         if let Some(summary) = self.host_summary()? {

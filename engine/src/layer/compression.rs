@@ -71,9 +71,14 @@ impl<R: Read> Decoder<R> {
         let source = Cursor::new(head[..filled].to_vec()).chain(source);
         let inner = match compression {
             Compression::None => Inner::None(source),
-            Compression::Gzip => Inner::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(64 << 10, source)))),
+            Compression::Gzip => Inner::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(
+                BufReader::with_capacity(64 << 10, source),
+            ))),
             Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::with_buffer(BufReader::with_capacity(64 << 10, source)).map_err(LayerError::Read)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(
+                    BufReader::with_capacity(64 << 10, source),
+                )
+                .map_err(LayerError::Read)?;
                 // 128 MiB: the most that decoders must support (RFC 8878 asks for 8 MiB).
                 decoder.window_log_max(27).map_err(LayerError::Read)?;
                 Inner::Zstd(Box::new(decoder))
@@ -112,7 +117,10 @@ mod tests {
         for (packed, compression) in [
             (text.clone(), Compression::None),
             (gzip.finish().unwrap(), Compression::Gzip),
-            (zstd::encode_all(text.as_slice(), 1).unwrap(), Compression::Zstd),
+            (
+                zstd::encode_all(text.as_slice(), 1).unwrap(),
+                Compression::Zstd,
+            ),
         ] {
             let mut decoder = Decoder::new(packed.as_slice()).unwrap();
             let mut unpacked = Vec::new();
@@ -124,7 +132,13 @@ mod tests {
 
     #[test]
     fn names_what_it_cannot_decode() {
-        assert!(matches!(Decoder::new(b"BZh91AY".as_slice()), Err(LayerError::Compression("bzip2"))));
-        assert!(matches!(Decoder::new(b"\xfd7zXZ\0..".as_slice()), Err(LayerError::Compression("xz"))));
+        assert!(matches!(
+            Decoder::new(b"BZh91AY".as_slice()),
+            Err(LayerError::Compression("bzip2"))
+        ));
+        assert!(matches!(
+            Decoder::new(b"\xfd7zXZ\0..".as_slice()),
+            Err(LayerError::Compression("xz"))
+        ));
     }
 }

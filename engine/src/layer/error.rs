@@ -69,14 +69,28 @@ pub enum LayerError {
 }
 
 impl LayerError {
-    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 
-    pub(crate) fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(rustix::io::Errno) -> Self {
+    pub(crate) fn errno(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.into();
-        move |errno| Self::Io { action, path, source: errno.into() }
+        move |errno| Self::Io {
+            action,
+            path,
+            source: errno.into(),
+        }
     }
 }
 

@@ -28,10 +28,18 @@ pub struct Extracted {
 
 /// Extracts an archive, compressed or not, below `directory`. Symbolic links already there,
 /// or brought by the archive, resolve inside it.
-pub fn extract(archive: impl Read, directory: &Path, options: &ExtractOptions) -> Result<Extracted, LayerError> {
-    let mut tree = Tree::open(directory, options.owner).map_err(LayerError::io("open", directory))?;
+pub fn extract(
+    archive: impl Read,
+    directory: &Path,
+    options: &ExtractOptions,
+) -> Result<Extracted, LayerError> {
+    let mut tree =
+        Tree::open(directory, options.owner).map_err(LayerError::io("open", directory))?;
     let decoder = Decoder::new(archive)?;
-    let mut reader = Reader::new(std::io::BufReader::with_capacity(64 << 10, decoder), options.limits);
+    let mut reader = Reader::new(
+        std::io::BufReader::with_capacity(64 << 10, decoder),
+        options.limits,
+    );
     let mut done = Extracted::default();
     while let Some(entry) = reader.next()? {
         let path = clean(&entry.path)?;

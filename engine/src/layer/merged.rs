@@ -71,7 +71,9 @@ pub(crate) fn names(layers: &[PathBuf]) -> Result<BTreeSet<Vec<u8>>, LayerError>
         for entry in fs::read_dir(layer).map_err(LayerError::io("list", layer))? {
             let entry = entry.map_err(LayerError::io("list", layer))?;
             let name = entry.file_name().as_bytes().to_vec();
-            let metadata = entry.metadata().map_err(LayerError::io("stat", entry.path()))?;
+            let metadata = entry
+                .metadata()
+                .map_err(LayerError::io("stat", entry.path()))?;
             if is_deletion(&metadata) {
                 hidden.insert(name);
             } else if !hidden.contains(&name) {
@@ -87,14 +89,33 @@ pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), LayerError> 
     let metadata = fs::symlink_metadata(from).map_err(LayerError::io("stat", from))?;
     let failed = |errno: rustix::io::Errno| LayerError::errno("describe", to)(errno);
     let fd = fs::File::open(to).map_err(LayerError::io("open", to))?;
-    rustix::fs::fchown(&fd, Some(Uid::from_raw(metadata.uid())), Some(Gid::from_raw(metadata.gid()))).map_err(failed)?;
-    rustix::fs::fchmod(&fd, Mode::from_raw_mode((metadata.mode() & 0o7777) as RawMode)).map_err(failed)?;
+    rustix::fs::fchown(
+        &fd,
+        Some(Uid::from_raw(metadata.uid())),
+        Some(Gid::from_raw(metadata.gid())),
+    )
+    .map_err(failed)?;
+    rustix::fs::fchmod(
+        &fd,
+        Mode::from_raw_mode((metadata.mode() & 0o7777) as RawMode),
+    )
+    .map_err(failed)?;
     let source = fs::File::open(from).map_err(LayerError::io("open", from))?;
     for (name, value) in xattrs(&source).map_err(LayerError::io("read attributes of", from))? {
         rustix::fs::fsetxattr(&fd, name.as_slice(), &value, XattrFlags::empty()).map_err(failed)?;
     }
-    let time = Timespec { tv_sec: metadata.mtime(), tv_nsec: metadata.mtime_nsec() };
-    rustix::fs::futimens(&fd, &Timestamps { last_access: time, last_modification: time }).map_err(failed)
+    let time = Timespec {
+        tv_sec: metadata.mtime(),
+        tv_nsec: metadata.mtime_nsec(),
+    };
+    rustix::fs::futimens(
+        &fd,
+        &Timestamps {
+            last_access: time,
+            last_modification: time,
+        },
+    )
+    .map_err(failed)
 }
 
 /// The extended attributes that travel with a layer, sorted by name.
@@ -115,7 +136,10 @@ pub(crate) fn xattrs(fd: impl std::os::fd::AsFd) -> std::io::Result<Vec<(Vec<u8>
         }
     };
     let mut found = Vec::new();
-    for name in list[..length].split(|byte| *byte == 0).filter(|name| keeps_xattr(name)) {
+    for name in list[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| keeps_xattr(name))
+    {
         let mut value = vec![0; 64 << 10];
         let size = rustix::fs::fgetxattr(&fd, name, value.as_mut_slice())?;
         value.truncate(size);

@@ -84,7 +84,11 @@ impl LayerStore {
     /// Opens the store below the engine's root, making its directory.
     pub fn open(root: &Path) -> Result<Self, LayerError> {
         let directory = root.join("layers");
-        match fs::DirBuilder::new().recursive(true).mode(0o711).create(&directory) {
+        match fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o711)
+            .create(&directory)
+        {
             Ok(()) => Ok(Self { directory }),
             Err(error) => Err(LayerError::io("create", directory)(error)),
         }
@@ -100,10 +104,13 @@ impl LayerStore {
         let file = path.join("layer.json");
         let text = match fs::read(&file) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(LayerError::NotFound(*chain)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(LayerError::NotFound(*chain));
+            }
             Err(error) => return Err(LayerError::io("read", file)(error)),
         };
-        let record: Record = serde_json::from_slice(&text).map_err(|source| LayerError::Record { path: file, source })?;
+        let record: Record = serde_json::from_slice(&text)
+            .map_err(|source| LayerError::Record { path: file, source })?;
         Ok(Layer {
             chain_id: *chain,
             diff_id: record.diff_id,
@@ -135,17 +142,21 @@ impl LayerStore {
     /// A fresh directory for a layer to come.
     pub fn draft(&self) -> Result<Draft, LayerError> {
         loop {
-            let path = self.directory.join(format!(".tmp-{:016x}", crate::content::random()));
+            let path = self
+                .directory
+                .join(format!(".tmp-{:016x}", crate::content::random()));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
                 Ok(()) => {}
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(LayerError::io("create", path)(error)),
             }
             let lock = File::open(&path).map_err(LayerError::io("open", &path))?;
-            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(LayerError::errno("lock", &path))?;
+            rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+                .map_err(LayerError::errno("lock", &path))?;
             let draft = Draft { path, _lock: lock };
             fs::create_dir(draft.dir()).map_err(LayerError::io("create", draft.dir()))?;
-            fs::set_permissions(draft.dir(), fs::Permissions::from_mode(0o755)).map_err(LayerError::io("chmod", draft.dir()))?;
+            fs::set_permissions(draft.dir(), fs::Permissions::from_mode(0o755))
+                .map_err(LayerError::io("chmod", draft.dir()))?;
             return Ok(draft);
         }
     }
@@ -167,11 +178,21 @@ impl LayerStore {
         if self.contains(&chain) {
             return self.get(&chain);
         }
-        let record = Record { version: 1, diff_id, parent: parent.copied(), size, blob };
+        let record = Record {
+            version: 1,
+            diff_id,
+            parent: parent.copied(),
+            size,
+            blob,
+        };
         let file = draft.path.join("layer.json");
         let write = || {
             let mut out = File::create(&file)?;
-            out.write_all(serde_json::to_string(&record).map_err(std::io::Error::other)?.as_bytes())?;
+            out.write_all(
+                serde_json::to_string(&record)
+                    .map_err(std::io::Error::other)?
+                    .as_bytes(),
+            )?;
             // The directory above is 0700 while it is a draft: others must reach a layer's
             // files once it is mounted, and only through mounts.
             fs::set_permissions(&draft.path, fs::Permissions::from_mode(0o711))
@@ -189,21 +210,41 @@ impl LayerStore {
     /// Adds what is known of a layer's archive to a layer made without one.
     pub fn remember_blob(&self, chain: &ChainId, blob: LayerBlob) -> Result<(), LayerError> {
         let layer = self.get(chain)?;
-        let record = Record { version: 1, diff_id: layer.diff_id, parent: layer.parent, size: layer.size, blob: Some(blob) };
+        let record = Record {
+            version: 1,
+            diff_id: layer.diff_id,
+            parent: layer.parent,
+            size: layer.size,
+            blob: Some(blob),
+        };
         let directory = self.path(chain);
         let temporary = directory.join(format!("layer.json.{:016x}", crate::content::random()));
-        let text = serde_json::to_vec(&record).map_err(|source| LayerError::Record { path: temporary.clone(), source })?;
+        let text = serde_json::to_vec(&record).map_err(|source| LayerError::Record {
+            path: temporary.clone(),
+            source,
+        })?;
         fs::write(&temporary, text).map_err(LayerError::io("write", &temporary))?;
-        fs::rename(&temporary, directory.join("layer.json")).map_err(LayerError::io("rename", temporary))
+        fs::rename(&temporary, directory.join("layer.json"))
+            .map_err(LayerError::io("rename", temporary))
     }
 
     /// Makes a container's or build step's upper directory a layer: it is renamed, not copied,
     /// and must lie on the store's file system. Its diff id is the digest of the archive that
     /// [`super::write_tar`] makes of it. `base` is what lies below the lowest layer, topmost
     /// first: nothing, or the `host` image's directories.
-    pub fn commit(&self, upper: &Path, parent: Option<&ChainId>, base: &[PathBuf]) -> Result<Layer, LayerError> {
+    pub fn commit(
+        &self,
+        upper: &Path,
+        parent: Option<&ChainId>,
+        base: &[PathBuf],
+    ) -> Result<Layer, LayerError> {
         let mut lowers: Vec<PathBuf> = match parent {
-            Some(parent) => self.chain(parent)?.into_iter().rev().map(|layer| layer.dir).collect(),
+            Some(parent) => self
+                .chain(parent)?
+                .into_iter()
+                .rev()
+                .map(|layer| layer.dir)
+                .collect(),
             None => Vec::new(),
         };
         lowers.extend_from_slice(base);
@@ -217,16 +258,23 @@ impl LayerStore {
 
     /// Writes everything of the store's file system to disk.
     pub fn sync(&self) -> Result<(), LayerError> {
-        let directory = File::open(&self.directory).map_err(LayerError::io("open", &self.directory))?;
+        let directory =
+            File::open(&self.directory).map_err(LayerError::io("open", &self.directory))?;
         rustix::fs::syncfs(&directory).map_err(LayerError::errno("sync", &self.directory))
     }
 
     /// Every chain id there is.
     pub fn list(&self) -> Result<Vec<ChainId>, LayerError> {
         let mut chains = Vec::new();
-        for entry in fs::read_dir(&self.directory).map_err(LayerError::io("list", &self.directory))? {
+        for entry in
+            fs::read_dir(&self.directory).map_err(LayerError::io("list", &self.directory))?
+        {
             let entry = entry.map_err(LayerError::io("list", &self.directory))?;
-            if let Some(chain) = entry.file_name().to_str().and_then(|name| Digest::from_hex(name).ok()) {
+            if let Some(chain) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| Digest::from_hex(name).ok())
+            {
                 chains.push(chain);
             }
         }
@@ -236,9 +284,13 @@ impl LayerStore {
 
     /// Removes a layer; one that is not there is no error. Gives the bytes freed.
     pub fn remove(&self, chain: &ChainId) -> Result<u64, LayerError> {
-        let Ok(layer) = self.get(chain) else { return Ok(0) };
+        let Ok(layer) = self.get(chain) else {
+            return Ok(0);
+        };
         // Out of sight in one step, so that nobody sees half a layer.
-        let doomed = self.directory.join(format!(".tmp-{:016x}", crate::content::random()));
+        let doomed = self
+            .directory
+            .join(format!(".tmp-{:016x}", crate::content::random()));
         match fs::rename(self.path(chain), &doomed) {
             Ok(()) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(0),
@@ -250,16 +302,28 @@ impl LayerStore {
 
     /// Removes drafts that no process holds and that are older than `age`.
     pub fn clear_unfinished(&self, age: Duration) -> Result<(), LayerError> {
-        for entry in fs::read_dir(&self.directory).map_err(LayerError::io("list", &self.directory))? {
+        for entry in
+            fs::read_dir(&self.directory).map_err(LayerError::io("list", &self.directory))?
+        {
             let entry = entry.map_err(LayerError::io("list", &self.directory))?;
             if !entry.file_name().to_string_lossy().starts_with(".tmp-") {
                 continue;
             }
             let path = entry.path();
-            let Ok(lock) = File::open(&path) else { continue };
-            let idle = lock.metadata().ok().map(|data| data.ctime()).and_then(|seconds| {
-                SystemTime::now().duration_since(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().ok()?)).ok()
-            });
+            let Ok(lock) = File::open(&path) else {
+                continue;
+            };
+            let idle = lock
+                .metadata()
+                .ok()
+                .map(|data| data.ctime())
+                .and_then(|seconds| {
+                    SystemTime::now()
+                        .duration_since(
+                            SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.try_into().ok()?),
+                        )
+                        .ok()
+                });
             if idle.is_some_and(|idle| idle >= age)
                 && rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok()
             {

@@ -25,7 +25,12 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 8 << 20, header: 1 << 20, pieces: 1 << 17, bytes: 256 << 30 }
+        Self {
+            entries: 8 << 20,
+            header: 1 << 20,
+            pieces: 1 << 17,
+            bytes: 256 << 30,
+        }
     }
 }
 
@@ -127,11 +132,23 @@ fn damaged(why: impl Into<String>) -> LayerError {
 impl<R: Read> Reader<R> {
     /// A reader at the beginning of an archive.
     pub fn new(source: R, limits: Limits) -> Self {
-        Self { source, limits, entries: 0, consumed: 0, remaining: 0, padding: 0, global: Pax::default(), done: false }
+        Self {
+            source,
+            limits,
+            entries: 0,
+            consumed: 0,
+            remaining: 0,
+            padding: 0,
+            global: Pax::default(),
+            done: false,
+        }
     }
 
     /// The next entry; skips what was not read of the one before. `None` at the end.
-    #[expect(clippy::should_implement_trait, reason = "an iterator could not lend the data reader between entries")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator could not lend the data reader between entries"
+    )]
     pub fn next(&mut self) -> Result<Option<Entry>, LayerError> {
         if self.done {
             return Ok(None);
@@ -145,9 +162,14 @@ impl<R: Read> Reader<R> {
             };
             self.entries += 1;
             if self.entries > self.limits.entries {
-                return Err(damaged(format!("more than {} entries", self.limits.entries)));
+                return Err(damaged(format!(
+                    "more than {} entries",
+                    self.limits.entries
+                )));
             }
-            let size = number(&header[124..136]).filter(|size| *size >= 0).ok_or_else(|| damaged("a size is no number"))? as u64;
+            let size = number(&header[124..136])
+                .filter(|size| *size >= 0)
+                .ok_or_else(|| damaged("a size is no number"))? as u64;
             match header[156] {
                 b'x' => {
                     let text = self.extension(size)?;
@@ -165,17 +187,40 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn entry(&mut self, header: &[u8; BLOCK], kind: u8, size: u64, pax: Pax) -> Result<Entry, LayerError> {
-        let path = pax.sparse_name.or(pax.path).unwrap_or_else(|| header_path(header));
-        let link = || pax.link.clone().unwrap_or_else(|| until_nul(&header[157..257]));
-        let device = |field: &[u8]| number(field).and_then(|value| u32::try_from(value).ok()).ok_or_else(|| damaged("a device number is no number"));
+    fn entry(
+        &mut self,
+        header: &[u8; BLOCK],
+        kind: u8,
+        size: u64,
+        pax: Pax,
+    ) -> Result<Entry, LayerError> {
+        let path = pax
+            .sparse_name
+            .or(pax.path)
+            .unwrap_or_else(|| header_path(header));
+        let link = || {
+            pax.link
+                .clone()
+                .unwrap_or_else(|| until_nul(&header[157..257]))
+        };
+        let device = |field: &[u8]| {
+            number(field)
+                .and_then(|value| u32::try_from(value).ok())
+                .ok_or_else(|| damaged("a device number is no number"))
+        };
         let kind = match kind {
             b'0' | 0 if path.ends_with(b"/") => Kind::Directory,
             b'0' | b'7' | b'S' | 0 => Kind::File,
             b'1' => Kind::HardLink(link()),
             b'2' => Kind::Symlink(link()),
-            b'3' => Kind::Char { major: device(&header[329..337])?, minor: device(&header[337..345])? },
-            b'4' => Kind::Block { major: device(&header[329..337])?, minor: device(&header[337..345])? },
+            b'3' => Kind::Char {
+                major: device(&header[329..337])?,
+                minor: device(&header[337..345])?,
+            },
+            b'4' => Kind::Block {
+                major: device(&header[329..337])?,
+                minor: device(&header[337..345])?,
+            },
             b'5' => Kind::Directory,
             b'6' => Kind::Fifo,
             other => {
@@ -185,7 +230,11 @@ impl<R: Read> Reader<R> {
                 });
             }
         };
-        let stored = if kind == Kind::File { pax.size.unwrap_or(size) } else { 0 };
+        let stored = if kind == Kind::File {
+            pax.size.unwrap_or(size)
+        } else {
+            0
+        };
         self.remaining = stored;
         self.padding = (BLOCK as u64 - stored % BLOCK as u64) % BLOCK as u64;
         let mut real = stored;
@@ -196,10 +245,14 @@ impl<R: Read> Reader<R> {
                 real = size;
                 sparse = Some(map);
             } else if pax.sparse_major == Some(1) {
-                real = pax.sparse_size.ok_or_else(|| damaged("a sparse file without its size"))?;
+                real = pax
+                    .sparse_size
+                    .ok_or_else(|| damaged("a sparse file without its size"))?;
                 sparse = Some(self.sparse_in_data()?);
             } else if let Some(map) = pax.sparse_map {
-                real = pax.sparse_size.ok_or_else(|| damaged("a sparse file without its size"))?;
+                real = pax
+                    .sparse_size
+                    .ok_or_else(|| damaged("a sparse file without its size"))?;
                 sparse = Some(map);
             }
             if let Some(map) = &sparse {
@@ -210,7 +263,9 @@ impl<R: Read> Reader<R> {
             let value = pax.map_or_else(|| number(field), |value| i64::try_from(value).ok());
             // Fields that are empty or hold -1 mean nothing better than root.
             match value {
-                Some(value) => u32::try_from(value).map_err(|_| damaged("an owner's number is out of range")),
+                Some(value) => {
+                    u32::try_from(value).map_err(|_| damaged("an owner's number is out of range"))
+                }
                 None if field.iter().all(|byte| matches!(byte, 0 | b' ')) => Ok(0),
                 None => Err(damaged("an owner is no number")),
             }
@@ -222,7 +277,10 @@ impl<R: Read> Reader<R> {
             gid: id(pax.gid, &header[116..124])?,
             mtime: match pax.mtime {
                 Some(time) => time,
-                None => TarTime { seconds: number(&header[136..148]).unwrap_or(0), nanoseconds: 0 },
+                None => TarTime {
+                    seconds: number(&header[136..148]).unwrap_or(0),
+                    nanoseconds: 0,
+                },
             },
             size: real,
             xattrs: pax.xattrs,
@@ -234,7 +292,9 @@ impl<R: Read> Reader<R> {
 
     /// Bytes of the present entry into `buffer`; 0 at its end.
     pub fn read_data(&mut self, buffer: &mut [u8]) -> Result<usize, LayerError> {
-        let wanted = usize::try_from(self.remaining).unwrap_or(usize::MAX).min(buffer.len());
+        let wanted = usize::try_from(self.remaining)
+            .unwrap_or(usize::MAX)
+            .min(buffer.len());
         if wanted == 0 {
             return Ok(0);
         }
@@ -250,7 +310,10 @@ impl<R: Read> Reader<R> {
     /// The whole of a small entry.
     pub fn read_small(&mut self, limit: u64) -> Result<Vec<u8>, LayerError> {
         if self.remaining > limit {
-            return Err(damaged(format!("a member of {} bytes where at most {limit} are accepted", self.remaining)));
+            return Err(damaged(format!(
+                "a member of {} bytes where at most {limit} are accepted",
+                self.remaining
+            )));
         }
         let mut bytes = vec![0; self.remaining as usize];
         self.exact(&mut bytes)?;
@@ -273,7 +336,10 @@ impl<R: Read> Reader<R> {
     fn account(&mut self, count: u64) -> Result<(), LayerError> {
         self.consumed += count;
         if self.consumed > self.limits.bytes {
-            return Err(damaged(format!("it unpacks to more than {} bytes", self.limits.bytes)));
+            return Err(damaged(format!(
+                "it unpacks to more than {} bytes",
+                self.limits.bytes
+            )));
         }
         Ok(())
     }
@@ -283,7 +349,9 @@ impl<R: Read> Reader<R> {
         let padding = self.padding;
         let mut buffer = [0; 8 << 10];
         while left > 0 {
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let wanted = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
             match retry(|| self.source.read(&mut buffer[..wanted])).map_err(LayerError::Read)? {
                 // Some writers leave out the padding of the last member.
                 0 if left <= padding => break,
@@ -299,10 +367,12 @@ impl<R: Read> Reader<R> {
     }
 
     fn exact(&mut self, buffer: &mut [u8]) -> Result<(), LayerError> {
-        self.source.read_exact(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => damaged("it ends in the middle of an entry"),
-            _ => LayerError::Read(error),
-        })?;
+        self.source
+            .read_exact(buffer)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => damaged("it ends in the middle of an entry"),
+                _ => LayerError::Read(error),
+            })?;
         self.account(buffer.len() as u64)
     }
 
@@ -322,9 +392,25 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let claimed = number(&block[148..156]);
-        let with_spaces = |byte: (usize, &u8)| if (148..156).contains(&byte.0) { b' ' } else { *byte.1 };
-        let unsigned: i64 = block.iter().enumerate().map(with_spaces).map(i64::from).sum();
-        let signed: i64 = block.iter().enumerate().map(with_spaces).map(|byte| i64::from(byte as i8)).sum();
+        let with_spaces = |byte: (usize, &u8)| {
+            if (148..156).contains(&byte.0) {
+                b' '
+            } else {
+                *byte.1
+            }
+        };
+        let unsigned: i64 = block
+            .iter()
+            .enumerate()
+            .map(with_spaces)
+            .map(i64::from)
+            .sum();
+        let signed: i64 = block
+            .iter()
+            .enumerate()
+            .map(with_spaces)
+            .map(|byte| i64::from(byte as i8))
+            .sum();
         if claimed != Some(unsigned) && claimed != Some(signed) {
             return Err(damaged("a header's checksum is wrong"));
         }
@@ -333,7 +419,10 @@ impl<R: Read> Reader<R> {
 
     fn extension(&mut self, size: u64) -> Result<Vec<u8>, LayerError> {
         if size > self.limits.header {
-            return Err(damaged(format!("an extended header of {size} bytes; at most {} are accepted", self.limits.header)));
+            return Err(damaged(format!(
+                "an extended header of {size} bytes; at most {} are accepted",
+                self.limits.header
+            )));
         }
         let mut text = vec![0; size as usize];
         self.exact(&mut text)?;
@@ -344,7 +433,9 @@ impl<R: Read> Reader<R> {
 
     /// GNU's old sparse header: four pieces in the header, 21 in each block after it.
     fn old_sparse(&mut self, header: &[u8; BLOCK]) -> Result<(Vec<(u64, u64)>, u64), LayerError> {
-        let size = number(&header[483..495]).and_then(|size| u64::try_from(size).ok()).ok_or_else(|| damaged("a sparse file's size is no number"))?;
+        let size = number(&header[483..495])
+            .and_then(|size| u64::try_from(size).ok())
+            .ok_or_else(|| damaged("a sparse file's size is no number"))?;
         let mut map = Vec::new();
         sparse_pieces(&header[386..482], &mut map)?;
         let mut more = header[482] != 0;
@@ -376,13 +467,24 @@ impl<R: Read> Reader<R> {
                 match byte {
                     b'0'..=b'9' => {
                         let digit = u64::from(byte - b'0');
-                        current = Some(current.unwrap_or(0).checked_mul(10).and_then(|value| value.checked_add(digit)).ok_or_else(|| damaged("a sparse file's map is out of range"))?);
+                        current = Some(
+                            current
+                                .unwrap_or(0)
+                                .checked_mul(10)
+                                .and_then(|value| value.checked_add(digit))
+                                .ok_or_else(|| damaged("a sparse file's map is out of range"))?,
+                        );
                     }
                     b'\n' => {
-                        let value = current.take().ok_or_else(|| damaged("a sparse file's map is no list of numbers"))?;
+                        let value = current
+                            .take()
+                            .ok_or_else(|| damaged("a sparse file's map is no list of numbers"))?;
                         match wanted {
                             None => {
-                                let pieces = usize::try_from(value).ok().filter(|pieces| *pieces <= self.limits.pieces).ok_or_else(|| damaged("a sparse file of too many pieces"))?;
+                                let pieces = usize::try_from(value)
+                                    .ok()
+                                    .filter(|pieces| *pieces <= self.limits.pieces)
+                                    .ok_or_else(|| damaged("a sparse file of too many pieces"))?;
                                 wanted = Some(pieces * 2);
                             }
                             Some(_) => numbers.push(value),
@@ -395,7 +497,10 @@ impl<R: Read> Reader<R> {
                 }
             }
         }
-        Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
+        Ok(numbers
+            .chunks_exact(2)
+            .map(|pair| (pair[0], pair[1]))
+            .collect())
     }
 }
 
@@ -404,7 +509,11 @@ fn sparse_pieces(field: &[u8], map: &mut Vec<(u64, u64)>) -> Result<(), LayerErr
         if piece[0] == 0 {
             break;
         }
-        let value = |field: &[u8]| number(field).and_then(|value| u64::try_from(value).ok()).ok_or_else(|| damaged("a sparse file's map is no list of numbers"));
+        let value = |field: &[u8]| {
+            number(field)
+                .and_then(|value| u64::try_from(value).ok())
+                .ok_or_else(|| damaged("a sparse file's map is no list of numbers"))
+        };
         map.push((value(&piece[..12])?, value(&piece[12..])?));
     }
     Ok(())
@@ -414,7 +523,9 @@ fn sparse_pieces(field: &[u8], map: &mut Vec<(u64, u64)>) -> Result<(), LayerErr
 fn check_sparse(map: &[(u64, u64)], real: u64, stored: u64) -> Result<(), LayerError> {
     let (mut end, mut sum) = (0_u64, 0_u64);
     for (offset, length) in map {
-        let past = offset.checked_add(*length).filter(|past| *past <= real && *offset >= end);
+        let past = offset
+            .checked_add(*length)
+            .filter(|past| *past <= real && *offset >= end);
         end = past.ok_or_else(|| damaged("a sparse file's pieces overlap or exceed it"))?;
         sum += length;
     }
@@ -434,16 +545,31 @@ impl Pax {
             if text.iter().all(|byte| *byte == 0) {
                 break;
             }
-            let space = text.iter().take(20).position(|byte| *byte == b' ').ok_or_else(wrong)?;
-            let length: usize = std::str::from_utf8(&text[..space]).ok().and_then(|digits| digits.parse().ok()).ok_or_else(wrong)?;
+            let space = text
+                .iter()
+                .take(20)
+                .position(|byte| *byte == b' ')
+                .ok_or_else(wrong)?;
+            let length: usize = std::str::from_utf8(&text[..space])
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+                .ok_or_else(wrong)?;
             if length <= space + 1 || length > text.len() || text[length - 1] != b'\n' {
                 return Err(wrong());
             }
             let record = &text[space + 1..length - 1];
             text = &text[length..];
-            let equals = record.iter().position(|byte| *byte == b'=').ok_or_else(wrong)?;
+            let equals = record
+                .iter()
+                .position(|byte| *byte == b'=')
+                .ok_or_else(wrong)?;
             let (key, value) = (&record[..equals], &record[equals + 1..]);
-            let decimal = || std::str::from_utf8(value).ok().and_then(|digits| digits.parse::<u64>().ok()).ok_or_else(wrong);
+            let decimal = || {
+                std::str::from_utf8(value)
+                    .ok()
+                    .and_then(|digits| digits.parse::<u64>().ok())
+                    .ok_or_else(wrong)
+            };
             match key {
                 // An empty value takes back what a global header said.
                 b"path" => self.path = Some(value.to_vec()).filter(|path| !path.is_empty()),
@@ -456,13 +582,27 @@ impl Pax {
                 b"GNU.sparse.size" | b"GNU.sparse.realsize" => self.sparse_size = Some(decimal()?),
                 b"GNU.sparse.major" => self.sparse_major = Some(decimal()?),
                 b"GNU.sparse.map" => {
-                    let numbers = std::str::from_utf8(value).ok().and_then(|list| list.split(',').map(|one| one.parse().ok()).collect::<Option<Vec<u64>>>()).ok_or_else(wrong)?;
-                    self.sparse_map = Some(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect());
+                    let numbers = std::str::from_utf8(value)
+                        .ok()
+                        .and_then(|list| {
+                            list.split(',')
+                                .map(|one| one.parse().ok())
+                                .collect::<Option<Vec<u64>>>()
+                        })
+                        .ok_or_else(wrong)?;
+                    self.sparse_map = Some(
+                        numbers
+                            .chunks_exact(2)
+                            .map(|pair| (pair[0], pair[1]))
+                            .collect(),
+                    );
                 }
                 b"GNU.sparse.offset" => offset = Some(decimal()?),
                 b"GNU.sparse.numbytes" => {
                     let offset = offset.take().ok_or_else(wrong)?;
-                    self.sparse_map.get_or_insert_default().push((offset, decimal()?));
+                    self.sparse_map
+                        .get_or_insert_default()
+                        .push((offset, decimal()?));
                 }
                 key => {
                     if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
@@ -471,7 +611,11 @@ impl Pax {
                     }
                 }
             }
-            if self.sparse_map.as_ref().is_some_and(|map| map.len() > pieces) {
+            if self
+                .sparse_map
+                .as_ref()
+                .is_some_and(|map| map.len() > pieces)
+            {
                 return Err(damaged("a sparse file of too many pieces"));
             }
         }
@@ -498,7 +642,10 @@ fn pax_time(text: &[u8]) -> Option<TarTime> {
         seconds = seconds.checked_sub(1)?;
         nanoseconds = 1_000_000_000 - nanoseconds;
     }
-    Some(TarTime { seconds, nanoseconds })
+    Some(TarTime {
+        seconds,
+        nanoseconds,
+    })
 }
 
 /// A numeric field: octal digits among blanks, or base 256 when the first bit is set.
@@ -508,7 +655,11 @@ fn number(field: &[u8]) -> Option<i64> {
         let negative = first & 0x40 != 0;
         let mut value: i128 = if negative { -1 } else { 0 };
         for (index, byte) in field.iter().enumerate() {
-            let byte = if index == 0 && !negative { byte & 0x7f } else { *byte };
+            let byte = if index == 0 && !negative {
+                byte & 0x7f
+            } else {
+                *byte
+            };
             value = value << 8 | i128::from(byte);
         }
         return i64::try_from(value).ok();
@@ -517,7 +668,10 @@ fn number(field: &[u8]) -> Option<i64> {
         Some(start) => &field[start..],
         None => return Some(0),
     };
-    let end = text.iter().position(|byte| matches!(byte, b' ' | 0)).unwrap_or(text.len());
+    let end = text
+        .iter()
+        .position(|byte| matches!(byte, b' ' | 0))
+        .unwrap_or(text.len());
     let mut value: i64 = 0;
     for digit in &text[..end] {
         if !(b'0'..=b'7').contains(digit) {
@@ -529,7 +683,11 @@ fn number(field: &[u8]) -> Option<i64> {
 }
 
 fn until_nul(field: &[u8]) -> Vec<u8> {
-    field.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+    field
+        .split(|byte| *byte == 0)
+        .next()
+        .unwrap_or_default()
+        .to_vec()
 }
 
 fn header_path(header: &[u8; BLOCK]) -> Vec<u8> {
@@ -546,7 +704,10 @@ fn header_path(header: &[u8; BLOCK]) -> Vec<u8> {
 
 /// A hostile name for a message.
 pub(super) fn show(path: &[u8]) -> String {
-    let text: String = String::from_utf8_lossy(path).chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    let text: String = String::from_utf8_lossy(path)
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
     match text.char_indices().nth(200) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
@@ -605,7 +766,12 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, LayerError> {
-        let limits = Limits { entries: 100, header: 4096, pieces: 100, bytes: 1 << 20 };
+        let limits = Limits {
+            entries: 100,
+            header: 4096,
+            pieces: 100,
+            bytes: 1 << 20,
+        };
         let mut reader = Reader::new(bytes, limits);
         let mut entries = Vec::new();
         while let Some(entry) = reader.next()? {
@@ -622,7 +788,14 @@ mod tests {
         bytes.extend([0; 1024]);
         let entries = read(&bytes).unwrap();
         assert_eq!(entries[0].1, b"hello");
-        assert_eq!((entries[0].0.uid, entries[0].0.gid, entries[0].0.mtime.seconds), (1, 2, 7));
+        assert_eq!(
+            (
+                entries[0].0.uid,
+                entries[0].0.gid,
+                entries[0].0.mtime.seconds
+            ),
+            (1, 2, 7)
+        );
         assert_eq!(entries[1].0.kind, Kind::Directory);
     }
 
@@ -631,12 +804,25 @@ mod tests {
         let long = "x/".repeat(120) + "y";
         let mut bytes = member("././@LongLink", b'L', long.as_bytes());
         bytes.extend(member("short", b'0', b"1"));
-        bytes.extend(member("p", b'x', (record("path", &long) + &record("mtime", "-1.5") + &record("SCHILY.xattr.user.a", "b=c")).as_bytes()));
+        bytes.extend(member(
+            "p",
+            b'x',
+            (record("path", &long)
+                + &record("mtime", "-1.5")
+                + &record("SCHILY.xattr.user.a", "b=c"))
+                .as_bytes(),
+        ));
         bytes.extend(member("short", b'0', b"2"));
         let entries = read(&bytes).unwrap();
         assert_eq!(entries[0].0.path, long.as_bytes());
         assert_eq!(entries[1].0.path, long.as_bytes());
-        assert_eq!(entries[1].0.mtime, TarTime { seconds: -2, nanoseconds: 500_000_000 });
+        assert_eq!(
+            entries[1].0.mtime,
+            TarTime {
+                seconds: -2,
+                nanoseconds: 500_000_000
+            }
+        );
         assert_eq!(entries[1].0.xattrs, [(b"user.a".to_vec(), b"b=c".to_vec())]);
     }
 
@@ -647,14 +833,25 @@ mod tests {
         let mut data = map.into_bytes();
         data.resize(512, 0);
         data.extend(b"abcde");
-        let pax = record("GNU.sparse.major", "1") + &record("GNU.sparse.minor", "0") + &record("GNU.sparse.name", "s") + &record("GNU.sparse.realsize", "2000");
+        let pax = record("GNU.sparse.major", "1")
+            + &record("GNU.sparse.minor", "0")
+            + &record("GNU.sparse.name", "s")
+            + &record("GNU.sparse.realsize", "2000");
         let mut bytes = member("p", b'x', pax.as_bytes());
         bytes.extend(member("GNUSparseFile.0/s", b'0', &data));
-        bytes.extend(member("p", b'x', (record("GNU.sparse.size", "2000") + &record("GNU.sparse.map", "0,3,1000,2")).as_bytes()));
+        bytes.extend(member(
+            "p",
+            b'x',
+            (record("GNU.sparse.size", "2000") + &record("GNU.sparse.map", "0,3,1000,2"))
+                .as_bytes(),
+        ));
         bytes.extend(member("t", b'0', b"abcde"));
         let mut old = header("u", b'S', 5);
         old[257..265].copy_from_slice(b"ustar  \0");
-        for (index, text) in ["00000000000", "00000000003", "00000001750", "00000000002"].iter().enumerate() {
+        for (index, text) in ["00000000000", "00000000003", "00000001750", "00000000002"]
+            .iter()
+            .enumerate()
+        {
             old[386 + index * 12..386 + index * 12 + 11].copy_from_slice(text.as_bytes());
         }
         old[483..494].copy_from_slice(b"00000003720");
@@ -664,7 +861,15 @@ mod tests {
         bytes.resize(bytes.len().div_ceil(512) * 512, 0);
         let entries = read(&bytes).unwrap();
         for ((entry, data), name) in entries.iter().zip(["s", "t", "u"]) {
-            assert_eq!((entry.path.as_slice(), &entry.sparse, entry.size, data.as_slice()), (name.as_bytes(), &wanted, 2000, b"abcde".as_slice()));
+            assert_eq!(
+                (
+                    entry.path.as_slice(),
+                    &entry.sparse,
+                    entry.size,
+                    data.as_slice()
+                ),
+                (name.as_bytes(), &wanted, 2000, b"abcde".as_slice())
+            );
         }
         assert_eq!(entries.len(), 3);
     }
@@ -678,14 +883,28 @@ mod tests {
         let mut checksum = member("a", b'0', b"");
         checksum[0] = b'b';
         let overlapping = {
-            let mut bytes = member("p", b'x', (record("GNU.sparse.size", "9") + &record("GNU.sparse.map", "0,3,2,2")).as_bytes());
+            let mut bytes = member(
+                "p",
+                b'x',
+                (record("GNU.sparse.size", "9") + &record("GNU.sparse.map", "0,3,2,2")).as_bytes(),
+            );
             bytes.extend(member("t", b'0', b"abcde"));
             bytes
         };
         let many: Vec<u8> = (0..200).flat_map(|_| member("a", b'0', b"")).collect();
         let mut bomb = header("a", b'0', 1 << 33);
         bomb.resize(2 << 20, 0);
-        for bad in [huge_pax, cut, checksum, overlapping, many, bomb, member("p", b'x', b"5 a\n"), member("p", b'x', b"99999999999999999999 a=b\n"), member("a", b'M', b"")] {
+        for bad in [
+            huge_pax,
+            cut,
+            checksum,
+            overlapping,
+            many,
+            bomb,
+            member("p", b'x', b"5 a\n"),
+            member("p", b'x', b"99999999999999999999 a=b\n"),
+            member("a", b'M', b""),
+        ] {
             assert!(read(&bad).is_err());
         }
     }

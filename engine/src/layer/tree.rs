@@ -12,12 +12,13 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps,
+    Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
-use super::tar::{Entry, Kind, Reader, TarTime, show};
 use super::LayerError;
+use super::tar::{Entry, Kind, Reader, TarTime, show};
 
 /// Bytes of a path, as the kernel's PATH_MAX without the final NUL.
 const PATH_LIMIT: usize = 4095;
@@ -30,16 +31,25 @@ pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Whether an extended attribute travels with a layer.
 pub(super) fn keeps_xattr(name: &[u8]) -> bool {
-    name == b"security.capability" || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+    name == b"security.capability"
+        || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
 }
 
 /// A relative path without `.`, empty parts or a leading `/`; the root is empty.
 pub(super) fn clean(path: &[u8]) -> Result<Vec<u8>, LayerError> {
-    let refuse = |why: &str| Err(LayerError::Refused { entry: show(path), why: why.to_owned() });
+    let refuse = |why: &str| {
+        Err(LayerError::Refused {
+            entry: show(path),
+            why: why.to_owned(),
+        })
+    };
     if path.contains(&0) {
         return refuse("its name holds a NUL byte");
     }
-    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !matches!(*part, b"" | b".")).collect();
+    let parts: Vec<&[u8]> = path
+        .split(|byte| *byte == b'/')
+        .filter(|part| !matches!(*part, b"" | b"."))
+        .collect();
     if parts.contains(&b"..".as_slice()) {
         return refuse("`..` could lead out of the directory");
     }
@@ -75,7 +85,12 @@ pub(super) struct Tree {
 
 impl Tree {
     pub fn open(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Self> {
-        let root = rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let root = rustix::fs::openat(
+            CWD,
+            path,
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         Ok(Self {
             root: Rc::new(root),
             open: HashMap::new(),
@@ -89,7 +104,13 @@ impl Tree {
     fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         loop {
-            match rustix::fs::openat2(&*self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            match rustix::fs::openat2(
+                &*self.root,
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 // A rename elsewhere on the machine raced with the look-up.
                 Err(Errno::AGAIN) => {}
                 result => return result,
@@ -130,24 +151,39 @@ impl Tree {
 
     /// Puts one entry in its place, replacing what is there; a directory over a directory
     /// only replaces its attributes. Gives the bytes written.
-    pub fn place<R: Read>(&mut self, path: &[u8], entry: &Entry, reader: &mut Reader<R>) -> Result<u64, LayerError> {
-        let unpack = |source: io::Error| LayerError::Unpack { entry: show(path), source };
+    pub fn place<R: Read>(
+        &mut self,
+        path: &[u8],
+        entry: &Entry,
+        reader: &mut Reader<R>,
+    ) -> Result<u64, LayerError> {
+        let unpack = |source: io::Error| LayerError::Unpack {
+            entry: show(path),
+            source,
+        };
         if path.is_empty() {
             if entry.kind == Kind::Directory {
-                self.describe_directory(path, entry).map_err(|errno| unpack(errno.into()))?;
+                self.describe_directory(path, entry)
+                    .map_err(|errno| unpack(errno.into()))?;
             }
             return Ok(0);
         }
         let (directory, name) = split(path);
-        let parent = self.directory(directory).map_err(|errno| unpack(errno.into()))?;
+        let parent = self
+            .directory(directory)
+            .map_err(|errno| unpack(errno.into()))?;
         if entry.kind == Kind::Directory {
-            self.make_directory(path, &parent, name).and_then(|()| self.describe_directory(path, entry)).map_err(|errno| unpack(errno.into()))?;
+            self.make_directory(path, &parent, name)
+                .and_then(|()| self.describe_directory(path, entry))
+                .map_err(|errno| unpack(errno.into()))?;
             return Ok(0);
         }
         let (uid, gid) = self.owner.unwrap_or((entry.uid, entry.gid));
         let mode = Mode::from_raw_mode(entry.mode as RawMode);
         let node = |this: &mut Self, kind: FileType, device: u64| -> Result<(), Errno> {
-            this.replacing(path, &parent, name, || rustix::fs::mknodat(&*parent, name, kind, Mode::from_raw_mode(0o600), device))?;
+            this.replacing(path, &parent, name, || {
+                rustix::fs::mknodat(&*parent, name, kind, Mode::from_raw_mode(0o600), device)
+            })?;
             own(&parent, name, uid, gid)?;
             rustix::fs::chmodat(&*parent, name, mode, AtFlags::empty())?;
             touch(&parent, name, entry.mtime)
@@ -155,9 +191,15 @@ impl Tree {
         match &entry.kind {
             Kind::Directory => unreachable!("handled above"),
             Kind::File => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let flags = OFlags::WRONLY
+                    | OFlags::CREATE
+                    | OFlags::EXCL
+                    | OFlags::NOFOLLOW
+                    | OFlags::CLOEXEC;
                 let file = self
-                    .replacing(path, &parent, name, || rustix::fs::openat(&*parent, name, flags, Mode::from_raw_mode(0o600)))
+                    .replacing(path, &parent, name, || {
+                        rustix::fs::openat(&*parent, name, flags, Mode::from_raw_mode(0o600))
+                    })
                     .map_err(|errno| unpack(errno.into()))?;
                 let written = self.fill(&file, entry, reader, path)?;
                 describe(file.as_fd(), entry, uid, gid).map_err(|errno| unpack(errno.into()))?;
@@ -167,27 +209,56 @@ impl Tree {
                 let target = clean(target)?;
                 let (there, target_name) = split(&target);
                 // Targets are not made up: a link to nothing is an error.
-                let there = if there.is_empty() { Ok(Rc::clone(&self.root)) } else { self.resolve(there, OFlags::PATH | OFlags::DIRECTORY).map(Rc::new) };
+                let there = if there.is_empty() {
+                    Ok(Rc::clone(&self.root))
+                } else {
+                    self.resolve(there, OFlags::PATH | OFlags::DIRECTORY)
+                        .map(Rc::new)
+                };
                 let there = there.map_err(|errno| unpack(errno.into()))?;
                 if target == path {
-                    return Err(LayerError::Refused { entry: show(path), why: "it is a hard link to itself".to_owned() });
+                    return Err(LayerError::Refused {
+                        entry: show(path),
+                        why: "it is a hard link to itself".to_owned(),
+                    });
                 }
-                let stat = rustix::fs::statat(&*there, target_name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| unpack(errno.into()))?;
-                if is_whiteout(&stat) || FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                    return Err(LayerError::Refused { entry: show(path), why: "it is a hard link to something that is no file".to_owned() });
+                let stat = rustix::fs::statat(&*there, target_name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|errno| unpack(errno.into()))?;
+                if is_whiteout(&stat)
+                    || FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+                {
+                    return Err(LayerError::Refused {
+                        entry: show(path),
+                        why: "it is a hard link to something that is no file".to_owned(),
+                    });
                 }
-                self.replacing(path, &parent, name, || rustix::fs::linkat(&*there, target_name, &*parent, name, AtFlags::empty()))
+                self.replacing(path, &parent, name, || {
+                    rustix::fs::linkat(&*there, target_name, &*parent, name, AtFlags::empty())
+                })
             }
             Kind::Symlink(target) => {
                 if target.is_empty() || target.contains(&0) || target.len() > PATH_LIMIT {
-                    return Err(LayerError::Refused { entry: show(path), why: "its link target is empty, too long or holds a NUL byte".to_owned() });
+                    return Err(LayerError::Refused {
+                        entry: show(path),
+                        why: "its link target is empty, too long or holds a NUL byte".to_owned(),
+                    });
                 }
-                self.replacing(path, &parent, name, || rustix::fs::symlinkat(target.as_slice(), &*parent, name))
-                    .and_then(|()| own(&parent, name, uid, gid))
-                    .and_then(|()| touch(&parent, name, entry.mtime))
+                self.replacing(path, &parent, name, || {
+                    rustix::fs::symlinkat(target.as_slice(), &*parent, name)
+                })
+                .and_then(|()| own(&parent, name, uid, gid))
+                .and_then(|()| touch(&parent, name, entry.mtime))
             }
-            Kind::Char { major, minor } => node(self, FileType::CharacterDevice, rustix::fs::makedev(*major, *minor)),
-            Kind::Block { major, minor } => node(self, FileType::BlockDevice, rustix::fs::makedev(*major, *minor)),
+            Kind::Char { major, minor } => node(
+                self,
+                FileType::CharacterDevice,
+                rustix::fs::makedev(*major, *minor),
+            ),
+            Kind::Block { major, minor } => node(
+                self,
+                FileType::BlockDevice,
+                rustix::fs::makedev(*major, *minor),
+            ),
             Kind::Fifo => node(self, FileType::Fifo, 0),
         }
         .map_err(|errno| unpack(errno.into()))?;
@@ -195,7 +266,13 @@ impl Tree {
     }
 
     /// Runs `make`; when something has the name already, removes that and runs it again.
-    fn replacing<T>(&mut self, path: &[u8], parent: &OwnedFd, name: &[u8], make: impl Fn() -> Result<T, Errno>) -> Result<T, Errno> {
+    fn replacing<T>(
+        &mut self,
+        path: &[u8],
+        parent: &OwnedFd,
+        name: &[u8],
+        make: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
         match make() {
             Err(Errno::EXIST) => {
                 self.remove(path, parent, name)?;
@@ -234,7 +311,11 @@ impl Tree {
     }
 
     fn readable(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
-        let path = if path.is_empty() { b".".as_slice() } else { path };
+        let path = if path.is_empty() {
+            b".".as_slice()
+        } else {
+            path
+        };
         self.resolve(path, OFlags::RDONLY | OFlags::DIRECTORY)
     }
 
@@ -253,18 +334,31 @@ impl Tree {
     }
 
     /// Writes a file's bytes; holes of sparse files stay holes.
-    fn fill<R: Read>(&mut self, file: &OwnedFd, entry: &Entry, reader: &mut Reader<R>, path: &[u8]) -> Result<u64, LayerError> {
-        let failed = |errno: Errno| LayerError::Unpack { entry: show(path), source: errno.into() };
+    fn fill<R: Read>(
+        &mut self,
+        file: &OwnedFd,
+        entry: &Entry,
+        reader: &mut Reader<R>,
+        path: &[u8],
+    ) -> Result<u64, LayerError> {
+        let failed = |errno: Errno| LayerError::Unpack {
+            entry: show(path),
+            source: errno.into(),
+        };
         let whole = [(0, entry.size)];
         let pieces = entry.sparse.as_deref().unwrap_or(&whole);
         let mut written = 0;
         for (offset, length) in pieces {
             let (mut at, end) = (*offset, offset + length);
             while at < end {
-                let room = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+                let room = usize::try_from(end - at)
+                    .unwrap_or(usize::MAX)
+                    .min(self.buffer.len());
                 let count = reader.read_data(&mut self.buffer[..room])?;
                 if count == 0 {
-                    return Err(LayerError::Damaged("it ends in the middle of a file".to_owned()));
+                    return Err(LayerError::Damaged(
+                        "it ends in the middle of a file".to_owned(),
+                    ));
                 }
                 let mut bytes = &self.buffer[..count];
                 while !bytes.is_empty() {
@@ -284,8 +378,13 @@ impl Tree {
     /// Gives directories their times. Nothing may be placed afterwards.
     pub fn finish(self) -> Result<BTreeSet<Vec<u8>>, LayerError> {
         for (path, time) in self.times.iter().rev() {
-            let set = self.readable(path).and_then(|fd| rustix::fs::futimens(&fd, &stamps(*time)));
-            set.map_err(|errno| LayerError::Unpack { entry: show(path), source: errno.into() })?;
+            let set = self
+                .readable(path)
+                .and_then(|fd| rustix::fs::futimens(&fd, &stamps(*time)));
+            set.map_err(|errno| LayerError::Unpack {
+                entry: show(path),
+                source: errno.into(),
+            })?;
         }
         Ok(self.implied)
     }
@@ -297,7 +396,13 @@ pub(super) fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
 }
 
 fn own(parent: &OwnedFd, name: &[u8], uid: u32, gid: u32) -> Result<(), Errno> {
-    rustix::fs::chownat(parent, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)
+    rustix::fs::chownat(
+        parent,
+        name,
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
 }
 
 fn touch(parent: &OwnedFd, name: &[u8], time: TarTime) -> Result<(), Errno> {
@@ -305,8 +410,14 @@ fn touch(parent: &OwnedFd, name: &[u8], time: TarTime) -> Result<(), Errno> {
 }
 
 fn stamps(time: TarTime) -> Timestamps {
-    let time = Timespec { tv_sec: time.seconds, tv_nsec: time.nanoseconds.into() };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: time.nanoseconds.into(),
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 /// Owner first: changing it clears set-id bits and capabilities.
@@ -348,10 +459,25 @@ mod tests {
 
     #[test]
     fn cleans_paths_and_refuses_ways_out() {
-        for (path, cleaned) in [("./a//b/", "a/b"), ("/etc/passwd", "etc/passwd"), (".", ""), ("", ""), ("a/./b", "a/b"), ("..a/b..", "..a/b..")] {
+        for (path, cleaned) in [
+            ("./a//b/", "a/b"),
+            ("/etc/passwd", "etc/passwd"),
+            (".", ""),
+            ("", ""),
+            ("a/./b", "a/b"),
+            ("..a/b..", "..a/b.."),
+        ] {
             assert_eq!(clean(path.as_bytes()).unwrap(), cleaned.as_bytes());
         }
-        for bad in ["..", "a/..", "../x", "a/../../x", "a\0b", &"x".repeat(256), &"a/".repeat(600)] {
+        for bad in [
+            "..",
+            "a/..",
+            "../x",
+            "a/../../x",
+            "a\0b",
+            &"x".repeat(256),
+            &"a/".repeat(600),
+        ] {
             assert!(clean(bad.as_bytes()).is_err(), "{bad}");
         }
     }

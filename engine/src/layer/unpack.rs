@@ -55,31 +55,52 @@ impl<R: Read> Read for Hashing<R> {
 ///
 /// The archive is read to its end; the caller compares [`Unpacked::diff_id`] with what was
 /// promised before it publishes the directory, and removes the directory on errors.
-pub fn unpack(archive: impl Read, directory: &Path, limits: Limits) -> Result<Unpacked, LayerError> {
+pub fn unpack(
+    archive: impl Read,
+    directory: &Path,
+    limits: Limits,
+) -> Result<Unpacked, LayerError> {
     let mut tree = Tree::open(directory, None).map_err(LayerError::io("open", directory))?;
     // 64 KiB at a time: hashing and decompressing header by header would double their cost.
-    let hashing = Hashing { inner: archive, hasher: Sha256::new() };
+    let hashing = Hashing {
+        inner: archive,
+        hasher: Sha256::new(),
+    };
     let mut reader = Reader::new(std::io::BufReader::with_capacity(64 << 10, hashing), limits);
     let mut size = 0;
     let mut hides_root = false;
     while let Some(entry) = reader.next()? {
         let path = clean(&entry.path)?;
         let (parent, name) = split(&path);
-        if parent.split(|byte| *byte == b'/').any(|part| part.starts_with(PREFIX)) {
-            return Err(LayerError::Refused { entry: show(&path), why: "a whiteout cannot be a directory".to_owned() });
+        if parent
+            .split(|byte| *byte == b'/')
+            .any(|part| part.starts_with(PREFIX))
+        {
+            return Err(LayerError::Refused {
+                entry: show(&path),
+                why: "a whiteout cannot be a directory".to_owned(),
+            });
         }
-        let unpack = |errno: Errno| LayerError::Unpack { entry: show(&path), source: errno.into() };
+        let unpack = |errno: Errno| LayerError::Unpack {
+            entry: show(&path),
+            source: errno.into(),
+        };
         if name == OPAQUE_MARKER {
             if parent.is_empty() {
                 hides_root = true;
             } else {
-                tree.directory(parent).and_then(|_| tree.mark_opaque(parent)).map_err(unpack)?;
+                tree.directory(parent)
+                    .and_then(|_| tree.mark_opaque(parent))
+                    .map_err(unpack)?;
             }
         } else if name.starts_with(AUFS_PREFIX) {
             continue;
         } else if let Some(hidden) = name.strip_prefix(PREFIX) {
             if matches!(hidden, b"" | b"." | b"..") {
-                return Err(LayerError::Refused { entry: show(&path), why: "it is a whiteout of nothing".to_owned() });
+                return Err(LayerError::Refused {
+                    entry: show(&path),
+                    why: "it is a whiteout of nothing".to_owned(),
+                });
             }
             white_out(&mut tree, parent, hidden).map_err(unpack)?;
         } else {
@@ -88,17 +109,32 @@ pub fn unpack(archive: impl Read, directory: &Path, limits: Limits) -> Result<Un
     }
     let implied = tree.finish()?;
     let hashing = reader.finish()?.into_inner();
-    Ok(Unpacked { diff_id: Digest::from_hasher(hashing.hasher), size, implied, hides_root })
+    Ok(Unpacked {
+        diff_id: Digest::from_hasher(hashing.hasher),
+        size,
+        implied,
+        hides_root,
+    })
 }
 
 /// Hides a lower entry. What this layer itself has under the name stays.
 fn white_out(tree: &mut Tree, parent: &[u8], name: &[u8]) -> Result<(), Errno> {
     let directory = tree.directory(parent)?;
     match rustix::fs::statat(&*directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => rustix::fs::mknodat(&*directory, name, FileType::CharacterDevice, Mode::empty(), 0),
+        Err(Errno::NOENT) => rustix::fs::mknodat(
+            &*directory,
+            name,
+            FileType::CharacterDevice,
+            Mode::empty(),
+            0,
+        ),
         Err(error) => Err(error),
         Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
-            let path = if parent.is_empty() { name.to_vec() } else { [parent, name].join(&b'/') };
+            let path = if parent.is_empty() {
+                name.to_vec()
+            } else {
+                [parent, name].join(&b'/')
+            };
             tree.mark_opaque(&path)
         }
         Ok(_) => Ok(()),
@@ -107,7 +143,11 @@ fn white_out(tree: &mut Tree, parent: &[u8], name: &[u8]) -> Result<(), Errno> {
 
 /// Completes an unpacked directory from the layers below it, topmost first: directories that
 /// the archive did not describe take the attributes they have there.
-pub fn fill_implied(unpacked: &Unpacked, directory: &Path, lowers: &[PathBuf]) -> Result<(), LayerError> {
+pub fn fill_implied(
+    unpacked: &Unpacked,
+    directory: &Path,
+    lowers: &[PathBuf],
+) -> Result<(), LayerError> {
     for path in &unpacked.implied {
         let relative = Path::new(OsStr::from_bytes(path));
         if let Some(found) = merged::lookup(lowers, relative)
@@ -120,7 +160,8 @@ pub fn fill_implied(unpacked: &Unpacked, directory: &Path, lowers: &[PathBuf]) -
         // overlayfs ignores the opaque attribute on a layer's root: hide entry by entry.
         let mut tree = Tree::open(directory, None).map_err(LayerError::io("open", directory))?;
         for name in merged::names(lowers)? {
-            white_out(&mut tree, b"", &name).map_err(LayerError::errno("white out in", directory))?;
+            white_out(&mut tree, b"", &name)
+                .map_err(LayerError::errno("white out in", directory))?;
         }
     }
     Ok(())

@@ -16,13 +16,20 @@ fn visit(upper: &Path, relative: &Path, lowers: &[PathBuf]) -> Result<(), LayerE
     let directory = upper.join(relative);
     for entry in fs::read_dir(&directory).map_err(LayerError::io("list", &directory))? {
         let entry = entry.map_err(LayerError::io("list", &directory))?;
-        if !entry.file_type().map_err(LayerError::io("stat", entry.path()))?.is_dir() {
+        if !entry
+            .file_type()
+            .map_err(LayerError::io("stat", entry.path()))?
+            .is_dir()
+        {
             continue;
         }
         let path = entry.path();
         let relative = relative.join(entry.file_name());
-        if merged::is_opaque(&path) && merged::lookup(lowers, &relative).is_none_or(|found| !found.metadata.is_dir()) {
-            rustix::fs::lremovexattr(&path, OPAQUE).map_err(LayerError::errno("clear attributes of", &path))?;
+        if merged::is_opaque(&path)
+            && merged::lookup(lowers, &relative).is_none_or(|found| !found.metadata.is_dir())
+        {
+            rustix::fs::lremovexattr(&path, OPAQUE)
+                .map_err(LayerError::errno("clear attributes of", &path))?;
         }
         visit(upper, &relative, lowers)?;
     }

@@ -73,15 +73,32 @@ impl<W: Write> TarWriter<W> {
         let mtime = match u64::try_from(entry.mtime.seconds) {
             Ok(seconds) => big("mtime", seconds, FIELD_LIMIT),
             Err(_) => {
-                record(&mut records, b"mtime", entry.mtime.seconds.to_string().as_bytes());
+                record(
+                    &mut records,
+                    b"mtime",
+                    entry.mtime.seconds.to_string().as_bytes(),
+                );
                 0
             }
         };
         for (name, value) in &entry.xattrs {
-            record(&mut records, &[b"SCHILY.xattr.", name.as_slice()].concat(), value);
+            record(
+                &mut records,
+                &[b"SCHILY.xattr.", name.as_slice()].concat(),
+                value,
+            );
         }
         if !records.is_empty() {
-            let block = ustar(b"PaxHeaders.0/entry", b'x', 0o644, (0, 0), records.len() as u64, 0, b"", (0, 0));
+            let block = ustar(
+                b"PaxHeaders.0/entry",
+                b'x',
+                0o644,
+                (0, 0),
+                records.len() as u64,
+                0,
+                b"",
+                (0, 0),
+            );
             self.out.write_all(&block)?;
             self.out.write_all(&records)?;
             self.pad(records.len() as u64)?;
@@ -95,7 +112,16 @@ impl<W: Write> TarWriter<W> {
             Kind::Directory => (b'5', (0, 0)),
             Kind::Fifo => (b'6', (0, 0)),
         };
-        self.out.write_all(&ustar(&entry.path, kind, entry.mode, (uid, gid), size, mtime, link, device))
+        self.out.write_all(&ustar(
+            &entry.path,
+            kind,
+            entry.mode,
+            (uid, gid),
+            size,
+            mtime,
+            link,
+            device,
+        ))
     }
 
     /// Data of the present member.
@@ -139,7 +165,10 @@ pub(crate) fn plain(path: &str, kind: Kind, mode: u32, mtime: i64, size: u64) ->
         mode,
         uid: 0,
         gid: 0,
-        mtime: TarTime { seconds: mtime, nanoseconds: 0 },
+        mtime: TarTime {
+            seconds: mtime,
+            nanoseconds: 0,
+        },
         size,
         xattrs: Vec::new(),
         sparse: None,
@@ -161,8 +190,20 @@ fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     records.push(b'\n');
 }
 
-#[expect(clippy::too_many_arguments, reason = "the fields of one header block, in its order")]
-fn ustar(path: &[u8], kind: u8, mode: u32, owner: (u64, u64), size: u64, mtime: u64, link: &[u8], device: (u32, u32)) -> [u8; BLOCK] {
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the fields of one header block, in its order"
+)]
+fn ustar(
+    path: &[u8],
+    kind: u8,
+    mode: u32,
+    owner: (u64, u64),
+    size: u64,
+    mtime: u64,
+    link: &[u8],
+    device: (u32, u32),
+) -> [u8; BLOCK] {
     let mut block = [0; BLOCK];
     let octal = |field: &mut [u8], value: u64| {
         let digits = field.len() - 1;
@@ -191,14 +232,24 @@ fn ustar(path: &[u8], kind: u8, mode: u32, owner: (u64, u64), size: u64, mtime: 
 }
 
 /// Writes the archive of a layer's directory. Gives the bytes of its regular files.
-pub fn write_tar<W: Write>(directory: &Path, out: W, options: &TarOptions) -> Result<u64, LayerError> {
+pub fn write_tar<W: Write>(
+    directory: &Path,
+    out: W,
+    options: &TarOptions,
+) -> Result<u64, LayerError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, directory, flags, Mode::empty()).map_err(LayerError::errno("open", directory))?;
+    let root = rustix::fs::openat(CWD, directory, flags, Mode::empty())
+        .map_err(LayerError::errno("open", directory))?;
     write_tar_at(root.as_fd(), b"", out, options)
 }
 
 /// The same for a directory that is open; names in the archive begin with `prefix`.
-pub(crate) fn write_tar_at<W: Write>(root: BorrowedFd<'_>, prefix: &[u8], out: W, options: &TarOptions) -> Result<u64, LayerError> {
+pub(crate) fn write_tar_at<W: Write>(
+    root: BorrowedFd<'_>,
+    prefix: &[u8],
+    out: W,
+    options: &TarOptions,
+) -> Result<u64, LayerError> {
     let mut walk = Walk {
         writer: TarWriter::new(out),
         options: *options,
@@ -208,7 +259,8 @@ pub(crate) fn write_tar_at<W: Write>(root: BorrowedFd<'_>, prefix: &[u8], out: W
     };
     let stat = rustix::fs::fstat(root).map_err(|errno| LayerError::Read(errno.into()))?;
     // The root's own entry only when it says something.
-    if prefix.is_empty() && (stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0) {
+    if prefix.is_empty() && (stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0)
+    {
         let entry = walk.entry(b"./".to_vec(), Kind::Directory, &stat, Vec::new());
         walk.writer.header(&entry).map_err(LayerError::Write)?;
     }
@@ -245,7 +297,10 @@ struct Walk<W> {
 
 impl<W: Write> Walk<W> {
     fn directory(&mut self, directory: BorrowedFd<'_>, prefix: &[u8]) -> Result<(), LayerError> {
-        let read = |errno: rustix::io::Errno| LayerError::Unpack { entry: show(prefix), source: errno.into() };
+        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+            entry: show(prefix),
+            source: errno.into(),
+        };
         let mut members = Vec::new();
         for entry in Dir::read_from(directory).map_err(read)? {
             let entry = entry.map_err(read)?;
@@ -253,7 +308,8 @@ impl<W: Write> Walk<W> {
             if matches!(name.as_slice(), b"." | b"..") {
                 continue;
             }
-            let stat = rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(read)?;
+            let stat = rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(read)?;
             members.push((!is_whiteout(&stat), name, stat));
         }
         members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
@@ -263,9 +319,18 @@ impl<W: Write> Walk<W> {
         Ok(())
     }
 
-    fn member(&mut self, directory: BorrowedFd<'_>, prefix: &[u8], name: &[u8], stat: &Stat) -> Result<(), LayerError> {
+    fn member(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        prefix: &[u8],
+        name: &[u8],
+        stat: &Stat,
+    ) -> Result<(), LayerError> {
         let path = [prefix, name].concat();
-        let read = |errno: rustix::io::Errno| LayerError::Unpack { entry: show(&path), source: errno.into() };
+        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+            entry: show(&path),
+            source: errno.into(),
+        };
         if is_whiteout(stat) {
             if !self.options.flat {
                 self.marker([prefix, b".wh.", name].concat(), stat)?;
@@ -273,18 +338,25 @@ impl<W: Write> Walk<W> {
             return Ok(());
         }
         if name.starts_with(b".wh.") && !self.options.flat {
-            return Err(LayerError::Refused { entry: show(&path), why: "in a layer, names that begin with `.wh.` mean deleted files".to_owned() });
+            return Err(LayerError::Refused {
+                entry: show(&path),
+                why: "in a layer, names that begin with `.wh.` mean deleted files".to_owned(),
+            });
         }
         let kind = FileType::from_raw_mode(stat.st_mode);
         if kind == FileType::Directory {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(read)?;
-            let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack { entry: show(&path), source })?;
+            let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack {
+                entry: show(&path),
+                source,
+            })?;
             let below = [path.as_slice(), b"/"].concat();
             let entry = self.entry(below.clone(), Kind::Directory, stat, xattrs);
             self.writer.header(&entry).map_err(LayerError::Write)?;
             let mut value = [0; 1];
-            let opaque = rustix::fs::fgetxattr(&fd, super::tree::OPAQUE, &mut value).is_ok() && value == *b"y";
+            let opaque = rustix::fs::fgetxattr(&fd, super::tree::OPAQUE, &mut value).is_ok()
+                && value == *b"y";
             if opaque && !self.options.flat {
                 self.marker([below.as_slice(), b".wh..wh..opq"].concat(), stat)?;
             }
@@ -297,7 +369,10 @@ impl<W: Write> Walk<W> {
             match self.links.entry((stat.st_dev, stat.st_ino)) {
                 std::collections::hash_map::Entry::Occupied(first) => {
                     let target = first.get().clone();
-                    let entry = Entry { size: 0, ..self.entry(path, Kind::HardLink(target), stat, Vec::new()) };
+                    let entry = Entry {
+                        size: 0,
+                        ..self.entry(path, Kind::HardLink(target), stat, Vec::new())
+                    };
                     return self.writer.header(&entry).map_err(LayerError::Write);
                 }
                 std::collections::hash_map::Entry::Vacant(slot) => {
@@ -305,37 +380,69 @@ impl<W: Write> Walk<W> {
                 }
             }
         }
-        let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+        let (major, minor) = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
         let kind = match kind {
             FileType::RegularFile => return self.file(directory, name, path, stat),
-            FileType::Symlink => {
-                Kind::Symlink(rustix::fs::readlinkat(directory, name, Vec::new()).map_err(read)?.into_bytes())
-            }
+            FileType::Symlink => Kind::Symlink(
+                rustix::fs::readlinkat(directory, name, Vec::new())
+                    .map_err(read)?
+                    .into_bytes(),
+            ),
             FileType::CharacterDevice => Kind::Char { major, minor },
             FileType::BlockDevice => Kind::Block { major, minor },
             FileType::Fifo => Kind::Fifo,
-            _ => return Err(LayerError::Refused { entry: show(&path), why: "it is of a type that archives cannot hold".to_owned() }),
+            _ => {
+                return Err(LayerError::Refused {
+                    entry: show(&path),
+                    why: "it is of a type that archives cannot hold".to_owned(),
+                });
+            }
         };
-        let entry = Entry { size: 0, ..self.entry(path, kind, stat, Vec::new()) };
+        let entry = Entry {
+            size: 0,
+            ..self.entry(path, kind, stat, Vec::new())
+        };
         self.writer.header(&entry).map_err(LayerError::Write)
     }
 
-    fn file(&mut self, directory: BorrowedFd<'_>, name: &[u8], path: Vec<u8>, stat: &Stat) -> Result<(), LayerError> {
+    fn file(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &[u8],
+        path: Vec<u8>,
+        stat: &Stat,
+    ) -> Result<(), LayerError> {
         let shown = show(&path);
-        let read = |errno: rustix::io::Errno| LayerError::Unpack { entry: shown.clone(), source: errno.into() };
+        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+            entry: shown.clone(),
+            source: errno.into(),
+        };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
         let fd = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(read)?;
-        let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack { entry: shown.clone(), source })?;
+        let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack {
+            entry: shown.clone(),
+            source,
+        })?;
         let entry = self.entry(path, Kind::File, stat, xattrs);
         self.writer.header(&entry).map_err(LayerError::Write)?;
         let mut left = entry.size;
         while left > 0 {
-            let room = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
+            let room = usize::try_from(left)
+                .unwrap_or(usize::MAX)
+                .min(self.buffer.len());
             let count = rustix::io::read(&fd, &mut self.buffer[..room]).map_err(read)?;
             if count == 0 {
-                return Err(LayerError::Refused { entry: shown, why: "it became shorter while it was read".to_owned() });
+                return Err(LayerError::Refused {
+                    entry: shown,
+                    why: "it became shorter while it was read".to_owned(),
+                });
             }
-            self.writer.data(&self.buffer[..count]).map_err(LayerError::Write)?;
+            self.writer
+                .data(&self.buffer[..count])
+                .map_err(LayerError::Write)?;
             left -= count as u64;
         }
         self.size += entry.size;
@@ -344,20 +451,42 @@ impl<W: Write> Walk<W> {
 
     /// An empty file whose name alone speaks.
     fn marker(&mut self, path: Vec<u8>, stat: &Stat) -> Result<(), LayerError> {
-        let entry = Entry { mode: 0, uid: 0, gid: 0, size: 0, ..self.entry(path, Kind::File, stat, Vec::new()) };
+        let entry = Entry {
+            mode: 0,
+            uid: 0,
+            gid: 0,
+            size: 0,
+            ..self.entry(path, Kind::File, stat, Vec::new())
+        };
         self.writer.header(&entry).map_err(LayerError::Write)
     }
 
-    fn entry(&self, path: Vec<u8>, kind: Kind, stat: &Stat, xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Entry {
-        let seconds = self.options.clamp_mtime.map_or(stat.st_mtime, |limit| limit.min(stat.st_mtime));
+    fn entry(
+        &self,
+        path: Vec<u8>,
+        kind: Kind,
+        stat: &Stat,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    ) -> Entry {
+        let seconds = self
+            .options
+            .clamp_mtime
+            .map_or(stat.st_mtime, |limit| limit.min(stat.st_mtime));
         Entry {
-            size: if kind == Kind::File { stat.st_size as u64 } else { 0 },
+            size: if kind == Kind::File {
+                stat.st_size as u64
+            } else {
+                0
+            },
             path,
             kind,
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,
             gid: stat.st_gid,
-            mtime: TarTime { seconds, nanoseconds: 0 },
+            mtime: TarTime {
+                seconds,
+                nanoseconds: 0,
+            },
             xattrs,
             sparse: None,
         }

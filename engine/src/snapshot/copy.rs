@@ -8,7 +8,9 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid, XattrFlags,
+};
 use rustix::io::Errno;
 
 use crate::layer::merged;
@@ -21,7 +23,13 @@ pub(super) fn tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
 
 type Links = HashMap<(u64, u64), Vec<u8>>;
 
-fn folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>, top: BorrowedFd<'_>, path: &[u8], links: &mut Links) -> io::Result<()> {
+fn folder(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    top: BorrowedFd<'_>,
+    path: &[u8],
+    links: &mut Links,
+) -> io::Result<()> {
     for entry in Dir::read_from(from)? {
         let entry = entry?;
         let name = entry.file_name().to_bytes();
@@ -45,10 +53,17 @@ fn folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>, top: BorrowedFd<'_>, path: &
                 let open = OFlags::RDONLY | OFlags::DIRECTORY | nofollow;
                 let source = rustix::fs::openat(from, name, open, Mode::empty())?;
                 let target = rustix::fs::openat(to, name, open, Mode::empty())?;
-                folder(source.as_fd(), target.as_fd(), top, &[below.as_slice(), b"/"].concat(), links)?;
+                folder(
+                    source.as_fd(),
+                    target.as_fd(),
+                    top,
+                    &[below.as_slice(), b"/"].concat(),
+                    links,
+                )?;
             }
             FileType::RegularFile => {
-                let source = rustix::fs::openat(from, name, OFlags::RDONLY | nofollow, Mode::empty())?;
+                let source =
+                    rustix::fs::openat(from, name, OFlags::RDONLY | nofollow, Mode::empty())?;
                 let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | nofollow;
                 let target = rustix::fs::openat(to, name, flags, Mode::from_raw_mode(0o600))?;
                 data(source.try_clone()?, target.try_clone()?)?;
@@ -73,7 +88,11 @@ fn folder(from: BorrowedFd<'_>, to: BorrowedFd<'_>, top: BorrowedFd<'_>, path: &
 
 /// `io::copy` between files uses `copy_file_range`, so it shares blocks where it can.
 fn data(source: OwnedFd, target: OwnedFd) -> io::Result<()> {
-    io::copy(&mut std::fs::File::from(source), &mut std::fs::File::from(target)).map(drop)
+    io::copy(
+        &mut std::fs::File::from(source),
+        &mut std::fs::File::from(target),
+    )
+    .map(drop)
 }
 
 fn mode(stat: &Stat) -> Mode {
@@ -81,19 +100,35 @@ fn mode(stat: &Stat) -> Mode {
 }
 
 fn own(parent: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<()> {
-    rustix::fs::chownat(parent, name, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)), AtFlags::SYMLINK_NOFOLLOW)?;
+    rustix::fs::chownat(
+        parent,
+        name,
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     rustix::fs::utimensat(parent, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
     Ok(())
 }
 
 fn times(stat: &Stat) -> Timestamps {
-    let time = Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: stat.st_mtime,
+        tv_nsec: stat.st_mtime_nsec as _,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 /// Owner first: changing it clears set-id bits and capabilities.
 fn describe(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
-    rustix::fs::fchown(&to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchown(
+        &to,
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    )?;
     rustix::fs::fchmod(&to, mode(stat))?;
     for (name, value) in merged::xattrs(&from)? {
         match rustix::fs::fsetxattr(&to, name.as_slice(), &value, XattrFlags::empty()) {

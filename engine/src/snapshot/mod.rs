@@ -65,7 +65,11 @@ pub enum SnapshotError {
 impl SnapshotError {
     fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::Io { action, path, source }
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
     }
 }
 
@@ -140,7 +144,9 @@ pub fn usage(directory: &Path) -> Result<u64, SnapshotError> {
             Err(error) => return Err(SnapshotError::io("list", folder)(error)),
         };
         for entry in list.filter_map(Result::ok) {
-            let Ok(stat) = rustix::fs::statat(CWD, entry.path(), AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            let Ok(stat) = rustix::fs::statat(CWD, entry.path(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
                 next.push(entry.path());
             } else if stat.st_nlink == 1 || seen.insert((stat.st_dev, stat.st_ino)) {

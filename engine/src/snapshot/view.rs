@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
+    fsopen,
+};
 
 use super::{SnapshotError, copy};
 
@@ -35,13 +38,27 @@ impl View {
             let made = filler.insert(Filler::make(layers.first().copied())?);
             layers.push(&made.0);
             let Some(one) = layers.first().filter(|_| layers.len() < 2) else {
-                return Ok(Self { root: mount(&overlay, &layers)?, _filler: filler });
+                return Ok(Self {
+                    root: mount(&overlay, &layers)?,
+                    _filler: filler,
+                });
             };
             // No layers at all: an empty directory.
-            let root = rustix::fs::open(*one, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(stack)?;
-            return Ok(Self { root, _filler: filler });
+            let root = rustix::fs::open(
+                *one,
+                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            )
+            .map_err(stack)?;
+            return Ok(Self {
+                root,
+                _filler: filler,
+            });
         }
-        Ok(Self { root: mount(&overlay, &layers)?, _filler: None })
+        Ok(Self {
+            root: mount(&overlay, &layers)?,
+            _filler: None,
+        })
     }
 
     /// The root, for `openat`.
@@ -52,10 +69,18 @@ impl View {
     fn resolve(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, SnapshotError> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
         loop {
-            match rustix::fs::openat2(&self.root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            match rustix::fs::openat2(
+                &self.root,
+                path,
+                flags | OFlags::CLOEXEC,
+                Mode::empty(),
+                resolve,
+            ) {
                 Ok(fd) => return Ok(fd),
                 Err(Errno::AGAIN) => {}
-                Err(Errno::NOENT | Errno::NOTDIR) => return Err(SnapshotError::NotFound(path.display().to_string())),
+                Err(Errno::NOENT | Errno::NOTDIR) => {
+                    return Err(SnapshotError::NotFound(path.display().to_string()));
+                }
                 Err(errno) => return Err(SnapshotError::io("open", path)(errno.into())),
             }
         }
@@ -63,16 +88,24 @@ impl View {
 
     /// Opens a file for reading. Never blocks on a pipe that the image put there.
     pub fn open_file(&self, path: &str) -> Result<File, SnapshotError> {
-        Ok(File::from(self.resolve(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)?))
+        Ok(File::from(self.resolve(
+            Path::new(path),
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+        )?))
     }
 
     /// Reads a small file: `/etc/passwd`.
     pub fn read(&self, path: &str, limit: u64) -> Result<Vec<u8>, SnapshotError> {
         let mut bytes = Vec::new();
         let file = self.open_file(path)?;
-        file.take(limit + 1).read_to_end(&mut bytes).map_err(SnapshotError::io("read", path))?;
+        file.take(limit + 1)
+            .read_to_end(&mut bytes)
+            .map_err(SnapshotError::io("read", path))?;
         if bytes.len() as u64 > limit {
-            return Err(SnapshotError::TooLarge { path: path.to_owned(), limit });
+            return Err(SnapshotError::TooLarge {
+                path: path.to_owned(),
+                limit,
+            });
         }
         Ok(bytes)
     }
@@ -92,7 +125,8 @@ impl View {
             Err(error) => return Err(error),
         };
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let to = rustix::fs::openat(CWD, to, flags, Mode::empty()).map_err(|errno| SnapshotError::io("open", to)(errno.into()))?;
+        let to = rustix::fs::openat(CWD, to, flags, Mode::empty())
+            .map_err(|errno| SnapshotError::io("open", to)(errno.into()))?;
         copy::tree(from.as_fd(), to.as_fd()).map_err(SnapshotError::io("copy", path))?;
         Ok(true)
     }
@@ -104,7 +138,9 @@ fn mount(overlay: &OwnedFd, layers: &[&Path]) -> Result<OwnedFd, SnapshotError> 
         fsconfig_set_string(overlay, "lowerdir+", *layer).map_err(stack)?;
     }
     fsconfig_create(overlay).map_err(stack)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOSUID;
     fsmount(overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(stack)
 }
 
@@ -115,7 +151,9 @@ struct Filler(PathBuf);
 impl Filler {
     fn make(beside: Option<&Path>) -> Result<Self, SnapshotError> {
         // `<root>/layers/<id>/diff`: the layers' directory is the engine's own.
-        let folder = beside.and_then(|layer| layer.ancestors().nth(2)).map_or_else(std::env::temp_dir, Path::to_owned);
+        let folder = beside
+            .and_then(|layer| layer.ancestors().nth(2))
+            .map_or_else(std::env::temp_dir, Path::to_owned);
         let path = folder.join(format!(".tmp-{:016x}", crate::content::random()));
         std::fs::create_dir(&path).map_err(SnapshotError::io("create", &path))?;
         Ok(Self(path))

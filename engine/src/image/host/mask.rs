@@ -20,13 +20,33 @@ use crate::image::ImageError;
 
 /// Folders every container root has; those of the machine with these names are hidden.
 const EMPTY: &[(&str, u32)] = &[
-    ("boot", 0o755), ("dev", 0o755), ("home", 0o755), ("media", 0o755), ("mnt", 0o755), ("opt", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("srv", 0o755),
-    ("sys", 0o555), ("tmp", 0o1777), ("var", 0o755),
+    ("boot", 0o755),
+    ("dev", 0o755),
+    ("home", 0o755),
+    ("media", 0o755),
+    ("mnt", 0o755),
+    ("opt", 0o755),
+    ("proc", 0o555),
+    ("root", 0o700),
+    ("run", 0o755),
+    ("srv", 0o755),
+    ("sys", 0o555),
+    ("tmp", 0o1777),
+    ("var", 0o755),
 ];
 
 /// What Debian's base system has below `/var`; programs expect these to exist.
 const VAR: &[(&str, u32)] = &[
-    ("backups", 0o755), ("cache", 0o755), ("lib", 0o755), ("lib/misc", 0o755), ("local", 0o755), ("log", 0o755), ("mail", 0o755), ("opt", 0o755), ("spool", 0o755), ("tmp", 0o1777),
+    ("backups", 0o755),
+    ("cache", 0o755),
+    ("lib", 0o755),
+    ("lib/misc", 0o755),
+    ("local", 0o755),
+    ("log", 0o755),
+    ("mail", 0o755),
+    ("opt", 0o755),
+    ("spool", 0o755),
+    ("tmp", 0o1777),
 ];
 
 /// Bytes; a larger file in `/etc` is data, not configuration.
@@ -39,13 +59,16 @@ fn is_shown(name: &str) -> bool {
 /// Makes the mask of the machine as it is now, and drops those of earlier boots.
 pub(super) fn make(directory: &Path) -> Result<HostBase, ImageError> {
     fs::create_dir_all(directory).map_err(ImageError::io("create", directory))?;
-    let lock = File::create(directory.join("lock")).map_err(ImageError::io("create", directory.join("lock")))?;
-    rustix::fs::flock(&lock, FlockOperation::LockExclusive).map_err(|errno| ImageError::io("lock", directory)(errno.into()))?;
+    let lock = File::create(directory.join("lock"))
+        .map_err(ImageError::io("create", directory.join("lock")))?;
+    rustix::fs::flock(&lock, FlockOperation::LockExclusive)
+        .map_err(|errno| ImageError::io("lock", directory)(errno.into()))?;
     // Another process may have made it while we waited.
     if let Some(base) = stamp::current(directory) {
         return Ok(base);
     }
-    let boot = stamp::boot_id().ok_or_else(|| ImageError::HostView("/proc is not mounted".to_owned()))?;
+    let boot =
+        stamp::boot_id().ok_or_else(|| ImageError::HostView("/proc is not mounted".to_owned()))?;
     let boot = boot.get(..8).unwrap_or("none").to_owned();
     drop_old(directory, &boot);
     let draft = directory.join(format!(".tmp-{:016x}", crate::content::random()));
@@ -57,7 +80,11 @@ pub(super) fn make(directory: &Path) -> Result<HostBase, ImageError> {
 }
 
 fn fill(draft: &Path, directory: &Path, boot: &str) -> Result<HostBase, ImageError> {
-    let mut mask = Mask { root: draft.to_owned(), content: Sha256::new(), sources: vec![PathBuf::from("/")] };
+    let mut mask = Mask {
+        root: draft.to_owned(),
+        content: Sha256::new(),
+        sources: vec![PathBuf::from("/")],
+    };
     mask.folder(Path::new(""), 0o755)?;
     mask.top()?;
     for (name, mode) in EMPTY {
@@ -79,27 +106,37 @@ fn fill(draft: &Path, directory: &Path, boot: &str) -> Result<HostBase, ImageErr
     }
     mask.link(Path::new("etc/mtab"), Path::new("/proc/mounts"))?;
 
-    let Mask { content, sources, .. } = mask;
+    let Mask {
+        content, sources, ..
+    } = mask;
     let name = format!("{}-{boot}", Digest::from_hasher(content).short());
     let path = directory.join(&name);
     match fs::rename(draft, &path) {
         Ok(()) => {}
         // The same content was made before in this boot.
-        Err(_) if path.is_dir() => fs::remove_dir_all(draft).map_err(ImageError::io("remove", draft))?,
+        Err(_) if path.is_dir() => {
+            fs::remove_dir_all(draft).map_err(ImageError::io("remove", draft))?
+        }
         Err(error) => return Err(ImageError::io("rename", draft)(error)),
     }
     let vanished = || ImageError::HostView("/etc changes while it is read; try again".to_owned());
-    let fingerprint = stamp::fingerprint(sources.iter().map(PathBuf::as_path)).ok_or_else(vanished)?;
+    let fingerprint =
+        stamp::fingerprint(sources.iter().map(PathBuf::as_path)).ok_or_else(vanished)?;
     let temporary = directory.join(format!("current.{:016x}", crate::content::random()));
     fs::write(&temporary, stamp::text(&name, &fingerprint, &sources))
         .and_then(|()| fs::rename(&temporary, directory.join("current")))
         .map_err(ImageError::io("write", &temporary))?;
-    Ok(HostBase { mask: path, key: name })
+    Ok(HostBase {
+        mask: path,
+        key: name,
+    })
 }
 
 /// Masks of this boot may be mounted by running containers; those of others cannot be.
 fn drop_old(directory: &Path, boot: &str) {
-    let Ok(list) = fs::read_dir(directory) else { return };
+    let Ok(list) = fs::read_dir(directory) else {
+        return;
+    };
     for entry in list.filter_map(Result::ok) {
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_mask = name.len() == 12 + 1 + boot.len() && !name.ends_with(boot);
@@ -122,7 +159,8 @@ struct Mask {
 impl Mask {
     fn note(&mut self, kind: u8, path: &Path, mode: u32, owner: (u32, u32), content: &[u8]) {
         self.content.update([kind]);
-        self.content.update((path.as_os_str().len() as u64).to_ne_bytes());
+        self.content
+            .update((path.as_os_str().len() as u64).to_ne_bytes());
         self.content.update(path.as_os_str().as_bytes());
         for number in [mode, owner.0, owner.1] {
             self.content.update(number.to_ne_bytes());
@@ -134,12 +172,15 @@ impl Mask {
     fn folder(&mut self, path: &Path, mode: u32) -> Result<(), ImageError> {
         self.note(b'd', path, mode, (0, 0), b"");
         let target = self.root.join(path);
-        fs::create_dir(&target).and_then(|()| fs::set_permissions(&target, Permissions::from_mode(mode))).map_err(ImageError::io("create", target))
+        fs::create_dir(&target)
+            .and_then(|()| fs::set_permissions(&target, Permissions::from_mode(mode)))
+            .map_err(ImageError::io("create", target))
     }
 
     fn hide_below(&mut self, path: &Path) -> Result<(), ImageError> {
         let target = self.root.join(path);
-        rustix::fs::lsetxattr(&target, "trusted.overlay.opaque", b"y", XattrFlags::empty()).map_err(|errno| ImageError::io("mark", target)(errno.into()))
+        rustix::fs::lsetxattr(&target, "trusted.overlay.opaque", b"y", XattrFlags::empty())
+            .map_err(|errno| ImageError::io("mark", target)(errno.into()))
     }
 
     fn file(&mut self, path: &Path, mode: u32, content: &[u8]) -> Result<(), ImageError> {
@@ -161,7 +202,9 @@ impl Mask {
 
     /// Hides what is neither shown nor one of the standard folders.
     fn top(&mut self) -> Result<(), ImageError> {
-        let device = fs::metadata("/").map_err(ImageError::io("stat", "/"))?.dev();
+        let device = fs::metadata("/")
+            .map_err(ImageError::io("stat", "/"))?
+            .dev();
         let mut names = Vec::new();
         for entry in fs::read_dir("/").map_err(ImageError::io("list", "/"))? {
             let entry = entry.map_err(ImageError::io("list", "/"))?;
@@ -170,9 +213,12 @@ impl Mask {
                 continue;
             };
             if is_shown(&name) || name == "etc" {
-                let data = fs::symlink_metadata(entry.path()).map_err(ImageError::io("stat", entry.path()))?;
+                let data = fs::symlink_metadata(entry.path())
+                    .map_err(ImageError::io("stat", entry.path()))?;
                 if data.dev() != device && name != "etc" {
-                    return Err(ImageError::HostView(format!("/{name} is a mount of its own, which an overlay over / cannot show")));
+                    return Err(ImageError::HostView(format!(
+                        "/{name} is a mount of its own, which an overlay over / cannot show"
+                    )));
                 }
                 continue;
             }
@@ -184,7 +230,8 @@ impl Mask {
         for name in names {
             self.note(b'w', Path::new(&name), 0, (0, 0), b"");
             let target = self.root.join(&name);
-            rustix::fs::mknodat(CWD, &target, FileType::CharacterDevice, Mode::empty(), 0).map_err(|errno| ImageError::io("white out", target)(errno.into()))?;
+            rustix::fs::mknodat(CWD, &target, FileType::CharacterDevice, Mode::empty(), 0)
+                .map_err(|errno| ImageError::io("white out", target)(errno.into()))?;
         }
         Ok(())
     }
@@ -192,8 +239,12 @@ impl Mask {
     /// Copies what may be seen of one folder of `/etc`.
     fn etc(&mut self, relative: &Path) -> Result<(), ImageError> {
         let folder = Path::new("/etc").join(relative);
-        let Ok(list) = fs::read_dir(&folder) else { return Ok(()) };
-        let mut names: Vec<_> = list.filter_map(|entry| Some(entry.ok()?.file_name())).collect();
+        let Ok(list) = fs::read_dir(&folder) else {
+            return Ok(());
+        };
+        let mut names: Vec<_> = list
+            .filter_map(|entry| Some(entry.ok()?.file_name()))
+            .collect();
         names.sort();
         self.sources.push(folder.clone());
         for name in names {
@@ -203,18 +254,24 @@ impl Mask {
             }
             let source = folder.join(&name);
             // What vanished or changed its type meanwhile is noticed by the stamp.
-            let Ok(data) = fs::symlink_metadata(&source) else { continue };
+            let Ok(data) = fs::symlink_metadata(&source) else {
+                continue;
+            };
             let target = Path::new("etc").join(&below);
             let owner = (data.uid(), data.gid());
             if data.is_symlink() {
-                let Ok(to) = fs::read_link(&source) else { continue };
+                let Ok(to) = fs::read_link(&source) else {
+                    continue;
+                };
                 self.link(&target, &to)?;
             } else if data.is_dir() && data.mode() & 0o005 == 0o005 {
                 self.folder(&target, data.mode() & 0o7777)?;
                 self.own(&target, owner)?;
                 self.etc(&below)?;
             } else if data.is_file() && data.mode() & 0o004 != 0 && data.size() <= FILE_LIMIT {
-                let Ok(content) = fs::read(&source) else { continue };
+                let Ok(content) = fs::read(&source) else {
+                    continue;
+                };
                 // Never set-id, never writable by others: it is configuration.
                 self.file(&target, data.mode() & 0o755, &content)?;
                 self.own(&target, owner)?;
@@ -234,12 +291,21 @@ impl Mask {
     }
 
     fn accounts(&mut self) -> Result<(), ImageError> {
-        let read = |path: &str| fs::read(path).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or_default();
+        let read = |path: &str| {
+            fs::read(path)
+                .map(|text| String::from_utf8_lossy(&text).into_owned())
+                .unwrap_or_default()
+        };
         let passwd = etc::passwd(&read("/etc/passwd"));
         let group = etc::group(&read("/etc/group"), &passwd);
         self.file(Path::new("etc/passwd"), 0o644, passwd.as_bytes())?;
         self.file(Path::new("etc/group"), 0o644, group.as_bytes())?;
-        self.sources.extend(["/etc/passwd", "/etc/group"].map(PathBuf::from).into_iter().filter(|path| path.exists()));
+        self.sources.extend(
+            ["/etc/passwd", "/etc/group"]
+                .map(PathBuf::from)
+                .into_iter()
+                .filter(|path| path.exists()),
+        );
         Ok(())
     }
 }

@@ -44,7 +44,9 @@ fn config() -> ImageConfig {
         architecture: platform::architecture().to_owned(),
         os: "linux".to_owned(),
         config: RunConfig {
-            env: vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+            env: vec![
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+            ],
             cmd: Some(vec!["/bin/sh".to_owned()]),
             ..RunConfig::default()
         },

@@ -23,12 +23,17 @@ pub(super) fn current(directory: &Path) -> Option<HostBase> {
     let mut lines = text.split(|byte| *byte == b'\n');
     let name = std::str::from_utf8(lines.next()?).ok()?;
     let fingerprint = lines.next()?;
-    let sources = lines.filter(|line| !line.is_empty()).map(|line| Path::new(std::ffi::OsStr::from_bytes(line)));
+    let sources = lines
+        .filter(|line| !line.is_empty())
+        .map(|line| Path::new(std::ffi::OsStr::from_bytes(line)));
     if fingerprint != self::fingerprint(sources)?.hex().as_bytes() {
         return None;
     }
     let mask = directory.join(name);
-    mask.is_dir().then(|| HostBase { mask, key: name.to_owned() })
+    mask.is_dir().then(|| HostBase {
+        mask,
+        key: name.to_owned(),
+    })
 }
 
 /// What [`current`] compares. `None` when a source vanished.
@@ -38,7 +43,15 @@ pub(super) fn fingerprint<'a>(sources: impl Iterator<Item = &'a Path>) -> Option
     hasher.update(boot_id()?);
     for source in sources {
         let data = fs::symlink_metadata(source).ok()?;
-        for number in [data.dev(), data.ino(), data.size(), data.ctime() as u64, data.ctime_nsec() as u64, data.mtime() as u64, data.mtime_nsec() as u64] {
+        for number in [
+            data.dev(),
+            data.ino(),
+            data.size(),
+            data.ctime() as u64,
+            data.ctime_nsec() as u64,
+            data.mtime() as u64,
+            data.mtime_nsec() as u64,
+        ] {
             hasher.update(number.to_ne_bytes());
         }
     }
@@ -58,5 +71,10 @@ pub(super) fn text(name: &str, fingerprint: &Digest, sources: &[PathBuf]) -> Vec
 
 /// Masks are not synced to disk, so each boot makes its own.
 pub(super) fn boot_id() -> Option<String> {
-    Some(fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned())
+    Some(
+        fs::read_to_string("/proc/sys/kernel/random/boot_id")
+            .ok()?
+            .trim()
+            .to_owned(),
+    )
 }

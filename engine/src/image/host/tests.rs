@@ -13,30 +13,67 @@ fn store() -> Option<(tempfile::TempDir, ImageStore)> {
         return None;
     }
     // On the file system of the machine's root: an overlay's parts are checked against each other.
-    let root = tempfile::Builder::new().prefix("gantry-host-").tempdir_in("/var/tmp").unwrap();
+    let root = tempfile::Builder::new()
+        .prefix("gantry-host-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
     let store = ImageStore::open(root.path()).unwrap();
     Some((root, store))
 }
 
 #[test]
 fn secrets_and_the_rest_of_the_machine_do_not_appear() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let view = View::open(&store.host().unwrap().lower()).unwrap();
-    for hidden in ["/etc/shadow", "/etc/gshadow", "/etc/ssh", "/etc/machine-id", "/etc/sudoers", "/lost+found", "/work", "/root/.bashrc", "/var/lib/dpkg", "/home/x"] {
+    for hidden in [
+        "/etc/shadow",
+        "/etc/gshadow",
+        "/etc/ssh",
+        "/etc/machine-id",
+        "/etc/sudoers",
+        "/lost+found",
+        "/work",
+        "/root/.bashrc",
+        "/var/lib/dpkg",
+        "/home/x",
+    ] {
         assert!(view.open_file(hidden).is_err(), "{hidden}");
     }
     let names = |path: &str| -> Vec<String> {
         let directory = rustix::fs::Dir::read_from(view.open_dir(path).unwrap()).unwrap();
-        directory.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).filter(|name| !name.starts_with('.')).collect()
+        directory
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .filter(|name| !name.starts_with('.'))
+            .collect()
     };
     for name in names("/") {
-        let known = ["etc", "usr", "bin", "sbin", "boot", "dev", "home", "media", "mnt", "opt", "proc", "root", "run", "srv", "sys", "tmp", "var"];
-        assert!(known.contains(&name.as_str()) || name.starts_with("lib"), "{name}");
+        let known = [
+            "etc", "usr", "bin", "sbin", "boot", "dev", "home", "media", "mnt", "opt", "proc",
+            "root", "run", "srv", "sys", "tmp", "var",
+        ];
+        assert!(
+            known.contains(&name.as_str()) || name.starts_with("lib"),
+            "{name}"
+        );
     }
-    for empty in ["/root", "/home", "/tmp", "/opt", "/var/log", "/var/lib/misc", "/dev"] {
+    for empty in [
+        "/root",
+        "/home",
+        "/tmp",
+        "/opt",
+        "/var/log",
+        "/var/lib/misc",
+        "/dev",
+    ] {
         assert_eq!(names(empty), Vec::<String>::new(), "{empty}");
     }
-    assert!(view.read("/etc/passwd", 1 << 20).unwrap().starts_with(b"root:x:0:0"));
+    assert!(
+        view.read("/etc/passwd", 1 << 20)
+            .unwrap()
+            .starts_with(b"root:x:0:0")
+    );
     assert!(view.open_file("/bin/sh").is_ok());
     assert_eq!(view.read("/etc/hosts", 10).unwrap(), b"");
 }
@@ -63,7 +100,9 @@ fn a_mask_is_made_once_and_found_again_quickly() {
 
 #[test]
 fn it_cannot_be_named_removed_or_confused_with_the_registrys() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let host = store.resolve("host").unwrap();
     assert_eq!(store.resolve(&host.id.to_string()).unwrap().id, host.id);
     assert_eq!(store.resolve(&host.id.short()).unwrap().id, host.id);
