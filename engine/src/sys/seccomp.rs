@@ -46,3 +46,10 @@ pub fn load(filter: &[Instruction], flags: u64) -> io::Result<()> {
     })
     .map(drop)
 }
+
+/// Whether this kernel has the x32 interface: asked with its getpid.
+pub fn has_x32() -> bool {
+    const X32_BIT: libc::c_long = 0x4000_0000;
+    // SAFETY: getpid takes no argument and cannot fail where it exists; elsewhere the number is unknown.
+    cfg!(target_arch = "x86_64") && unsafe { libc::syscall(X32_BIT | libc::SYS_getpid) } > 0
+}
