@@ -267,9 +267,7 @@ fn rule_block(rule: &Rule, narrow: bool, program: &mut Vec<Instruction>) {
 /// A comparison of a 64-bit argument in two halves; of a 32-bit architecture only the low one exists.
 fn steps(check: &Check, narrow: bool) -> Vec<Step> {
     use Next::{Fails, Go, Holds};
-    use Operator::{
-        Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual,
-    };
+    use Operator::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual, MaskedEqual, NotEqual};
     let step = |code, k, yes, no| Step { code, k, yes, no };
     let offset = ARGUMENTS + 8 * u32::from(check.index);
     let (low_at, high_at) = if cfg!(target_endian = "little") {
@@ -402,7 +400,13 @@ mod tests {
             check(&filter, arch, "personality", &[0x8], ALLOW);
             check(&filter, arch, "personality", &[0x40000], EPERM);
         }
-        check(&filter, Arch::X86_64, "personality", &[0x1_0000_0008], EPERM);
+        check(
+            &filter,
+            Arch::X86_64,
+            "personality",
+            &[0x1_0000_0008],
+            EPERM,
+        );
         check(&filter, Arch::X86_64, "socket", &[2], ALLOW);
         check(&filter, Arch::X86_64, "socket", &[38], EPERM);
         check(&filter, Arch::X86_64, "socket", &[39], ALLOW);

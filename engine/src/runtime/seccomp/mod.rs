@@ -61,7 +61,10 @@ impl Seccomp<'_> {
 
 /// The machine we run on.
 fn this_machine() -> Machine {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
     Machine {
         kernel: profile::version(&release).unwrap_or((0, 0)),
         x32: crate::sys::seccomp::has_x32(),

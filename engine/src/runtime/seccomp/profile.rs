@@ -98,11 +98,16 @@ impl Profile {
     pub fn parse(text: &str) -> Result<Self, SeccompError> {
         let profile: Self = serde_json::from_str(text)?;
         if profile.listener_path.is_some() || profile.listener_metadata.is_some() {
-            return Err(refuse("`listenerPath` (user notification) is not supported"));
+            return Err(refuse(
+                "`listenerPath` (user notification) is not supported",
+            ));
         }
         for flag in profile.flags.iter().flatten() {
             // Always set, and about a log level and synchronisation that one thread does not need.
-            let known = ["SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_TSYNC"];
+            let known = [
+                "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+                "SECCOMP_FILTER_FLAG_TSYNC",
+            ];
             if !known.contains(&flag.as_str()) {
                 return Err(refuse(format!("flag `{flag}` is not supported")));
             }
@@ -118,9 +123,8 @@ impl Profile {
             }
             for filter in [&group.includes, &group.excludes].into_iter().flatten() {
                 if let Some(text) = &filter.min_kernel {
-                    version(text).ok_or_else(|| {
-                        refuse(format!("`minKernel` `{text}` is not a version"))
-                    })?;
+                    version(text)
+                        .ok_or_else(|| refuse(format!("`minKernel` `{text}` is not a version")))?;
                 }
             }
         }
@@ -133,8 +137,9 @@ impl Profile {
         bounding: u64,
         machine: Machine,
     ) -> Result<Vec<Instruction>, SeccompError> {
-        let arch = Arch::native()
-            .ok_or_else(|| refuse("no filters for this machine's architecture; use `unconfined`"))?;
+        let arch = Arch::native().ok_or_else(|| {
+            refuse("no filters for this machine's architecture; use `unconfined`")
+        })?;
         let subject = Subject {
             bounding,
             kernel: machine.kernel,
@@ -158,7 +163,10 @@ impl Profile {
             for (names, group) in &groups {
                 for name in names {
                     if let Some(number) = table.number(name, arch) {
-                        rules.entry(number).or_default().extend(group.iter().cloned());
+                        rules
+                            .entry(number)
+                            .or_default()
+                            .extend(group.iter().cloned());
                     }
                 }
             }
@@ -181,7 +189,10 @@ impl Profile {
     /// Ours and those that belong to it.
     fn arches(&self, native: Arch) -> Vec<Arch> {
         let known = |names: &[String]| -> Vec<Arch> {
-            names.iter().filter_map(|name| Arch::from_name(name)).collect()
+            names
+                .iter()
+                .filter_map(|name| Arch::from_name(name))
+                .collect()
         };
         let mut arches = vec![native];
         arches.extend(known(&self.architectures));
@@ -196,9 +207,11 @@ impl Profile {
             _ => matches!(arch, Arch::Aarch64 | Arch::Arm),
         });
         let mut seen = Vec::new();
-        arches.retain(|arch| !seen.contains(arch) && {
-            seen.push(*arch);
-            true
+        arches.retain(|arch| {
+            !seen.contains(arch) && {
+                seen.push(*arch);
+                true
+            }
         });
         arches
     }
@@ -348,8 +361,14 @@ mod tests {
         for (text, word) in [
             (r#"{"defaultAction":"SCMP_ACT_NOTIFY"}"#, "NOTIFY"),
             (r#"{"defaultAction":"SCMP_ACT_MAYBE"}"#, "MAYBE"),
-            (r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":5000}"#, "5000"),
-            (r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x"}"#, "listenerPath"),
+            (
+                r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":5000}"#,
+                "5000",
+            ),
+            (
+                r#"{"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x"}"#,
+                "listenerPath",
+            ),
             (r#"{"defaultAction":"SCMP_ACT_ALLOW","flags":["X"]}"#, "`X`"),
             (
                 r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],
