@@ -1,1 +1,44 @@
-//! Bridges, leases, veth pairs, nftables, names, DNS, published ports.
+//! Networks of containers: bridges, leases, veth pairs, nftables, names, DNS, published ports.
+//!
+//! A [`NetworkStore`] holds the records. [`connect`] gives one container its network
+//! namespace with an interface on each of its networks and returns a [`Sandbox`];
+//! [`disconnect`] gives the addresses and names back. Both are synchronous and are called by
+//! a single-threaded supervisor before its loop begins. In the loop two futures run: a
+//! [`dns::Responder`] and a [`publish::Forwarder`]. [`resolv`] renders the container's
+//! `resolv.conf` and `hosts`.
+//!
+//! What a network namespace needs is done by rtnetlink and nftables messages on sockets of
+//! our own; no `ip`, `nft` or `iptables` program is run. Refused by name: drivers other than
+//! `bridge`, SCTP publishing, driver options nobody knows.
+//!
+//! Files: `<root>/networks/<id>/network.json` and `<root>/networks/names/<name>` (a link to the
+//! id, made exclusively) survive a reboot; `<run>/networks/<id>/{lock,members.json}` do not.
+
+pub mod dns;
+pub mod publish;
+pub mod resolv;
+
+mod bridge;
+mod cidr;
+mod error;
+mod forwarding;
+mod members;
+mod netlink;
+mod netns;
+mod nft;
+mod pool;
+mod record;
+mod sandbox;
+mod status;
+mod store;
+
+pub use cidr::Cidr;
+pub use error::NetworkError;
+pub use members::{Member, Members};
+pub use netns::NetNs;
+pub use record::{Network, Pool};
+pub use sandbox::{
+    Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running,
+};
+pub use status::BridgeStatus;
+pub use store::{NetworkStore, Removal};

@@ -1,0 +1,116 @@
+//! What can go wrong with networks.
+
+use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::cidr::{Cidr, CidrError};
+use crate::error::{Classify, ErrorKind};
+
+/// An error about a network.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+pub enum NetworkError {
+    #[error("no network `{0}`")]
+    NotFound(String),
+    #[error("`{0}` is the beginning of more than one network id")]
+    Ambiguous(String),
+    #[error("a network named `{0}` exists")]
+    Exists(String),
+    #[error("network `{0}` is built in and cannot be removed")]
+    BuiltIn(String),
+    #[error("network name `{0}` is invalid: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 128")]
+    Name(String),
+    #[error("`{0}` is a network mode, not a network that can be made")]
+    ReservedName(String),
+    #[error("network `{network}` is in use by {}", members.join(", "))]
+    InUse { network: String, members: Vec<String> },
+    #[error(transparent)]
+    Subnet(#[from] CidrError),
+    #[error("subnet {subnet} is too small for a gateway and a member")]
+    TooSmall { subnet: Cidr },
+    #[error("{address} ({what}) is not in subnet {subnet}")]
+    Outside { what: String, address: String, subnet: Cidr },
+    #[error("more than one {family} pool is given; one network has one subnet a family")]
+    ManyPools { family: &'static str },
+    #[error("a pool for {family} is given, but {family} is disabled for this network")]
+    DisabledFamily { family: &'static str },
+    #[error("a network needs IPv4 or IPv6: both are disabled")]
+    NoFamily,
+    #[error("subnet {subnet} overlaps with {with}")]
+    Overlap { subnet: Cidr, with: String },
+    #[error("no free {family} subnet is left; give one with `--subnet`")]
+    NoPool { family: &'static str },
+    #[error("driver option `{name}: {value}` is invalid: {reason}")]
+    DriverOption { name: String, value: String, reason: &'static str },
+    #[error("driver option `{0}` is not supported")]
+    UnknownDriverOption(String),
+    #[error("address {address} on network `{network}` is taken by {holder}")]
+    AddressTaken { address: IpAddr, network: String, holder: String },
+    #[error("network `{network}` has no {family} subnet for address {address}")]
+    NoSubnetFor { network: String, family: &'static str, address: IpAddr },
+    #[error("network `{network}` has no free address left in {pool}")]
+    Exhausted { network: String, pool: Cidr },
+    #[error("`{0}` is not a unicast MAC address such as `02:42:ac:11:00:02`")]
+    Mac(String),
+    #[error("`{0}` is not an interface name: 1 to 15 characters without `/`, `:` and white space")]
+    InterfaceName(String),
+    #[error("the container is already connected to network `{0}`")]
+    AlreadyConnected(String),
+    #[error("the container is not connected to network `{0}`")]
+    NotConnected(String),
+    #[error("cannot {step} interface `{interface}`")]
+    Interface { step: &'static str, interface: String, source: io::Error },
+    #[error("cannot {step}")]
+    Kernel { step: &'static str, source: io::Error },
+    #[error("cannot write the packet filter's rules (nftables)")]
+    Nftables(#[source] io::Error),
+    #[error("{path}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("{path} is damaged")]
+    Damaged { path: PathBuf, source: serde_json::Error },
+}
+
+impl NetworkError {
+    pub(super) fn kernel(step: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Kernel { step, source }
+    }
+
+    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::File { path, source }
+    }
+}
+
+impl Classify for NetworkError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::Exists(_) | Self::AlreadyConnected(_) => ErrorKind::AlreadyExists,
+            Self::InUse { .. } | Self::AddressTaken { .. } | Self::Overlap { .. } | Self::NotConnected(_) => {
+                ErrorKind::Conflict
+            }
+            Self::UnknownDriverOption(_) => ErrorKind::Unsupported,
+            Self::BuiltIn(_) => ErrorKind::Permission,
+            Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
+            Self::Interface { source, .. } | Self::Kernel { source, .. } | Self::File { source, .. } => {
+                Classify::kind(source)
+            }
+            Self::Nftables(source) => Classify::kind(source),
+            Self::Damaged { .. } => ErrorKind::Internal,
+            Self::Ambiguous(_)
+            | Self::Name(_)
+            | Self::ReservedName(_)
+            | Self::Subnet(_)
+            | Self::TooSmall { .. }
+            | Self::Outside { .. }
+            | Self::ManyPools { .. }
+            | Self::DisabledFamily { .. }
+            | Self::NoFamily
+            | Self::DriverOption { .. }
+            | Self::NoSubnetFor { .. }
+            | Self::Mac(_)
+            | Self::InterfaceName(_) => ErrorKind::Invalid,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! A container's network namespace and its endpoints on networks.
