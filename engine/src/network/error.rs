@@ -2,10 +2,10 @@
 
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
 
 use super::cidr::{Cidr, CidrError};
 use crate::error::{Classify, ErrorKind};
+use crate::state::StateError;
 
 /// An error about a network.
 #[derive(Debug, thiserror::Error)]
@@ -65,20 +65,15 @@ pub enum NetworkError {
     Kernel { step: &'static str, source: io::Error },
     #[error("cannot write the packet filter's rules (nftables)")]
     Nftables(#[source] io::Error),
-    #[error("{path}")]
-    File { path: PathBuf, source: io::Error },
-    #[error("{path} is damaged")]
-    Damaged { path: PathBuf, source: serde_json::Error },
+    #[error("driver option `com.docker.network.bridge.name` names interface `{0}`, which exists")]
+    InterfaceExists(String),
+    #[error(transparent)]
+    State(#[from] StateError),
 }
 
 impl NetworkError {
     pub(super) fn kernel(step: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Kernel { step, source }
-    }
-
-    pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::File { path, source }
     }
 }
 
@@ -93,11 +88,12 @@ impl Classify for NetworkError {
             Self::UnknownDriverOption(_) => ErrorKind::Unsupported,
             Self::BuiltIn(_) => ErrorKind::Permission,
             Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
-            Self::Interface { source, .. } | Self::Kernel { source, .. } | Self::File { source, .. } => {
+            Self::Interface { source, .. } | Self::Kernel { source, .. } => {
                 Classify::kind(source)
             }
             Self::Nftables(source) => Classify::kind(source),
-            Self::Damaged { .. } => ErrorKind::Internal,
+            Self::State(source) => source.kind(),
+            Self::InterfaceExists(_) => ErrorKind::Conflict,
             Self::Ambiguous(_)
             | Self::Name(_)
             | Self::ReservedName(_)

@@ -5,18 +5,16 @@
 //! directory: after a reboot no lease is left.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::cidr::Cidr;
 use super::error::NetworkError;
-use super::record::{Network, Pool};
+use super::record::{Network, Pool, VERSION};
+use crate::state::{Durability, read_record, write_record};
 
 /// A container's place on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +46,6 @@ impl Member {
 /// The members of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Members {
-    version: u32,
     /// Where the last search for an IPv4 address ended: the next begins after it, so an address
     /// is not given to somebody else while peers may still have its last owner cached.
     cursor: u32,
@@ -69,24 +66,12 @@ pub(super) struct Wish<'a> {
 impl Members {
     /// Reads the file; none is an empty network.
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
-        match fs::read(path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|source| NetworkError::Damaged {
-                path: path.to_owned(),
-                source,
-            }),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
-            Err(e) => Err(NetworkError::file(path)(e)),
-        }
+        Ok(read_record(path, VERSION)?.unwrap_or_default())
     }
 
     /// Replaces the file. The caller holds the network's lock.
     pub(super) fn write(&self, path: &Path) -> Result<(), NetworkError> {
-        let bytes = serde_json::to_vec(self).map_err(|source| NetworkError::Damaged {
-            path: path.to_owned(),
-            source,
-        })?;
-        // Not synced: the run directory does not outlive the kernel.
-        replace(path, &bytes).map_err(NetworkError::file(path))
+        Ok(write_record(path, VERSION, self, Durability::Process)?)
     }
 
     /// Gives `wish.owner` its place; the same one as before when it fits the wish.
@@ -263,29 +248,6 @@ pub(super) fn parse_mac(text: &str) -> Result<[u8; 6], NetworkError> {
         return Err(error());
     }
     Ok(mac)
-}
-
-/// An exclusive lock, until dropped or the process ends.
-#[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "held for its lock")] File);
-
-impl Lock {
-    pub(super) fn exclusive(path: &Path) -> Result<Self, NetworkError> {
-        let open = || {
-            let file = File::options().create(true).truncate(false).write(true).open(path)?;
-            flock(&file, FlockOperation::LockExclusive)?;
-            Ok(file)
-        };
-        open().map(Self).map_err(NetworkError::file(path))
-    }
-}
-
-/// Writes a file beside `path` and renames it over it.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension(format!("tmp{}", std::process::id()));
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
-    fs::rename(&temporary, path)
 }
 
 #[cfg(test)]

@@ -36,9 +36,10 @@ pub use cidr::Cidr;
 pub use error::NetworkError;
 pub use members::{Member, Members};
 pub use netns::NetNs;
+pub use nft::{blockers, remove_table};
 pub use record::{Network, Pool};
 pub use sandbox::{
-    Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running,
+    Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,
 };
 pub use status::BridgeStatus;
-pub use store::{NetworkStore, Removal};
+pub use store::NetworkStore;

@@ -122,6 +122,27 @@ impl Netlink {
         }
     }
 
+    /// Asks for a dump of any kind; `header` follows the netlink header. Gives each answer's body
+    /// to `each`.
+    pub(super) fn dump_raw(&mut self, kind: u16, header: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut bytes = ((HEADER + header.len()) as u32).to_ne_bytes().to_vec();
+        bytes.extend_from_slice(&kind.to_ne_bytes());
+        bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+        bytes.extend_from_slice(&[0; 8]);
+        bytes.extend_from_slice(header);
+        self.socket.send(&bytes, 0)?;
+        loop {
+            let (packet, _) = self.socket.recv_from_full()?;
+            for message in messages(&packet) {
+                match message.kind {
+                    NLMSG_DONE => return Ok(()),
+                    NLMSG_ERROR => return Err(refusal(message.body)),
+                    _ => each(message.body),
+                }
+            }
+        }
+    }
+
     /// Index and flags of an interface; `None` when there is none of that name.
     pub(super) fn link(&mut self, name: &str) -> io::Result<Option<(u32, LinkFlags)>> {
         let mut request = LinkMessage::default();

@@ -14,8 +14,6 @@ pub(super) const VERSION: u32 = 1;
 /// A network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Network {
-    /// Format version.
-    pub version: u32,
     /// 64 hexadecimal digits.
     pub id: String,
     /// Unique name.

@@ -1,1 +1,424 @@
 //! A container's network namespace and its endpoints on networks.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, AsRawFd};
+
+use netlink_packet_route::link::{
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
+    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+use serde::{Deserialize, Serialize};
+
+use super::bridge;
+use super::error::NetworkError;
+use super::members::{Member, Members, Wish, parse_mac};
+use super::netlink::{Batch, Netlink};
+use super::netns::NetNs;
+use super::record::Network;
+use super::store::{DEFAULT, NetworkStore};
+use crate::spec::EndpointSpec;
+
+/// Index of the first interface in a new namespace. Chosen here, so that its address can go
+/// in without asking; above the fallback tunnel devices that some kernels put into each.
+const FIRST_INDEX: u32 = 64;
+/// `lo` is the first interface of every namespace.
+const LOOPBACK: u32 = 1;
+
+/// A container that wants to be on networks.
+pub struct Request<'a> {
+    /// The container's id: the owner of leases.
+    pub owner: &'a str,
+    /// The container's name.
+    pub name: &'a str,
+    /// Networks in order; the first with a way out is the default route. None: `bridge`.
+    pub endpoints: &'a [EndpointSpec],
+    /// Whether the container of an id still lives; leases of others are taken back when needed.
+    pub alive: &'a dyn Fn(&str) -> bool,
+}
+
+/// A namespace that is ready for a container.
+#[derive(Debug)]
+pub struct Sandbox {
+    /// The namespace. When its last descriptor and process are gone the kernel removes its
+    /// interfaces, in its own time; nothing waits for that.
+    pub netns: NetNs,
+    /// Its interfaces.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// An interface of a container on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The network's id.
+    pub network_id: String,
+    /// The network's name.
+    pub network: String,
+    /// Name of the interface in the container.
+    pub interface: String,
+    /// Name of its other end on the machine.
+    pub host_interface: String,
+    /// IPv4 address and prefix.
+    pub ipv4: Option<(Ipv4Addr, u8)>,
+    /// IPv6 address and prefix.
+    pub ipv6: Option<(Ipv6Addr, u8)>,
+    /// The network's IPv4 gateway.
+    pub gateway4: Option<Ipv4Addr>,
+    /// The network's IPv6 gateway.
+    pub gateway6: Option<Ipv6Addr>,
+    /// MAC address.
+    pub mac: String,
+    /// Names besides the container's own.
+    pub aliases: Vec<String>,
+    /// The network has no way out.
+    pub internal: bool,
+}
+
+/// A lease on a network whose bridge is up.
+struct Place {
+    network: Network,
+    bridge: u32,
+    member: Member,
+    interface: String,
+    host_interface: String,
+}
+
+/// Makes a namespace with an interface on each network. Idempotent for an owner: it gets the
+/// same addresses again. On failure everything is given back.
+pub fn connect(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, NetworkError> {
+    let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+    let default = [EndpointSpec {
+        network: DEFAULT.to_owned(),
+        ..EndpointSpec::default()
+    }];
+    let wanted = if request.endpoints.is_empty() { &default } else { request.endpoints };
+    let undo = Undo::new(store, request.owner);
+    let (places, undo) = take_places(store, &mut host, request, wanted, &[], undo)?;
+    let (netns, endpoints) = NetNs::create(|ns| {
+        let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+        plug(&mut host, ns, &places, Some(FIRST_INDEX))?;
+        configure(&mut inside, &places, true)
+    })
+    .map_err(NetworkError::kernel("make a network namespace"))?;
+    let endpoints = endpoints?;
+    undo.keep();
+    Ok(Sandbox { netns, endpoints })
+}
+
+/// A namespace with nothing but `lo`, for mode `none`.
+pub fn loopback() -> Result<Sandbox, NetworkError> {
+    let (netns, result) = NetNs::create(|_| {
+        let mut inside = Netlink::route()?;
+        let mut batch = Batch::default();
+        batch.up(LOOPBACK);
+        inside.send(&batch).map_err(std::io::Error::from)
+    })
+    .map_err(NetworkError::kernel("make a network namespace"))?;
+    result.map_err(NetworkError::kernel("set `lo` up"))?;
+    Ok(Sandbox { netns, endpoints: Vec::new() })
+}
+
+/// Gives back the addresses and names of a container that ended. Drop every descriptor of the
+/// namespace too; its interfaces then go by themselves. Continues past errors, returns the first.
+pub fn disconnect(store: &NetworkStore, owner: &str, endpoints: &[Endpoint]) -> Result<(), NetworkError> {
+    let results: Vec<_> = endpoints.iter().map(|e| leave(store, &e.network_id, owner)).collect();
+    results.into_iter().collect()
+}
+
+fn leave(store: &NetworkStore, network: &str, owner: &str) -> Result<(), NetworkError> {
+    if store.by_id(network)?.is_none() {
+        return Ok(());
+    }
+    let _lock = store.lock(network)?;
+    let path = store.members_path(network);
+    let mut members = Members::read(&path)?;
+    match members.leave(owner) {
+        Some(_) => members.write(&path),
+        None => Ok(()),
+    }
+}
+
+/// Adds interfaces to the namespace of a running container that has `existing` ones.
+pub fn connect_running(
+    store: &NetworkStore,
+    request: &Request<'_>,
+    netns: &NetNs,
+    existing: &[Endpoint],
+) -> Result<Vec<Endpoint>, NetworkError> {
+    let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+    let undo = Undo::new(store, request.owner);
+    let (places, undo) = take_places(store, &mut host, request, request.endpoints, existing, undo)?;
+    plug(&mut host, netns, &places, None)?;
+    let has_default = existing.iter().any(|e| !e.internal);
+    let endpoints = netns
+        .visit(|| {
+            let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+            configure(&mut inside, &places, !has_default)
+        })
+        .map_err(NetworkError::kernel("enter the container's network namespace"))??;
+    undo.keep();
+    Ok(endpoints)
+}
+
+/// Takes one interface out of the namespace of a running container; the next of `remaining`
+/// with a way out becomes the default route.
+pub fn disconnect_running(
+    store: &NetworkStore,
+    owner: &str,
+    netns: &NetNs,
+    endpoint: &Endpoint,
+    remaining: &[Endpoint],
+) -> Result<(), NetworkError> {
+    let unplug = || {
+        let mut inside = Netlink::route()?;
+        if let Some((index, _)) = inside.link(&endpoint.interface)? {
+            let mut batch = Batch::default();
+            batch.delete_link(index);
+            inside.send(&batch).map_err(std::io::Error::from)?;
+        }
+        let Some(next) = remaining.iter().find(|e| !e.internal) else {
+            return Ok(());
+        };
+        let Some((index, _)) = inside.link(&next.interface)? else {
+            return Ok(());
+        };
+        for gateway in next.gateways() {
+            let mut batch = Batch::default();
+            batch.default_route(index, gateway);
+            match inside.send(&batch).map_err(std::io::Error::from) {
+                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
+                _ => {}
+            }
+        }
+        Ok(())
+    };
+    netns
+        .visit(unplug)
+        .and_then(|result| result)
+        .map_err(NetworkError::kernel("take an interface out of the container"))?;
+    leave(store, &endpoint.network_id, owner)
+}
+
+impl Endpoint {
+    fn gateways(&self) -> impl Iterator<Item = IpAddr> {
+        let v4 = self.gateway4.filter(|_| self.ipv4.is_some()).map(IpAddr::V4);
+        let v6 = self.gateway6.filter(|_| self.ipv6.is_some()).map(IpAddr::V6);
+        v4.into_iter().chain(v6)
+    }
+}
+
+/// Gives leases back when a later step fails.
+struct Undo<'a> {
+    store: &'a NetworkStore,
+    owner: &'a str,
+    networks: Vec<String>,
+}
+
+impl<'a> Undo<'a> {
+    fn new(store: &'a NetworkStore, owner: &'a str) -> Self {
+        Self { store, owner, networks: Vec::new() }
+    }
+
+    fn keep(mut self) {
+        self.networks.clear();
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        for network in &self.networks {
+            if let Err(error) = leave(self.store, network, self.owner) {
+                tracing::warn!(%error, network, "a lease was not given back");
+            }
+        }
+    }
+}
+
+fn take_places<'a>(
+    store: &NetworkStore,
+    host: &mut Netlink,
+    request: &Request<'_>,
+    wanted: &[EndpointSpec],
+    existing: &[Endpoint],
+    mut undo: Undo<'a>,
+) -> Result<(Vec<Place>, Undo<'a>), NetworkError> {
+    let mut places: Vec<Place> = Vec::with_capacity(wanted.len());
+    for spec in wanted {
+        let found = store.get(&spec.network)?;
+        let twice = places.iter().any(|p| p.network.id == found.id) || existing.iter().any(|e| e.network_id == found.id);
+        if twice {
+            return Err(NetworkError::AlreadyConnected(found.name));
+        }
+        let used = |name: &str| places.iter().any(|p| p.interface == name) || existing.iter().any(|e| e.interface == name);
+        let interface = match &spec.interface_name {
+            Some(name) => {
+                valid_interface(name)?;
+                name.clone()
+            }
+            None => (0..).map(|n| format!("eth{n}")).find(|n| !used(n)).unwrap_or_default(),
+        };
+        let (network, bridge, member) = take_place(store, host, request, spec, &found.id)?;
+        undo.networks.push(network.id.clone());
+        let mut random = [0; 6];
+        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| NetworkError::kernel("draw an interface name")(e.into()))?;
+        // Random, not derived: the pair of the container's last run may not be reaped yet.
+        let host_interface = random.iter().fold("gv".to_owned(), |name, b| name + &format!("{b:02x}"));
+        places.push(Place { network, bridge, member, interface, host_interface });
+    }
+    Ok((places, undo))
+}
+
+fn take_place(
+    store: &NetworkStore,
+    host: &mut Netlink,
+    request: &Request<'_>,
+    spec: &EndpointSpec,
+    id: &str,
+) -> Result<(Network, u32, Member), NetworkError> {
+    let wish = Wish {
+        owner: request.owner,
+        name: request.name,
+        aliases: &spec.aliases,
+        ipv4: spec.ipv4,
+        ipv6: spec.ipv6,
+        mac: bridge::check_mac(spec.mac_address.as_deref())?,
+    };
+    let _lock = store.lock(id)?;
+    // Read again: it may have been removed while the lock was waited for.
+    let mut network = store.by_id(id)?.ok_or_else(|| NetworkError::NotFound(spec.network.clone()))?;
+    let bridge = bridge::ensure(store, host, &mut network)?;
+    let path = store.members_path(id);
+    let mut members = Members::read(&path)?;
+    let member = match members.join(&network, &wish) {
+        Err(NetworkError::Exhausted { .. } | NetworkError::AddressTaken { .. }) => {
+            members.members.retain(|m| (request.alive)(&m.owner));
+            members.join(&network, &wish)?
+        }
+        other => other?,
+    };
+    members.write(&path)?;
+    Ok((network, bridge, member))
+}
+
+/// Checks an interface name as the kernel does.
+pub(super) fn valid_interface(name: &str) -> Result<(), NetworkError> {
+    let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
+    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name == "lo" || name.chars().any(bad) {
+        return Err(NetworkError::InterfaceName(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// One message a pair: both ends with their names, the near end in the bridge and up, the far
+/// end in the namespace, with its MAC, and up.
+fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place], first: Option<u32>) -> Result<(), NetworkError> {
+    for (n, place) in places.iter().enumerate() {
+        let mut peer = LinkMessage::default();
+        peer.header.index = first.map_or(0, |first| first + n as u32);
+        peer.header.flags = LinkFlags::Up;
+        peer.header.change_mask = LinkFlags::Up;
+        peer.attributes = vec![
+            LinkAttribute::IfName(place.interface.clone()),
+            LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
+            LinkAttribute::Address(parse_mac(&place.member.mac)?.to_vec()),
+        ];
+        if place.member.ipv6.is_none() {
+            peer.attributes.push(no_link_local());
+        }
+        let mut link = LinkMessage::default();
+        link.header.flags = LinkFlags::Up;
+        link.header.change_mask = LinkFlags::Up;
+        link.attributes = vec![
+            LinkAttribute::IfName(place.host_interface.clone()),
+            LinkAttribute::Controller(place.bridge),
+            no_link_local(),
+        ];
+        if let Some(mtu) = place.network.mtu {
+            peer.attributes.push(LinkAttribute::Mtu(mtu));
+            link.attributes.push(LinkAttribute::Mtu(mtu));
+        }
+        link.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        let mut batch = Batch::default();
+        batch.new_link(link);
+        if !place.network.icc {
+            // Members that may not talk to each other: isolated ports reach only the bridge.
+            let mut port = LinkMessage::default();
+            port.attributes = vec![
+                LinkAttribute::IfName(place.host_interface.clone()),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::PortKind(InfoPortKind::Bridge),
+                    LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)])),
+                ]),
+            ];
+            batch.set_link(port);
+        }
+        host.send(&batch).map_err(|e| NetworkError::Interface {
+            step: "make",
+            interface: place.interface.clone(),
+            source: e.into(),
+        })?;
+    }
+    Ok(())
+}
+
+/// Ports of a bridge and IPv4-only interfaces need no IPv6 address of their own making, nor
+/// the neighbour discovery that comes with one.
+fn no_link_local() -> LinkAttribute {
+    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
+        In6AddrGenMode::None,
+    )])])
+}
+
+/// Inside the namespace: `lo` up, addresses, default route, in one message.
+fn configure(inside: &mut Netlink, places: &[Place], route: bool) -> Result<Vec<Endpoint>, NetworkError> {
+    let failed = NetworkError::kernel("give the container's interfaces their addresses");
+    let mut batch = Batch::default();
+    batch.up(LOOPBACK);
+    let mut endpoints = Vec::with_capacity(places.len());
+    let mut routed = !route;
+    for place in places {
+        let index = match inside.link(&place.interface) {
+            Ok(Some((index, _))) => index,
+            Ok(None) => return Err(failed(std::io::ErrorKind::NotFound.into())),
+            Err(e) => return Err(failed(e)),
+        };
+        let endpoint = place.endpoint();
+        if let Some((address, prefix)) = endpoint.ipv4 {
+            batch.address(index, address.into(), prefix);
+        }
+        if let Some((address, prefix)) = endpoint.ipv6 {
+            batch.address(index, address.into(), prefix);
+        }
+        if !routed && !endpoint.internal {
+            for gateway in endpoint.gateways() {
+                batch.default_route(index, gateway);
+            }
+            routed = true;
+        }
+        endpoints.push(endpoint);
+    }
+    inside.send(&batch).map_err(|e| failed(e.into()))?;
+    Ok(endpoints)
+}
+
+impl Place {
+    fn endpoint(&self) -> Endpoint {
+        let (pool4, pool6) = (self.network.pool4(), self.network.pool6());
+        Endpoint {
+            network_id: self.network.id.clone(),
+            network: self.network.name.clone(),
+            interface: self.interface.clone(),
+            host_interface: self.host_interface.clone(),
+            ipv4: self.member.ipv4.zip(pool4.map(|p| p.subnet.prefix())),
+            ipv6: self.member.ipv6.zip(pool6.map(|p| p.subnet.prefix())),
+            gateway4: pool4.and_then(|p| p.gateway.to_string().parse().ok()),
+            gateway6: pool6.and_then(|p| p.gateway.to_string().parse().ok()),
+            mac: self.member.mac.clone(),
+            aliases: self.member.aliases.clone(),
+            internal: self.network.internal,
+        }
+    }
+}

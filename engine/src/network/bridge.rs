@@ -1,0 +1,101 @@
+//! The bridge of a network: made when the first member joins (also after a reboot), removed
+//! with the network.
+//!
+//! It is set up in one order: link, sysctls, address, packet filter, up. So a bridge that is
+//! up is complete, and one left half-made by a crash is finished by the next to come.
+
+use std::fs;
+use std::io;
+
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+};
+
+use super::error::NetworkError;
+use super::forwarding;
+use super::members::{derived_mac, parse_mac};
+use super::netlink::{Batch, Netlink};
+use super::nft;
+use super::record::Network;
+use super::store::NetworkStore;
+
+/// Makes sure that the bridge is there and complete; returns its index. The caller holds the
+/// network's lock. The pools of `network` may have moved.
+pub(super) fn ensure(store: &NetworkStore, netlink: &mut Netlink, network: &mut Network) -> Result<u32, NetworkError> {
+    let found = netlink.link(&network.bridge).map_err(failed(network, "look up"))?;
+    let index = match found {
+        Some((index, flags)) if flags.contains(LinkFlags::Up) => return Ok(index),
+        Some((index, _)) => index,
+        None => create(netlink, network)?,
+    };
+    store.settle(network, index)?;
+    set_up(store, netlink, network, index)?;
+    Ok(index)
+}
+
+fn failed(network: &Network, step: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
+    let interface = network.bridge.clone();
+    move |source| NetworkError::Interface { step, interface, source }
+}
+
+fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError> {
+    let mut link = LinkMessage::default();
+    link.attributes.push(LinkAttribute::IfName(network.bridge.clone()));
+    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+    // A MAC of its own: else a bridge takes the lowest of its ports' and changes it as they
+    // come and go, and members' neighbour caches break.
+    let gateway = network.pool4().map(|p| p.gateway.to_string());
+    let mac = derived_mac(gateway.and_then(|g| g.parse().ok()), &network.id, "bridge");
+    link.attributes.push(LinkAttribute::Address(mac.to_vec()));
+    if let Some(mtu) = network.mtu {
+        link.attributes.push(LinkAttribute::Mtu(mtu));
+    }
+    let mut batch = Batch::default();
+    batch.new_link(link);
+    netlink.send(&batch).map_err(|e| failed(network, "make")(e.into()))?;
+    match netlink.link(&network.bridge).map_err(failed(network, "look up"))? {
+        Some((index, _)) => Ok(index),
+        None => Err(failed(network, "look up")(io::ErrorKind::NotFound.into())),
+    }
+}
+
+fn set_up(store: &NetworkStore, netlink: &mut Netlink, network: &Network, index: u32) -> Result<(), NetworkError> {
+    if network.pool6().is_none() {
+        // No link-local address on a network without IPv6. Absent in kernels without IPv6.
+        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", network.bridge), "1");
+    }
+    for pool in &network.pools {
+        let mut batch = Batch::default();
+        batch.address(index, pool.gateway, pool.subnet.prefix());
+        match netlink.send(&batch).map_err(io::Error::from) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            other => other.map_err(failed(network, "give an address to"))?,
+        }
+    }
+    nft::add(store.root_hash(), network)?;
+    if !network.internal {
+        forwarding::enable(store, netlink, network)?;
+    }
+    let mut batch = Batch::default();
+    batch.up(index);
+    netlink.send(&batch).map_err(|e| failed(network, "set up")(e.into()))
+}
+
+/// Removes the bridge; none is fine.
+pub(super) fn remove(network: &Network) -> Result<(), NetworkError> {
+    let mut netlink = Netlink::route().map_err(failed(network, "remove"))?;
+    let Some((index, _)) = netlink.link(&network.bridge).map_err(failed(network, "look up"))? else {
+        return Ok(());
+    };
+    let mut batch = Batch::default();
+    batch.delete_link(index);
+    match netlink.send(&batch).map_err(io::Error::from) {
+        Err(e) if e.raw_os_error() != Some(libc::ENODEV) => Err(failed(network, "remove")(e)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a MAC address text early, before anything is made.
+pub(super) fn check_mac(text: Option<&str>) -> Result<Option<[u8; 6]>, NetworkError> {
+    text.filter(|t| !t.is_empty()).map(parse_mac).transpose()
+}

@@ -1,0 +1,179 @@
+//! The packet filter of a state root: one nftables table, spoken to by netlink.
+//!
+//! The table `gantry-<root hash>` has constant rules over sets, so a network costs a few set
+//! elements and never a rule of its own:
+//! ```text
+//! chain forward (filter):
+//!   iifname . oifname @same                        accept   # within one bridge
+//!   iifname @internal / oifname @internal          drop     # no way out, no way in
+//!   ct state established,related                   accept
+//!   ct status dnat                                 accept   # what was published by address translation
+//!   oifname @bridges                               drop     # nobody routes in: other bridges, neighbours
+//!   iifname @uplinks oifname @uplinks              drop     # see `forwarding`
+//! chain postrouting (nat):
+//!   ip saddr @masquerade4 oifname != @bridges      masquerade
+//!   ip6 saddr @masquerade6 oifname != @bridges     masquerade
+//! ```
+//! An `accept` here does not overrule a `drop` of other tables, so a firewall of the machine
+//! keeps its say; [`blockers`] tells when one (Docker's, ufw's) drops everything forwarded.
+
+mod encode;
+mod table;
+
+use std::io;
+use std::net::IpAddr;
+
+use super::cidr::Cidr;
+use super::error::NetworkError;
+use super::netlink::Netlink;
+use super::record::Network;
+use encode::{Transaction, ifname};
+pub use table::blockers;
+
+/// The name of a root's table.
+fn table(root_hash: &str) -> String {
+    format!("gantry-{root_hash}")
+}
+
+/// Lets a network's traffic through as its record says. Repeating it changes nothing.
+pub(super) fn add(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
+    change(root_hash, &elements(network), Change::Add).map_err(NetworkError::Nftables)
+}
+
+/// Marks interfaces that were opened for forwarding.
+pub(super) fn add_uplinks(root_hash: &str, names: &[String]) -> Result<(), NetworkError> {
+    let elements: Vec<_> = names.iter().map(|n| Element { set: "uplinks", start: ifname(n), end: None }).collect();
+    change(root_hash, &elements, Change::Add).map_err(NetworkError::Nftables)
+}
+
+/// Forgets a network. A table or element that is not there is fine.
+pub(super) fn remove(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
+    // One transaction an element: one that is missing would undo the others'.
+    let all = elements(network);
+    let whole = change(root_hash, &all, Change::Delete);
+    let missing = |r: &io::Result<()>| matches!(r, Err(e) if e.kind() == io::ErrorKind::NotFound);
+    if !missing(&whole) {
+        return whole.map_err(NetworkError::Nftables);
+    }
+    for element in all {
+        let one = change(root_hash, std::slice::from_ref(&element), Change::Delete);
+        if !missing(&one) {
+            one.map_err(NetworkError::Nftables)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the whole table of a root, for a root that is given up. None is fine.
+pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
+    let mut transaction = Transaction::new(&table(root_hash));
+    transaction.delete_table();
+    match run(transaction) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other.map_err(NetworkError::Nftables),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Delete,
+}
+
+/// An element of a set: a key, or the interval from `start` to before `end`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Element {
+    set: &'static str,
+    start: Vec<u8>,
+    end: Option<Vec<u8>>,
+}
+
+fn elements(network: &Network) -> Vec<Element> {
+    let bridge = ifname(&network.bridge);
+    let key = |set, start| Element { set, start, end: None };
+    let mut all = vec![
+        key("same", [bridge.as_slice(), &bridge].concat()),
+        key("bridges", bridge.clone()),
+    ];
+    if network.internal {
+        all.push(key("internal", bridge));
+    } else if network.masquerade {
+        all.extend(network.pools.iter().map(|pool| interval(&pool.subnet)));
+    }
+    all
+}
+
+fn interval(subnet: &Cidr) -> Element {
+    let bytes = |address| match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    let mut end = bytes(subnet.last());
+    // One past the last; nothing is past the end of the family.
+    let mut over = true;
+    for byte in end.iter_mut().rev() {
+        (*byte, over) = byte.overflowing_add(u8::from(over));
+    }
+    Element {
+        set: if subnet.is_ipv4() { "masquerade4" } else { "masquerade6" },
+        start: bytes(subnet.base()),
+        end: (!over).then_some(end),
+    }
+}
+
+/// Changes elements; makes the table first when it is not there.
+fn change(root_hash: &str, elements: &[Element], change: Change) -> io::Result<()> {
+    let fill = |transaction: &mut Transaction| {
+        for element in elements {
+            transaction.element(element.set, &element.start, element.end.as_deref(), change);
+        }
+    };
+    let name = table(root_hash);
+    for _ in 0..3 {
+        let mut quick = Transaction::new(&name);
+        fill(&mut quick);
+        let result = run(quick);
+        if !matches!((&result, change), (Err(e), Change::Add) if e.kind() == io::ErrorKind::NotFound) {
+            return result;
+        }
+        let mut full = Transaction::new(&name);
+        table::define(&mut full);
+        fill(&mut full);
+        match run(full) {
+            // Somebody else made it in between: the transaction had no effect; try again.
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other,
+        }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+fn run(transaction: Transaction) -> io::Result<()> {
+    let mut netlink = Netlink::netfilter()?;
+    // Only the last request asks for an answer; an error comes before it.
+    Ok(netlink.transact(&transaction.finish(), 1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn intervals_end_after_the_last_address() {
+        let of = |text: &str| interval(&text.parse().unwrap());
+        assert_eq!(of("10.1.2.0/24").start, [10, 1, 2, 0]);
+        assert_eq!(of("10.1.2.0/24").end.unwrap(), [10, 1, 3, 0]);
+        assert_eq!(of("10.255.0.0/16").end.unwrap(), [11, 0, 0, 0]);
+        assert_eq!(of("255.0.0.0/8").end, None);
+        assert_eq!(of("fd00::/64").end.unwrap()[7], 1);
+    }
+
+    #[test]
+    fn an_internal_network_is_never_masqueraded() {
+        let mut network = super::super::store::tests::network("10.9.0.0/24", None);
+        let sets = |n: &Network| elements(n).iter().map(|e| e.set).collect::<Vec<_>>();
+        assert_eq!(sets(&network), ["same", "bridges", "masquerade4"]);
+        network.internal = true;
+        assert_eq!(sets(&network), ["same", "bridges", "internal"]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The chains, sets and rules of the table, and a look at other tables.
+
+use std::io;
+
+use super::super::netlink::Netlink;
+use super::encode::{Key, Step, Transaction};
+
+/// Hooks of the `inet` family.
+const FORWARD: u32 = 2;
+const POSTROUTING: u32 = 4;
+/// Priority `srcnat`.
+const SOURCE_NAT: u32 = 100;
+const ESTABLISHED_RELATED: u32 = 2 | 4;
+/// `IPS_DST_NAT`.
+const DESTINATION_NAT: u32 = 1 << 5;
+
+/// Everything but the elements, in the order that the module's header shows.
+pub(super) fn define(t: &mut Transaction) {
+    use Step::{Accept, CtState, CtStatus, Drop, Family, In, InputName, Masquerade, NetworkHeader, NotIn, OutputName};
+    t.new_table();
+    t.set("same", Key::InterfacePair);
+    t.set("bridges", Key::Interface);
+    t.set("internal", Key::Interface);
+    t.set("uplinks", Key::Interface);
+    t.set("masquerade4", Key::Ipv4);
+    t.set("masquerade6", Key::Ipv6);
+    t.chain("forward", "filter", FORWARD, 0);
+    t.rule("forward", &[InputName(1), OutputName(2), In(1, "same"), Accept]);
+    t.rule("forward", &[InputName(1), In(1, "internal"), Drop]);
+    t.rule("forward", &[OutputName(1), In(1, "internal"), Drop]);
+    t.rule("forward", &[CtState(ESTABLISHED_RELATED), Accept]);
+    t.rule("forward", &[CtStatus(DESTINATION_NAT), Accept]);
+    t.rule("forward", &[OutputName(1), In(1, "bridges"), Drop]);
+    t.rule("forward", &[InputName(1), In(1, "uplinks"), OutputName(2), In(2, "uplinks"), Drop]);
+    t.chain("postrouting", "nat", POSTROUTING, SOURCE_NAT);
+    for (family, offset, length, set) in [(2, 12, 4, "masquerade4"), (10, 8, 16, "masquerade6")] {
+        let header = NetworkHeader { offset, length };
+        t.rule(
+            "postrouting",
+            &[Family(family), header, In(1, set), OutputName(1), NotIn(1, "bridges"), Masquerade],
+        );
+    }
+}
+
+/// Base chains of other tables that drop forwarded packets by policy, as `family table chain`.
+/// Containers cannot reach out through one that has no rule for their bridges.
+pub fn blockers() -> io::Result<Vec<String>> {
+    const GETCHAIN: u16 = (10 << 8) | 4;
+    let mut found = Vec::new();
+    Netlink::netfilter()?.dump_raw(GETCHAIN, &[0, 0, 0, 0], |body| {
+        let Some((&family, attributes)) = body.get(..1).and_then(|f| f.first()).zip(body.get(4..)) else {
+            return;
+        };
+        let (mut table, mut chain, mut hook, mut policy) = (String::new(), String::new(), None, None);
+        for (kind, value) in attributes_of(attributes) {
+            let number = || value.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
+            let text = || String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
+            match kind {
+                1 => table = text(),
+                3 => chain = text(),
+                4 => {
+                    hook = attributes_of(value)
+                        .find(|(kind, _)| *kind == 1)
+                        .and_then(|(_, v)| v.first_chunk::<4>().map(|b| u32::from_be_bytes(*b)));
+                }
+                5 => policy = number(),
+                _ => {}
+            }
+        }
+        let name = match family {
+            1 => "inet",
+            2 => "ip",
+            10 => "ip6",
+            _ => return,
+        };
+        if hook == Some(FORWARD) && policy == Some(0) {
+            found.push(format!("{name} {table} {chain}"));
+        }
+    })?;
+    Ok(found)
+}
+
+fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk::<2>()?));
+        let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & 0x3fff;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}

@@ -1,0 +1,522 @@
+//! The networks of a state root: records, unique names, removal.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::bridge;
+use super::error::NetworkError;
+use super::members::{Member, Members};
+use super::netlink::{Netlink, link_names, used_subnets};
+use super::nft;
+use super::pool::{self, Used};
+use super::record::{Network, VERSION};
+use crate::spec::{NetworkDriver, NetworkSpec};
+use crate::state::{Durability, Lock, Paths, create_private_dir, read_record, write_record};
+
+/// The built-in network, used when a container names none.
+pub(super) const DEFAULT: &str = "bridge";
+/// Modes that must not be taken for networks.
+const MODES: [&str; 3] = ["host", "none", "default"];
+
+/// The networks of a state root.
+#[derive(Clone, Debug)]
+pub struct NetworkStore {
+    paths: Paths,
+}
+
+impl NetworkStore {
+    /// The store of a root; touches nothing.
+    pub fn open(paths: &Paths) -> Self {
+        Self {
+            paths: paths.clone(),
+        }
+    }
+
+    fn dir(&self) -> PathBuf {
+        self.paths.at("networks")
+    }
+
+    fn record(&self, id: &str) -> PathBuf {
+        self.dir().join(id).join("network.json")
+    }
+
+    fn name(&self, name: &str) -> PathBuf {
+        self.dir().join("names").join(name)
+    }
+
+    fn run(&self, id: &str) -> PathBuf {
+        self.paths.run().join("networks").join(id)
+    }
+
+    /// The file of members of a network.
+    pub fn members_path(&self, id: &str) -> PathBuf {
+        self.run(id).join("members.json")
+    }
+
+    /// Where switches of the machine that were changed are recorded.
+    pub(super) fn forwarding_path(&self) -> PathBuf {
+        self.dir().join("forwarding.json")
+    }
+
+    /// Hash of the root, part of every machine-wide name.
+    pub(super) fn root_hash(&self) -> &str {
+        self.paths.root_hash()
+    }
+
+    /// Excludes makers and removers of networks of this root.
+    fn lock_all(&self) -> Result<Lock, NetworkError> {
+        let dir = self.paths.run().join("networks");
+        create_private_dir(&dir)?;
+        Ok(Lock::exclusive(&dir.join("lock"))?)
+    }
+
+    /// Excludes others from one network: its members and its bridge.
+    pub(super) fn lock(&self, id: &str) -> Result<Lock, NetworkError> {
+        let dir = self.run(id);
+        create_private_dir(&dir)?;
+        Ok(Lock::exclusive(&dir.join("lock"))?)
+    }
+
+    /// Makes a network. Its bridge appears when the first container joins.
+    pub fn create(&self, spec: &NetworkSpec) -> Result<Network, NetworkError> {
+        valid_name(&spec.name)?;
+        let _lock = self.lock_all()?;
+        self.create_locked(spec)
+    }
+
+    fn create_locked(&self, spec: &NetworkSpec) -> Result<Network, NetworkError> {
+        if self.by_name(&spec.name)?.is_some() {
+            return Err(NetworkError::Exists(spec.name.clone()));
+        }
+        let used = self.used(None)?;
+        let mut id = [0; 32];
+        rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
+            .map_err(|e| NetworkError::kernel("draw a random id")(e.into()))?;
+        let id: String = id.iter().map(|b| format!("{b:02x}")).collect();
+        let options = Options::parse(spec)?;
+        if let Some(name) = &options.bridge {
+            let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+            let found = netlink.link(name).map_err(NetworkError::kernel("ask for an interface"))?;
+            if found.is_some() {
+                return Err(NetworkError::InterfaceExists(name.clone()));
+            }
+        }
+        let seed = format!("{}/{}", self.paths.root_hash(), spec.name);
+        let network = Network {
+            pools: pool::resolve(spec, &seed, &used)?,
+            // 15 characters, the most an interface name can have.
+            bridge: options.bridge.unwrap_or_else(|| format!("gt-{}", &id[..12])),
+            id,
+            name: spec.name.clone(),
+            created: jiff::Timestamp::now(),
+            driver: spec.driver,
+            driver_opts: spec.driver_opts.clone(),
+            labels: spec.labels.clone(),
+            internal: spec.internal,
+            attachable: spec.attachable,
+            ipv4: spec.ipv4,
+            ipv6: spec.ipv6,
+            mtu: options.mtu,
+            masquerade: options.masquerade,
+            icc: options.icc,
+        };
+        create_private_dir(&self.dir().join("names"))?;
+        create_private_dir(&self.dir().join(&network.id))?;
+        self.save(&network)?;
+        // The name is the last step: a network is there when its name is. A link without a
+        // record behind it is what a crash in `remove` left, and is replaced.
+        let link = self.name(&network.name);
+        let claim = || match symlink(&network.id, &link) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&link)?;
+                symlink(&network.id, &link)
+            }
+            other => other,
+        };
+        claim().map_err(NetworkError::kernel("claim the network's name"))?;
+        Ok(network)
+    }
+
+    fn save(&self, network: &Network) -> Result<(), NetworkError> {
+        Ok(write_record(&self.record(&network.id), VERSION, network, Durability::Power)?)
+    }
+
+    /// Finds a network by name, id, or the unique beginning of an id. The built-in network
+    /// is made when it is asked for first.
+    pub fn get(&self, reference: &str) -> Result<Network, NetworkError> {
+        if let Some(found) = self.by_name(reference)? {
+            return Ok(found);
+        }
+        if reference == DEFAULT {
+            return self.make_default();
+        }
+        let not_found = || NetworkError::NotFound(reference.to_owned());
+        if reference.is_empty() || !reference.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(not_found());
+        }
+        let mut found = self.records()?.into_iter().filter(|n| n.id.starts_with(reference));
+        let network = found.next().ok_or_else(not_found)?;
+        match found.next() {
+            None => Ok(network),
+            Some(_) => Err(NetworkError::Ambiguous(reference.to_owned())),
+        }
+    }
+
+    fn make_default(&self) -> Result<Network, NetworkError> {
+        let _lock = self.lock_all()?;
+        if let Some(found) = self.by_name(DEFAULT)? {
+            return Ok(found);
+        }
+        self.create_locked(&NetworkSpec {
+            name: DEFAULT.to_owned(),
+            driver: NetworkDriver::Bridge,
+            driver_opts: Default::default(),
+            labels: Default::default(),
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            pools: Vec::new(),
+        })
+    }
+
+    /// The record as it is now; `None` when the network is gone.
+    pub(super) fn by_id(&self, id: &str) -> Result<Option<Network>, NetworkError> {
+        Ok(read_record(&self.record(id), VERSION)?)
+    }
+
+    fn by_name(&self, name: &str) -> Result<Option<Network>, NetworkError> {
+        if name.is_empty() || name.contains('/') || name.starts_with('.') {
+            return Ok(None);
+        }
+        match fs::read_link(self.name(name)) {
+            Ok(id) => self.by_id(&id.to_string_lossy()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(NetworkError::kernel("look up the network's name")(e)),
+        }
+    }
+
+    fn records(&self) -> Result<Vec<Network>, NetworkError> {
+        let names = match fs::read_dir(self.dir().join("names")) {
+            Ok(names) => names,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(NetworkError::kernel("list networks")(e)),
+        };
+        let mut found = Vec::new();
+        for entry in names {
+            let entry = entry.map_err(NetworkError::kernel("list networks"))?;
+            found.extend(self.by_name(&entry.file_name().to_string_lossy())?);
+        }
+        found.sort_by(|a: &Network, b: &Network| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        Ok(found)
+    }
+
+    /// All networks, the oldest first, the built-in one among them.
+    pub fn list(&self) -> Result<Vec<Network>, NetworkError> {
+        self.get(DEFAULT)?;
+        self.records()
+    }
+
+    /// Who is on a network. Members whose container died without notice may be among them.
+    pub fn members(&self, network: &Network) -> Result<Vec<Member>, NetworkError> {
+        Ok(Members::read(&self.members_path(&network.id))?.members)
+    }
+
+    /// Removes a network: bridge, packet filter entries, record, name. Refused while a member
+    /// of it is `alive`.
+    pub fn remove(&self, reference: &str, alive: &dyn Fn(&str) -> bool) -> Result<Network, NetworkError> {
+        let network = self.get(reference)?;
+        if network.name == DEFAULT {
+            return Err(NetworkError::BuiltIn(network.name));
+        }
+        let _all = self.lock_all()?;
+        let _one = self.lock(&network.id)?;
+        let members: Vec<String> = self
+            .members(&network)?
+            .into_iter()
+            .filter(|m| alive(&m.owner))
+            .map(|m| format!("container `{}`", m.name))
+            .collect();
+        if !members.is_empty() {
+            return Err(NetworkError::InUse {
+                network: network.name,
+                members,
+            });
+        }
+        bridge::remove(&network)?;
+        nft::remove(self.root_hash(), &network)?;
+        // The name goes last: while it is there, a repeated `remove` finds the rest.
+        let gone = |result: io::Result<()>| match result {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(NetworkError::kernel("remove the network's files")(e))
+            }
+            _ => Ok(()),
+        };
+        gone(fs::remove_dir_all(self.run(&network.id)))?;
+        gone(fs::remove_file(self.name(&network.name)))?;
+        gone(fs::remove_dir_all(self.dir().join(&network.id)))?;
+        Ok(network)
+    }
+
+    /// What the machine and the other networks use; without `except`, by its bridge's index
+    /// and its id.
+    fn used(&self, except: Option<(u32, &str)>) -> Result<Vec<Used>, NetworkError> {
+        let ask = || {
+            let mut netlink = Netlink::route()?;
+            Ok::<_, io::Error>((used_subnets(&mut netlink)?, link_names(&mut netlink)?))
+        };
+        let (subnets, names) = ask().map_err(NetworkError::kernel("list the machine's routes"))?;
+        let mut used: Vec<Used> = subnets
+            .into_iter()
+            .filter(|(_, index)| except.is_none_or(|(own, _)| own != *index))
+            .map(|(subnet, index)| Used {
+                subnet,
+                by: match names.iter().find(|(i, _)| *i == index) {
+                    Some((_, name)) => format!("interface `{name}`"),
+                    None => "a route of this machine".to_owned(),
+                },
+            })
+            .collect();
+        for network in self.records()? {
+            if except.is_none_or(|(_, own)| own != network.id) {
+                used.extend(network.pools.iter().map(|pool| Used {
+                    subnet: pool.subnet,
+                    by: format!("network `{}`", network.name),
+                }));
+            }
+        }
+        Ok(used)
+    }
+
+    /// Checks that nobody else took the network's subnets since they were chosen. An automatic
+    /// pool of a network without members moves out of the way; any other is an error.
+    /// The caller holds the network's lock and its bridge (`index`) has no address yet.
+    pub(super) fn settle(&self, network: &mut Network, index: u32) -> Result<(), NetworkError> {
+        let used = self.used(Some((index, &network.id)))?;
+        let taken = |subnet: &super::Cidr| used.iter().find(|u| u.subnet.overlaps(subnet));
+        if network.pools.iter().all(|p| taken(&p.subnet).is_none()) {
+            return Ok(());
+        }
+        let unused = self.members(network)?.is_empty();
+        let seed = format!("{}/{}", self.paths.root_hash(), network.name);
+        for pool in &mut network.pools {
+            if let Some(user) = taken(&pool.subnet) {
+                if !(pool.automatic && unused) {
+                    return Err(NetworkError::Overlap {
+                        subnet: pool.subnet,
+                        with: user.by.clone(),
+                    });
+                }
+                *pool = pool::automatic(pool.subnet.is_ipv4(), &seed, &used)?;
+            }
+        }
+        self.save(network)
+    }
+}
+
+fn valid_name(name: &str) -> Result<(), NetworkError> {
+    let ok = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    if name.is_empty()
+        || name.len() > 128
+        || !name.as_bytes()[0].is_ascii_alphanumeric()
+        || !name.bytes().all(ok)
+    {
+        return Err(NetworkError::Name(name.to_owned()));
+    }
+    if MODES.contains(&name) {
+        return Err(NetworkError::ReservedName(name.to_owned()));
+    }
+    Ok(())
+}
+
+/// The driver options that are known.
+struct Options {
+    bridge: Option<String>,
+    mtu: Option<u32>,
+    masquerade: bool,
+    icc: bool,
+}
+
+impl Options {
+    fn parse(spec: &NetworkSpec) -> Result<Self, NetworkError> {
+        let mut options = Self {
+            bridge: None,
+            mtu: None,
+            masquerade: true,
+            icc: true,
+        };
+        for (name, value) in &spec.driver_opts {
+            let wrong = |reason| NetworkError::DriverOption {
+                name: name.clone(),
+                value: value.clone(),
+                reason,
+            };
+            let truth = || match value.as_str() {
+                "true" | "1" => Ok(true),
+                "false" | "0" => Ok(false),
+                _ => Err(wrong("it is `true` or `false`")),
+            };
+            match name.as_str() {
+                "com.docker.network.driver.mtu" | "mtu" => {
+                    let mtu = value.parse().ok().filter(|m| (68..=65535).contains(m));
+                    options.mtu = Some(mtu.ok_or_else(|| wrong("it is between 68 and 65535"))?);
+                }
+                "com.docker.network.bridge.name" => {
+                    super::sandbox::valid_interface(value)?;
+                    options.bridge = Some(value.clone());
+                }
+                "com.docker.network.bridge.enable_ip_masquerade" => options.masquerade = truth()?,
+                "com.docker.network.bridge.enable_icc" => options.icc = truth()?,
+                "com.docker.network.bridge.gateway_mode_ipv4"
+                | "com.docker.network.bridge.gateway_mode_ipv6"
+                    if value == "nat" => {}
+                _ => return Err(NetworkError::UnknownDriverOption(name.clone())),
+            }
+        }
+        Ok(options)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::network::{Cidr, Pool};
+    use crate::spec::IpamPool;
+
+    /// A record for pure tests.
+    pub(in crate::network) fn network(subnet: &str, range: Option<&str>) -> Network {
+        let subnet: Cidr = subnet.parse().unwrap();
+        Network {
+            id: "0".repeat(64),
+            name: "net".into(),
+            created: jiff::Timestamp::UNIX_EPOCH,
+            driver: NetworkDriver::Bridge,
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            pools: vec![Pool {
+                subnet,
+                ip_range: range.map(|r| r.parse().unwrap()),
+                gateway: subnet.nth(1).unwrap(),
+                reserved: BTreeMap::new(),
+                automatic: false,
+            }],
+            bridge: "gt-000000000000".into(),
+            mtu: None,
+            masquerade: true,
+            icc: true,
+        }
+    }
+
+    /// What callers ask for when they say nothing.
+    pub(in crate::network) fn spec(name: &str) -> NetworkSpec {
+        NetworkSpec {
+            name: name.into(),
+            driver: NetworkDriver::Bridge,
+            driver_opts: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            internal: false,
+            attachable: false,
+            ipv4: true,
+            ipv6: false,
+            pools: vec![],
+        }
+    }
+
+    fn store() -> (tempfile::TempDir, NetworkStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = NetworkStore::open(&Paths::below(dir.path()));
+        (dir, store)
+    }
+
+    #[test]
+    fn makes_finds_lists_and_removes() {
+        let (_dir, store) = store();
+        let made = store.create(&spec("one")).unwrap();
+        assert_eq!(made.bridge.len(), 15);
+        assert!(matches!(store.create(&spec("one")), Err(NetworkError::Exists(_))));
+        for reference in ["one", &made.id, &made.id[..12]] {
+            assert_eq!(store.get(reference).unwrap(), made);
+        }
+        let names: Vec<_> = store.list().unwrap().into_iter().map(|n| n.name).collect();
+        assert_eq!(names, ["one", "bridge"]);
+        assert!(matches!(store.remove("bridge", &|_| false), Err(NetworkError::BuiltIn(_))));
+        store.remove("one", &|_| false).unwrap();
+        assert!(matches!(store.get("one"), Err(NetworkError::NotFound(_))));
+        assert!(matches!(store.get("../x"), Err(NetworkError::NotFound(_))));
+        store.create(&spec("one")).unwrap();
+    }
+
+    #[test]
+    fn a_network_in_use_names_its_members() {
+        let (_dir, store) = store();
+        let net = store.create(&spec("one")).unwrap();
+        let wish = super::super::members::Wish {
+            owner: "abc",
+            name: "web",
+            aliases: &[],
+            ipv4: None,
+            ipv6: None,
+            mac: None,
+        };
+        let _lock = store.lock(&net.id).unwrap();
+        let mut members = Members::default();
+        members.join(&net, &wish).unwrap();
+        members.write(&store.members_path(&net.id)).unwrap();
+        drop(_lock);
+        let error = store.remove("one", &|owner| owner == "abc").unwrap_err();
+        assert_eq!(error.to_string(), "network `one` is in use by container `web`");
+        store.remove("one", &|_| false).unwrap();
+    }
+
+    #[test]
+    fn subnets_never_overlap() {
+        let (_dir, store) = store();
+        let mut pools: Vec<Cidr> = Vec::new();
+        for i in 0..40 {
+            let net = store.create(&spec(&format!("n{i}"))).unwrap();
+            assert!(pools.iter().all(|p| !p.overlaps(&net.pools[0].subnet)));
+            pools.push(net.pools[0].subnet);
+        }
+        let mut asked = spec("asked");
+        asked.pools.push(IpamPool {
+            subnet: pools[3].to_string(),
+            ip_range: None,
+            gateway: None,
+            reserved: BTreeMap::new(),
+        });
+        let error = store.create(&asked).unwrap_err().to_string();
+        assert!(error.ends_with("overlaps with network `n3`"), "{error}");
+        asked.pools[0].subnet = "127.0.0.0/24".into();
+        let error = store.create(&asked).unwrap_err().to_string();
+        assert!(error.ends_with("overlaps with interface `lo`"), "{error}");
+    }
+
+    #[test]
+    fn wrong_requests_are_refused_by_name() {
+        let (_dir, store) = store();
+        let pool = |subnet: &str| IpamPool { subnet: subnet.into(), ip_range: None, gateway: None, reserved: BTreeMap::new() };
+        let cases: Vec<(NetworkSpec, &str)> = vec![
+            (spec("-x"), "network name `-x` is invalid"),
+            (spec("host"), "`host` is a network mode"),
+            (NetworkSpec { driver_opts: [("foo".into(), "1".into())].into(), ..spec("a") }, "driver option `foo` is not supported"),
+            (NetworkSpec { driver_opts: [("mtu".into(), "7".into())].into(), ..spec("a") }, "driver option `mtu: 7` is invalid"),
+            (NetworkSpec { pools: vec![pool("10.300.0.0/24")], ..spec("a") }, "`10.300.0.0/24` is not a subnet"),
+            (NetworkSpec { pools: vec![pool("10.7.0.0/32")], ..spec("a") }, "subnet 10.7.0.0/32 is too small"),
+            (NetworkSpec { pools: vec![pool("fd07::/64")], ..spec("a") }, "a pool for IPv6 is given, but"),
+            (NetworkSpec { ipv4: false, ..spec("a") }, "a network needs IPv4 or IPv6"),
+            (NetworkSpec { pools: vec![pool("10.7.0.0/24"), pool("10.8.0.0/24")], ..spec("a") }, "more than one IPv4 pool"),
+        ];
+        for (spec, expected) in cases {
+            let error = store.create(&spec).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
