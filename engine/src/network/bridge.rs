@@ -7,9 +7,7 @@
 use std::fs;
 use std::io;
 
-use netlink_packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
-};
+use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
 use super::error::NetworkError;
 use super::forwarding;
@@ -21,8 +19,14 @@ use super::store::NetworkStore;
 
 /// Makes sure that the bridge is there and complete; returns its index. The caller holds the
 /// network's lock. The pools of `network` may have moved.
-pub(super) fn ensure(store: &NetworkStore, netlink: &mut Netlink, network: &mut Network) -> Result<u32, NetworkError> {
-    let found = netlink.link(&network.bridge).map_err(failed(network, "look up"))?;
+pub(super) fn ensure(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    network: &mut Network,
+) -> Result<u32, NetworkError> {
+    let found = netlink
+        .link(&network.bridge)
+        .map_err(failed(network, "look up"))?;
     let index = match found {
         Some((index, flags)) if flags.contains(LinkFlags::Up) => return Ok(index),
         Some((index, _)) => index,
@@ -35,13 +39,21 @@ pub(super) fn ensure(store: &NetworkStore, netlink: &mut Netlink, network: &mut 
 
 fn failed(network: &Network, step: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
     let interface = network.bridge.clone();
-    move |source| NetworkError::Interface { step, interface, source }
+    move |source| NetworkError::Interface {
+        step,
+        interface,
+        source,
+    }
 }
 
 fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError> {
     let mut link = LinkMessage::default();
-    link.attributes.push(LinkAttribute::IfName(network.bridge.clone()));
-    link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
+    link.attributes
+        .push(LinkAttribute::IfName(network.bridge.clone()));
+    link.attributes
+        .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(
+            InfoKind::Bridge,
+        )]));
     // A MAC of its own: else a bridge takes the lowest of its ports' and changes it as they
     // come and go, and members' neighbour caches break.
     let gateway = network.pool4().map(|p| p.gateway.to_string());
@@ -52,17 +64,30 @@ fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError>
     }
     let mut batch = Batch::default();
     batch.new_link(link);
-    netlink.send(&batch).map_err(|e| failed(network, "make")(e.into()))?;
-    match netlink.link(&network.bridge).map_err(failed(network, "look up"))? {
+    netlink
+        .send(&batch)
+        .map_err(|e| failed(network, "make")(e.into()))?;
+    match netlink
+        .link(&network.bridge)
+        .map_err(failed(network, "look up"))?
+    {
         Some((index, _)) => Ok(index),
         None => Err(failed(network, "look up")(io::ErrorKind::NotFound.into())),
     }
 }
 
-fn set_up(store: &NetworkStore, netlink: &mut Netlink, network: &Network, index: u32) -> Result<(), NetworkError> {
+fn set_up(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    network: &Network,
+    index: u32,
+) -> Result<(), NetworkError> {
     if network.pool6().is_none() {
         // No link-local address on a network without IPv6. Absent in kernels without IPv6.
-        let _ = fs::write(format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", network.bridge), "1");
+        let _ = fs::write(
+            format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", network.bridge),
+            "1",
+        );
     }
     for pool in &network.pools {
         let mut batch = Batch::default();
@@ -78,13 +103,18 @@ fn set_up(store: &NetworkStore, netlink: &mut Netlink, network: &Network, index:
     }
     let mut batch = Batch::default();
     batch.up(index);
-    netlink.send(&batch).map_err(|e| failed(network, "set up")(e.into()))
+    netlink
+        .send(&batch)
+        .map_err(|e| failed(network, "set up")(e.into()))
 }
 
 /// Removes the bridge; none is fine.
 pub(super) fn remove(network: &Network) -> Result<(), NetworkError> {
     let mut netlink = Netlink::route().map_err(failed(network, "remove"))?;
-    let Some((index, _)) = netlink.link(&network.bridge).map_err(failed(network, "look up"))? else {
+    let Some((index, _)) = netlink
+        .link(&network.bridge)
+        .map_err(failed(network, "look up"))?
+    else {
         return Ok(());
     };
     let mut batch = Batch::default();

@@ -49,7 +49,11 @@ impl Cidr {
         }
         let host = width - prefix;
         let number = number(address);
-        let base = if host >= 128 { 0 } else { (number >> host) << host };
+        let base = if host >= 128 {
+            0
+        } else {
+            (number >> host) << host
+        };
         Some(Self {
             base: self::address(base, address),
             prefix,
@@ -74,7 +78,11 @@ impl Cidr {
     /// The last address: IPv4's broadcast.
     pub fn last(&self) -> IpAddr {
         let host = width(self.base) - self.prefix;
-        let mask = if host >= 128 { u128::MAX } else { (1 << host) - 1 };
+        let mask = if host >= 128 {
+            u128::MAX
+        } else {
+            (1 << host) - 1
+        };
         address(number(self.base) | mask, self.base)
     }
 
@@ -174,7 +182,16 @@ mod tests {
         ] {
             assert_eq!(cidr(text).to_string(), printed);
         }
-        for text in ["", "10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/129", "1.2.3.4/+8", "a/8", "10.0.0.0/"] {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "::/129",
+            "1.2.3.4/+8",
+            "a/8",
+            "10.0.0.0/",
+        ] {
             assert_eq!(text.parse::<Cidr>(), Err(CidrError(text.to_owned())));
         }
     }

@@ -9,7 +9,10 @@ use crate::state::StateError;
 
 /// An error about a network.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+#[expect(
+    missing_docs,
+    reason = "the message of each variant is its documentation"
+)]
 pub enum NetworkError {
     #[error("no network `{0}`")]
     NotFound(String),
@@ -19,18 +22,27 @@ pub enum NetworkError {
     Exists(String),
     #[error("network `{0}` is built in and cannot be removed")]
     BuiltIn(String),
-    #[error("network name `{0}` is invalid: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 128")]
+    #[error(
+        "network name `{0}` is invalid: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 128"
+    )]
     Name(String),
     #[error("`{0}` is a network mode, not a network that can be made")]
     ReservedName(String),
     #[error("network `{network}` is in use by {}", members.join(", "))]
-    InUse { network: String, members: Vec<String> },
+    InUse {
+        network: String,
+        members: Vec<String>,
+    },
     #[error(transparent)]
     Subnet(#[from] CidrError),
     #[error("subnet {subnet} is too small for a gateway and a member")]
     TooSmall { subnet: Cidr },
     #[error("{address} ({what}) is not in subnet {subnet}")]
-    Outside { what: String, address: String, subnet: Cidr },
+    Outside {
+        what: String,
+        address: String,
+        subnet: Cidr,
+    },
     #[error("more than one {family} pool is given; one network has one subnet a family")]
     ManyPools { family: &'static str },
     #[error("a pool for {family} is given, but {family} is disabled for this network")]
@@ -42,13 +54,25 @@ pub enum NetworkError {
     #[error("no free {family} subnet is left; give one with `--subnet`")]
     NoPool { family: &'static str },
     #[error("driver option `{name}: {value}` is invalid: {reason}")]
-    DriverOption { name: String, value: String, reason: &'static str },
+    DriverOption {
+        name: String,
+        value: String,
+        reason: &'static str,
+    },
     #[error("driver option `{0}` is not supported")]
     UnknownDriverOption(String),
     #[error("address {address} on network `{network}` is taken by {holder}")]
-    AddressTaken { address: IpAddr, network: String, holder: String },
+    AddressTaken {
+        address: IpAddr,
+        network: String,
+        holder: String,
+    },
     #[error("network `{network}` has no {family} subnet for address {address}")]
-    NoSubnetFor { network: String, family: &'static str, address: IpAddr },
+    NoSubnetFor {
+        network: String,
+        family: &'static str,
+        address: IpAddr,
+    },
     #[error("network `{network}` has no free address left in {pool}")]
     Exhausted { network: String, pool: Cidr },
     #[error("`{0}` is not a unicast MAC address such as `02:42:ac:11:00:02`")]
@@ -60,9 +84,16 @@ pub enum NetworkError {
     #[error("the container is not connected to network `{0}`")]
     NotConnected(String),
     #[error("cannot {step} interface `{interface}`")]
-    Interface { step: &'static str, interface: String, source: io::Error },
+    Interface {
+        step: &'static str,
+        interface: String,
+        source: io::Error,
+    },
     #[error("cannot {step}")]
-    Kernel { step: &'static str, source: io::Error },
+    Kernel {
+        step: &'static str,
+        source: io::Error,
+    },
     #[error("cannot write the packet filter's rules (nftables)")]
     Nftables(#[source] io::Error),
     #[error("driver option `com.docker.network.bridge.name` names interface `{0}`, which exists")]
@@ -82,15 +113,14 @@ impl Classify for NetworkError {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Exists(_) | Self::AlreadyConnected(_) => ErrorKind::AlreadyExists,
-            Self::InUse { .. } | Self::AddressTaken { .. } | Self::Overlap { .. } | Self::NotConnected(_) => {
-                ErrorKind::Conflict
-            }
+            Self::InUse { .. }
+            | Self::AddressTaken { .. }
+            | Self::Overlap { .. }
+            | Self::NotConnected(_) => ErrorKind::Conflict,
             Self::UnknownDriverOption(_) => ErrorKind::Unsupported,
             Self::BuiltIn(_) => ErrorKind::Permission,
             Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
-            Self::Interface { source, .. } | Self::Kernel { source, .. } => {
-                Classify::kind(source)
-            }
+            Self::Interface { source, .. } | Self::Kernel { source, .. } => Classify::kind(source),
             Self::Nftables(source) => Classify::kind(source),
             Self::State(source) => source.kind(),
             Self::InterfaceExists(_) => ErrorKind::Conflict,

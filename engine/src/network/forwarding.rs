@@ -19,7 +19,11 @@ use crate::state::{Durability, read_record, write_record};
 const VERSION: u32 = 1;
 
 /// Enables what `network`'s outbound traffic needs.
-pub(super) fn enable(store: &NetworkStore, netlink: &mut Netlink, network: &Network) -> Result<(), NetworkError> {
+pub(super) fn enable(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    network: &Network,
+) -> Result<(), NetworkError> {
     let ask = |netlink: &mut Netlink| {
         let indexes = uplinks(netlink)?;
         let mut names = link_names(netlink)?;
@@ -31,15 +35,25 @@ pub(super) fn enable(store: &NetworkStore, netlink: &mut Netlink, network: &Netw
     let mut opened = Vec::new();
     if network.pool4().is_some() {
         // The bridge goes with its network, so its own switch needs no record.
-        set(&format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.bridge), &mut BTreeMap::new())?;
+        set(
+            &format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.bridge),
+            &mut BTreeMap::new(),
+        )?;
         for (_, name) in &out {
-            if set(&format!("/proc/sys/net/ipv4/conf/{name}/forwarding"), &mut changed)? {
+            if set(
+                &format!("/proc/sys/net/ipv4/conf/{name}/forwarding"),
+                &mut changed,
+            )? {
                 opened.push(name.clone());
             }
         }
     }
     if network.pool6().is_some() {
-        enable6(network, out.iter().map(|(_, name)| name.as_str()), &mut changed)?;
+        enable6(
+            network,
+            out.iter().map(|(_, name)| name.as_str()),
+            &mut changed,
+        )?;
     }
     if !opened.is_empty() {
         nft::add_uplinks(store.root_hash(), &opened)?;
@@ -55,11 +69,17 @@ fn enable6<'a>(
     uplinks: impl Iterator<Item = &'a str>,
     changed: &mut BTreeMap<String, String>,
 ) -> Result<(), NetworkError> {
-    let own = format!("/proc/sys/net/ipv6/conf/{}/force_forwarding", network.bridge);
+    let own = format!(
+        "/proc/sys/net/ipv6/conf/{}/force_forwarding",
+        network.bridge
+    );
     if Path::new(&own).exists() {
         set(&own, &mut BTreeMap::new())?;
         for name in uplinks {
-            set(&format!("/proc/sys/net/ipv6/conf/{name}/force_forwarding"), changed)?;
+            set(
+                &format!("/proc/sys/net/ipv6/conf/{name}/force_forwarding"),
+                changed,
+            )?;
         }
         return Ok(());
     }
@@ -97,7 +117,8 @@ fn record(path: &Path, changed: BTreeMap<String, String>) -> Result<(), NetworkE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut known: BTreeMap<String, BTreeMap<String, String>> = read_record(path, VERSION)?.unwrap_or_default();
+    let mut known: BTreeMap<String, BTreeMap<String, String>> =
+        read_record(path, VERSION)?.unwrap_or_default();
     let former = known.entry("former".to_owned()).or_default();
     for (key, value) in changed {
         former.entry(key).or_insert(value);

@@ -75,7 +75,11 @@ impl Members {
     }
 
     /// Gives `wish.owner` its place; the same one as before when it fits the wish.
-    pub(super) fn join(&mut self, network: &Network, wish: &Wish<'_>) -> Result<Member, NetworkError> {
+    pub(super) fn join(
+        &mut self,
+        network: &Network,
+        wish: &Wish<'_>,
+    ) -> Result<Member, NetworkError> {
         let before = self.leave(wish.owner);
         let ipv4 = match (network.pool4(), wish.ipv4) {
             (None, None) => None,
@@ -102,7 +106,10 @@ impl Members {
             aliases: wish.aliases.to_vec(),
             ipv4,
             ipv6: ipv6.and_then(v6),
-            mac: format_mac(wish.mac.unwrap_or_else(|| derived_mac(ipv4, wish.owner, &network.id))),
+            mac: format_mac(
+                wish.mac
+                    .unwrap_or_else(|| derived_mac(ipv4, wish.owner, &network.id)),
+            ),
         };
         self.members.push(member.clone());
         Ok(member)
@@ -117,13 +124,28 @@ impl Members {
     fn taken(&self, ipv4: bool) -> BTreeSet<IpAddr> {
         self.members
             .iter()
-            .filter_map(|m| if ipv4 { m.ipv4.map(IpAddr::V4) } else { m.ipv6.map(IpAddr::V6) })
+            .filter_map(|m| {
+                if ipv4 {
+                    m.ipv4.map(IpAddr::V4)
+                } else {
+                    m.ipv6.map(IpAddr::V6)
+                }
+            })
             .collect()
     }
 
-    fn fixed(&self, network: &Network, pool: &Pool, address: IpAddr) -> Result<Option<IpAddr>, NetworkError> {
+    fn fixed(
+        &self,
+        network: &Network,
+        pool: &Pool,
+        address: IpAddr,
+    ) -> Result<Option<IpAddr>, NetworkError> {
         let (first, last) = pool.subnet.hosts();
-        if !pool.subnet.offset(address).is_some_and(|o| (first..=last).contains(&o)) {
+        if !pool
+            .subnet
+            .offset(address)
+            .is_some_and(|o| (first..=last).contains(&o))
+        {
             return Err(NetworkError::Outside {
                 what: "the fixed address".to_owned(),
                 address: address.to_string(),
@@ -137,7 +159,10 @@ impl Members {
         } else {
             self.members
                 .iter()
-                .find(|m| m.ipv4.map(IpAddr::V4) == Some(address) || m.ipv6.map(IpAddr::V6) == Some(address))
+                .find(|m| {
+                    m.ipv4.map(IpAddr::V4) == Some(address)
+                        || m.ipv6.map(IpAddr::V6) == Some(address)
+                })
                 .map(|m| format!("container `{}`", m.name))
         };
         match holder {
@@ -164,7 +189,9 @@ impl Members {
         let (first, last) = (base.max(subnet_first), end.min(subnet_last));
         let taken = self.taken(pool.subnet.is_ipv4());
         let free = |address: &IpAddr| {
-            *address != pool.gateway && !pool.reserved.values().any(|r| r == address) && !taken.contains(address)
+            *address != pool.gateway
+                && !pool.reserved.values().any(|r| r == address)
+                && !taken.contains(address)
         };
         if let Some(old) = old.filter(|a| range.contains(*a) && free(a)) {
             return Ok(Some(old));
@@ -175,7 +202,9 @@ impl Members {
             u128::from(self.cursor)
         } else {
             let digest = Sha256::digest(owner);
-            u128::from(u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
+            u128::from(u32::from_be_bytes([
+                digest[0], digest[1], digest[2], digest[3],
+            ]))
         };
         // One of the next n+1 addresses is free of the n that are not.
         let tries = (taken.len() + pool.reserved.len() + 2) as u128;
@@ -224,7 +253,10 @@ pub(super) fn derived_mac(ipv4: Option<Ipv4Addr>, owner: &str, network: &str) ->
     let tail = match ipv4 {
         Some(address) => address.octets(),
         None => {
-            let digest = Sha256::new().chain_update(owner).chain_update(network).finalize();
+            let digest = Sha256::new()
+                .chain_update(owner)
+                .chain_update(network)
+                .finalize();
             [digest[0], digest[1], digest[2], digest[3]]
         }
     };
@@ -256,11 +288,21 @@ mod tests {
     use super::*;
 
     fn wish(owner: &str) -> Wish<'_> {
-        Wish { owner, name: owner, aliases: &[], ipv4: None, ipv6: None, mac: None }
+        Wish {
+            owner,
+            name: owner,
+            aliases: &[],
+            ipv4: None,
+            ipv6: None,
+            mac: None,
+        }
     }
 
     fn fixed<'a>(owner: &'a str, address: &str) -> Wish<'a> {
-        Wish { ipv4: Some(address.parse().unwrap()), ..wish(owner) }
+        Wish {
+            ipv4: Some(address.parse().unwrap()),
+            ..wish(owner)
+        }
     }
 
     #[test]
@@ -283,15 +325,23 @@ mod tests {
         for owner in ["a", "b", "c", "d", "e"] {
             members.join(&net, &wish(owner)).unwrap();
         }
-        assert!(matches!(members.join(&net, &wish("f")), Err(NetworkError::Exhausted { .. })));
+        assert!(matches!(
+            members.join(&net, &wish("f")),
+            Err(NetworkError::Exhausted { .. })
+        ));
         members.leave("c");
-        assert_eq!(members.join(&net, &wish("f")).unwrap().ipv4, Some("10.9.0.4".parse().unwrap()));
+        assert_eq!(
+            members.join(&net, &wish("f")).unwrap().ipv4,
+            Some("10.9.0.4".parse().unwrap())
+        );
     }
 
     #[test]
     fn keeps_to_the_range_and_off_reserved_addresses() {
         let mut net = network("10.9.0.0/24", Some("10.9.0.64/30"));
-        net.pools[0].reserved.insert("router".into(), "10.9.0.65".parse().unwrap());
+        net.pools[0]
+            .reserved
+            .insert("router".into(), "10.9.0.65".parse().unwrap());
         let mut members = Members::default();
         let got: Vec<_> = ["a", "b", "c"]
             .map(|o| members.join(&net, &wish(o)).unwrap().ipv4.unwrap().octets()[3])
@@ -305,16 +355,34 @@ mod tests {
         let net = network("10.9.0.0/24", None);
         let mut members = Members::default();
         members.join(&net, &fixed("a", "10.9.0.9")).unwrap();
-        for (address, kind) in [("10.9.0.9", "a"), ("10.9.0.1", "gateway"), ("10.9.0.255", "subnet"), ("10.8.0.1", "subnet")] {
-            let error = members.join(&net, &fixed("b", address)).unwrap_err().to_string();
+        for (address, kind) in [
+            ("10.9.0.9", "a"),
+            ("10.9.0.1", "gateway"),
+            ("10.9.0.255", "subnet"),
+            ("10.8.0.1", "subnet"),
+        ] {
+            let error = members
+                .join(&net, &fixed("b", address))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains(kind), "{error}");
         }
     }
 
     #[test]
     fn macs() {
-        assert_eq!(parse_mac("02:42:AC:11:00:02").unwrap(), [2, 0x42, 0xac, 0x11, 0, 2]);
-        for bad in ["", "01:00:00:00:00:00", "00:00:00:00:00:00", "02:42:ac:11:00", "02:42:ac:11:00:02:03", "2:42:ac:11:00:02"] {
+        assert_eq!(
+            parse_mac("02:42:AC:11:00:02").unwrap(),
+            [2, 0x42, 0xac, 0x11, 0, 2]
+        );
+        for bad in [
+            "",
+            "01:00:00:00:00:00",
+            "00:00:00:00:00:00",
+            "02:42:ac:11:00",
+            "02:42:ac:11:00:02:03",
+            "2:42:ac:11:00:02",
+        ] {
             assert!(parse_mac(bad).is_err(), "{bad}");
         }
     }

@@ -61,7 +61,10 @@ impl Netlink {
     /// Sends raw requests and waits for `acks` acknowledgements. The error is the first refusal,
     /// with the index of the refused request; later requests of a route batch still run.
     pub(super) fn transact(&mut self, requests: &[u8], acks: usize) -> Result<(), Refused> {
-        let whole = |source| Refused { index: None, source };
+        let whole = |source| Refused {
+            index: None,
+            source,
+        };
         self.socket.send(requests, 0).map_err(whole)?;
         let mut first = None;
         let mut seen = 0;
@@ -124,7 +127,12 @@ impl Netlink {
 
     /// Asks for a dump of any kind; `header` follows the netlink header. Gives each answer's body
     /// to `each`.
-    pub(super) fn dump_raw(&mut self, kind: u16, header: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+    pub(super) fn dump_raw(
+        &mut self,
+        kind: u16,
+        header: &[u8],
+        mut each: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
         let mut bytes = ((HEADER + header.len()) as u32).to_ne_bytes().to_vec();
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
@@ -214,7 +222,10 @@ fn refusal(body: &[u8]) -> io::Error {
 }
 
 fn decode(whole: &[u8]) -> Option<RouteNetlinkMessage> {
-    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(whole).ok()?.payload {
+    match NetlinkMessage::<RouteNetlinkMessage>::deserialize(whole)
+        .ok()?
+        .payload
+    {
         NetlinkPayload::InnerMessage(message) => Some(message),
         _ => None,
     }
@@ -239,7 +250,11 @@ pub(super) struct Batch {
 
 impl Batch {
     fn push(&mut self, message: Rt, flags: u16) -> &mut Self {
-        let bytes = encode(message, NLM_F_REQUEST | NLM_F_ACK | flags, self.count as u32);
+        let bytes = encode(
+            message,
+            NLM_F_REQUEST | NLM_F_ACK | flags,
+            self.count as u32,
+        );
         self.bytes.extend_from_slice(&bytes);
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
         self.count += 1;
@@ -314,10 +329,12 @@ fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
     message.attributes.push(RouteAttribute::Oif(index));
-    message.attributes.push(RouteAttribute::Gateway(match gateway {
-        IpAddr::V4(a) => RouteAddress::Inet(a),
-        IpAddr::V6(a) => RouteAddress::Inet6(a),
-    }));
+    message
+        .attributes
+        .push(RouteAttribute::Gateway(match gateway {
+            IpAddr::V4(a) => RouteAddress::Inet(a),
+            IpAddr::V6(a) => RouteAddress::Inet6(a),
+        }));
     message
 }
 
@@ -341,9 +358,7 @@ pub(super) fn used_subnets(netlink: &mut Netlink) -> io::Result<Vec<(Cidr, u32)>
                 AddressAttribute::Address(address) if address.is_ipv6() => Some(*address),
                 _ => None,
             });
-            if let Some(net) =
-                found.and_then(|a| Cidr::containing(a, message.header.prefix_len))
-            {
+            if let Some(net) = found.and_then(|a| Cidr::containing(a, message.header.prefix_len)) {
                 used.push((net, message.header.index));
             }
         }

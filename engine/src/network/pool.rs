@@ -27,7 +27,11 @@ pub(super) struct Used {
 }
 
 /// Resolves the pools of a new network.
-pub(super) fn resolve(spec: &NetworkSpec, seed: &str, used: &[Used]) -> Result<Vec<Pool>, NetworkError> {
+pub(super) fn resolve(
+    spec: &NetworkSpec,
+    seed: &str,
+    used: &[Used],
+) -> Result<Vec<Pool>, NetworkError> {
     if !spec.ipv4 && !spec.ipv6 {
         return Err(NetworkError::NoFamily);
     }

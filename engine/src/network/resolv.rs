@@ -97,7 +97,10 @@ pub fn resolv_conf(spec: &DnsSpec, host: &str, resolver: Resolver) -> String {
 pub fn upstreams(spec: &DnsSpec, host: &str) -> Vec<SocketAddr> {
     let mut servers = Settings::parse(host).overridden(spec).servers;
     servers.truncate(MOST_SERVERS);
-    servers.into_iter().map(|server| SocketAddr::new(server, 53)).collect()
+    servers
+        .into_iter()
+        .map(|server| SocketAddr::new(server, 53))
+        .collect()
 }
 
 /// What a hosts file is made from.
@@ -152,7 +155,11 @@ impl Hosts<'_> {
 
     /// The machine as the container sees it: the bridge's own addresses.
     fn gateways(&self) -> Vec<IpAddr> {
-        let first = self.endpoints.iter().find(|e| !e.internal).or(self.endpoints.first());
+        let first = self
+            .endpoints
+            .iter()
+            .find(|e| !e.internal)
+            .or(self.endpoints.first());
         match first {
             Some(e) => {
                 let v4 = e.gateway4.map(IpAddr::V4);
@@ -177,7 +184,10 @@ mod tests {
             "# Made by gantry for this container.\nnameserver 127.0.0.11\nsearch a.example b.example\noptions edns0 timeout:1 ndots:0\n"
         );
         let ups = upstreams(&DnsSpec::default(), HOST);
-        assert_eq!(ups.iter().map(ToString::to_string).collect::<Vec<_>>(), ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.2:53"]);
+        assert_eq!(
+            ups.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["192.0.2.1:53", "[2001:db8::1]:53", "192.0.2.2:53"]
+        );
     }
 
     #[test]
@@ -188,7 +198,10 @@ mod tests {
             options: vec!["ndots:2".into()],
         };
         let text = resolv_conf(&spec, HOST, Resolver::Direct);
-        assert_eq!(text, "# Made by gantry for this container.\nnameserver 198.51.100.9\noptions ndots:2\n");
+        assert_eq!(
+            text,
+            "# Made by gantry for this container.\nnameserver 198.51.100.9\noptions ndots:2\n"
+        );
         assert!(!resolv_conf(&spec, HOST, Resolver::Embedded).contains("ndots:0"));
         assert_eq!(upstreams(&spec, HOST).len(), 1);
     }
@@ -213,13 +226,24 @@ mod tests {
             domainname: Some("example.org"),
             endpoints: &[endpoint],
             extra: &[
-                ExtraHost { name: "host.docker.internal".into(), address: None },
-                ExtraHost { name: "db".into(), address: Some("192.0.2.7".parse().unwrap()) },
+                ExtraHost {
+                    name: "host.docker.internal".into(),
+                    address: None,
+                },
+                ExtraHost {
+                    name: "db".into(),
+                    address: Some("192.0.2.7".parse().unwrap()),
+                },
             ],
             host_gateway: None,
         };
         let text = hosts.render();
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
-        assert!(text.ends_with("10.0.0.1\thost.docker.internal\n192.0.2.7\tdb\n10.0.0.2\tweb.example.org web\n"), "{text}");
+        assert!(
+            text.ends_with(
+                "10.0.0.1\thost.docker.internal\n192.0.2.7\tdb\n10.0.0.2\tweb.example.org web\n"
+            ),
+            "{text}"
+        );
     }
 }

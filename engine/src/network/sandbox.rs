@@ -4,8 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind,
-    InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,11 @@ pub fn connect(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, N
         network: DEFAULT.to_owned(),
         ..EndpointSpec::default()
     }];
-    let wanted = if request.endpoints.is_empty() { &default } else { request.endpoints };
+    let wanted = if request.endpoints.is_empty() {
+        &default
+    } else {
+        request.endpoints
+    };
     let undo = Undo::new(store, request.owner);
     let (places, undo) = take_places(store, &mut host, request, wanted, &[], undo)?;
     let (netns, endpoints) = NetNs::create(|ns| {
@@ -114,13 +118,23 @@ pub fn loopback() -> Result<Sandbox, NetworkError> {
     })
     .map_err(NetworkError::kernel("make a network namespace"))?;
     result.map_err(NetworkError::kernel("set `lo` up"))?;
-    Ok(Sandbox { netns, endpoints: Vec::new() })
+    Ok(Sandbox {
+        netns,
+        endpoints: Vec::new(),
+    })
 }
 
 /// Gives back the addresses and names of a container that ended. Drop every descriptor of the
 /// namespace too; its interfaces then go by themselves. Continues past errors, returns the first.
-pub fn disconnect(store: &NetworkStore, owner: &str, endpoints: &[Endpoint]) -> Result<(), NetworkError> {
-    let results: Vec<_> = endpoints.iter().map(|e| leave(store, &e.network_id, owner)).collect();
+pub fn disconnect(
+    store: &NetworkStore,
+    owner: &str,
+    endpoints: &[Endpoint],
+) -> Result<(), NetworkError> {
+    let results: Vec<_> = endpoints
+        .iter()
+        .map(|e| leave(store, &e.network_id, owner))
+        .collect();
     results.into_iter().collect()
 }
 
@@ -154,7 +168,9 @@ pub fn connect_running(
             let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
             configure(&mut inside, &places, !has_default)
         })
-        .map_err(NetworkError::kernel("enter the container's network namespace"))??;
+        .map_err(NetworkError::kernel(
+            "enter the container's network namespace",
+        ))??;
     undo.keep();
     Ok(endpoints)
 }
@@ -194,14 +210,22 @@ pub fn disconnect_running(
     netns
         .visit(unplug)
         .and_then(|result| result)
-        .map_err(NetworkError::kernel("take an interface out of the container"))?;
+        .map_err(NetworkError::kernel(
+            "take an interface out of the container",
+        ))?;
     leave(store, &endpoint.network_id, owner)
 }
 
 impl Endpoint {
     fn gateways(&self) -> impl Iterator<Item = IpAddr> {
-        let v4 = self.gateway4.filter(|_| self.ipv4.is_some()).map(IpAddr::V4);
-        let v6 = self.gateway6.filter(|_| self.ipv6.is_some()).map(IpAddr::V6);
+        let v4 = self
+            .gateway4
+            .filter(|_| self.ipv4.is_some())
+            .map(IpAddr::V4);
+        let v6 = self
+            .gateway6
+            .filter(|_| self.ipv6.is_some())
+            .map(IpAddr::V6);
         v4.into_iter().chain(v6)
     }
 }
@@ -215,7 +239,11 @@ struct Undo<'a> {
 
 impl<'a> Undo<'a> {
     fn new(store: &'a NetworkStore, owner: &'a str) -> Self {
-        Self { store, owner, networks: Vec::new() }
+        Self {
+            store,
+            owner,
+            networks: Vec::new(),
+        }
     }
 
     fn keep(mut self) {
@@ -244,17 +272,24 @@ fn take_places<'a>(
     let mut places: Vec<Place> = Vec::with_capacity(wanted.len());
     for spec in wanted {
         let found = store.get(&spec.network)?;
-        let twice = places.iter().any(|p| p.network.id == found.id) || existing.iter().any(|e| e.network_id == found.id);
+        let twice = places.iter().any(|p| p.network.id == found.id)
+            || existing.iter().any(|e| e.network_id == found.id);
         if twice {
             return Err(NetworkError::AlreadyConnected(found.name));
         }
-        let used = |name: &str| places.iter().any(|p| p.interface == name) || existing.iter().any(|e| e.interface == name);
+        let used = |name: &str| {
+            places.iter().any(|p| p.interface == name)
+                || existing.iter().any(|e| e.interface == name)
+        };
         let interface = match &spec.interface_name {
             Some(name) => {
                 valid_interface(name)?;
                 name.clone()
             }
-            None => (0..).map(|n| format!("eth{n}")).find(|n| !used(n)).unwrap_or_default(),
+            None => (0..)
+                .map(|n| format!("eth{n}"))
+                .find(|n| !used(n))
+                .unwrap_or_default(),
         };
         let (network, bridge, member) = take_place(store, host, request, spec, &found.id)?;
         undo.networks.push(network.id.clone());
@@ -262,8 +297,16 @@ fn take_places<'a>(
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
             .map_err(|e| NetworkError::kernel("draw an interface name")(e.into()))?;
         // Random, not derived: the pair of the container's last run may not be reaped yet.
-        let host_interface = random.iter().fold("gv".to_owned(), |name, b| name + &format!("{b:02x}"));
-        places.push(Place { network, bridge, member, interface, host_interface });
+        let host_interface = random
+            .iter()
+            .fold("gv".to_owned(), |name, b| name + &format!("{b:02x}"));
+        places.push(Place {
+            network,
+            bridge,
+            member,
+            interface,
+            host_interface,
+        });
     }
     Ok((places, undo))
 }
@@ -285,7 +328,9 @@ fn take_place(
     };
     let _lock = store.lock(id)?;
     // Read again: it may have been removed while the lock was waited for.
-    let mut network = store.by_id(id)?.ok_or_else(|| NetworkError::NotFound(spec.network.clone()))?;
+    let mut network = store
+        .by_id(id)?
+        .ok_or_else(|| NetworkError::NotFound(spec.network.clone()))?;
     let bridge = bridge::ensure(store, host, &mut network)?;
     let path = store.members_path(id);
     let mut members = Members::read(&path)?;
@@ -303,7 +348,13 @@ fn take_place(
 /// Checks an interface name as the kernel does.
 pub(super) fn valid_interface(name: &str) -> Result<(), NetworkError> {
     let bad = |c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control();
-    if name.is_empty() || name.len() > 15 || name == "." || name == ".." || name == "lo" || name.chars().any(bad) {
+    if name.is_empty()
+        || name.len() > 15
+        || name == "."
+        || name == ".."
+        || name == "lo"
+        || name.chars().any(bad)
+    {
         return Err(NetworkError::InterfaceName(name.to_owned()));
     }
     Ok(())
@@ -311,7 +362,12 @@ pub(super) fn valid_interface(name: &str) -> Result<(), NetworkError> {
 
 /// One message a pair: both ends with their names, the near end in the bridge and up, the far
 /// end in the namespace, with its MAC, and up.
-fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place], first: Option<u32>) -> Result<(), NetworkError> {
+fn plug(
+    host: &mut Netlink,
+    ns: &NetNs,
+    places: &[Place],
+    first: Option<u32>,
+) -> Result<(), NetworkError> {
     for (n, place) in places.iter().enumerate() {
         let mut peer = LinkMessage::default();
         peer.header.index = first.map_or(0, |first| first + n as u32);
@@ -350,7 +406,9 @@ fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place], first: Option<u32>) ->
                 LinkAttribute::IfName(place.host_interface.clone()),
                 LinkAttribute::LinkInfo(vec![
                     LinkInfo::PortKind(InfoPortKind::Bridge),
-                    LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(true)])),
+                    LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(
+                        true,
+                    )])),
                 ]),
             ];
             batch.set_link(port);
@@ -373,7 +431,11 @@ fn no_link_local() -> LinkAttribute {
 }
 
 /// Inside the namespace: `lo` up, addresses, default route, in one message.
-fn configure(inside: &mut Netlink, places: &[Place], route: bool) -> Result<Vec<Endpoint>, NetworkError> {
+fn configure(
+    inside: &mut Netlink,
+    places: &[Place],
+    route: bool,
+) -> Result<Vec<Endpoint>, NetworkError> {
     let failed = NetworkError::kernel("give the container's interfaces their addresses");
     let mut batch = Batch::default();
     batch.up(LOOPBACK);

@@ -29,7 +29,8 @@ pub struct BridgeStatus {
 impl BridgeStatus {
     /// Asks the kernel; `None` when no container has joined since boot.
     pub async fn of(network: &Network) -> Result<Option<Self>, NetworkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(NetworkError::kernel("open rtnetlink"))?;
+        let (connection, handle, _) =
+            rtnetlink::new_connection().map_err(NetworkError::kernel("open rtnetlink"))?;
         let driver = tokio::spawn(connection);
         let answer = ask(&handle, &network.bridge).await;
         driver.abort();
@@ -57,7 +58,9 @@ async fn ask(handle: &rtnetlink::Handle, name: &str) -> io::Result<Option<Bridge
     for attribute in link.attributes {
         match attribute {
             LinkAttribute::Mtu(mtu) => status.mtu = mtu,
-            LinkAttribute::Stats64(Stats64 { rx_bytes, tx_bytes, .. }) => {
+            LinkAttribute::Stats64(Stats64 {
+                rx_bytes, tx_bytes, ..
+            }) => {
                 status.received_bytes = rx_bytes;
                 status.sent_bytes = tx_bytes;
             }

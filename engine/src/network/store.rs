@@ -98,7 +98,9 @@ impl NetworkStore {
         let options = Options::parse(spec)?;
         if let Some(name) = &options.bridge {
             let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
-            let found = netlink.link(name).map_err(NetworkError::kernel("ask for an interface"))?;
+            let found = netlink
+                .link(name)
+                .map_err(NetworkError::kernel("ask for an interface"))?;
             if found.is_some() {
                 return Err(NetworkError::InterfaceExists(name.clone()));
             }
@@ -107,7 +109,9 @@ impl NetworkStore {
         let network = Network {
             pools: pool::resolve(spec, &seed, &used)?,
             // 15 characters, the most an interface name can have.
-            bridge: options.bridge.unwrap_or_else(|| format!("gt-{}", &id[..12])),
+            bridge: options
+                .bridge
+                .unwrap_or_else(|| format!("gt-{}", &id[..12])),
             id,
             name: spec.name.clone(),
             created: jiff::Timestamp::now(),
@@ -140,7 +144,12 @@ impl NetworkStore {
     }
 
     fn save(&self, network: &Network) -> Result<(), NetworkError> {
-        Ok(write_record(&self.record(&network.id), VERSION, network, Durability::Power)?)
+        Ok(write_record(
+            &self.record(&network.id),
+            VERSION,
+            network,
+            Durability::Power,
+        )?)
     }
 
     /// Finds a network by name, id, or the unique beginning of an id. The built-in network
@@ -156,7 +165,10 @@ impl NetworkStore {
         if reference.is_empty() || !reference.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(not_found());
         }
-        let mut found = self.records()?.into_iter().filter(|n| n.id.starts_with(reference));
+        let mut found = self
+            .records()?
+            .into_iter()
+            .filter(|n| n.id.starts_with(reference));
         let network = found.next().ok_or_else(not_found)?;
         match found.next() {
             None => Ok(network),
@@ -226,7 +238,11 @@ impl NetworkStore {
 
     /// Removes a network: bridge, packet filter entries, record, name. Refused while a member
     /// of it is `alive`.
-    pub fn remove(&self, reference: &str, alive: &dyn Fn(&str) -> bool) -> Result<Network, NetworkError> {
+    pub fn remove(
+        &self,
+        reference: &str,
+        alive: &dyn Fn(&str) -> bool,
+    ) -> Result<Network, NetworkError> {
         let network = self.get(reference)?;
         if network.name == DEFAULT {
             return Err(NetworkError::BuiltIn(network.name));
@@ -441,13 +457,19 @@ pub(super) mod tests {
         let (_dir, store) = store();
         let made = store.create(&spec("one")).unwrap();
         assert_eq!(made.bridge.len(), 15);
-        assert!(matches!(store.create(&spec("one")), Err(NetworkError::Exists(_))));
+        assert!(matches!(
+            store.create(&spec("one")),
+            Err(NetworkError::Exists(_))
+        ));
         for reference in ["one", &made.id, &made.id[..12]] {
             assert_eq!(store.get(reference).unwrap(), made);
         }
         let names: Vec<_> = store.list().unwrap().into_iter().map(|n| n.name).collect();
         assert_eq!(names, ["one", "bridge"]);
-        assert!(matches!(store.remove("bridge", &|_| false), Err(NetworkError::BuiltIn(_))));
+        assert!(matches!(
+            store.remove("bridge", &|_| false),
+            Err(NetworkError::BuiltIn(_))
+        ));
         store.remove("one", &|_| false).unwrap();
         assert!(matches!(store.get("one"), Err(NetworkError::NotFound(_))));
         assert!(matches!(store.get("../x"), Err(NetworkError::NotFound(_))));
@@ -472,7 +494,10 @@ pub(super) mod tests {
         members.write(&store.members_path(&net.id)).unwrap();
         drop(_lock);
         let error = store.remove("one", &|owner| owner == "abc").unwrap_err();
-        assert_eq!(error.to_string(), "network `one` is in use by container `web`");
+        assert_eq!(
+            error.to_string(),
+            "network `one` is in use by container `web`"
+        );
         store.remove("one", &|_| false).unwrap();
     }
 
@@ -502,17 +527,64 @@ pub(super) mod tests {
     #[test]
     fn wrong_requests_are_refused_by_name() {
         let (_dir, store) = store();
-        let pool = |subnet: &str| IpamPool { subnet: subnet.into(), ip_range: None, gateway: None, reserved: BTreeMap::new() };
+        let pool = |subnet: &str| IpamPool {
+            subnet: subnet.into(),
+            ip_range: None,
+            gateway: None,
+            reserved: BTreeMap::new(),
+        };
         let cases: Vec<(NetworkSpec, &str)> = vec![
             (spec("-x"), "network name `-x` is invalid"),
             (spec("host"), "`host` is a network mode"),
-            (NetworkSpec { driver_opts: [("foo".into(), "1".into())].into(), ..spec("a") }, "driver option `foo` is not supported"),
-            (NetworkSpec { driver_opts: [("mtu".into(), "7".into())].into(), ..spec("a") }, "driver option `mtu: 7` is invalid"),
-            (NetworkSpec { pools: vec![pool("10.300.0.0/24")], ..spec("a") }, "`10.300.0.0/24` is not a subnet"),
-            (NetworkSpec { pools: vec![pool("10.7.0.0/32")], ..spec("a") }, "subnet 10.7.0.0/32 is too small"),
-            (NetworkSpec { pools: vec![pool("fd07::/64")], ..spec("a") }, "a pool for IPv6 is given, but"),
-            (NetworkSpec { ipv4: false, ..spec("a") }, "a network needs IPv4 or IPv6"),
-            (NetworkSpec { pools: vec![pool("10.7.0.0/24"), pool("10.8.0.0/24")], ..spec("a") }, "more than one IPv4 pool"),
+            (
+                NetworkSpec {
+                    driver_opts: [("foo".into(), "1".into())].into(),
+                    ..spec("a")
+                },
+                "driver option `foo` is not supported",
+            ),
+            (
+                NetworkSpec {
+                    driver_opts: [("mtu".into(), "7".into())].into(),
+                    ..spec("a")
+                },
+                "driver option `mtu: 7` is invalid",
+            ),
+            (
+                NetworkSpec {
+                    pools: vec![pool("10.300.0.0/24")],
+                    ..spec("a")
+                },
+                "`10.300.0.0/24` is not a subnet",
+            ),
+            (
+                NetworkSpec {
+                    pools: vec![pool("10.7.0.0/32")],
+                    ..spec("a")
+                },
+                "subnet 10.7.0.0/32 is too small",
+            ),
+            (
+                NetworkSpec {
+                    pools: vec![pool("fd07::/64")],
+                    ..spec("a")
+                },
+                "a pool for IPv6 is given, but",
+            ),
+            (
+                NetworkSpec {
+                    ipv4: false,
+                    ..spec("a")
+                },
+                "a network needs IPv4 or IPv6",
+            ),
+            (
+                NetworkSpec {
+                    pools: vec![pool("10.7.0.0/24"), pool("10.8.0.0/24")],
+                    ..spec("a")
+                },
+                "more than one IPv4 pool",
+            ),
         ];
         for (spec, expected) in cases {
             let error = store.create(&spec).unwrap_err().to_string();

@@ -107,7 +107,10 @@ pub(super) enum Step {
     /// Goes on for IPv4 (2) or IPv6 (10).
     Family(u8),
     /// Bytes of the network header into register 1.
-    NetworkHeader { offset: u32, length: u32 },
+    NetworkHeader {
+        offset: u32,
+        length: u32,
+    },
     /// Goes on when a register is in a set.
     In(u32, &'static str),
     /// Goes on when it is not.
@@ -130,7 +133,11 @@ impl Step {
             list.nested(1, new().text(1, name).nested(2, data))
         };
         let lookup = |register: u32, set: &str| new().text(1, set).number(2, register);
-        let verdict = |code: u32| new().number(1, 0).nested(2, new().nested(2, new().number(1, code)));
+        let verdict = |code: u32| {
+            new()
+                .number(1, 0)
+                .nested(2, new().nested(2, new().number(1, code)))
+        };
         let any_bit = |list: Attributes, key: u32, mask: u32| {
             let list = expression(list, "ct", new().number(1, REGISTER).number(2, key));
             // Registers hold conntrack's words in the machine's byte order.
@@ -141,22 +148,40 @@ impl Step {
                 .value(4, &mask.to_ne_bytes())
                 .value(5, &[0; 4]);
             let list = expression(list, "bitwise", bits);
-            expression(list, "cmp", new().number(1, REGISTER).number(2, 1).value(3, &[0; 4]))
+            expression(
+                list,
+                "cmp",
+                new().number(1, REGISTER).number(2, 1).value(3, &[0; 4]),
+            )
         };
         match *self {
-            Self::InputName(register) => expression(list, "meta", new().number(1, register).number(2, 6)),
-            Self::OutputName(register) => expression(list, "meta", new().number(1, register).number(2, 7)),
+            Self::InputName(register) => {
+                expression(list, "meta", new().number(1, register).number(2, 6))
+            }
+            Self::OutputName(register) => {
+                expression(list, "meta", new().number(1, register).number(2, 7))
+            }
             Self::Family(family) => {
                 let list = expression(list, "meta", new().number(1, REGISTER).number(2, 15));
-                expression(list, "cmp", new().number(1, REGISTER).number(2, 0).value(3, &[family]))
+                expression(
+                    list,
+                    "cmp",
+                    new().number(1, REGISTER).number(2, 0).value(3, &[family]),
+                )
             }
             Self::NetworkHeader { offset, length } => expression(
                 list,
                 "payload",
-                new().number(1, REGISTER).number(2, 1).number(3, offset).number(4, length),
+                new()
+                    .number(1, REGISTER)
+                    .number(2, 1)
+                    .number(3, offset)
+                    .number(4, length),
             ),
             Self::In(register, set) => expression(list, "lookup", lookup(register, set)),
-            Self::NotIn(register, set) => expression(list, "lookup", lookup(register, set).number(5, 1)),
+            Self::NotIn(register, set) => {
+                expression(list, "lookup", lookup(register, set).number(5, 1))
+            }
             Self::CtState(mask) => any_bit(list, 0, mask),
             Self::CtStatus(mask) => any_bit(list, 2, mask),
             Self::Accept => expression(list, "immediate", verdict(1)),
@@ -224,7 +249,12 @@ impl Transaction {
     /// A base chain with policy accept.
     pub(super) fn chain(&mut self, name: &str, kind: &str, hook: u32, priority: u32) {
         let hook = Attributes::default().number(1, hook).number(2, priority);
-        let chain = self.named().text(3, name).nested(4, hook).number(5, 1).text(7, kind);
+        let chain = self
+            .named()
+            .text(3, name)
+            .nested(4, hook)
+            .number(5, 1)
+            .text(7, kind);
         self.request(NEWCHAIN, NLM_F_CREATE, chain);
     }
 
@@ -243,7 +273,9 @@ impl Transaction {
     }
 
     pub(super) fn rule(&mut self, chain: &str, steps: &[Step]) {
-        let list = steps.iter().fold(Attributes::default(), |list, step| step.encode(list));
+        let list = steps
+            .iter()
+            .fold(Attributes::default(), |list, step| step.encode(list));
         let rule = self.named().text(2, chain).nested(4, list);
         self.request(NEWRULE, NLM_F_CREATE | NLM_F_APPEND, rule);
     }
@@ -251,7 +283,10 @@ impl Transaction {
     pub(super) fn element(&mut self, set: &str, start: &[u8], end: Option<&[u8]>, change: Change) {
         let mut list = Attributes::default().nested(1, Attributes::default().value(1, start));
         if let Some(end) = end {
-            list = list.nested(1, Attributes::default().value(1, end).number(3, INTERVAL_END));
+            list = list.nested(
+                1,
+                Attributes::default().value(1, end).number(3, INTERVAL_END),
+            );
         }
         let elements = self.named().text(2, set).nested(3, list);
         match change {
@@ -280,7 +315,9 @@ mod tests {
         let outer = Attributes::default().nested(2, inner).number(3, 1);
         assert_eq!(
             outer.0,
-            [12, 0, 2, 0x80, 7, 0, 1, 0, b'a', b'b', 0, 0, 8, 0, 3, 0, 0, 0, 0, 1]
+            [
+                12, 0, 2, 0x80, 7, 0, 1, 0, b'a', b'b', 0, 0, 8, 0, 3, 0, 0, 0, 0, 1
+            ]
         );
     }
 
@@ -299,6 +336,9 @@ mod tests {
             seen.push((kind, flags & NLM_F_ACK != 0));
             at += length;
         }
-        assert_eq!(seen, [(0x10, false), (0xa00, false), (0xa03, true), (0x11, false)]);
+        assert_eq!(
+            seen,
+            [(0x10, false), (0xa00, false), (0xa03, true), (0x11, false)]
+        );
     }
 }

@@ -42,7 +42,14 @@ pub(super) fn add(root_hash: &str, network: &Network) -> Result<(), NetworkError
 
 /// Marks interfaces that were opened for forwarding.
 pub(super) fn add_uplinks(root_hash: &str, names: &[String]) -> Result<(), NetworkError> {
-    let elements: Vec<_> = names.iter().map(|n| Element { set: "uplinks", start: ifname(n), end: None }).collect();
+    let elements: Vec<_> = names
+        .iter()
+        .map(|n| Element {
+            set: "uplinks",
+            start: ifname(n),
+            end: None,
+        })
+        .collect();
     change(root_hash, &elements, Change::Add).map_err(NetworkError::Nftables)
 }
 
@@ -90,7 +97,11 @@ struct Element {
 
 fn elements(network: &Network) -> Vec<Element> {
     let bridge = ifname(&network.bridge);
-    let key = |set, start| Element { set, start, end: None };
+    let key = |set, start| Element {
+        set,
+        start,
+        end: None,
+    };
     let mut all = vec![
         key("same", [bridge.as_slice(), &bridge].concat()),
         key("bridges", bridge.clone()),
@@ -115,7 +126,11 @@ fn interval(subnet: &Cidr) -> Element {
         (*byte, over) = byte.overflowing_add(u8::from(over));
     }
     Element {
-        set: if subnet.is_ipv4() { "masquerade4" } else { "masquerade6" },
+        set: if subnet.is_ipv4() {
+            "masquerade4"
+        } else {
+            "masquerade6"
+        },
         start: bytes(subnet.base()),
         end: (!over).then_some(end),
     }
@@ -133,7 +148,8 @@ fn change(root_hash: &str, elements: &[Element], change: Change) -> io::Result<(
         let mut quick = Transaction::new(&name);
         fill(&mut quick);
         let result = run(quick);
-        if !matches!((&result, change), (Err(e), Change::Add) if e.kind() == io::ErrorKind::NotFound) {
+        if !matches!((&result, change), (Err(e), Change::Add) if e.kind() == io::ErrorKind::NotFound)
+        {
             return result;
         }
         let mut full = Transaction::new(&name);

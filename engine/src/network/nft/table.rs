@@ -16,7 +16,10 @@ const DESTINATION_NAT: u32 = 1 << 5;
 
 /// Everything but the elements, in the order that the module's header shows.
 pub(super) fn define(t: &mut Transaction) {
-    use Step::{Accept, CtState, CtStatus, Drop, Family, In, InputName, Masquerade, NetworkHeader, NotIn, OutputName};
+    use Step::{
+        Accept, CtState, CtStatus, Drop, Family, In, InputName, Masquerade, NetworkHeader, NotIn,
+        OutputName,
+    };
     t.new_table();
     t.set("same", Key::InterfacePair);
     t.set("bridges", Key::Interface);
@@ -25,19 +28,38 @@ pub(super) fn define(t: &mut Transaction) {
     t.set("masquerade4", Key::Ipv4);
     t.set("masquerade6", Key::Ipv6);
     t.chain("forward", "filter", FORWARD, 0);
-    t.rule("forward", &[InputName(1), OutputName(2), In(1, "same"), Accept]);
+    t.rule(
+        "forward",
+        &[InputName(1), OutputName(2), In(1, "same"), Accept],
+    );
     t.rule("forward", &[InputName(1), In(1, "internal"), Drop]);
     t.rule("forward", &[OutputName(1), In(1, "internal"), Drop]);
     t.rule("forward", &[CtState(ESTABLISHED_RELATED), Accept]);
     t.rule("forward", &[CtStatus(DESTINATION_NAT), Accept]);
     t.rule("forward", &[OutputName(1), In(1, "bridges"), Drop]);
-    t.rule("forward", &[InputName(1), In(1, "uplinks"), OutputName(2), In(2, "uplinks"), Drop]);
+    t.rule(
+        "forward",
+        &[
+            InputName(1),
+            In(1, "uplinks"),
+            OutputName(2),
+            In(2, "uplinks"),
+            Drop,
+        ],
+    );
     t.chain("postrouting", "nat", POSTROUTING, SOURCE_NAT);
     for (family, offset, length, set) in [(2, 12, 4, "masquerade4"), (10, 8, 16, "masquerade6")] {
         let header = NetworkHeader { offset, length };
         t.rule(
             "postrouting",
-            &[Family(family), header, In(1, set), OutputName(1), NotIn(1, "bridges"), Masquerade],
+            &[
+                Family(family),
+                header,
+                In(1, set),
+                OutputName(1),
+                NotIn(1, "bridges"),
+                Masquerade,
+            ],
         );
     }
 }
@@ -48,13 +70,19 @@ pub fn blockers() -> io::Result<Vec<String>> {
     const GETCHAIN: u16 = (10 << 8) | 4;
     let mut found = Vec::new();
     Netlink::netfilter()?.dump_raw(GETCHAIN, &[0, 0, 0, 0], |body| {
-        let Some((&family, attributes)) = body.get(..1).and_then(|f| f.first()).zip(body.get(4..)) else {
+        let Some((&family, attributes)) = body.get(..1).and_then(|f| f.first()).zip(body.get(4..))
+        else {
             return;
         };
-        let (mut table, mut chain, mut hook, mut policy) = (String::new(), String::new(), None, None);
+        let (mut table, mut chain, mut hook, mut policy) =
+            (String::new(), String::new(), None, None);
         for (kind, value) in attributes_of(attributes) {
             let number = || value.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
-            let text = || String::from_utf8_lossy(value).trim_end_matches('\0').to_owned();
+            let text = || {
+                String::from_utf8_lossy(value)
+                    .trim_end_matches('\0')
+                    .to_owned()
+            };
             match kind {
                 1 => table = text(),
                 3 => chain = text(),
