@@ -9,7 +9,12 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use gantry_engine::error::Classify as _;
+
+use crate::backend::BackendError;
 use crate::cli::exit::Exit;
+use crate::ui::template::TemplateError;
+use crate::ui::text::printable;
 
 /// A verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +30,33 @@ pub enum CliError {
     NotYet {
         /// The verb.
         verb: &'static str,
+    },
+    /// The compose files have problems; the text is rendered already.
+    #[error("{0}")]
+    Load(String),
+    /// The engine failed.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// A `--format` that is none.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// Reading or writing failed.
+    #[error("cannot {what}")]
+    Io {
+        /// What was tried, on what.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A thing named on the command line does not exist.
+    #[error("{what} `{name}` not found")]
+    NotFound {
+        /// Its kind: service, container, …
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// A next step.
+        hint: Option<String>,
     },
     /// A thing that Docker Compose has and Gantry refuses.
     #[error("{what} is not supported: {reason}")]
@@ -49,23 +81,36 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
-            Self::NotYet { .. } | Self::Unsupported { .. } => Exit::Failure,
+            Self::Backend(error) => Exit::from(error.kind()),
+            Self::Template(_) => Exit::Usage,
+            Self::NotYet { .. }
+            | Self::Load(_)
+            | Self::Io { .. }
+            | Self::NotFound { .. }
+            | Self::Unsupported { .. } => Exit::Failure,
         }
     }
 
     /// A next step for the user, where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        None
+        match self {
+            Self::Backend(error) => error.hint.clone(),
+            Self::NotFound { hint, .. } => hint.clone(),
+            _ => None,
+        }
     }
 
     /// The text for standard error.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = format!("error: {self}\n");
+        if let Self::Load(rendered) = self {
+            return rendered.clone();
+        }
+        let mut text = format!("error: {}\n", printable(&self.to_string()));
         let mut source = self.source();
         while let Some(cause) = source {
-            let _ = writeln!(text, "  caused by: {cause}");
+            let _ = writeln!(text, "  caused by: {}", printable(&cause.to_string()));
             source = cause.source();
         }
         if let Some(hint) = self.hint() {

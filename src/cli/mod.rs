@@ -10,6 +10,8 @@ pub mod exit;
 pub mod flags;
 pub mod global;
 pub mod nouns;
+pub mod output;
+pub mod session;
 pub mod verbs;
 
 use std::ffi::OsString;

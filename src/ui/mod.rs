@@ -3,6 +3,7 @@
 //! Data goes to standard output, talk to standard error. Text that containers control is
 //! made printable by [`text::printable`] before it reaches a table or a message.
 
+pub mod container;
 pub mod logs;
 pub mod table;
 pub mod template;

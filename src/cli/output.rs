@@ -1,0 +1,70 @@
+//! Standard output: data, and nothing else. A reader that went away ends it quietly.
+
+use std::io::{self, Write as _};
+
+use serde_json::Value;
+
+use crate::cli::error::CliError;
+use crate::ui::table::Table;
+use crate::ui::template::Format;
+
+/// Prints text as it is.
+///
+/// # Errors
+/// When standard output cannot be written, unless its reader went away.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(CliError::Io { what: "write to standard output".to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints a value on one line.
+///
+/// # Errors
+/// As [`print`].
+pub fn print_json(value: &Value) -> Result<(), CliError> {
+    print(&format!("{value}\n"))
+}
+
+/// Rows to be shown as `--format` asks.
+pub struct List {
+    /// What was asked for.
+    pub format: Format,
+    /// One object a row; its fields are what templates name.
+    pub rows: Vec<Value>,
+}
+
+impl List {
+    /// Prints them; `table` makes the command's own table when that is wanted.
+    ///
+    /// # Errors
+    /// When a template names a field that does not exist, or as [`print`].
+    pub fn print(&self, table: impl FnOnce() -> Table) -> Result<(), CliError> {
+        match &self.format {
+            Format::Table => print(&table().render()),
+            Format::Json => {
+                print(&self.rows.iter().map(|row| format!("{row}\n")).collect::<String>())
+            }
+            Format::Template(template) => {
+                let mut text = String::new();
+                for row in &self.rows {
+                    text += &template.render(row)?;
+                    text.push('\n');
+                }
+                print(&text)
+            }
+            Format::Columns(template) => {
+                let titles = template.titles();
+                let mut table = Table::new(&titles.split('\t').collect::<Vec<_>>(), 10);
+                for row in &self.rows {
+                    table.row(template.render(row)?.split('\t'));
+                }
+                print(&table.render())
+            }
+        }
+    }
+}
