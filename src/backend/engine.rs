@@ -11,5 +11,8 @@ use super::{Backend, BackendError, Result};
 /// # Errors
 /// When it cannot be opened.
 pub fn open(_root: Option<&Path>) -> Result<Box<dyn Backend>> {
-    Err(BackendError::new(ErrorKind::Unsupported, "the engine is not connected yet"))
+    Err(BackendError::new(
+        ErrorKind::Unsupported,
+        "the engine is not connected yet",
+    ))
 }

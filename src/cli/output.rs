@@ -15,9 +15,10 @@ use crate::ui::template::Format;
 pub fn print(text: &str) -> Result<(), CliError> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(CliError::Io { what: "write to standard output".to_owned(), source: error })
-        }
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::Io {
+            what: "write to standard output".to_owned(),
+            source: error,
+        }),
         _ => Ok(()),
     }
 }
@@ -46,9 +47,13 @@ impl List {
     pub fn print(&self, table: impl FnOnce() -> Table) -> Result<(), CliError> {
         match &self.format {
             Format::Table => print(&table().render()),
-            Format::Json => {
-                print(&self.rows.iter().map(|row| format!("{row}\n")).collect::<String>())
-            }
+            Format::Json => print(
+                &self
+                    .rows
+                    .iter()
+                    .map(|row| format!("{row}\n"))
+                    .collect::<String>(),
+            ),
             Format::Template(template) => {
                 let mut text = String::new();
                 for row in &self.rows {

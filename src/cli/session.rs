@@ -65,7 +65,11 @@ impl Session {
             (None, name) => name.unwrap_or_default(),
         };
         let backend = engine::open(global.root.as_deref())?;
-        Ok(Self { backend, project_name, project })
+        Ok(Self {
+            backend,
+            project_name,
+            project,
+        })
     }
 
     /// The project's containers, by service and number. One-off containers of `run` are
@@ -74,7 +78,9 @@ impl Session {
     /// # Errors
     /// When the engine cannot list.
     pub fn containers(&self, one_off: OneOff) -> Result<Vec<Container>, CliError> {
-        let mut containers = self.backend.containers(&[(labels::PROJECT, &self.project_name)])?;
+        let mut containers = self
+            .backend
+            .containers(&[(labels::PROJECT, &self.project_name)])?;
         containers.retain(|container| one_off == OneOff::Include || !is_one_off(container));
         containers.sort_by(|a, b| {
             let key = |c: &Container| (service(c).to_owned(), number(c), c.name.clone());
@@ -87,15 +93,25 @@ impl Session {
     ///
     /// # Errors
     /// When a service exists neither in the compose file nor among the containers.
-    pub fn of_services(&self, names: &[String], one_off: OneOff) -> Result<Vec<Container>, CliError> {
+    pub fn of_services(
+        &self,
+        names: &[String],
+        one_off: OneOff,
+    ) -> Result<Vec<Container>, CliError> {
         let mut containers = self.containers(one_off)?;
         if names.is_empty() {
             return Ok(containers);
         }
         for name in names {
-            let declared =
-                self.project.as_ref().is_some_and(|project| project.any_service(name).is_some());
-            if !declared && !containers.iter().any(|container| service(container) == name) {
+            let declared = self
+                .project
+                .as_ref()
+                .is_some_and(|project| project.any_service(name).is_some());
+            if !declared
+                && !containers
+                    .iter()
+                    .any(|container| service(container) == name)
+            {
                 return Err(self.no_such_service(name));
             }
         }
@@ -113,14 +129,17 @@ impl Session {
         let mut found: Vec<&Container> = containers.iter().filter(wanted).collect();
         // A running one before others.
         found.sort_by_key(|container| !container.state.is_live());
-        found.first().map(|container| (*container).clone()).ok_or_else(|| CliError::NotFound {
-            what: "container",
-            name: match index {
-                Some(index) => format!("{}-{name}-{index}", self.project_name),
-                None => format!("{}-{name}", self.project_name),
-            },
-            hint: Some(format!("start it with `gantry up -d {name}`")),
-        })
+        found
+            .first()
+            .map(|container| (*container).clone())
+            .ok_or_else(|| CliError::NotFound {
+                what: "container",
+                name: match index {
+                    Some(index) => format!("{}-{name}-{index}", self.project_name),
+                    None => format!("{}-{name}", self.project_name),
+                },
+                hint: Some(format!("start it with `gantry up -d {name}`")),
+            })
     }
 
     /// The error for a service that nobody knows.
@@ -128,11 +147,21 @@ impl Session {
         let known: Vec<&str> = self
             .project
             .iter()
-            .flat_map(|project| project.services.keys().chain(project.disabled_services.keys()))
+            .flat_map(|project| {
+                project
+                    .services
+                    .keys()
+                    .chain(project.disabled_services.keys())
+            })
             .map(String::as_str)
             .collect();
-        let hint = (!known.is_empty()).then(|| format!("the project's services: {}", known.join(", ")));
-        CliError::NotFound { what: "service", name: name.to_owned(), hint }
+        let hint =
+            (!known.is_empty()).then(|| format!("the project's services: {}", known.join(", ")));
+        CliError::NotFound {
+            what: "service",
+            name: name.to_owned(),
+            hint,
+        }
     }
 }
 
@@ -147,7 +176,10 @@ pub enum OneOff {
 
 /// The name shown for a container: without the project's.
 pub fn short_name(project: &str, container: &Container) -> String {
-    let name = container.name.strip_prefix(project).and_then(|rest| rest.strip_prefix(['-', '_']));
+    let name = container
+        .name
+        .strip_prefix(project)
+        .and_then(|rest| rest.strip_prefix(['-', '_']));
     name.unwrap_or(&container.name).to_owned()
 }
 
@@ -163,13 +195,15 @@ pub fn load(
     let mut options = options(global)?;
     options.services = services.to_vec();
     options.dependencies = dependencies;
-    let loaded = loader::load(&options).map_err(|problems| CliError::Load(problems.render(colour(global))))?;
+    let loaded = loader::load(&options)
+        .map_err(|problems| CliError::Load(problems.render(colour(global))))?;
     warn(global, &loaded);
     Ok(loaded.project)
 }
 
 fn load_quietly(global: &Global) -> Result<Loaded, CliError> {
-    loader::load(&options(global)?).map_err(|problems| CliError::Load(problems.render(colour(global))))
+    loader::load(&options(global)?)
+        .map_err(|problems| CliError::Load(problems.render(colour(global))))
 }
 
 fn warn(global: &Global, loaded: &Loaded) {
@@ -182,15 +216,24 @@ fn warn(global: &Global, loaded: &Loaded) {
 /// # Errors
 /// When the working directory is gone.
 pub fn options(global: &Global) -> Result<LoadOptions, CliError> {
-    let here = std::env::current_dir()
-        .map_err(|source| CliError::Io { what: "find the working directory".to_owned(), source })?;
+    let here = std::env::current_dir().map_err(|source| CliError::Io {
+        what: "find the working directory".to_owned(),
+        source,
+    })?;
     let environment = std::env::vars_os()
-        .map(|(key, value)| (key.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .map(|(key, value)| {
+            (
+                key.to_string_lossy().into_owned(),
+                value.to_string_lossy().into_owned(),
+            )
+        })
         .collect();
     let mut options = LoadOptions::new(here, environment);
     options.files.clone_from(&global.files);
     options.project_name.clone_from(&global.project_name);
-    options.project_directory.clone_from(&global.project_directory);
+    options
+        .project_directory
+        .clone_from(&global.project_directory);
     options.env_files.clone_from(&global.env_files);
     options.profiles.clone_from(&global.profiles);
     if global.all_resources {

@@ -12,7 +12,8 @@ use crate::plan::{labels, observed};
 /// `Up 3 seconds (healthy)`, `Exited (0) 2 minutes ago`.
 pub fn status(container: &Container, now: SystemTime) -> String {
     let since = |time: Option<SystemTime>| {
-        time.and_then(|time| now.duration_since(time).ok()).unwrap_or(Duration::ZERO)
+        time.and_then(|time| now.duration_since(time).ok())
+            .unwrap_or(Duration::ZERO)
     };
     match &container.state {
         State::Created => "Created".to_owned(),
@@ -27,7 +28,11 @@ pub fn status(container: &Container, now: SystemTime) -> String {
         State::Restarting => "Restarting".to_owned(),
         State::Removing => "Removal In Progress".to_owned(),
         State::Exited(ended) => {
-            format!("Exited ({}) {}", ended.code, text::ago(since(container.finished)))
+            format!(
+                "Exited ({}) {}",
+                ended.code,
+                text::ago(since(container.finished))
+            )
         }
         State::Dead => "Dead".to_owned(),
     }
@@ -74,10 +79,24 @@ pub fn command(argv: &[String], whole: bool) -> String {
 
 /// The object of `ps --format json`, whose fields templates name too.
 pub fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
-    let id = if whole { container.id.0.clone() } else { container.id.short().to_owned() };
-    let age = now.duration_since(container.created).unwrap_or(Duration::ZERO);
-    let labels: Vec<String> = container.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let networks: Vec<&str> = container.networks.iter().map(|e| e.network.as_str()).collect();
+    let id = if whole {
+        container.id.0.clone()
+    } else {
+        container.id.short().to_owned()
+    };
+    let age = now
+        .duration_since(container.created)
+        .unwrap_or(Duration::ZERO);
+    let labels: Vec<String> = container
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    let networks: Vec<&str> = container
+        .networks
+        .iter()
+        .map(|e| e.network.as_str())
+        .collect();
     let exit_code = match &container.state {
         State::Exited(ended) => ended.code,
         _ => 0,
@@ -119,7 +138,10 @@ fn publishers(ports: &[PublishedPort]) -> Vec<Value> {
 }
 
 fn is_volume(source: &MountedSource) -> bool {
-    matches!(source, MountedSource::Volume(_) | MountedSource::AnonymousVolume(_))
+    matches!(
+        source,
+        MountedSource::Volume(_) | MountedSource::AnonymousVolume(_)
+    )
 }
 
 fn mount(source: &MountedSource, whole: bool) -> String {
@@ -144,5 +166,7 @@ fn created_at(time: SystemTime) -> String {
 
 /// RFC 3339 with nanoseconds, as log lines and events show times.
 pub fn rfc3339(time: SystemTime) -> String {
-    jiff::Timestamp::try_from(time).map(|time| format!("{time:.9}")).unwrap_or_default()
+    jiff::Timestamp::try_from(time)
+        .map(|time| format!("{time:.9}"))
+        .unwrap_or_default()
 }

@@ -15,7 +15,6 @@ use crate::ui::container::rfc3339;
 use crate::ui::table::Table;
 use crate::ui::text;
 
-
 /// What was typed after `images`.
 #[derive(Debug, Args)]
 pub struct ImagesArgs {
@@ -48,8 +47,18 @@ pub fn run(global: &Global, args: ImagesArgs) -> Result<Exit, CliError> {
     }
     match args.format.as_str() {
         "" | "table" => print(&table(&used).render())?,
-        "json" => print_json(&used.iter().map(|(c, i)| to_json(c, i.as_ref())).collect::<Vec<_>>().into())?,
-        other => return Err(CliError::usage(format!("unknown format `{other}`: table or json"))),
+        "json" => print_json(
+            &used
+                .iter()
+                .map(|(c, i)| to_json(c, i.as_ref()))
+                .collect::<Vec<_>>()
+                .into(),
+        )?,
+        other => {
+            return Err(CliError::usage(format!(
+                "unknown format `{other}`: table or json"
+            )));
+        }
     }
     Ok(Exit::Success)
 }
@@ -71,21 +80,40 @@ fn name(container: &Container) -> (String, String) {
 }
 
 fn table(used: &[(Container, Option<Image>)]) -> Table {
-    let mut table =
-        Table::new(&["CONTAINER", "REPOSITORY", "TAG", "PLATFORM", "IMAGE ID", "SIZE", "CREATED"], 20);
+    let mut table = Table::new(
+        &[
+            "CONTAINER",
+            "REPOSITORY",
+            "TAG",
+            "PLATFORM",
+            "IMAGE ID",
+            "SIZE",
+            "CREATED",
+        ],
+        20,
+    );
     let now = SystemTime::now();
     for (container, image) in used {
         let (repository, tag) = name(container);
         let created = image.as_ref().and_then(|image| image.created);
-        let age = created.and_then(|time| now.duration_since(time).ok()).unwrap_or(Duration::ZERO);
+        let age = created
+            .and_then(|time| now.duration_since(time).ok())
+            .unwrap_or(Duration::ZERO);
         table.row([
             container.name.clone(),
             repository,
             tag,
-            image.as_ref().map(|image| image.platform.clone()).unwrap_or_default(),
+            image
+                .as_ref()
+                .map(|image| image.platform.clone())
+                .unwrap_or_default(),
             bare(&container.image_id).chars().take(12).collect(),
             text::short_size(image.as_ref().map_or(0, |image| image.size)),
-            if created.is_some() { text::ago(age) } else { "N/A".to_owned() },
+            if created.is_some() {
+                text::ago(age)
+            } else {
+                "N/A".to_owned()
+            },
         ]);
     }
     table

@@ -14,7 +14,6 @@ use crate::plan::labels;
 use crate::plan::observed::is_one_off;
 use crate::ui::table::Table;
 
-
 /// What was typed after `ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
@@ -38,20 +37,35 @@ pub fn run(global: &Global, args: LsArgs) -> Result<Exit, CliError> {
     for filter in &args.filter {
         match filter.split_once('=') {
             Some(("name", value)) => name = Some(value.to_owned()),
-            _ => return Err(CliError::usage(format!("unknown filter `{filter}`: only name=NAME"))),
+            _ => {
+                return Err(CliError::usage(format!(
+                    "unknown filter `{filter}`: only name=NAME"
+                )));
+            }
         }
     }
     let backend = engine::open(global.root.as_deref())?;
     let mut projects: BTreeMap<String, Vec<Container>> = BTreeMap::new();
     for container in backend.containers(&[(labels::PROJECT, "")])? {
-        let project = container.label(labels::PROJECT).unwrap_or_default().to_owned();
+        let project = container
+            .label(labels::PROJECT)
+            .unwrap_or_default()
+            .to_owned();
         if !is_one_off(&container) && (args.all || container.state.is_live()) {
             projects.entry(project).or_default().push(container);
         }
     }
-    projects.retain(|project, _| name.as_ref().is_none_or(|name| project.contains(name.as_str())));
+    projects.retain(|project, _| {
+        name.as_ref()
+            .is_none_or(|name| project.contains(name.as_str()))
+    });
     if args.quiet {
-        print(&projects.keys().map(|name| format!("{name}\n")).collect::<String>())?;
+        print(
+            &projects
+                .keys()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>(),
+        )?;
         return Ok(Exit::Success);
     }
     match args.format.as_str() {
@@ -63,12 +77,14 @@ pub fn run(global: &Global, args: LsArgs) -> Result<Exit, CliError> {
             print(&table.render())?;
         }
         "json" => {
-            let one = |(name, containers): (&String, &Vec<Container>)| {
-                json!({ "Name": name, "Status": states(containers), "ConfigFiles": files(containers) })
-            };
+            let one = |(name, containers): (&String, &Vec<Container>)| json!({ "Name": name, "Status": states(containers), "ConfigFiles": files(containers) });
             print_json(&projects.iter().map(one).collect::<Vec<_>>().into())?;
         }
-        other => return Err(CliError::usage(format!("unknown format `{other}`: table or json"))),
+        other => {
+            return Err(CliError::usage(format!(
+                "unknown format `{other}`: table or json"
+            )));
+        }
     }
     Ok(Exit::Success)
 }
@@ -79,12 +95,18 @@ fn states(containers: &[Container]) -> String {
     for container in containers {
         *counts.entry(container.state.word()).or_default() += 1;
     }
-    counts.iter().map(|(state, count)| format!("{state}({count})")).collect::<Vec<_>>().join(", ")
+    counts
+        .iter()
+        .map(|(state, count)| format!("{state}({count})"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn files(containers: &[Container]) -> String {
-    let mut files: Vec<&str> =
-        containers.iter().filter_map(|c| c.label(labels::CONFIG_FILES)).collect();
+    let mut files: Vec<&str> = containers
+        .iter()
+        .filter_map(|c| c.label(labels::CONFIG_FILES))
+        .collect();
     files.sort_unstable();
     files.dedup();
     files.join(",")

@@ -9,7 +9,6 @@ use crate::cli::output::print;
 use crate::cli::session::Session;
 use crate::ui::container::socket;
 
-
 /// What was typed after `port`.
 #[derive(Debug, Args)]
 pub struct PortArgs {
@@ -38,8 +37,14 @@ pub fn run(global: &Global, args: PortArgs) -> Result<Exit, CliError> {
     });
     let (address, port) = found.ok_or_else(|| CliError::NotFound {
         what: "published port",
-        name: format!("{}/{} of {}", args.private_port, args.protocol, container.name),
-        hint: Some(format!("publish it with `ports:` of service `{}`", args.service)),
+        name: format!(
+            "{}/{} of {}",
+            args.private_port, args.protocol, container.name
+        ),
+        hint: Some(format!(
+            "publish it with `ports:` of service `{}`",
+            args.service
+        )),
     })?;
     print(&format!("{}\n", socket(address, port)))?;
     Ok(Exit::Success)

@@ -16,7 +16,6 @@ use crate::ui::table::Table;
 use crate::ui::template::Format;
 use crate::ui::text;
 
-
 /// What was typed after `ps`.
 #[derive(Debug, Args)]
 pub struct PsArgs {
@@ -49,15 +48,26 @@ pub struct PsArgs {
     pub services: Vec<String>,
 }
 
-const STATES: [&str; 7] =
-    ["paused", "restarting", "removing", "running", "dead", "created", "exited"];
+const STATES: [&str; 7] = [
+    "paused",
+    "restarting",
+    "removing",
+    "running",
+    "dead",
+    "created",
+    "exited",
+];
 
 /// Runs the verb.
 pub fn run(global: &Global, args: PsArgs) -> Result<Exit, CliError> {
     let format = Format::parse(&args.format)?;
     let wanted = wanted_states(&args)?;
     let session = Session::named(global)?;
-    let one_off = if args.all { OneOff::Include } else { OneOff::Exclude };
+    let one_off = if args.all {
+        OneOff::Include
+    } else {
+        OneOff::Exclude
+    };
     let mut containers = session.of_services(&args.services, one_off)?;
     containers.retain(|container| shown(container, &args, &wanted));
     if !args.orphans
@@ -71,11 +81,22 @@ pub fn run(global: &Global, args: PsArgs) -> Result<Exit, CliError> {
     } else if args.names_of_services {
         let mut names: Vec<&str> = containers.iter().map(service).collect();
         names.dedup();
-        print(&names.iter().map(|name| format!("{name}\n")).collect::<String>())?;
+        print(
+            &names
+                .iter()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>(),
+        )?;
     } else {
         let now = SystemTime::now();
-        let rows = containers.iter().map(|container| to_json(container, now, args.no_trunc));
-        List { format, rows: rows.collect() }.print(|| table(&containers, now, args.no_trunc))?;
+        let rows = containers
+            .iter()
+            .map(|container| to_json(container, now, args.no_trunc));
+        List {
+            format,
+            rows: rows.collect(),
+        }
+        .print(|| table(&containers, now, args.no_trunc))?;
     }
     Ok(Exit::Success)
 }
@@ -86,13 +107,21 @@ fn wanted_states(args: &PsArgs) -> Result<Vec<String>, CliError> {
     if let Some(filter) = &args.filter {
         match filter.split_once('=') {
             Some(("status", state)) => states.push(state.to_owned()),
-            _ => return Err(CliError::usage(format!("unknown filter `{filter}`: only status=STATE"))),
+            _ => {
+                return Err(CliError::usage(format!(
+                    "unknown filter `{filter}`: only status=STATE"
+                )));
+            }
         }
     }
-    match states.iter().find(|state| !STATES.contains(&state.as_str())) {
-        Some(unknown) => {
-            Err(CliError::usage(format!("unknown status `{unknown}`: one of {}", STATES.join(", "))))
-        }
+    match states
+        .iter()
+        .find(|state| !STATES.contains(&state.as_str()))
+    {
+        Some(unknown) => Err(CliError::usage(format!(
+            "unknown status `{unknown}`: one of {}",
+            STATES.join(", ")
+        ))),
         None => Ok(states),
     }
 }
@@ -107,8 +136,12 @@ fn shown(container: &Container, args: &PsArgs, wanted: &[String]) -> bool {
 }
 
 fn table(containers: &[Container], now: SystemTime, whole: bool) -> Table {
-    let mut table =
-        Table::new(&["NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS"], 10);
+    let mut table = Table::new(
+        &[
+            "NAME", "IMAGE", "COMMAND", "SERVICE", "CREATED", "STATUS", "PORTS",
+        ],
+        10,
+    );
     for container in containers {
         let age = now.duration_since(container.created).unwrap_or_default();
         table.row([

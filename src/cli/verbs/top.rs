@@ -10,7 +10,6 @@ use crate::cli::session::{OneOff, Session};
 use crate::plan::observed::service;
 use crate::ui::table::Table;
 
-
 /// What was typed after `top`.
 #[derive(Debug, Args)]
 pub struct TopArgs {
@@ -28,12 +27,18 @@ pub fn run(global: &Global, args: TopArgs) -> Result<Exit, CliError> {
     for container in &containers {
         let processes = session.backend.top(&container.id)?;
         let table = table.get_or_insert_with(|| {
-            let titles = ["SERVICE", "#"].into_iter().chain(processes.titles.iter().map(String::as_str));
+            let titles = ["SERVICE", "#"]
+                .into_iter()
+                .chain(processes.titles.iter().map(String::as_str));
             Table::new(&titles.collect::<Vec<_>>(), 0)
         });
         let number = crate::plan::observed::number(container).to_string();
         for row in processes.rows {
-            table.row([service(container).to_owned(), number.clone()].into_iter().chain(row));
+            table.row(
+                [service(container).to_owned(), number.clone()]
+                    .into_iter()
+                    .chain(row),
+            );
         }
     }
     print(&table.map(|table| table.render()).unwrap_or_default())?;

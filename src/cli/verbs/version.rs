@@ -1,13 +1,11 @@
 //! `version`: show the Docker Compose version information.
 
-
 use clap::Args;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output::{print, print_json};
-
 
 /// What was typed after `version`.
 #[derive(Debug, Args)]
@@ -27,7 +25,11 @@ pub fn run(_global: &Global, args: VersionArgs) -> Result<Exit, CliError> {
         _ if args.short => print(&format!("{version}\n"))?,
         None | Some("" | "pretty") => print(&format!("Gantry version {version}\n"))?,
         Some("json") => print_json(&serde_json::json!({ "version": version }))?,
-        Some(other) => return Err(CliError::usage(format!("unknown format `{other}`: pretty or json"))),
+        Some(other) => {
+            return Err(CliError::usage(format!(
+                "unknown format `{other}`: pretty or json"
+            )));
+        }
     }
     Ok(Exit::Success)
 }

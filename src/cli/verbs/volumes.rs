@@ -13,7 +13,6 @@ use crate::plan::labels;
 use crate::ui::table::Table;
 use crate::ui::template::Format;
 
-
 /// What was typed after `volumes`.
 #[derive(Debug, Args)]
 pub struct VolumesArgs {
@@ -32,7 +31,9 @@ pub struct VolumesArgs {
 pub fn run(global: &Global, args: VolumesArgs) -> Result<Exit, CliError> {
     let format = Format::parse(&args.format)?;
     let session = Session::named(global)?;
-    let mut volumes = session.backend.volumes(&[(labels::PROJECT, &session.project_name)])?;
+    let mut volumes = session
+        .backend
+        .volumes(&[(labels::PROJECT, &session.project_name)])?;
     if !args.services.is_empty() {
         let containers = session.of_services(&args.services, OneOff::Include)?;
         let mounted = |volume: &Volume| {
@@ -43,20 +44,31 @@ pub fn run(global: &Global, args: VolumesArgs) -> Result<Exit, CliError> {
         volumes.retain(mounted);
     }
     if args.quiet {
-        print(&volumes.iter().map(|volume| format!("{}\n", volume.name)).collect::<String>())?;
+        print(
+            &volumes
+                .iter()
+                .map(|volume| format!("{}\n", volume.name))
+                .collect::<String>(),
+        )?;
         return Ok(Exit::Success);
     }
     let rows = volumes.iter().map(to_json).collect();
     List { format, rows }.print(|| {
         let mut table = Table::new(&["DRIVER", "VOLUME NAME"], 10);
-        volumes.iter().for_each(|volume| table.row([&volume.driver, &volume.name]));
+        volumes
+            .iter()
+            .for_each(|volume| table.row([&volume.driver, &volume.name]));
         table
     })?;
     Ok(Exit::Success)
 }
 
 fn to_json(volume: &Volume) -> serde_json::Value {
-    let labels: Vec<String> = volume.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let labels: Vec<String> = volume
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
     json!({
         "Availability": "N/A",
         "Driver": volume.driver,
