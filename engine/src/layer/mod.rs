@@ -16,6 +16,8 @@ mod extract;
 pub(crate) mod merged;
 mod store;
 mod tar;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod unpack;
 mod upper;

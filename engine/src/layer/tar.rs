@@ -892,7 +892,7 @@ mod tests {
             bytes
         };
         let many: Vec<u8> = (0..200).flat_map(|_| member("a", b'0', b"")).collect();
-        let mut bomb = header("a", b'0', 1 << 33);
+        let mut bomb = header("a", b'0', (1 << 33) - 1);
         bomb.resize(2 << 20, 0);
         for bad in [
             huge_pax,

@@ -19,7 +19,7 @@ pub use view::View;
 use crate::error::{Classify, ErrorKind};
 use crate::image::Image;
 use crate::layer::LayerError;
-use crate::mount::{Overlay, RootMount};
+use crate::mount::{MountError, Overlay, RootMount};
 
 /// Whether a writable directory outlives its container's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub enum SnapshotError {
     },
     /// The layers could not be shown as one.
     #[error("cannot stack the layers of the image")]
-    Stack(#[source] std::io::Error),
+    Stack(#[source] MountError),
     /// A copy failed.
     #[error(transparent)]
     Layer(#[from] LayerError),
@@ -73,12 +73,19 @@ impl SnapshotError {
     }
 }
 
+impl SnapshotError {
+    fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(rustix::io::Errno) -> Self {
+        let path = path.into();
+        move |errno| Self::Io { action, path, source: errno.into() }
+    }
+}
+
 impl Classify for SnapshotError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::TooLarge { .. } => ErrorKind::Invalid,
-            Self::Stack(source) => Classify::kind(source),
+            Self::Stack(_) => ErrorKind::Internal,
             Self::Layer(error) => error.kind(),
             Self::Io { source, .. } => Classify::kind(source),
         }

@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount,
-    fsopen,
-};
+use rustix::mount::MountAttrFlags;
 
 use super::{SnapshotError, copy};
+use crate::mount::{Overlay, RootMount, detached_root};
+use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 
 /// The merged content of some layers.
 #[derive(Debug)]
@@ -29,36 +28,26 @@ impl View {
     /// Shows directories as one, topmost first: an image's [`crate::image::Image::lower`], with a
     /// stopped container's upper directory before it to see what was written.
     pub fn open(layers: &[PathBuf]) -> Result<Self, SnapshotError> {
-        let stack = |errno: Errno| SnapshotError::Stack(errno.into());
-        let overlay = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(stack)?;
-        // An overlay without an upper directory needs two lower ones.
+        let mut lower = layers.to_vec();
         let mut filler = None;
-        let mut layers: Vec<&Path> = layers.iter().map(PathBuf::as_path).collect();
-        if layers.len() < 2 {
-            let made = filler.insert(Filler::make(layers.first().copied())?);
-            layers.push(&made.0);
-            let Some(one) = layers.first().filter(|_| layers.len() < 2) else {
-                return Ok(Self {
-                    root: mount(&overlay, &layers)?,
-                    _filler: filler,
-                });
+        // An overlay without an upper directory needs two lower ones.
+        while lower.len() < 2 {
+            let made: &Filler = match &filler {
+                Some(made) => made,
+                None => filler.insert(Filler::make(layers.first().map(PathBuf::as_path))?),
             };
-            // No layers at all: an empty directory.
-            let root = rustix::fs::open(
-                *one,
-                OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-                Mode::empty(),
-            )
-            .map_err(stack)?;
-            return Ok(Self {
-                root,
-                _filler: filler,
-            });
+            if layers.is_empty() {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let root = rustix::fs::open(&made.0, flags, Mode::empty()).map_err(SnapshotError::errno("open", &made.0))?;
+                return Ok(Self { root, _filler: filler });
+            }
+            lower.push(made.0.clone());
         }
-        Ok(Self {
-            root: mount(&overlay, &layers)?,
-            _filler: None,
-        })
+        let overlay = Overlay { lower, ..Overlay::default() };
+        let root = detached_root(&RootMount::Overlay(overlay)).map_err(SnapshotError::Stack)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
+        mount_setattr(root.as_fd(), MountAttr::set(attributes), Reach::This).map_err(SnapshotError::io("protect", "/"))?;
+        Ok(Self { root, _filler: filler })
     }
 
     /// The root, for `openat`.
@@ -130,18 +119,6 @@ impl View {
         copy::tree(from.as_fd(), to.as_fd()).map_err(SnapshotError::io("copy", path))?;
         Ok(true)
     }
-}
-
-fn mount(overlay: &OwnedFd, layers: &[&Path]) -> Result<OwnedFd, SnapshotError> {
-    let stack = |errno: Errno| SnapshotError::Stack(errno.into());
-    for layer in layers {
-        fsconfig_set_string(overlay, "lowerdir+", *layer).map_err(stack)?;
-    }
-    fsconfig_create(overlay).map_err(stack)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-        | MountAttrFlags::MOUNT_ATTR_NODEV
-        | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    fsmount(overlay, FsMountFlags::FSMOUNT_CLOEXEC, attributes).map_err(stack)
 }
 
 /// An empty directory on a layer's file system, gone when dropped.
