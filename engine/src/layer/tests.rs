@@ -17,19 +17,37 @@ fn place() -> Option<tempfile::TempDir> {
         println!("skipped: needs root");
         return None;
     }
-    Some(tempfile::Builder::new().prefix("gantry-layer-").tempdir_in("/var/tmp").unwrap())
+    Some(
+        tempfile::Builder::new()
+            .prefix("gantry-layer-")
+            .tempdir_in("/var/tmp")
+            .unwrap(),
+    )
 }
 
 fn entry(path: &str, kind: Kind) -> Entry {
-    let mode = if kind == Kind::Directory { 0o750 } else { 0o640 };
-    Entry { uid: 7, gid: 8, ..plain(path, kind, mode, 1_000_000, 0) }
+    let mode = if kind == Kind::Directory {
+        0o750
+    } else {
+        0o640
+    };
+    Entry {
+        uid: 7,
+        gid: 8,
+        ..plain(path, kind, mode, 1_000_000, 0)
+    }
 }
 
 /// An archive of entries, files with content.
 fn archive(entries: &[(Entry, &[u8])]) -> Vec<u8> {
     let mut writer = TarWriter::new(Vec::new());
     for (entry, data) in entries {
-        writer.header(&Entry { size: data.len() as u64, ..entry.clone() }).unwrap();
+        writer
+            .header(&Entry {
+                size: data.len() as u64,
+                ..entry.clone()
+            })
+            .unwrap();
         writer.data(data).unwrap();
         writer.pad(data.len() as u64).unwrap();
     }
@@ -47,20 +65,34 @@ fn describe(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut links: BTreeMap<u64, PathBuf> = BTreeMap::new();
     let mut next = vec![PathBuf::new()];
     while let Some(folder) = next.pop() {
-        let mut names: Vec<_> = fs::read_dir(root.join(&folder)).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        let mut names: Vec<_> = fs::read_dir(root.join(&folder))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
         names.sort();
         for name in names {
             let path = folder.join(name);
             let full = root.join(&path);
             let data = fs::symlink_metadata(&full).unwrap();
-            let mut text = format!("{:o} {}:{} {} {:x}", data.mode(), data.uid(), data.gid(), data.mtime(), data.rdev());
+            let mut text = format!(
+                "{:o} {}:{} {} {:x}",
+                data.mode(),
+                data.uid(),
+                data.gid(),
+                data.mtime(),
+                data.rdev()
+            );
             if data.is_file() {
                 text += &format!(" {:?}", digest::sha256(&fs::read(&full).unwrap()));
             }
             if data.is_symlink() {
                 text += &format!(" -> {:?}", fs::read_link(&full).unwrap());
             } else if data.is_file() || data.is_dir() {
-                text += &format!(" {:?} {}", merged::xattrs(fs::File::open(&full).unwrap()).unwrap(), merged::is_opaque(&full));
+                text += &format!(
+                    " {:?} {}",
+                    merged::xattrs(fs::File::open(&full).unwrap()).unwrap(),
+                    merged::is_opaque(&full)
+                );
             }
             if data.nlink() > 1 && !data.is_dir() {
                 // All names of one file, told by the first.
@@ -87,7 +119,10 @@ mod digest {
 fn chain_ids_are_those_of_the_specification() {
     let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
     assert_eq!(chain_id(None, &a), a);
-    assert_eq!(chain_id(Some(&a), &b), Digest::of(format!("{a} {b}").as_bytes()));
+    assert_eq!(
+        chain_id(Some(&a), &b),
+        Digest::of(format!("{a} {b}").as_bytes())
+    );
 }
 
 #[test]
@@ -114,7 +149,9 @@ fn whiteouts_take_overlay_form_and_act_on_lower_layers_only() {
         ],
     )
     .unwrap();
-    assert!(merged::is_deletion(&fs::symlink_metadata(root.join("d/gone")).unwrap()));
+    assert!(merged::is_deletion(
+        &fs::symlink_metadata(root.join("d/gone")).unwrap()
+    ));
     assert!(!root.join("d/.wh..wh.plnk").exists());
     for opaque in ["o", "first", "second"] {
         assert!(merged::is_opaque(&root.join(opaque)), "{opaque}");
@@ -136,16 +173,32 @@ fn ways_out_are_refused_and_leave_nothing_outside() {
         up("../evil"),
         up("a/../../evil"),
         vec![(entry("h", Kind::HardLink(b"../secret".to_vec())), empty)],
-        vec![(entry("h", Kind::HardLink(secret.as_os_str().as_bytes().to_vec())), empty)],
+        vec![(
+            entry("h", Kind::HardLink(secret.as_os_str().as_bytes().to_vec())),
+            empty,
+        )],
         vec![(entry("h", Kind::HardLink(b"missing".to_vec())), empty)],
-        vec![(entry("d/", Kind::Directory), empty), (entry("h", Kind::HardLink(b"d".to_vec())), empty)],
+        vec![
+            (entry("d/", Kind::Directory), empty),
+            (entry("h", Kind::HardLink(b"d".to_vec())), empty),
+        ],
         vec![(entry(".wh.", Kind::File), empty)],
         vec![(entry(".wh...", Kind::File), empty)],
         vec![(entry(".wh.a/b", Kind::File), empty)],
-        vec![(entry("s", Kind::Symlink(outside.clone().into_bytes())), empty), (entry("s/evil", Kind::File), b"evil"), (entry("x/../y", Kind::File), empty)],
+        vec![
+            (
+                entry("s", Kind::Symlink(outside.clone().into_bytes())),
+                empty,
+            ),
+            (entry("s/evil", Kind::File), b"evil"),
+            (entry("x/../y", Kind::File), empty),
+        ],
     ];
     for (index, case) in cases.iter().enumerate() {
-        assert!(unpack_into(&place.path().join(format!("case{index}")), case).is_err(), "case {index}");
+        assert!(
+            unpack_into(&place.path().join(format!("case{index}")), case).is_err(),
+            "case {index}"
+        );
         assert!(!place.path().join("evil").exists(), "case {index}");
     }
     assert_eq!(fs::metadata(&secret).unwrap().nlink(), 1);
@@ -176,7 +229,15 @@ fn later_entries_replace_earlier_ones() {
     let root = place.path().join("diff");
     let empty: &[u8] = b"";
     let long = "n".repeat(200);
-    let special = Entry { mode: 0o4755, uid: 3_000_000, xattrs: vec![(b"user.k".to_vec(), b"v".to_vec()), (b"trusted.overlay.opaque".to_vec(), b"y".to_vec())], ..entry("setuid", Kind::File) };
+    let special = Entry {
+        mode: 0o4755,
+        uid: 3_000_000,
+        xattrs: vec![
+            (b"user.k".to_vec(), b"v".to_vec()),
+            (b"trusted.overlay.opaque".to_vec(), b"y".to_vec()),
+        ],
+        ..entry("setuid", Kind::File)
+    };
     unpack_into(
         &root,
         &[
@@ -198,10 +259,19 @@ fn later_entries_replace_earlier_ones() {
     assert_eq!(fs::metadata(root.join("a")).unwrap().mtime(), 1_000_000);
     assert_eq!(fs::read(root.join("l")).unwrap(), b"4");
     let data = fs::metadata(root.join("setuid")).unwrap();
-    assert_eq!((data.mode() & 0o7777, data.uid(), data.gid()), (0o4755, 3_000_000, 8));
-    assert_eq!(merged::xattrs(fs::File::open(root.join("setuid")).unwrap()).unwrap(), [(b"user.k".to_vec(), b"v".to_vec())]);
+    assert_eq!(
+        (data.mode() & 0o7777, data.uid(), data.gid()),
+        (0o4755, 3_000_000, 8)
+    );
+    assert_eq!(
+        merged::xattrs(fs::File::open(root.join("setuid")).unwrap()).unwrap(),
+        [(b"user.k".to_vec(), b"v".to_vec())]
+    );
     assert!(root.join(&long).join(&long).exists());
-    assert_eq!(fs::symlink_metadata(root.join("z")).unwrap().rdev(), rustix::fs::makedev(1, 5));
+    assert_eq!(
+        fs::symlink_metadata(root.join("z")).unwrap().rdev(),
+        rustix::fs::makedev(1, 5)
+    );
 }
 
 #[test]
@@ -209,15 +279,47 @@ fn undescribed_parents_look_as_they_do_below() {
     let Some(place) = place() else { return };
     let (lower, upper) = (place.path().join("lower"), place.path().join("upper"));
     let empty: &[u8] = b"";
-    unpack_into(&lower, &[(Entry { mode: 0o1777, ..entry("tmp/", Kind::Directory) }, empty), (entry("old", Kind::File), empty)]).unwrap();
-    let unpacked = unpack_into(&upper, &[(entry("tmp/x", Kind::File), empty), (entry("new/x", Kind::File), empty), (entry(".wh..wh..opq", Kind::File), empty)]).unwrap();
-    assert_eq!(fs::metadata(upper.join("tmp")).unwrap().mode() & 0o7777, 0o755);
+    unpack_into(
+        &lower,
+        &[
+            (
+                Entry {
+                    mode: 0o1777,
+                    ..entry("tmp/", Kind::Directory)
+                },
+                empty,
+            ),
+            (entry("old", Kind::File), empty),
+        ],
+    )
+    .unwrap();
+    let unpacked = unpack_into(
+        &upper,
+        &[
+            (entry("tmp/x", Kind::File), empty),
+            (entry("new/x", Kind::File), empty),
+            (entry(".wh..wh..opq", Kind::File), empty),
+        ],
+    )
+    .unwrap();
+    assert_eq!(
+        fs::metadata(upper.join("tmp")).unwrap().mode() & 0o7777,
+        0o755
+    );
     fill_implied(&unpacked, &upper, &[lower]).unwrap();
     let data = fs::metadata(upper.join("tmp")).unwrap();
-    assert_eq!((data.mode() & 0o7777, data.uid(), data.gid()), (0o1777, 7, 8));
-    assert_eq!(fs::metadata(upper.join("new")).unwrap().mode() & 0o7777, 0o755);
+    assert_eq!(
+        (data.mode() & 0o7777, data.uid(), data.gid()),
+        (0o1777, 7, 8)
+    );
+    assert_eq!(
+        fs::metadata(upper.join("new")).unwrap().mode() & 0o7777,
+        0o755
+    );
     // An opaque root hides what lies below, name by name.
-    assert!(merged::is_deletion(&fs::symlink_metadata(upper.join("old")).unwrap()));
+    assert!(merged::is_deletion(
+        &fs::symlink_metadata(upper.join("old")).unwrap()
+    ));
     assert!(merged::is_opaque(&upper.join("tmp")));
 }
 
@@ -233,7 +335,12 @@ fn sparse_files_keep_their_holes() {
     file.set_len(64 << 20).unwrap();
     rustix::io::pwrite(&file, b"middle", 20 << 20).unwrap();
     for format in ["gnu", "pax"] {
-        let output = std::process::Command::new("tar").args(["-C"]).arg(place.path()).args(["--sparse", "--format", format, "-cf", "-", "s"]).output().unwrap();
+        let output = std::process::Command::new("tar")
+            .args(["-C"])
+            .arg(place.path())
+            .args(["--sparse", "--format", format, "-cf", "-", "s"])
+            .output()
+            .unwrap();
         assert!(output.stdout.len() < 1 << 20);
         let root = place.path().join(format);
         fs::create_dir(&root).unwrap();
@@ -256,8 +363,20 @@ fn commit_renames_and_is_idempotent() {
         fs::create_dir(path.join("new")).unwrap();
         rustix::fs::lsetxattr(path.join("new"), tree::OPAQUE, b"y", XattrFlags::empty()).unwrap();
         for file in ["f", "new"] {
-            let time = Timespec { tv_sec: 5, tv_nsec: 0 };
-            rustix::fs::utimensat(CWD, path.join(file), &Timestamps { last_access: time, last_modification: time }, rustix::fs::AtFlags::empty()).unwrap();
+            let time = Timespec {
+                tv_sec: 5,
+                tv_nsec: 0,
+            };
+            rustix::fs::utimensat(
+                CWD,
+                path.join(file),
+                &Timestamps {
+                    last_access: time,
+                    last_modification: time,
+                },
+                rustix::fs::AtFlags::empty(),
+            )
+            .unwrap();
         }
         path
     };
@@ -268,13 +387,27 @@ fn commit_renames_and_is_idempotent() {
     let again = store.commit(&upper("u2"), None, &[]).unwrap();
     assert_eq!(first, again);
     // Over a layer that has the directory, the marker means something.
-    let second = store.commit(&upper("u3"), Some(&first.chain_id), &[]).unwrap();
+    let second = store
+        .commit(&upper("u3"), Some(&first.chain_id), &[])
+        .unwrap();
     assert!(merged::is_opaque(&second.dir.join("new")));
-    assert_eq!(store.chain(&second.chain_id).unwrap(), [first.clone(), second.clone()]);
-    assert_eq!(digest_tree(&second.dir, &TarOptions::default()).unwrap().0, second.diff_id);
+    assert_eq!(
+        store.chain(&second.chain_id).unwrap(),
+        [first.clone(), second.clone()]
+    );
+    assert_eq!(
+        digest_tree(&second.dir, &TarOptions::default()).unwrap().0,
+        second.diff_id
+    );
     store.remove(&second.chain_id).unwrap();
-    assert!(matches!(store.get(&second.chain_id), Err(LayerError::NotFound(_))));
-    let left: Vec<_> = fs::read_dir(place.path().join("layers")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(matches!(
+        store.get(&second.chain_id),
+        Err(LayerError::NotFound(_))
+    ));
+    let left: Vec<_> = fs::read_dir(place.path().join("layers"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
     assert_eq!(left, [std::ffi::OsString::from(first.chain_id.hex())]);
 }
 
@@ -302,7 +435,14 @@ fn steps() -> impl Strategy<Value = Vec<(Vec<usize>, Step, u32, u32, i64, Option
     ];
     let path = proptest::collection::vec(0_usize..6, 1..4);
     let attribute = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..300));
-    let one = (path, step, 0_u32..0o10000, prop_oneof![0_u32..70_000, Just(3_000_000)], prop_oneof![0_i64..2_000_000_000, Just(-5), Just(9_000_000_000)], attribute);
+    let one = (
+        path,
+        step,
+        0_u32..0o10000,
+        prop_oneof![0_u32..70_000, Just(3_000_000)],
+        prop_oneof![0_i64..2_000_000_000, Just(-5), Just(9_000_000_000)],
+        attribute,
+    );
     proptest::collection::vec(one, 0..25)
 }
 
@@ -338,11 +478,22 @@ fn build(root: &Path, steps: &[(Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>
                 continue;
             }
             Step::Whiteout => {
-                rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0).unwrap();
+                rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::empty(), 0)
+                    .unwrap();
                 continue;
             }
-            Step::Fifo => rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap(),
-            Step::Device(major, minor) => rustix::fs::mknodat(CWD, &path, FileType::BlockDevice, Mode::empty(), rustix::fs::makedev(*major, *minor)).unwrap(),
+            Step::Fifo => {
+                rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+                    .unwrap()
+            }
+            Step::Device(major, minor) => rustix::fs::mknodat(
+                CWD,
+                &path,
+                FileType::BlockDevice,
+                Mode::empty(),
+                rustix::fs::makedev(*major, *minor),
+            )
+            .unwrap(),
         }
         std::os::unix::fs::lchown(&path, Some(*owner), Some(*owner / 2)).unwrap();
         if matches!(step, Step::File(_) | Step::Folder(_)) {
@@ -353,15 +504,30 @@ fn build(root: &Path, steps: &[(Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>
         }
     }
     // Times last, deepest first: making members changes a directory's.
-    let mut paths: Vec<PathBuf> = describe(root).into_keys().map(|path| root.join(path)).collect();
+    let mut paths: Vec<PathBuf> = describe(root)
+        .into_keys()
+        .map(|path| root.join(path))
+        .collect();
     paths.reverse();
     for (index, path) in paths.iter().enumerate() {
         let data = fs::symlink_metadata(path).unwrap();
         if merged::is_deletion(&data) {
             continue;
         }
-        let time = Timespec { tv_sec: steps[index % steps.len()].4, tv_nsec: 0 };
-        rustix::fs::utimensat(CWD, path, &Timestamps { last_access: time, last_modification: time }, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        let time = Timespec {
+            tv_sec: steps[index % steps.len()].4,
+            tv_nsec: 0,
+        };
+        rustix::fs::utimensat(
+            CWD,
+            path,
+            &Timestamps {
+                last_access: time,
+                last_modification: time,
+            },
+            rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        )
+        .unwrap();
     }
 }
 

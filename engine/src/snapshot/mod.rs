@@ -74,9 +74,16 @@ impl SnapshotError {
 }
 
 impl SnapshotError {
-    fn errno(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(rustix::io::Errno) -> Self {
+    fn errno(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(rustix::io::Errno) -> Self {
         let path = path.into();
-        move |errno| Self::Io { action, path, source: errno.into() }
+        move |errno| Self::Io {
+            action,
+            path,
+            source: errno.into(),
+        }
     }
 }
 

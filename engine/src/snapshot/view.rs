@@ -38,16 +38,29 @@ impl View {
             };
             if layers.is_empty() {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                let root = rustix::fs::open(&made.0, flags, Mode::empty()).map_err(SnapshotError::errno("open", &made.0))?;
-                return Ok(Self { root, _filler: filler });
+                let root = rustix::fs::open(&made.0, flags, Mode::empty())
+                    .map_err(SnapshotError::errno("open", &made.0))?;
+                return Ok(Self {
+                    root,
+                    _filler: filler,
+                });
             }
             lower.push(made.0.clone());
         }
-        let overlay = Overlay { lower, ..Overlay::default() };
+        let overlay = Overlay {
+            lower,
+            ..Overlay::default()
+        };
         let root = detached_root(&RootMount::Overlay(overlay)).map_err(SnapshotError::Stack)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOSUID;
-        mount_setattr(root.as_fd(), MountAttr::set(attributes), Reach::This).map_err(SnapshotError::io("protect", "/"))?;
-        Ok(Self { root, _filler: filler })
+        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
+            | MountAttrFlags::MOUNT_ATTR_NODEV
+            | MountAttrFlags::MOUNT_ATTR_NOSUID;
+        mount_setattr(root.as_fd(), MountAttr::set(attributes), Reach::This)
+            .map_err(SnapshotError::io("protect", "/"))?;
+        Ok(Self {
+            root,
+            _filler: filler,
+        })
     }
 
     /// The root, for `openat`.
