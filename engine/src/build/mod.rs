@@ -9,8 +9,13 @@
 
 mod diagnostic;
 mod error;
+mod expand;
+mod glob;
+mod ignore;
+mod parse;
 mod progress;
 mod request;
+mod values;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;

@@ -1,0 +1,63 @@
+//! Heredoc words: `[fd]<<[-]NAME`.
+
+use super::words::{flags, shell_words, split_instruction};
+
+/// One heredoc of an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::build) struct Heredoc {
+    /// The terminator, which is also the file's name for `COPY`.
+    pub(in crate::build) name: String,
+    /// `false` when any part of the word was quoted.
+    pub(in crate::build) expand: bool,
+    /// `<<-`: leading tabs do not count.
+    pub(in crate::build) chomp: bool,
+    /// The raw lines of the body.
+    pub(in crate::build) content: String,
+}
+
+/// The heredocs that an instruction's words announce; their bodies are still empty.
+pub(super) fn announced(text: &str) -> Vec<Heredoc> {
+    let (mut keyword, mut rest) = split_instruction(text);
+    if keyword.eq_ignore_ascii_case("ONBUILD") {
+        (keyword, rest) = split_instruction(rest);
+    }
+    if !["RUN", "COPY", "ADD"].iter().any(|known| keyword.eq_ignore_ascii_case(known)) {
+        return Vec::new();
+    }
+    let (_, arguments) = flags(rest);
+    if super::words::json_strings(arguments).is_some() {
+        return Vec::new();
+    }
+    shell_words(arguments).iter().filter_map(|word| parse_heredoc_word(word)).collect()
+}
+
+/// Reads one word as a heredoc's announcement.
+pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
+    let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
+    let (chomp, rest) = match rest.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, rest),
+    };
+    if rest.is_empty() || rest.contains('<') {
+        return None;
+    }
+    let mut name = String::new();
+    let mut quote = None;
+    let mut characters = rest.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (Some(open), c) if c == open => quote = None,
+            (None, '\'' | '"') => quote = Some(c),
+            (None | Some('"'), '\\') => name.extend(characters.next()),
+            (None, c) if c.is_whitespace() => return None,
+            (_, c) => name.push(c),
+        }
+    }
+    let closed = quote.is_none() && !name.is_empty();
+    closed.then(|| Heredoc { expand: name == rest, name, chomp, content: String::new() })
+}
+
+/// Removes the leading tabs of every line, as `<<-` asks.
+pub(in crate::build) fn chomp(content: &str) -> String {
+    content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+}

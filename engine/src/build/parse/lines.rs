@@ -1,0 +1,122 @@
+//! Physical lines to logical ones: byte order mark, comments, continuations, heredoc bodies.
+
+use super::heredoc::{self, Heredoc};
+use super::error;
+use crate::build::diagnostic::{Diagnostic, Source, Span};
+
+/// A physical line may not be longer (the reference's scanner buffer).
+const MAX_LINE: usize = 65535;
+
+/// One instruction with its continuation lines joined.
+#[derive(Clone, Debug)]
+pub(super) struct Logical {
+    /// The joined text: leading blanks of the first line removed.
+    pub(super) text: String,
+    /// Which physical lines, heredoc bodies included.
+    pub(super) span: Span,
+    /// Bodies of the heredocs that its words announce, in order.
+    pub(super) heredocs: Vec<Heredoc>,
+}
+
+/// The text of a file: byte order mark dropped, bytes that are not UTF-8 replaced.
+pub(super) fn text_of(bytes: &[u8]) -> String {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Splits a file into logical lines; also gives the places of blank lines inside continuations.
+pub(super) fn split(
+    source: &Source,
+    text: &str,
+    escape: char,
+) -> Result<(Vec<Logical>, Vec<Span>), Box<Diagnostic>> {
+    let mut physical = text.split_inclusive('\n').enumerate().map(|(at, line)| (at + 1, line));
+    let mut logical = Vec::new();
+    let mut blanks = Vec::new();
+    while let Some((first, raw)) = physical.next() {
+        check_length(source, first, raw)?;
+        let line = end_trimmed(raw).trim_start_matches(is_blank);
+        if line.starts_with('#') {
+            continue;
+        }
+        let (mut text, mut continued) = continuation(line, escape);
+        if !continued && text.is_empty() {
+            continue;
+        }
+        let mut last = first;
+        while continued {
+            let Some((number, raw)) = physical.next() else { break };
+            check_length(source, number, raw)?;
+            last = number;
+            let line = end_trimmed(raw);
+            let bare = line.trim_start_matches(is_blank);
+            if bare.starts_with('#') {
+                continue;
+            }
+            if bare.is_empty() {
+                blanks.push(Span::lines(number, number));
+                continue;
+            }
+            let (more, again) = continuation(line, escape);
+            text += &more;
+            continued = again;
+        }
+        if text.trim().is_empty() {
+            continue;
+        }
+        let mut heredocs = heredoc::announced(&text);
+        for heredoc in &mut heredocs {
+            let mut terminated = false;
+            for (number, raw) in physical.by_ref() {
+                check_length(source, number, raw)?;
+                last = number;
+                let mut candidate = end_trimmed(raw);
+                if heredoc.chomp {
+                    candidate = candidate.trim_start_matches('\t');
+                }
+                if candidate == heredoc.name {
+                    terminated = true;
+                    break;
+                }
+                heredoc.content += raw;
+            }
+            if !terminated {
+                let help = format!("end it with a line `{}`", heredoc.name);
+                return Err(error(
+                    source,
+                    Span::lines(first, first),
+                    format!("unterminated heredoc `{}`", heredoc.name),
+                    Some(&help),
+                ));
+            }
+        }
+        logical.push(Logical { text, span: Span::lines(first, last), heredocs });
+    }
+    Ok((logical, blanks))
+}
+
+fn check_length(source: &Source, number: usize, raw: &str) -> Result<(), Box<Diagnostic>> {
+    if raw.len() > MAX_LINE {
+        let message = format!("line {number} is longer than {MAX_LINE} bytes");
+        return Err(error(source, Span { line: 0, ..Span::default() }, message, Some("split it with continuations")));
+    }
+    Ok(())
+}
+
+fn end_trimmed(raw: &str) -> &str {
+    raw.trim_end_matches(['\n', '\r'])
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
+}
+
+/// The line without its continuation character, and whether it had one. The character does not count
+/// when the one before it is the same.
+fn continuation(line: &str, escape: char) -> (String, bool) {
+    let bare = line.trim_end_matches([' ', '\t']);
+    match bare.strip_suffix(escape) {
+        Some(rest) if !rest.ends_with(escape) => (rest.to_owned(), true),
+        _ => (line.to_owned(), false),
+    }
+}

@@ -1,0 +1,93 @@
+//! Dockerfile text to instructions: `lines` (physical to logical lines, directives, heredocs),
+//! `words` (flags, words, JSON forms), `instruction` (the typed form), in this order.
+//!
+//! Syntax only: nothing is expanded, no stage name is looked up. Every error points at its line.
+
+mod directive;
+mod heredoc;
+mod instruction;
+mod lines;
+pub(super) mod mount;
+mod words;
+
+use super::diagnostic::{Diagnostic, Severity, Source, Span};
+
+pub(super) use directive::{CheckConfig, Directives};
+pub(super) use heredoc::{Heredoc, chomp, parse_heredoc_word};
+pub(super) use instruction::{
+    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, Port, RunFlags, SourcesAndDest,
+};
+pub(super) use words::split_blank;
+
+/// A parsed Dockerfile.
+#[derive(Clone, Debug)]
+pub(super) struct Dockerfile {
+    /// Its text, for messages.
+    pub(super) source: Source,
+    /// What its first lines ask of the parser.
+    pub(super) directives: Directives,
+    /// In file order.
+    pub(super) instructions: Vec<Instruction>,
+    /// Problems that do not stop a build.
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// Parses a file. `name` is what messages call it.
+pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnostic>> {
+    let source = Source::new(name, bytes);
+    let text = lines::text_of(bytes);
+    if text.trim().is_empty() {
+        return Err(error(&source, Span::default(), "the Dockerfile is empty", Some("begin it with `FROM image`")));
+    }
+    let directives = directive::parse(&source, &text)?;
+    let (logical, empty_continuations) = lines::split(&source, &text, directives.escape)?;
+    let mut warnings: Vec<Diagnostic> = empty_continuations
+        .into_iter()
+        .map(|span| warning(&source, span, "NoEmptyContinuation", "blank line inside a continued instruction"))
+        .collect();
+    if logical.is_empty() {
+        return Err(error(
+            &source,
+            Span::default(),
+            "no instruction in the Dockerfile",
+            Some("begin it with `FROM image`"),
+        ));
+    }
+    let mut instructions = Vec::with_capacity(logical.len());
+    for line in &logical {
+        instructions.push(instruction::parse(&source, line, directives.escape, &mut warnings)?);
+    }
+    Ok(Dockerfile { source, directives, instructions, warnings })
+}
+
+/// Parses one instruction that was stored as text by `ONBUILD`.
+pub(super) fn parse_trigger(text: &str, place: &str) -> Result<Vec<Instruction>, Box<Diagnostic>> {
+    let source = Source::new(place, text.as_bytes());
+    let (logical, _) = lines::split(&source, text, '\\')?;
+    logical.iter().map(|line| instruction::parse(&source, line, '\\', &mut Vec::new())).collect()
+}
+
+/// An error at a place.
+pub(super) fn error(source: &Source, span: Span, message: impl Into<String>, help: Option<&str>) -> Box<Diagnostic> {
+    Box::new(Diagnostic {
+        severity: Severity::Error,
+        source: source.clone(),
+        span,
+        message: message.into(),
+        help: help.map(str::to_owned),
+    })
+}
+
+/// A lint warning at a place.
+pub(super) fn warning(source: &Source, span: Span, rule: &'static str, message: impl Into<String>) -> Diagnostic {
+    Diagnostic {
+        severity: Severity::Warning(Some(rule)),
+        source: source.clone(),
+        span,
+        message: message.into(),
+        help: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
