@@ -7,14 +7,21 @@
 //! Refused by name: frontends from images (`# syntax=` is ignored, as BuildKit does for its own name),
 //! several platforms in one build, cache export.
 
+mod chmod;
+mod copy;
 mod diagnostic;
+mod digest;
 mod error;
 mod expand;
 mod glob;
+mod graph;
 mod ignore;
 mod parse;
 mod progress;
 mod request;
+mod select;
+mod stages;
+mod tree;
 mod values;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
