@@ -61,6 +61,11 @@ pub(super) fn select(tree: &Tree, word: &str, parents: bool) -> io::Result<Optio
     Ok(one(tree, OsStr::new(&glob::unescape(path)))?.map(|selected| vec![selected]))
 }
 
+/// The thing at a plain path, pattern characters standing for themselves.
+pub(super) fn select_plain(tree: &Tree, path: &str) -> io::Result<Option<Selected>> {
+    one(tree, OsStr::new(path.trim_start_matches('/')))
+}
+
 fn locate(tree: &Tree, path: &str) -> io::Result<Option<tree::Place>> {
     match tree.locate(OsStr::new(path)) {
         Ok(place) => Ok(Some(place)),

@@ -166,6 +166,11 @@ impl Tree {
     }
 }
 
+/// Whether a path is there, ignored or not.
+pub(super) fn exists(tree: &Tree, path: &str) -> bool {
+    tree.locate(OsStr::new(path)).is_ok_and(|place| !matches!(place.found, Found::Missing(_)))
+}
+
 /// An entry of a directory.
 pub(super) struct Entry {
     pub(super) name: OsString,

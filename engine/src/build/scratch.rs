@@ -1,0 +1,98 @@
+//! Directories for the time of one build, on the store's file system.
+//!
+//! A locked directory belongs to a living build; what a killed one left is removed by the next.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::fs::FlockOperation;
+
+/// The directory of one build; removed when dropped.
+pub(super) struct Scratch {
+    path: PathBuf,
+    next: AtomicUsize,
+    _lock: File,
+}
+
+impl Scratch {
+    /// Makes one below `parent`, and removes those of dead builds.
+    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        clear(parent)?;
+        for _ in 0..100 {
+            let path = parent.join(format!("{:016x}", random()?));
+            match fs::DirBuilder::new().mode(0o700).create(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            }
+            let lock = File::open(&path)?;
+            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { path, next: AtomicUsize::new(0), _lock: lock }),
+                // Another build took it for a leftover in this very moment.
+                Err(_) => continue,
+            }
+        }
+        Err(io::ErrorKind::ResourceBusy.into())
+    }
+
+    /// A fresh directory in it.
+    pub(super) fn directory(&self) -> io::Result<Part> {
+        let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        fs::DirBuilder::new().mode(0o711).create(&path)?;
+        Ok(Part { path })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// A directory of one step; removed when dropped.
+pub(super) struct Part {
+    path: PathBuf,
+}
+
+impl Part {
+    /// The directory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A new directory in it, with the mode of a root.
+    pub(super) fn make(&self, name: &str) -> io::Result<PathBuf> {
+        let path = self.path.join(name);
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn clear(parent: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let path = entry?.path();
+        let Ok(lock) = File::open(&path) else { continue };
+        if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = fs::remove_dir_all(&path);
+        }
+    }
+    Ok(())
+}
+
+/// 64 random bits.
+pub(super) fn random() -> io::Result<u64> {
+    let mut bytes = [0u8; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_le_bytes(bytes))
+}

@@ -1,0 +1,315 @@
+//! One build at work: which stages run, on which thread, and what they share.
+//!
+//! Every needed stage gets a thread; one that needs another waits for it, or runs it itself when nobody has begun
+//! yet. Waiting holds no permit, working does. Two steps with the same key never run twice, in
+//! this build or in another one: the second waits and finds the record.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use super::cache::Cache;
+use super::context::Context;
+use super::diagnostic::{Diagnostic, Severity, Source, Span};
+use super::digest::{Hash, hex};
+use super::error::BuildError;
+use super::graph::Origin;
+use super::parse::Dockerfile;
+use super::progress::{BuildProgress, Cancel, ProgressSink, StepId};
+use super::request::{BuildRequest, NoCache};
+use super::scratch::Scratch;
+use super::stages::Stages;
+use super::store::{self, Stack};
+use super::values::Platform;
+use super::variables::Variables;
+use crate::error::ErrorKind;
+use crate::image::{ImageConfig, ImageStore};
+use crate::layer::Layer;
+
+/// What a stage has made.
+#[derive(Clone, Debug)]
+pub(super) struct StageResult {
+    pub(super) stack: Stack,
+    /// Stands for the files in cache keys.
+    pub(super) key: Hash,
+    pub(super) config: ImageConfig,
+    pub(super) variables: Variables,
+    /// When the topmost layer was made.
+    pub(super) created: Option<String>,
+}
+
+/// Everything the stages of a build share.
+pub(super) struct Solver<'a> {
+    pub(super) request: &'a BuildRequest,
+    pub(super) images: &'a ImageStore,
+    pub(super) root: PathBuf,
+    pub(super) run_dir: PathBuf,
+    pub(super) file: &'a Dockerfile,
+    pub(super) stages: &'a Stages,
+    pub(super) bases: &'a [Origin],
+    pub(super) globals: &'a BTreeMap<String, String>,
+    pub(super) context: Arc<Context>,
+    pub(super) platform: Platform,
+    /// SOURCE_DATE_EPOCH.
+    pub(super) epoch: Option<i64>,
+    pub(super) cache: Cache,
+    pub(super) scratch: Scratch,
+    pub(super) shared: Shared<'a>,
+}
+
+/// The moving parts.
+pub(super) struct Shared<'a> {
+    progress: ProgressSink<'a>,
+    cancel: &'a Cancel,
+    stopped: AtomicBool,
+    failure: Mutex<Option<BuildError>>,
+    slots: Vec<(Mutex<Slot>, Condvar)>,
+    permits: (Mutex<usize>, Condvar),
+    steps: AtomicUsize,
+    pub(super) cached: AtomicUsize,
+    pub(super) executed: AtomicUsize,
+    /// Steps of this build by key, so that `--no-cache` runs each once.
+    fresh: Mutex<HashMap<Hash, Arc<Mutex<Option<Layer>>>>>,
+    pub(super) named: Mutex<HashMap<String, Arc<Context>>>,
+}
+
+#[derive(Clone)]
+enum Slot {
+    Idle,
+    Running,
+    Done(Arc<StageResult>),
+    Failed,
+}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(stages: usize, progress: ProgressSink<'a>, cancel: &'a Cancel) -> Self {
+        let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        Self {
+            progress,
+            cancel,
+            stopped: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            slots: (0..stages).map(|_| (Mutex::new(Slot::Idle), Condvar::new())).collect(),
+            permits: (Mutex::new(workers), Condvar::new()),
+            steps: AtomicUsize::new(0),
+            cached: AtomicUsize::new(0),
+            executed: AtomicUsize::new(0),
+            fresh: Mutex::new(HashMap::new()),
+            named: Mutex::new(HashMap::new()),
+        }
+    }
+}
+
+/// A poisoned lock only means that another thread is unwinding; what it guards is whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Given back when dropped.
+struct Permit<'a>(&'a (Mutex<usize>, Condvar));
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.0) += 1;
+        self.0.1.notify_one();
+    }
+}
+
+impl Solver<'_> {
+    /// Runs the needed stages and gives the result of the target.
+    pub(super) fn run(&self, needed: &[usize], target: usize) -> Result<Arc<StageResult>, BuildError> {
+        std::thread::scope(|scope| {
+            for stage in needed.iter().copied().filter(|stage| *stage != target) {
+                // A thread that cannot be made is no loss: whoever needs the stage runs it.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || self.stage(stage));
+            }
+            let _ = self.stage(target);
+        });
+        if let Some(error) = lock(&self.shared.failure).take() {
+            return Err(error);
+        }
+        self.stage(target)
+    }
+
+    /// The result of a stage: waits for it, or runs it.
+    pub(super) fn stage(&self, index: usize) -> Result<Arc<StageResult>, BuildError> {
+        let (slot, changed) = &self.shared.slots[index];
+        let mut state = lock(slot);
+        loop {
+            match &*state {
+                Slot::Idle => break,
+                Slot::Done(result) => return Ok(result.clone()),
+                Slot::Failed => return Err(BuildError::Cancelled),
+                Slot::Running => state = changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+        *state = Slot::Running;
+        drop(state);
+        let result = super::stage::run(self, index);
+        let mut state = lock(slot);
+        let outcome = match result {
+            Ok(result) => {
+                let result = Arc::new(result);
+                *state = Slot::Done(result.clone());
+                Ok(result)
+            }
+            Err(error) => {
+                *state = Slot::Failed;
+                self.fail(error);
+                Err(BuildError::Cancelled)
+            }
+        };
+        changed.notify_all();
+        outcome
+    }
+
+    /// Keeps the first real error and stops everything else.
+    fn fail(&self, error: BuildError) {
+        let mut failure = lock(&self.shared.failure);
+        let replace = match &*failure {
+            None => true,
+            Some(BuildError::Cancelled) => !matches!(error, BuildError::Cancelled),
+            Some(_) => false,
+        };
+        if replace {
+            *failure = Some(error);
+        }
+        self.shared.stopped.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the build is over.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.shared.stopped.load(Ordering::Relaxed) || self.shared.cancel.is_cancelled()
+    }
+
+    /// Tells something.
+    pub(super) fn tell(&self, event: BuildProgress) {
+        (self.shared.progress)(event);
+    }
+
+    /// A number for a step.
+    pub(super) fn number(&self) -> StepId {
+        self.shared.steps.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    fn permit(&self) -> Permit<'_> {
+        let (count, freed) = &self.shared.permits;
+        let mut free = lock(count);
+        while *free == 0 {
+            free = freed.wait(free).unwrap_or_else(PoisonError::into_inner);
+        }
+        *free -= 1;
+        Permit(&self.shared.permits)
+    }
+
+    /// Whether a stage's steps must run.
+    pub(super) fn ignores_cache(&self, label: &str) -> bool {
+        match &self.request.no_cache {
+            NoCache::Never => false,
+            NoCache::All => true,
+            NoCache::Stages(names) => names.iter().any(|name| name.eq_ignore_ascii_case(label)),
+        }
+    }
+
+    /// The layer of a step on top of a stack: from the cache, or by `work`, which fills and commits it.
+    pub(super) fn vertex(
+        &self,
+        name: &str,
+        key: &Hash,
+        below: &Stack,
+        no_cache: bool,
+        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
+    ) -> Result<(Layer, String), BuildError> {
+        if self.is_stopped() {
+            return Err(BuildError::Cancelled);
+        }
+        let step = self.number();
+        // One at a time for each key; the others find what the first one made.
+        let cell = lock(&self.shared.fresh).entry(*key).or_default().clone();
+        let mut mine = lock(&cell);
+        let hit = |solver: &Self| {
+            let record = solver.cache.get(key, below.top().map(ToString::to_string).as_ref())?;
+            Some((store::layer(solver.images, &record.layer)?, record.created))
+        };
+        if (!no_cache || mine.is_some())
+            && let Some(found) = hit(self)
+        {
+            self.cached(step, name);
+            return Ok(found);
+        }
+        let _permit = self.permit();
+        // Another process may be at the same step.
+        let path = self.root.join("build/locks").join(hex(key));
+        let guard = crate::state::Lock::exclusive(&path);
+        if !no_cache
+            && guard.is_ok()
+            && let Some(found) = hit(self)
+        {
+            self.cached(step, name);
+            return Ok(found);
+        }
+        if self.is_stopped() {
+            return Err(BuildError::Cancelled);
+        }
+        let begun = Instant::now();
+        self.tell(BuildProgress::Started { step, name: name.to_owned() });
+        let layer = match work(step) {
+            Ok(layer) => layer,
+            Err(BuildError::Cancelled) => {
+                self.tell(BuildProgress::Cancelled { step });
+                return Err(BuildError::Cancelled);
+            }
+            Err(error) => {
+                self.tell(BuildProgress::Failed { step, error: error.to_string() });
+                return Err(error);
+            }
+        };
+        let created = self.now();
+        let parent = below.top().map(ToString::to_string);
+        self.cache.put(key, layer.chain_id.to_string(), parent, &created, name);
+        *mine = Some(layer.clone());
+        drop(guard);
+        let _ = std::fs::remove_file(&path);
+        self.shared.executed.fetch_add(1, Ordering::Relaxed);
+        self.tell(BuildProgress::Done { step, elapsed: begun.elapsed() });
+        Ok((layer, created))
+    }
+
+    fn cached(&self, step: StepId, name: &str) {
+        self.shared.cached.fetch_add(1, Ordering::Relaxed);
+        self.tell(BuildProgress::Cached { step, name: name.to_owned() });
+    }
+
+    /// The time that new things get.
+    pub(super) fn now(&self) -> String {
+        match self.epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+            Some(epoch) => epoch.to_string(),
+            None => jiff::Timestamp::now().to_string(),
+        }
+    }
+
+    /// An error of a step, pointing at its line.
+    pub(super) fn step_error(
+        &self,
+        step: &str,
+        source: &Source,
+        span: Span,
+        kind: ErrorKind,
+        message: impl Into<String>,
+        help: Option<String>,
+    ) -> BuildError {
+        BuildError::Step {
+            step: step.to_owned(),
+            diagnostic: Box::new(Diagnostic {
+                severity: Severity::Error,
+                source: source.clone(),
+                span,
+                message: message.into(),
+                help,
+            }),
+            kind,
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The image store as the builder sees it.
+
+use std::path::{Path, PathBuf};
+
+use super::error::BuildError;
+use crate::content::Digest;
+use crate::error::Classify;
+use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
+use crate::layer::Layer;
+
+/// A base image, or what a stage has made so far: a stack of layers.
+#[derive(Clone, Debug)]
+pub(super) struct Stack {
+    /// Bottom first.
+    pub(super) layers: Vec<Layer>,
+    /// Below the layers, topmost first: the machine's own root for `FROM host`.
+    pub(super) below: Vec<PathBuf>,
+    /// What a cache key says about the bottom.
+    pub(super) bottom: String,
+}
+
+impl Stack {
+    /// `FROM scratch`.
+    pub(super) fn empty() -> Self {
+        Self { layers: Vec::new(), below: Vec::new(), bottom: "scratch".into() }
+    }
+
+    /// The directories, topmost first.
+    pub(super) fn lower(&self) -> Vec<PathBuf> {
+        self.layers.iter().rev().map(|layer| layer.dir.clone()).chain(self.below.iter().cloned()).collect()
+    }
+
+    /// The topmost layer.
+    pub(super) fn top(&self) -> Option<&Digest> {
+        self.layers.last().map(|layer| &layer.chain_id)
+    }
+}
+
+fn failed(action: String) -> impl FnOnce(ImageError) -> BuildError {
+    move |source| BuildError::Store { action, kind: source.kind(), source: Box::new(source) }
+}
+
+/// Looks an image up; `None` when the store lacks it.
+pub(super) fn resolve(store: &ImageStore, name: &str) -> Result<Option<Image>, BuildError> {
+    match store.resolve(name) {
+        Ok(image) => Ok(Some(image)),
+        Err(ImageError::NotFound(_)) => Ok(None),
+        Err(error) => Err(failed(format!("look up `{name}`"))(error)),
+    }
+}
+
+/// The layers of an image.
+pub(super) fn stack(image: &Image) -> Stack {
+    let below = match &image.base {
+        Base::Scratch => Vec::new(),
+        Base::Host(_) => {
+            let all = image.lower();
+            all[image.layers.len().min(all.len())..].to_vec()
+        }
+    };
+    let bottom = match &image.base {
+        Base::Scratch => "layers".to_owned(),
+        Base::Host(host) => format!("host {}", host.key),
+    };
+    Stack { layers: image.layers.clone(), below, bottom }
+}
+
+/// Makes a directory the layer on top of a stack.
+pub(super) fn commit(store: &ImageStore, upper: &Path, parent: Option<&Digest>) -> Result<Layer, BuildError> {
+    store.layers().commit(upper, parent).map_err(|source| BuildError::Store {
+        action: "make a layer".into(),
+        kind: source.kind(),
+        source: Box::new(source),
+    })
+}
+
+/// The layer of a cache record, if it is still there.
+pub(super) fn layer(store: &ImageStore, chain: &str) -> Option<Layer> {
+    store.layers().get(&chain.parse().ok()?).ok()
+}
+
+/// Stores an image.
+pub(super) fn add(store: &ImageStore, config: &ImageConfig, stack: &Stack) -> Result<Image, BuildError> {
+    let chains: Vec<Digest> = stack.layers.iter().map(|layer| layer.chain_id).collect();
+    store.add(config, &chains).map_err(failed("store the image".into()))
+}
+
+/// Gives an image a name.
+pub(super) fn tag(store: &ImageStore, image: &Image, reference: &Reference) -> Result<(), BuildError> {
+    store.tag(&image.id, reference).map_err(failed(format!("tag `{}`", reference.familiar())))
+}

@@ -1,0 +1,112 @@
+//! `ARG` and `ENV`: which value a name has at a point of a stage.
+//!
+//! One ordered list holds both; the later of two settings of a name wins. `ENV` also goes into
+//! the image's configuration, which is kept elsewhere.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::parse::Argument;
+
+/// Build arguments that need no `ARG` and never reach a cache key or a history.
+const PROXIES: [&str; 10] = [
+    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
+    "ALL_PROXY", "all_proxy",
+];
+
+/// The variables of a stage.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Variables {
+    values: IndexMap<String, String>,
+    /// Declared arguments that have a value, in order of declaration.
+    arguments: IndexMap<String, String>,
+}
+
+impl Variables {
+    /// Begins with the environment of an image.
+    pub(super) fn from_env(env: &[String]) -> Self {
+        let mut variables = Self::default();
+        for entry in env {
+            let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+            variables.set(name, value);
+        }
+        variables
+    }
+
+    /// `ENV name=value`.
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.values.insert(name.to_owned(), value.to_owned());
+    }
+
+    /// The value of a name.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.values.get(name).cloned()
+    }
+
+    /// `ARG`, its name and default expanded already. The caller's value goes first, then the default,
+    /// then the value of a global argument of that name.
+    pub(super) fn declare(
+        &mut self,
+        argument: &Argument,
+        given: &IndexMap<String, String>,
+        globals: &BTreeMap<String, String>,
+    ) {
+        let value = given.get(&argument.name).or(argument.default.as_ref()).or_else(|| globals.get(&argument.name));
+        if let Some(value) = value {
+            self.values.insert(argument.name.clone(), value.clone());
+            self.arguments.insert(argument.name.clone(), value.clone());
+        }
+    }
+
+    /// Declared arguments, for history.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = (&String, &String)> {
+        self.arguments.iter()
+    }
+
+    /// The environment of a command.
+    pub(super) fn environment(&self) -> Vec<String> {
+        self.values.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    /// Proxy settings given with the build and not declared.
+    pub(super) fn proxies(&self, given: &IndexMap<String, String>) -> Vec<String> {
+        given
+            .iter()
+            .filter(|(name, _)| PROXIES.contains(&name.as_str()) && !self.values.contains_key(*name))
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
+    }
+}
+
+/// Whether a build argument has a meaning without being declared.
+pub(super) fn is_predefined(name: &str) -> bool {
+    PROXIES.contains(&name) || name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn argument(name: &str, default: Option<&str>) -> Argument {
+        Argument { name: name.into(), default: default.map(str::to_owned) }
+    }
+
+    #[test]
+    fn the_later_setting_wins() {
+        let given = IndexMap::from([("B".to_owned(), "given".to_owned())]);
+        let globals = BTreeMap::from([("G".to_owned(), "global".to_owned())]);
+        let mut variables = Variables::from_env(&["A=env".into()]);
+        variables.declare(&argument("A", Some("arg")), &given, &globals);
+        assert_eq!(variables.get("A").as_deref(), Some("arg"));
+        variables.set("A", "env2");
+        assert_eq!(variables.get("A").as_deref(), Some("env2"));
+        variables.declare(&argument("B", Some("default")), &given, &globals);
+        assert_eq!(variables.get("B").as_deref(), Some("given"));
+        variables.declare(&argument("G", None), &given, &globals);
+        assert_eq!(variables.get("G").as_deref(), Some("global"));
+        variables.declare(&argument("U", None), &given, &globals);
+        assert_eq!(variables.get("U"), None);
+        assert_eq!(variables.arguments().count(), 3);
+    }
+}
