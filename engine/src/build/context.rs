@@ -47,6 +47,8 @@ pub(super) fn open(
     let beside = matches!(source, ContextSource::Directory(_) | ContextSource::Empty);
     let (text, ignore_file) = read_dockerfile(&context.tree, dockerfile, beside)?;
     context.tree.ignore = match ignore_file {
+        // Archives and repositories come as they are, as with the reference.
+        _ if !matches!(source, ContextSource::Directory(_)) => Patterns::default(),
         Some((name, bytes)) => parse_ignore(&name, &bytes)?,
         None => ignore_of(&context.tree)?,
     };

@@ -141,8 +141,8 @@ pub(super) fn run(
     fields.list(&exclude.texts);
     for item in &items {
         match item {
-            Item::Files { selected, .. } => {
-                fields.add(b"files");
+            Item::Files { selected, skip } => {
+                fields.add(b"files").add(&skip.to_le_bytes());
                 for selected in selected {
                     fields.add(&digest(stage, tree, stack_key.as_ref(), selected, &exclude, flags.parents).map_err(failed)?);
                 }

@@ -22,6 +22,13 @@ struct Pattern {
     components: Option<Vec<Vec<Token>>>,
 }
 
+/// What becomes of a leading slash: files drop it, flags keep it (and so match nothing), as in the reference.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Anchor {
+    Dropped,
+    Kept,
+}
+
 /// A line that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct BadPattern {
@@ -36,15 +43,15 @@ impl Patterns {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, BadPattern> {
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
         let lines = text.split('\n').enumerate().filter(|(_, line)| !line.starts_with('#'));
-        Self::new(lines.map(|(at, line)| (at + 1, line)))
+        Self::new(lines.map(|(at, line)| (at + 1, line)), Anchor::Dropped)
     }
 
     /// The patterns of `--exclude` flags.
     pub(super) fn from_flags(flags: &[String]) -> Result<Self, BadPattern> {
-        Self::new(flags.iter().enumerate().map(|(at, flag)| (at + 1, flag.as_str())))
+        Self::new(flags.iter().enumerate().map(|(at, flag)| (at + 1, flag.as_str())), Anchor::Kept)
     }
 
-    fn new<'a>(lines: impl Iterator<Item = (usize, &'a str)>) -> Result<Self, BadPattern> {
+    fn new<'a>(lines: impl Iterator<Item = (usize, &'a str)>, anchor: Anchor) -> Result<Self, BadPattern> {
         let mut all = Self::default();
         for (line, text) in lines {
             let trimmed = text.trim();
@@ -60,7 +67,7 @@ impl Patterns {
                 return Err(bad("an exception needs a pattern after the `!`"));
             }
             let mut path = clean(rest);
-            if path.len() > 1 && path.starts_with('/') {
+            if anchor == Anchor::Dropped && path.len() > 1 && path.starts_with('/') {
                 path.remove(0);
             }
             let tokens = tokens(&path).ok_or_else(|| bad("it is not well formed (a `[` without its `]`?)"))?;

@@ -139,7 +139,7 @@ pub fn build(
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
     }
-    if config.error && !warnings.is_empty() {
+    if config.error && warnings.iter().any(|warning| matches!(warning.severity, Severity::Warning(Some(_)))) {
         return Err(BuildError::Lint(warnings));
     }
     let mut outcome =

@@ -12,7 +12,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    LinuxBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, Spec, SpecBuilder,
+    LinuxBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags};
@@ -23,7 +23,8 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Classify, ErrorKind};
 use crate::mount::{Overlay, RootMount};
 use crate::network::{self, NetworkStore};
-use crate::runtime::{self, Init, Launch, NetNs, RuntimeError, Seccomp, Stdio, defaults};
+use crate::runtime::seccomp::Seccomp;
+use crate::runtime::{self, Init, Launch, NetNs, RuntimeError, Stdio, defaults};
 use crate::spec::{DnsSpec, ExtraHost, Ulimit};
 
 /// The memory file with the specification.
@@ -210,7 +211,8 @@ fn run(answer: &UnixStream) -> Result<i32, RunError> {
     own_mounts()?;
     let mounts = prepare_mounts(&spec)?;
 
-    let store = NetworkStore::open(&spec.root, &spec.run_dir).map_err(RunError::Network)?;
+    let paths = crate::state::Paths::new(spec.root.clone(), spec.run_dir.clone());
+    let store = NetworkStore::open(&paths);
     let sandbox = connect(&store, &spec)?;
     let result = launch(&spec, mounts, sandbox.as_ref(), answer);
     if let Some(sandbox) = &sandbox {
@@ -415,8 +417,11 @@ fn describe(spec: &RunSpec, mut own: Vec<Mount>, sandbox: Option<&network::Sandb
         linux = linux.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
     }
     let linux = linux.build().map_err(RunError::Oci)?;
+    // The path is the launch's; without this the default root is read-only.
+    let root = RootBuilder::default().path("/").readonly(false).build().map_err(RunError::Oci)?;
     SpecBuilder::default()
         .version("1.2.0")
+        .root(root)
         .hostname(spec.hostname.clone())
         .process(process)
         .mounts(mounts)

@@ -322,7 +322,7 @@ impl Runner<'_, '_, '_> {
         for stub in stubs {
             remove_stub(&upper, &stub);
         }
-        store::commit(solver.images, &upper, self.stage.result.stack.top())
+        store::commit(solver.images, &upper, &self.stage.result.stack)
     }
 
     fn failed_command(&self, command: &str, code: i32, help: Option<String>, output: Vec<String>) -> BuildError {

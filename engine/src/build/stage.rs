@@ -514,7 +514,7 @@ impl Stage<'_, '_> {
             write(self, &tree)
                 .map_err(|reason| solver.step_error(name, &self.source, span, ErrorKind::Invalid, reason, None))?;
             drop(tree);
-            store::commit(solver.images, &upper, stack.top())
+            store::commit(solver.images, &upper, stack)
         })
     }
 

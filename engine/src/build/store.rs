@@ -66,8 +66,8 @@ pub(super) fn stack(image: &Image) -> Stack {
 }
 
 /// Makes a directory the layer on top of a stack.
-pub(super) fn commit(store: &ImageStore, upper: &Path, parent: Option<&Digest>) -> Result<Layer, BuildError> {
-    store.layers().commit(upper, parent).map_err(|source| BuildError::Store {
+pub(super) fn commit(store: &ImageStore, upper: &Path, below: &Stack) -> Result<Layer, BuildError> {
+    store.layers().commit(upper, below.top(), &below.below).map_err(|source| BuildError::Store {
         action: "make a layer".into(),
         kind: source.kind(),
         source: Box::new(source),

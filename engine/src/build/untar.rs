@@ -185,7 +185,11 @@ fn one(
             if !matches!(place.found, Found::Directory) {
                 return Err(io::ErrorKind::NotFound.into());
             }
-            Ok(rustix::fs::linkat(&place.dir, target_name, &dir, last, AtFlags::empty())?)
+            rustix::fs::linkat(&place.dir, target_name, &dir, last, AtFlags::empty())?;
+            // The entry's own attributes go to the file that both names share.
+            let linked = rustix::fs::statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW)?;
+            let mode = (FileType::from_raw_mode(linked.st_mode) != FileType::Symlink).then_some(mode);
+            finish_special(dir.as_fd(), last, uid, gid, mode, seconds)
         }
         EntryType::Symlink => {
             let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?.into_owned();

@@ -144,6 +144,9 @@ fn resolve_in(
     for name in groups {
         resolved.groups.push(group_id(group, name)?);
     }
+    // The group itself is a supplementary one too, as with Docker: a process that gives it up
+    // must not gain what its members are denied (CVE-2022-36109).
+    resolved.groups.push(resolved.gid);
     resolved.groups.sort_unstable();
     resolved.groups.dedup();
     Ok(resolved)
@@ -174,16 +177,16 @@ mod tests {
 
     #[test]
     fn names_numbers_and_both() {
-        check("", &[], 0, 0, &[500], "/root");
-        check("www", &[], 33, 33, &[5, 500], "/var/www");
-        check("33", &[], 33, 33, &[5, 500], "/var/www");
-        check("www:tty", &[], 33, 5, &[], "/var/www");
-        check("www:7", &["extra", "5", "5"], 33, 7, &[5, 500], "/var/www");
-        check("4711", &[], 4711, 0, &[], "/");
-        check("4711:4712", &[], 4711, 4712, &[], "/");
-        check("1000", &[], 77, 77, &[], "/n");
-        check("homeless", &[], 40, 40, &[], "/");
-        check(":5", &[], 0, 5, &[], "/root");
+        check("", &[], 0, 0, &[0, 500], "/root");
+        check("www", &[], 33, 33, &[5, 33, 500], "/var/www");
+        check("33", &[], 33, 33, &[5, 33, 500], "/var/www");
+        check("www:tty", &[], 33, 5, &[5], "/var/www");
+        check("www:7", &["extra", "5", "5"], 33, 7, &[5, 7, 500], "/var/www");
+        check("4711", &[], 4711, 0, &[0], "/");
+        check("4711:4712", &[], 4711, 4712, &[4712], "/");
+        check("1000", &[], 77, 77, &[77], "/n");
+        check("homeless", &[], 40, 40, &[40], "/");
+        check(":5", &[], 0, 5, &[5], "/root");
     }
 
     #[test]

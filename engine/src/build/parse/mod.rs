@@ -13,7 +13,7 @@ mod words;
 use super::diagnostic::{Diagnostic, Severity, Source, Span};
 
 pub(super) use directive::{CheckConfig, Directives};
-pub(super) use heredoc::{Heredoc, chomp, parse_heredoc_word};
+pub(super) use heredoc::{chomp, parse_heredoc_word};
 pub(super) use instruction::{
     AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, Port, RunFlags, SourcesAndDest,
 };
