@@ -24,6 +24,8 @@ pub fn dispatch() {
     };
     let code = if role == OsStr::new(SWEEP) {
         sweep(arguments.next())
+    } else if role == OsStr::new(BUILD_RUN) {
+        crate::build::run_role()
     } else {
         return;
     };

@@ -193,6 +193,8 @@ impl Scan<'_, '_> {
             Some('}') => Ok(self.value(&name).unwrap_or_default()),
             Some(':') => match self.input.next() {
                 Some(operator @ ('-' | '+' | '?')) => self.conditional(&name, operator, true),
+                // The colon means nothing here, in the reference as in shells that take it.
+                Some(side @ ('#' | '%')) => self.trim(&name, side),
                 Some(other) => Err(format!("unsupported modifier (:{other}) in substitution")),
                 None => Err("syntax error: missing `}` in substitution".into()),
             },
@@ -445,7 +447,7 @@ mod tests {
 
     #[test]
     fn errors() {
-        for text in ["${}", "${:x}", "${A", "${A^^}", "'x", "\"x", "${NO?}", "${EMPTY:?must}", "${A:#x}"] {
+        for text in ["${}", "${:x}", "${A", "${A^^}", "'x", "\"x", "${NO?}", "${EMPTY:?must}", "${A:=x}"] {
             assert!(word(text).is_err(), "{text}");
         }
     }

@@ -1,6 +1,6 @@
-//! Things from elsewhere: files of `ADD https://…`, contexts by URL, base images.
+//! Files of `ADD https://…` and contexts by URL.
 //!
-//! The registry module owns the HTTP client; this file decides what is asked for and keeps downloads by their
+//! `remote` talks; this file decides what is asked for and keeps downloads by their
 //! URL with their validators, so that an unchanged file is not fetched twice.
 
 use std::io::Read;
@@ -13,13 +13,10 @@ use super::context::{self, Context};
 use super::digest::{Fields, Hash, hex};
 use super::error::BuildError;
 use super::git::GitRef;
-use super::progress::{BuildProgress, StepId};
 use super::scratch::Scratch;
-use super::select;
+use super::{remote, select};
 use super::solve::Solver;
-use crate::error::{Classify, ErrorKind};
-use crate::image::{Image, Reference};
-use crate::registry;
+use crate::error::ErrorKind;
 
 /// A file that was fetched.
 #[derive(Clone, Debug)]
@@ -42,41 +39,6 @@ struct Validators {
 }
 
 type Failure = (ErrorKind, String);
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text += &format!(": {more}");
-        }
-        next = source.source();
-    }
-    text
-}
-
-/// A runtime for one exchange; the caller's thread may block.
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|error| (ErrorKind::Internal, format!("cannot start a runtime: {error}")))?;
-    Ok(runtime.block_on(future))
-}
-
-/// Pulls a base image.
-pub(super) fn pull(solver: &Solver<'_>, reference: &Reference, step: StepId) -> Result<Image, Failure> {
-    let progress = |transfer: crate::image::Transfer| {
-        solver.tell(BuildProgress::Transfer {
-            step,
-            item: transfer.layer.clone(),
-            done: transfer.current,
-            total: transfer.total,
-        });
-    };
-    let options = registry::PullOptions { platform: Some(solver.platform.to_string()), ..Default::default() };
-    let pulled = block_on(registry::pull(solver.images, reference, &options, &progress))?;
-    pulled.map(|pulled| pulled.image).map_err(|error| (error.kind(), chain(&error)))
-}
 
 /// Fetches a file, or finds that the one of last time is still right.
 pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> {
@@ -102,8 +64,7 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
     let name = name_of(url);
     let part = solver.scratch.directory().map_err(io)?;
     let body = part.path().join("body");
-    let fetched = block_on(registry::fetch(url, &headers, &body))?
-        .map_err(|error| (error.kind(), format!("cannot fetch `{url}`: {}", chain(&error))))?;
+    let fetched = remote::fetch(url, &headers, &body)?;
     let validators = match (fetched.status, known) {
         (304, Some(known)) => known,
         (status, _) if status >= 300 => {
@@ -182,8 +143,7 @@ pub(super) fn context(address: &str, scratch: &Scratch) -> Result<Context, Build
     if address.starts_with("http://") || address.starts_with("https://") {
         let part = scratch.directory().map_err(|error| bad(error.to_string()))?;
         let body = part.path().join("body");
-        let fetched = block_on(registry::fetch(address, &[], &body)).map_err(|(_, reason)| bad(reason))?;
-        let fetched = fetched.map_err(|error| bad(chain(&error)))?;
+        let fetched = remote::fetch(address, &[], &body).map_err(|(_, reason)| bad(reason))?;
         if fetched.status >= 300 {
             return Err(bad(format!("the server answered {}", fetched.status)));
         }

@@ -8,7 +8,7 @@ use super::values::clean;
 
 /// A list of patterns, in file order.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Patterns {
+pub struct Patterns {
     patterns: Vec<Pattern>,
     /// For cache keys of `--exclude`.
     pub(super) texts: Vec<String>,
@@ -31,23 +31,25 @@ enum Anchor {
 
 /// A line that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct BadPattern {
-    /// From 1.
-    pub(super) line: usize,
-    pub(super) pattern: String,
-    pub(super) reason: &'static str,
+pub struct BadPattern {
+    /// Line or flag, from 1.
+    pub line: usize,
+    /// Its text.
+    pub pattern: String,
+    /// What is wrong with it.
+    pub reason: &'static str,
 }
 
 impl Patterns {
     /// Reads an ignore file.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Self, BadPattern> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, BadPattern> {
         let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
         let lines = text.split('\n').enumerate().filter(|(_, line)| !line.starts_with('#'));
         Self::new(lines.map(|(at, line)| (at + 1, line)), Anchor::Dropped)
     }
 
     /// The patterns of `--exclude` flags.
-    pub(super) fn from_flags(flags: &[String]) -> Result<Self, BadPattern> {
+    pub fn from_flags(flags: &[String]) -> Result<Self, BadPattern> {
         Self::new(flags.iter().enumerate().map(|(at, flag)| (at + 1, flag.as_str())), Anchor::Kept)
     }
 
@@ -80,12 +82,12 @@ impl Patterns {
     }
 
     /// Whether nothing is ever excluded.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
     }
 
     /// Whether a path (relative, `/`-separated, no leading slash) is excluded.
-    pub(super) fn excludes(&self, path: &str) -> bool {
+    pub fn excludes(&self, path: &str) -> bool {
         let mut excluded = false;
         for pattern in &self.patterns {
             if pattern.keep == excluded && pattern.matches_or_parent(path) {
@@ -96,7 +98,7 @@ impl Patterns {
     }
 
     /// Whether something below an excluded directory may be kept by an exception: a walk must enter it.
-    pub(super) fn may_keep_below(&self, directory: &str) -> bool {
+    pub fn may_keep_below(&self, directory: &str) -> bool {
         self.patterns.iter().filter(|pattern| pattern.keep).any(|pattern| {
             let Some(components) = &pattern.components else { return true };
             // A pattern that ends above or at the directory keeps it whole; the walk is already inside then.

@@ -23,11 +23,13 @@ mod glob;
 mod graph;
 mod ignore;
 mod lint;
+mod net;
 mod output;
 mod overlay;
 mod owner;
 mod parse;
 mod progress;
+mod remote;
 mod request;
 mod run_role;
 mod run_step;
@@ -48,6 +50,7 @@ use std::path::Path;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
+pub use ignore::{BadPattern, Patterns};
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
 pub use request::{
     BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork, SecretSource,
@@ -165,6 +168,12 @@ pub fn build(
         shared: Shared::new(stages.list.len(), progress, cancel),
         root,
     };
+    // Layers of this build are in nobody's records until the image is.
+    let _lease = deps.images.lease().map_err(|source| BuildError::Store {
+        action: "begin a build".into(),
+        kind: crate::error::Classify::kind(&source),
+        source: Box::new(source),
+    })?;
     let result = solver.run(&needed, target)?;
     if let Some(index) = &solver.context.tree.index {
         index.save();

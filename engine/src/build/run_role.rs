@@ -18,14 +18,14 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags};
 use serde::{Deserialize, Serialize};
 
+use super::net::Connected;
 use super::overlay;
 use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Classify, ErrorKind};
 use crate::mount::{Overlay, RootMount};
-use crate::network::{self, NetworkStore};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::{self, Init, Launch, NetNs, RuntimeError, Stdio, defaults};
-use crate::spec::{DnsSpec, ExtraHost, Ulimit};
+use crate::spec::{ExtraHost, Ulimit};
 
 /// The memory file with the specification.
 const DOCUMENT: &str = "/proc/self/fd/3";
@@ -156,7 +156,7 @@ enum RunError {
     #[error("{}", chain(.0))]
     Runtime(RuntimeError),
     #[error("{}", chain(.0))]
-    Network(network::NetworkError),
+    Network(std::io::Error),
     #[error("{}", chain(.0))]
     Cgroup(crate::cgroup::CgroupError),
     #[error("unknown resource limit `{0}`")]
@@ -211,18 +211,11 @@ fn run(answer: &UnixStream) -> Result<i32, RunError> {
     own_mounts()?;
     let mounts = prepare_mounts(&spec)?;
 
-    let paths = crate::state::Paths::new(spec.root.clone(), spec.run_dir.clone());
-    let store = NetworkStore::open(&paths);
-    let sandbox = connect(&store, &spec)?;
-    let result = launch(&spec, mounts, sandbox.as_ref(), answer);
-    if let Some(sandbox) = &sandbox {
-        let released = network::disconnect(&store, &spec.id, &sandbox.endpoints).map_err(RunError::Network);
-        // The command's own failure is the better message.
-        if result.is_ok() {
-            released?;
-        }
-    }
-    result
+    let network = Connected::new(&spec).map_err(RunError::Network)?;
+    let result = launch(&spec, mounts, &network, answer);
+    let released = network.release().map_err(RunError::Network);
+    // The command's own failure is the better message.
+    result.and_then(|code| released.map(|()| code))
 }
 
 /// Mounts made from here on are nobody else's.
@@ -296,27 +289,13 @@ fn mount_of(target: &str, kind: &str, source: &str, options: Vec<String>) -> Res
     MountBuilder::default().destination(target).typ(kind).source(source).options(options).build().map_err(RunError::Oci)
 }
 
-fn connect(store: &NetworkStore, spec: &RunSpec) -> Result<Option<network::Sandbox>, RunError> {
-    let Network::Named(name) = &spec.network else { return Ok(None) };
-    let endpoint = crate::spec::EndpointSpec { network: name.clone(), ..Default::default() };
-    let short = &spec.id[..12];
-    let request = network::Request {
-        owner: &spec.id,
-        name: &format!("build-{short}"),
-        hostname: &spec.hostname,
-        endpoints: &[endpoint],
-        alive: &|_| true,
-    };
-    network::connect(store, &request).map(Some).map_err(RunError::Network)
-}
-
 fn launch(
     spec: &RunSpec,
     mounts: Vec<Mount>,
-    sandbox: Option<&network::Sandbox>,
+    network: &Connected,
     answer: &UnixStream,
 ) -> Result<i32, RunError> {
-    let oci = describe(spec, mounts, sandbox)?;
+    let oci = describe(spec, mounts, network)?;
     let root = RootMount::Overlay(Overlay {
         lower: spec.lower.clone(),
         upper: Some(spec.upper.clone()),
@@ -336,11 +315,7 @@ fn launch(
         stdout: std::io::stdout().as_fd().try_clone_to_owned().map_err(io("copy a descriptor"))?,
         stderr: std::io::stderr().as_fd().try_clone_to_owned().map_err(io("copy a descriptor"))?,
     };
-    let netns = match (&spec.network, sandbox) {
-        (Network::Host, _) => NetNs::Host,
-        (Network::Named(_), Some(sandbox)) => NetNs::Join(sandbox.netns.as_fd()),
-        _ => NetNs::New,
-    };
+    let netns = network.netns().map_or(NetNs::Host, NetNs::Join);
     let launched = runtime::prepare(Launch {
         id: &spec.id,
         spec: &oci,
@@ -387,11 +362,11 @@ fn wait(started: &runtime::Started, answer: &UnixStream) -> Result<i32, RunError
 }
 
 /// The OCI specification of the command.
-fn describe(spec: &RunSpec, mut own: Vec<Mount>, sandbox: Option<&network::Sandbox>) -> Result<Spec, RunError> {
+fn describe(spec: &RunSpec, mut own: Vec<Mount>, network: &Connected) -> Result<Spec, RunError> {
     let capabilities = if spec.insecure { defaults::all_capabilities() } else { defaults::capabilities() };
     let sys = if spec.insecure { defaults::SysAccess::ReadWrite } else { defaults::SysAccess::ReadOnly };
     let mut mounts = defaults::mounts(spec.shm_size.unwrap_or(defaults::SHM_SIZE), sys);
-    mounts.extend(network_files(spec, sandbox)?);
+    mounts.extend(network_files(spec, network)?);
     mounts.append(&mut own);
 
     let mut rlimits = Vec::new();
@@ -454,22 +429,9 @@ fn rlimit(name: &str) -> Option<PosixRlimitType> {
 }
 
 /// `/etc/hosts` and `/etc/resolv.conf` for the command; the image's own stay as they are.
-fn network_files(spec: &RunSpec, sandbox: Option<&network::Sandbox>) -> Result<Vec<Mount>, RunError> {
-    let host_text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let resolv = match spec.network {
-        Network::Host => host_text,
-        _ => network::resolv::resolv_conf(&DnsSpec::default(), &host_text, false),
-    };
-    let endpoints = sandbox.map_or(&[][..], |sandbox| &sandbox.endpoints);
-    let hosts = network::resolv::hosts(&network::resolv::HostsFile {
-        hostname: &spec.hostname,
-        domainname: None,
-        endpoints,
-        extra_hosts: &spec.extra_hosts,
-        host_gateway: endpoints.iter().find_map(|endpoint| endpoint.gateway4.map(Into::into)),
-    });
+fn network_files(spec: &RunSpec, network: &Connected) -> Result<Vec<Mount>, RunError> {
     let mut mounts = Vec::new();
-    for (name, text) in [("resolv.conf", resolv), ("hosts", hosts)] {
+    for (name, text) in network.files(spec) {
         let path = spec.scratch.join(name);
         std::fs::write(&path, text).map_err(io("write network files"))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).map_err(io("write network files"))?;

@@ -192,7 +192,7 @@ impl Stage<'_, '_> {
         }
         let begun = std::time::Instant::now();
         solver.tell(BuildProgress::Started { step, name: shown.clone() });
-        match super::fetch::pull(solver, &reference, step) {
+        match super::remote::pull(solver, &reference, step) {
             Ok(image) => {
                 solver.tell(BuildProgress::Done { step, elapsed: begun.elapsed() });
                 Ok(image)
