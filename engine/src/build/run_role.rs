@@ -193,7 +193,7 @@ pub fn run_role() -> i32 {
         Err(error) => {
             let (kind, exit_code) = match &error {
                 RunError::Runtime(error) => (error.kind(), Some(error.exit_code().into()).filter(|code| *code != 125)),
-                RunError::Network(error) => (error.kind(), None),
+                RunError::Network(error) => (Classify::kind(error), None),
                 RunError::Cgroup(error) => (error.kind(), None),
                 RunError::Ulimit(_) => (ErrorKind::Invalid, None),
                 _ => (ErrorKind::Internal, None),

@@ -127,8 +127,6 @@ pub(in crate::build) struct HealthTest {
     pub(in crate::build) retries: i64,
 }
 
-/// A port of `EXPOSE` (kept as text until it is expanded).
-pub(in crate::build) type Port = String;
 
 const KEYWORDS: [&str; 18] = [
     "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",

@@ -15,9 +15,9 @@ use super::diagnostic::{Diagnostic, Severity, Source, Span};
 pub(super) use directive::{CheckConfig, Directives};
 pub(super) use heredoc::{chomp, parse_heredoc_word};
 pub(super) use instruction::{
-    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, Port, RunFlags, SourcesAndDest,
+    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, RunFlags, SourcesAndDest,
 };
-pub(super) use words::split_blank;
+
 
 /// A parsed Dockerfile.
 #[derive(Clone, Debug)]
