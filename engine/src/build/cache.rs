@@ -48,8 +48,21 @@ impl Cache {
     }
 
     /// Remembers a step; a failure only costs time later.
-    pub(super) fn put(&self, key: &Hash, layer: String, parent: Option<String>, created: &str, step: &str) {
-        let record = Record { version: 1, layer, parent, created: created.to_owned(), step: step.to_owned() };
+    pub(super) fn put(
+        &self,
+        key: &Hash,
+        layer: String,
+        parent: Option<String>,
+        created: &str,
+        step: &str,
+    ) {
+        let record = Record {
+            version: 1,
+            layer,
+            parent,
+            created: created.to_owned(),
+            step: step.to_owned(),
+        };
         let path = self.path(key);
         let temporary = path.with_extension(format!("tmp{}", std::process::id()));
         let written = serde_json::to_vec(&record)

@@ -45,11 +45,15 @@ impl Change {
             // Several actions may follow one `who`: `u+r-w`.
             let mut rest = &part[at..];
             while let Some(operator) = rest.chars().next() {
-                let end = rest[1..].find(['+', '-', '=']).map_or(rest.len(), |at| at + 1);
+                let end = rest[1..]
+                    .find(['+', '-', '='])
+                    .map_or(rest.len(), |at| at + 1);
                 let letters = &rest[1..end];
                 let permissions = match letters {
                     "u" | "g" | "o" => Permissions::Copy(letters.chars().next()?),
-                    _ if letters.chars().all(|c| "rwxXst".contains(c)) => Permissions::Letters(letters.to_owned()),
+                    _ if letters.chars().all(|c| "rwxXst".contains(c)) => {
+                        Permissions::Letters(letters.to_owned())
+                    }
                     _ => return None,
                 };
                 clauses.push(Clause {
@@ -69,14 +73,20 @@ impl Change {
     pub(super) fn apply(&self, mode: u32, directory: bool) -> u32 {
         match self {
             Self::Octal(octal) => *octal,
-            Self::Symbolic(clauses) => clauses.iter().fold(mode, |mode, clause| clause.apply(mode, directory)),
+            Self::Symbolic(clauses) => clauses
+                .iter()
+                .fold(mode, |mode, clause| clause.apply(mode, directory)),
         }
     }
 }
 
 impl Clause {
     fn apply(&self, mode: u32, directory: bool) -> u32 {
-        let who = [(self.user, 6, 0o4000), (self.group, 3, 0o2000), (self.other, 0, 0o1000)];
+        let who = [
+            (self.user, 6, 0o4000),
+            (self.group, 3, 0o2000),
+            (self.other, 0, 0o1000),
+        ];
         let mut out = mode;
         for (chosen, shift, special) in who {
             if !chosen {
@@ -132,7 +142,11 @@ mod tests {
             ("a-w", 0o666, false, 0o444),
             ("u=rw-w", 0o777, false, 0o477),
         ] {
-            assert_eq!(Change::parse(text).unwrap().apply(mode, directory), expected, "{text}");
+            assert_eq!(
+                Change::parse(text).unwrap().apply(mode, directory),
+                expected,
+                "{text}"
+            );
         }
         for bad in ["0888", "10000", "rw", "", "u", "z+x", "u+q"] {
             assert_eq!(Change::parse(bad), None, "{bad}");

@@ -39,9 +39,15 @@ pub(super) fn open(
         ContextSource::Tar(path) => unpacked(path, scratch)?,
         ContextSource::Url(url) => super::fetch::context(url, scratch)?,
         ContextSource::Empty => {
-            let part = scratch.directory().map_err(io_error("create", Path::new("scratch")))?;
-            let tree = Tree::open(part.path(), View::Context).map_err(io_error("open", part.path()))?;
-            Context { tree, _part: Some(part) }
+            let part = scratch
+                .directory()
+                .map_err(io_error("create", Path::new("scratch")))?;
+            let tree =
+                Tree::open(part.path(), View::Context).map_err(io_error("open", part.path()))?;
+            Context {
+                tree,
+                _part: Some(part),
+            }
         }
     };
     let beside = matches!(source, ContextSource::Directory(_) | ContextSource::Empty);
@@ -64,13 +70,21 @@ pub(super) fn named(path: &Path, indexes: &Path) -> Result<Context, BuildError> 
 
 /// A directory that was filled by somebody else.
 pub(super) fn filled(part: Part, below: &str) -> Result<Context, BuildError> {
-    let tree = Tree::open(&part.path().join(below), View::Context).map_err(io_error("open", part.path()))?;
-    Ok(Context { tree, _part: Some(part) })
+    let tree = Tree::open(&part.path().join(below), View::Context)
+        .map_err(io_error("open", part.path()))?;
+    Ok(Context {
+        tree,
+        _part: Some(part),
+    })
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> BuildError {
     let path = path.to_owned();
-    move |source| BuildError::Io { action, path, source }
+    move |source| BuildError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 fn directory(path: &Path, indexes: &Path) -> Result<Context, BuildError> {
@@ -80,17 +94,26 @@ fn directory(path: &Path, indexes: &Path) -> Result<Context, BuildError> {
     })?;
     let mut tree = Tree::open(&real, View::Context).map_err(|error| BuildError::Context {
         context: path.display().to_string(),
-        reason: if error.kind() == io::ErrorKind::NotADirectory { "it is not a directory".into() } else { error.to_string() },
+        reason: if error.kind() == io::ErrorKind::NotADirectory {
+            "it is not a directory".into()
+        } else {
+            error.to_string()
+        },
     })?;
     let mut name = Fields::new("context");
     name.add(real.as_os_str().as_bytes());
-    tree.index = Some(Arc::new(Index::open(Some(indexes.join(hex(&name.finish()))))));
+    tree.index = Some(Arc::new(Index::open(Some(
+        indexes.join(hex(&name.finish())),
+    ))));
     Ok(Context { tree, _part: None })
 }
 
 /// A tar archive, plain or compressed, in a file or on standard input.
 fn unpacked(path: &Path, scratch: &Scratch) -> Result<Context, BuildError> {
-    let bad = |reason: String| BuildError::Context { context: path.display().to_string(), reason };
+    let bad = |reason: String| BuildError::Context {
+        context: path.display().to_string(),
+        reason,
+    };
     let file = std::fs::File::open(path).map_err(io_error("read", path))?;
     let stream = untar::decompress(io::BufReader::new(file))
         .map_err(|error| bad(error.to_string()))?
@@ -102,9 +125,14 @@ fn unpacked(path: &Path, scratch: &Scratch) -> Result<Context, BuildError> {
 pub(super) fn unpack_stream(stream: Box<dyn Read>, scratch: &Scratch) -> Result<Context, String> {
     let part = scratch.directory().map_err(|error| error.to_string())?;
     let tree = Tree::open(part.path(), View::Context).map_err(|error| error.to_string())?;
-    let root = tree.locate("".as_ref()).map_err(|error| error.to_string())?;
+    let root = tree
+        .locate("".as_ref())
+        .map_err(|error| error.to_string())?;
     untar::unpack(stream, root.dir, None).map_err(|error| error.to_string())?;
-    Ok(Context { tree, _part: Some(part) })
+    Ok(Context {
+        tree,
+        _part: Some(part),
+    })
 }
 
 fn ignore_of(tree: &Tree) -> Result<Patterns, BuildError> {
@@ -116,19 +144,32 @@ fn ignore_of(tree: &Tree) -> Result<Patterns, BuildError> {
 }
 
 fn parse_ignore(name: &str, bytes: &[u8]) -> Result<Patterns, BuildError> {
-    Patterns::parse(bytes).map_err(|BadPattern { line, pattern, reason }| BuildError::Ignore {
-        file: name.to_owned(),
-        line,
-        pattern,
-        reason: reason.to_owned(),
-    })
+    Patterns::parse(bytes).map_err(
+        |BadPattern {
+             line,
+             pattern,
+             reason,
+         }| BuildError::Ignore {
+            file: name.to_owned(),
+            line,
+            pattern,
+            reason: reason.to_owned(),
+        },
+    )
 }
 
 type IgnoreFile = Option<(String, Vec<u8>)>;
 
 /// Reads the Dockerfile and the ignore file of its own name. `beside` says that a path is one of the machine.
-fn read_dockerfile(tree: &Tree, source: &DockerfileSource, beside: bool) -> Result<(Text, IgnoreFile), BuildError> {
-    let missing = |path: &Path, source: io::Error| BuildError::NoDockerfile { path: path.to_owned(), source };
+fn read_dockerfile(
+    tree: &Tree,
+    source: &DockerfileSource,
+    beside: bool,
+) -> Result<(Text, IgnoreFile), BuildError> {
+    let missing = |path: &Path, source: io::Error| BuildError::NoDockerfile {
+        path: path.to_owned(),
+        source,
+    };
     let in_tree = |path: &str| match tree.read(path) {
         Ok(Some(bytes)) => Ok(bytes),
         Ok(None) => Err(missing(Path::new(path), io::ErrorKind::NotFound.into())),
@@ -139,7 +180,13 @@ fn read_dockerfile(tree: &Tree, source: &DockerfileSource, beside: bool) -> Resu
         tree.read(&name).ok().flatten().map(|bytes| (name, bytes))
     };
     match source {
-        DockerfileSource::Text { name, text } => Ok((Text { name: name.clone(), bytes: text.clone() }, None)),
+        DockerfileSource::Text { name, text } => Ok((
+            Text {
+                name: name.clone(),
+                bytes: text.clone(),
+            },
+            None,
+        )),
         DockerfileSource::Default => {
             let (name, bytes) = match in_tree("Dockerfile") {
                 Ok(bytes) => ("Dockerfile", bytes),
@@ -148,19 +195,39 @@ fn read_dockerfile(tree: &Tree, source: &DockerfileSource, beside: bool) -> Resu
                     Err(_) => return Err(error),
                 },
             };
-            Ok((Text { name: name.into(), bytes }, ignore_in_tree(name)))
+            Ok((
+                Text {
+                    name: name.into(),
+                    bytes,
+                },
+                ignore_in_tree(name),
+            ))
         }
         DockerfileSource::Path(path) if beside => {
             let bytes = std::fs::read(path).map_err(|error| missing(path, error))?;
             let mut ignore_path = path.clone().into_os_string();
             ignore_path.push(".dockerignore");
             let ignore_path = PathBuf::from(ignore_path);
-            let ignore = std::fs::read(&ignore_path).ok().map(|bytes| (ignore_path.display().to_string(), bytes));
-            Ok((Text { name: path.display().to_string(), bytes }, ignore))
+            let ignore = std::fs::read(&ignore_path)
+                .ok()
+                .map(|bytes| (ignore_path.display().to_string(), bytes));
+            Ok((
+                Text {
+                    name: path.display().to_string(),
+                    bytes,
+                },
+                ignore,
+            ))
         }
         DockerfileSource::Path(path) => {
             let name = path.to_string_lossy().into_owned();
-            Ok((Text { bytes: in_tree(&name)?, name: name.clone() }, ignore_in_tree(&name)))
+            Ok((
+                Text {
+                    bytes: in_tree(&name)?,
+                    name: name.clone(),
+                },
+                ignore_in_tree(&name),
+            ))
         }
     }
 }

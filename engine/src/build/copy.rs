@@ -41,12 +41,20 @@ pub(super) enum CopyError {
     IsADirectory(String),
     /// Anything else.
     #[error("cannot {action} `/{path}`: {source}")]
-    Io { action: &'static str, path: String, source: io::Error },
+    Io {
+        action: &'static str,
+        path: String,
+        source: io::Error,
+    },
 }
 
 fn failed(action: &'static str, path: &OsStr) -> impl FnOnce(io::Error) -> CopyError {
     let path = path.to_string_lossy().into_owned();
-    move |source| CopyError::Io { action, path, source }
+    move |source| CopyError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 /// One instruction's worth of copying.
@@ -67,12 +75,19 @@ pub(super) struct Destination {
 impl<'a> Copier<'a> {
     /// Begins.
     pub(super) fn new(to: &'a Tree, attributes: &'a Attributes) -> Self {
-        Self { to, attributes, links: HashMap::new() }
+        Self {
+            to,
+            attributes,
+            links: HashMap::new(),
+        }
     }
 
     /// Looks at the destination. `into` says that it must be a directory.
     pub(super) fn destination(&self, path: &str, into: bool) -> Result<Destination, CopyError> {
-        let place = self.to.locate(OsStr::new(path)).map_err(failed("reach", OsStr::new(path)))?;
+        let place = self
+            .to
+            .locate(OsStr::new(path))
+            .map_err(failed("reach", OsStr::new(path)))?;
         let directory = into || path.ends_with('/') || matches!(place.found, Found::Directory);
         Ok(Destination { place, directory })
     }
@@ -90,12 +105,30 @@ impl<'a> Copier<'a> {
         match &selected.entry {
             Some(entry) => {
                 let (dir, name, at) = self.file_place(destination, selected.name(), path)?;
-                self.entry(from, selected.dir.as_fd(), entry, &selected.path, OsStr::new(""), dir.as_fd(), &name, &at, exclude)
+                self.entry(
+                    from,
+                    selected.dir.as_fd(),
+                    entry,
+                    &selected.path,
+                    OsStr::new(""),
+                    dir.as_fd(),
+                    &name,
+                    &at,
+                    exclude,
+                )
             }
             None => {
                 let dir = self.directory_place(destination.place, path)?;
                 let (dir, at) = dir;
-                self.children(from, selected.dir.as_fd(), &selected.path, OsStr::new(""), dir.as_fd(), &at, exclude)
+                self.children(
+                    from,
+                    selected.dir.as_fd(),
+                    &selected.path,
+                    OsStr::new(""),
+                    dir.as_fd(),
+                    &at,
+                    exclude,
+                )
             }
         }
     }
@@ -109,11 +142,22 @@ impl<'a> Copier<'a> {
         path: &str,
         exclude: &Patterns,
     ) -> Result<(), CopyError> {
-        let place = self.to.locate(OsStr::new(path)).map_err(failed("reach", OsStr::new(path)))?;
+        let place = self
+            .to
+            .locate(OsStr::new(path))
+            .map_err(failed("reach", OsStr::new(path)))?;
         let (mut dir, mut at) = self.directory_place(place, path)?;
-        let parts: Vec<&OsStr> =
-            selected.named.as_bytes().split(|byte| *byte == b'/').map(OsStr::from_bytes).collect();
-        let directories = if selected.entry.is_some() { parts.len() - 1 } else { parts.len() };
+        let parts: Vec<&OsStr> = selected
+            .named
+            .as_bytes()
+            .split(|byte| *byte == b'/')
+            .map(OsStr::from_bytes)
+            .collect();
+        let directories = if selected.entry.is_some() {
+            parts.len() - 1
+        } else {
+            parts.len()
+        };
         let mut below = OsString::new();
         for (number, part) in parts.iter().take(directories).enumerate() {
             below = tree::join(&below, part);
@@ -122,7 +166,8 @@ impl<'a> Copier<'a> {
             }
             at = tree::join(&at, part);
             let source = from.locate(&below).map_err(failed("read", &below))?;
-            let stat = rustix::fs::fstat(&source.dir).map_err(|e| failed("read", &below)(e.into()))?;
+            let stat =
+                rustix::fs::fstat(&source.dir).map_err(|e| failed("read", &below)(e.into()))?;
             let made = self.subdirectory(dir.as_fd(), part, &at)?;
             self.dress_directory(from, source.dir.as_fd(), &stat, made.as_fd(), &at)?;
             dir = made;
@@ -131,11 +176,27 @@ impl<'a> Copier<'a> {
             Some(entry) => {
                 let name = selected.name().to_owned();
                 at = tree::join(&at, &name);
-                self.entry(from, selected.dir.as_fd(), entry, &selected.path, OsStr::new(""), dir.as_fd(), &name, &at, exclude)
+                self.entry(
+                    from,
+                    selected.dir.as_fd(),
+                    entry,
+                    &selected.path,
+                    OsStr::new(""),
+                    dir.as_fd(),
+                    &name,
+                    &at,
+                    exclude,
+                )
             }
-            None => {
-                self.children(from, selected.dir.as_fd(), &selected.path, OsStr::new(""), dir.as_fd(), &at, exclude)
-            }
+            None => self.children(
+                from,
+                selected.dir.as_fd(),
+                &selected.path,
+                OsStr::new(""),
+                dir.as_fd(),
+                &at,
+                exclude,
+            ),
         }
     }
 
@@ -155,13 +216,21 @@ impl<'a> Copier<'a> {
         let mut file = create(dir.as_fd(), &name).map_err(failed("create", &at))?;
         fill(&mut file).map_err(failed("write", &at))?;
         let (uid, gid) = self.attributes.owner.unwrap_or((0, 0));
-        let mode = self.attributes.mode.as_ref().map_or(mode, |change| change.apply(mode, false));
-        finish_file(&file, uid, gid, mode, mtime.or(self.attributes.created)).map_err(failed("write", &at))
+        let mode = self
+            .attributes
+            .mode
+            .as_ref()
+            .map_or(mode, |change| change.apply(mode, false));
+        finish_file(&file, uid, gid, mode, mtime.or(self.attributes.created))
+            .map_err(failed("write", &at))
     }
 
     /// Makes a directory and its parents, each with the given owner; existing ones stay as they are.
     pub(super) fn make_directory(&mut self, path: &str) -> Result<OwnedFd, CopyError> {
-        let place = self.to.locate(OsStr::new(path)).map_err(failed("reach", OsStr::new(path)))?;
+        let place = self
+            .to
+            .locate(OsStr::new(path))
+            .map_err(failed("reach", OsStr::new(path)))?;
         Ok(self.directory_place(place, path)?.0)
     }
 
@@ -179,7 +248,9 @@ impl<'a> Copier<'a> {
             return Ok((dir, name.to_owned(), at));
         }
         match place.found {
-            Found::Directory => Err(CopyError::IsADirectory(place.path.to_string_lossy().into_owned())),
+            Found::Directory => Err(CopyError::IsADirectory(
+                place.path.to_string_lossy().into_owned(),
+            )),
             Found::Other(last, _) => {
                 let at = tree::join(&place.path, &last);
                 Ok((place.dir, last, at))
@@ -201,10 +272,19 @@ impl<'a> Copier<'a> {
         }
     }
 
-    fn make_missing(&self, dir: OwnedFd, path: OsString, names: &[OsString]) -> Result<(OwnedFd, OsString), CopyError> {
+    fn make_missing(
+        &self,
+        dir: OwnedFd,
+        path: OsString,
+        names: &[OsString],
+    ) -> Result<(OwnedFd, OsString), CopyError> {
         let (mut dir, mut at) = (dir, path);
         let (uid, gid) = self.attributes.owner.unwrap_or((0, 0));
-        let mode = self.attributes.mode.as_ref().map_or(0o755, |change| change.apply(0o755, true));
+        let mode = self
+            .attributes
+            .mode
+            .as_ref()
+            .map_or(0o755, |change| change.apply(0o755, true));
         for name in names {
             at = tree::join(&at, name);
             make_dir(dir.as_fd(), name).map_err(failed("create", &at))?;
@@ -219,14 +299,21 @@ impl<'a> Copier<'a> {
     }
 
     /// A directory below another that is there or is made now.
-    fn subdirectory(&self, dir: BorrowedFd<'_>, name: &OsStr, at: &OsStr) -> Result<OwnedFd, CopyError> {
+    fn subdirectory(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &OsStr,
+        at: &OsStr,
+    ) -> Result<OwnedFd, CopyError> {
         match make_dir(dir, name) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(failed("create", at)(error)),
         }
         tree::open_dir(dir, name).map_err(|error| match error.raw_os_error() {
-            Some(code) if code == Errno::NOTDIR.raw_os_error() || code == Errno::LOOP.raw_os_error() => {
+            Some(code)
+                if code == Errno::NOTDIR.raw_os_error() || code == Errno::LOOP.raw_os_error() =>
+            {
                 CopyError::NotADirectory(at.to_string_lossy().into_owned())
             }
             _ => failed("open", at)(error),
@@ -260,12 +347,18 @@ impl<'a> Copier<'a> {
 
     fn mode(&self, stat: &Stat, directory: bool) -> u32 {
         let mode = stat.st_mode & 0o7777;
-        self.attributes.mode.as_ref().map_or(mode, |change| change.apply(mode, directory))
+        self.attributes
+            .mode
+            .as_ref()
+            .map_or(mode, |change| change.apply(mode, directory))
     }
 
     /// Copies what is in a directory. `path` is its place in the source, `shown` its path relative to the
     /// selection (for `--exclude`), `at` its place in the destination.
-    #[expect(clippy::too_many_arguments, reason = "a recursion over source and destination at once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a recursion over source and destination at once"
+    )]
     fn children(
         &mut self,
         from: &Tree,
@@ -276,19 +369,35 @@ impl<'a> Copier<'a> {
         at: &OsStr,
         exclude: &Patterns,
     ) -> Result<(), CopyError> {
-        let skip = |shown: &OsStr| !exclude.is_empty() && exclude.excludes(&shown.to_string_lossy());
+        let skip =
+            |shown: &OsStr| !exclude.is_empty() && exclude.excludes(&shown.to_string_lossy());
         for entry in tree::entries(source).map_err(failed("read", path))? {
             let inner = tree::join(path, &entry.name);
             let shown = tree::join(shown, &entry.name);
-            if digest::visible(from, &entry, &inner, &shown, &skip, source).map_err(failed("read", &inner))? {
+            if digest::visible(from, &entry, &inner, &shown, &skip, source)
+                .map_err(failed("read", &inner))?
+            {
                 let at = tree::join(at, &entry.name);
-                self.entry(from, source, &entry, &inner, &shown, dir, &entry.name, &at, exclude)?;
+                self.entry(
+                    from,
+                    source,
+                    &entry,
+                    &inner,
+                    &shown,
+                    dir,
+                    &entry.name,
+                    &at,
+                    exclude,
+                )?;
             }
         }
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a recursion over source and destination at once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a recursion over source and destination at once"
+    )]
     fn entry(
         &mut self,
         from: &Tree,
@@ -323,26 +432,38 @@ impl<'a> Copier<'a> {
         let mode = self.mode(&entry.stat, false);
         match kind {
             FileType::RegularFile => {
-                let mut input = tree::open_file(source, &entry.name).map_err(failed("read", path))?;
+                let mut input =
+                    tree::open_file(source, &entry.name).map_err(failed("read", path))?;
                 let mut output = create(dir, name).map_err(failed("create", at))?;
                 io::copy(&mut input, &mut output).map_err(failed("write", at))?;
                 dress(output.as_fd(), uid, gid, None).map_err(failed("change", at))?;
                 if from.view == View::Image {
-                    copy_xattrs(source, &entry.name, output.as_fd()).map_err(failed("change", at))?;
+                    copy_xattrs(source, &entry.name, output.as_fd())
+                        .map_err(failed("change", at))?;
                 }
-                rustix::fs::fchmod(&output, Mode::from_raw_mode(mode)).map_err(|e| failed("change", at)(e.into()))?;
+                rustix::fs::fchmod(&output, Mode::from_raw_mode(mode))
+                    .map_err(|e| failed("change", at)(e.into()))?;
                 copy_times(output.as_fd(), &entry.stat).map_err(failed("change", at))?;
             }
             FileType::Symlink => {
-                let target =
-                    rustix::fs::readlinkat(source, &entry.name, Vec::new()).map_err(|e| failed("read", path)(e.into()))?;
-                rustix::fs::symlinkat(target, dir, name).map_err(|e| failed("create", at)(e.into()))?;
-                self.dress_special(dir, name, uid, gid, None, &entry.stat).map_err(failed("change", at))?;
+                let target = rustix::fs::readlinkat(source, &entry.name, Vec::new())
+                    .map_err(|e| failed("read", path)(e.into()))?;
+                rustix::fs::symlinkat(target, dir, name)
+                    .map_err(|e| failed("create", at)(e.into()))?;
+                self.dress_special(dir, name, uid, gid, None, &entry.stat)
+                    .map_err(failed("change", at))?;
             }
             kind => {
-                rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(mode), entry.stat.st_rdev)
-                    .map_err(|e| failed("create", at)(e.into()))?;
-                self.dress_special(dir, name, uid, gid, Some(mode), &entry.stat).map_err(failed("change", at))?;
+                rustix::fs::mknodat(
+                    dir,
+                    name,
+                    kind,
+                    Mode::from_raw_mode(mode),
+                    entry.stat.st_rdev,
+                )
+                .map_err(|e| failed("create", at)(e.into()))?;
+                self.dress_special(dir, name, uid, gid, Some(mode), &entry.stat)
+                    .map_err(failed("change", at))?;
             }
         }
         if several {
@@ -361,7 +482,13 @@ impl<'a> Copier<'a> {
         mode: Option<u32>,
         stat: &Stat,
     ) -> io::Result<()> {
-        rustix::fs::chownat(dir, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)?;
+        rustix::fs::chownat(
+            dir,
+            name,
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?;
         if let Some(mode) = mode {
             rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
         }
@@ -390,7 +517,13 @@ fn make_dir(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 
 /// Owner, then mode: a change of owner clears the set-user-id bits. The descriptor may be `O_PATH`.
 fn dress(fd: BorrowedFd<'_>, uid: u32, gid: u32, mode: Option<u32>) -> io::Result<()> {
-    rustix::fs::chownat(fd, "", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH)?;
+    rustix::fs::chownat(
+        fd,
+        "",
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+        AtFlags::EMPTY_PATH,
+    )?;
     if let Some(mode) = mode {
         // `.` works for `O_PATH` directories, which fchmod refuses.
         rustix::fs::chmodat(fd, ".", Mode::from_raw_mode(mode), AtFlags::empty())?;
@@ -398,19 +531,40 @@ fn dress(fd: BorrowedFd<'_>, uid: u32, gid: u32, mode: Option<u32>) -> io::Resul
     Ok(())
 }
 
-fn finish_file(file: &std::fs::File, uid: u32, gid: u32, mode: u32, mtime: Option<i64>) -> io::Result<()> {
+fn finish_file(
+    file: &std::fs::File,
+    uid: u32,
+    gid: u32,
+    mode: u32,
+    mtime: Option<i64>,
+) -> io::Result<()> {
     rustix::fs::fchown(file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
     rustix::fs::fchmod(file, Mode::from_raw_mode(mode))?;
     if let Some(seconds) = mtime {
-        let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        rustix::fs::futimens(file, &Timestamps { last_access: time, last_modification: time })?;
+        let time = Timespec {
+            tv_sec: seconds,
+            tv_nsec: 0,
+        };
+        rustix::fs::futimens(
+            file,
+            &Timestamps {
+                last_access: time,
+                last_modification: time,
+            },
+        )?;
     }
     Ok(())
 }
 
 fn times(stat: &Stat) -> Timestamps {
-    let time = Timespec { tv_sec: stat.st_mtime as i64, tv_nsec: stat.st_mtime_nsec as i64 };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: stat.st_mtime as i64,
+        tv_nsec: stat.st_mtime_nsec as i64,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn copy_times(fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
@@ -418,17 +572,33 @@ fn copy_times(fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
 }
 
 fn set_times(fd: BorrowedFd<'_>, seconds: i64, nanoseconds: i64) -> io::Result<()> {
-    let time = Timespec { tv_sec: seconds, tv_nsec: nanoseconds };
-    let times = Timestamps { last_access: time, last_modification: time };
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: nanoseconds,
+    };
+    let times = Timestamps {
+        last_access: time,
+        last_modification: time,
+    };
     // `/proc/self/fd` serves files and `O_PATH` directories alike.
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(rustix::fs::utimensat(rustix::fs::CWD, path, &times, AtFlags::empty())?)
+    Ok(rustix::fs::utimensat(
+        rustix::fs::CWD,
+        path,
+        &times,
+        AtFlags::empty(),
+    )?)
 }
 
 fn copy_xattrs(dir: BorrowedFd<'_>, name: &OsStr, to: BorrowedFd<'_>) -> io::Result<()> {
     let path = format!("/proc/self/fd/{}", to.as_raw_fd());
     for (name, value) in digest::xattrs(dir, name)? {
-        match rustix::fs::setxattr(path.as_str(), name.as_slice(), &value, rustix::fs::XattrFlags::empty()) {
+        match rustix::fs::setxattr(
+            path.as_str(),
+            name.as_slice(),
+            &value,
+            rustix::fs::XattrFlags::empty(),
+        ) {
             Ok(()) | Err(Errno::NOTSUP) => {}
             Err(error) => return Err(error.into()),
         }

@@ -67,7 +67,10 @@ impl<'f> Flags<'f> {
 /// One source, found.
 enum Item {
     /// Files of the tree.
-    Files { selected: Vec<Selected>, skip: usize },
+    Files {
+        selected: Vec<Selected>,
+        skip: usize,
+    },
     /// A heredoc.
     Text { name: String, content: String },
     /// A fetched file.
@@ -88,7 +91,10 @@ pub(super) fn run(
     let name = stage.vertex_name(&format!("{keyword} {}", instruction.text));
 
     let dest = stage.expand(span, &words.dest)?;
-    let dest = values::absolute(&stage.result.config.config.working_dir, if dest.is_empty() { "." } else { &dest });
+    let dest = values::absolute(
+        &stage.result.config.config.working_dir,
+        if dest.is_empty() { "." } else { &dest },
+    );
     let expand = |text: Option<&str>| text.map(|text| stage.expand(span, text)).transpose();
     let chown = expand(flags.chown)?.filter(|text| !text.is_empty());
     let chmod = expand(flags.chmod)?.filter(|text| !text.is_empty());
@@ -97,15 +103,24 @@ pub(super) fn run(
         None => None,
         Some(text) => Some(Change::parse(text).ok_or_else(|| {
             let help = "an octal mode from 0 to 07777, or a symbolic one as u=rwX,go=rX";
-            stage.wrong(span, format!("invalid value `{text}` for --chmod"), Some(help))
+            stage.wrong(
+                span,
+                format!("invalid value `{text}` for --chmod"),
+                Some(help),
+            )
         })?),
     };
     let mut exclude = Vec::new();
     for pattern in flags.exclude {
         exclude.push(stage.expand(span, pattern)?);
     }
-    let exclude = Patterns::from_flags(&exclude)
-        .map_err(|bad| stage.wrong(span, format!("invalid --exclude `{}`: {}", bad.pattern, bad.reason), None))?;
+    let exclude = Patterns::from_flags(&exclude).map_err(|bad| {
+        stage.wrong(
+            span,
+            format!("invalid --exclude `{}`: {}", bad.pattern, bad.reason),
+            None,
+        )
+    })?;
     let mut sources = Vec::new();
     for source in &words.sources {
         sources.push(stage.expand(span, source)?);
@@ -122,36 +137,82 @@ pub(super) fn run(
     };
     let mut items = Vec::new();
     for source in &sources {
-        items.push(find(stage, span, &name, tree, source, &flags, checksum.as_deref())?);
+        items.push(find(
+            stage,
+            span,
+            &name,
+            tree,
+            source,
+            &flags,
+            checksum.as_deref(),
+        )?);
     }
     for file in &words.files {
-        let content = if file.chomp { parse::chomp(&file.content) } else { file.content.clone() };
-        let content = if file.expand { stage.expand_body(span, &content)? } else { content };
-        items.push(Item::Text { name: file.name.clone(), content });
+        let content = if file.chomp {
+            parse::chomp(&file.content)
+        } else {
+            file.content.clone()
+        };
+        let content = if file.expand {
+            stage.expand_body(span, &content)?
+        } else {
+            content
+        };
+        items.push(Item::Text {
+            name: file.name.clone(),
+            content,
+        });
     }
 
     let failed = |error: std::io::Error| {
-        stage.solver.step_error(&name, &stage.source, span, ErrorKind::Internal, format!("cannot read the sources: {error}"), None)
+        stage.solver.step_error(
+            &name,
+            &stage.source,
+            span,
+            ErrorKind::Internal,
+            format!("cannot read the sources: {error}"),
+            None,
+        )
     };
     let mut fields = Fields::new(if flags.add { "add" } else { "copy" });
     fields.add(&stage.result.key).add(dest.as_bytes());
     fields.add(chown.as_deref().unwrap_or_default().as_bytes());
     fields.add(chmod.as_deref().unwrap_or_default().as_bytes());
-    fields.add(&[u8::from(flags.link), u8::from(flags.parents), u8::from(flags.unpack.unwrap_or(true))]);
+    fields.add(&[
+        u8::from(flags.link),
+        u8::from(flags.parents),
+        u8::from(flags.unpack.unwrap_or(true)),
+    ]);
     fields.list(&exclude.texts);
     for item in &items {
         match item {
             Item::Files { selected, skip } => {
                 fields.add(b"files").add(&skip.to_le_bytes());
                 for selected in selected {
-                    fields.add(&digest(stage, tree, stack_key.as_ref(), selected, &exclude, flags.parents).map_err(failed)?);
+                    fields.add(
+                        &digest(
+                            stage,
+                            tree,
+                            stack_key.as_ref(),
+                            selected,
+                            &exclude,
+                            flags.parents,
+                        )
+                        .map_err(failed)?,
+                    );
                 }
             }
             Item::Text { name, content } => {
-                fields.add(b"text").add(name.as_bytes()).add(content.as_bytes());
+                fields
+                    .add(b"text")
+                    .add(name.as_bytes())
+                    .add(content.as_bytes());
             }
             Item::Url(download) => {
-                fields.add(b"url").add(download.name.as_bytes()).add(&download.digest);
+                fields
+                    .add(b"url")
+                    .add(download.name.as_bytes())
+                    .add(&download.digest);
                 fields.add(&download.mtime.unwrap_or(0).to_le_bytes());
             }
             Item::Git { commit, git } => {
@@ -180,7 +241,9 @@ pub(super) fn run(
     };
     // An own layer; with --chmod the reference makes a plain copy of it.
     let alone = flags.link && chmod.is_none();
-    let (layer, created) = stage.file_vertex(span, &name, key, alone, &mut |stage, to| job.write(stage, tree, to, &items))?;
+    let (layer, created) = stage.file_vertex(span, &name, key, alone, &mut |stage, to| {
+        job.write(stage, tree, to, &items)
+    })?;
     let text = format!("{keyword} {}", instruction.text);
     stage.push(key, layer, created, &text);
     if let Some(index) = &tree.index {
@@ -205,7 +268,10 @@ pub(super) fn digest(
     };
     let Some(stack) = stack else { return compute() };
     let mut question = Fields::new("selection of layers");
-    question.add(stack).add(selected.path.as_bytes()).add(selected.named.as_bytes());
+    question
+        .add(stack)
+        .add(selected.path.as_bytes())
+        .add(selected.named.as_bytes());
     question.list(&exclude.texts).add(&[u8::from(parents)]);
     let question = question.finish();
     if let Some(known) = stage.solver.cache.digest(&question) {
@@ -227,19 +293,35 @@ fn find(
     checksum: Option<&str>,
 ) -> Result<Item, BuildError> {
     let failed = |kind, message: String, help: Option<String>| {
-        stage.solver.step_error(step, &stage.source, span, kind, message, help)
+        stage
+            .solver
+            .step_error(step, &stage.source, span, kind, message, help)
     };
     let git = GitRef::parse(source);
     let url = source.starts_with("http://") || source.starts_with("https://");
     if !flags.add && (git.is_some() || url) {
-        let what = if git.is_some() { "a git repository" } else { "a URL" };
-        return Err(stage.wrong(span, format!("COPY cannot take {what}: `{source}`"), Some("use ADD")));
+        let what = if git.is_some() {
+            "a git repository"
+        } else {
+            "a URL"
+        };
+        return Err(stage.wrong(
+            span,
+            format!("COPY cannot take {what}: `{source}`"),
+            Some("use ADD"),
+        ));
     }
     if checksum.is_some() && git.is_none() && !url {
-        return Err(stage.wrong(span, "--checksum is for URLs and git repositories only", None));
+        return Err(stage.wrong(
+            span,
+            "--checksum is for URLs and git repositories only",
+            None,
+        ));
     }
     if let Some(git) = git {
-        let commit = git.resolve().map_err(|reason| failed(ErrorKind::NotFound, reason, None))?;
+        let commit = git
+            .resolve()
+            .map_err(|reason| failed(ErrorKind::NotFound, reason, None))?;
         if let Some(checksum) = checksum
             && (checksum.len() < 7 || !commit.starts_with(&checksum.to_ascii_lowercase()))
         {
@@ -249,15 +331,24 @@ fn find(
         return Ok(Item::Git { commit, git });
     }
     if url {
-        let download = fetch::file(stage.solver, source).map_err(|(kind, reason)| failed(kind, reason, None))?;
+        let download = fetch::file(stage.solver, source)
+            .map_err(|(kind, reason)| failed(kind, reason, None))?;
         if let Some(checksum) = checksum {
             let found = format!("sha256:{}", hex(&download.digest));
-            let well_formed = checksum.strip_prefix("sha256:").is_some_and(|hex| hex.len() == 64);
+            let well_formed = checksum
+                .strip_prefix("sha256:")
+                .is_some_and(|hex| hex.len() == 64);
             if !well_formed {
-                return Err(stage.wrong(span, format!("invalid --checksum `{checksum}`"), Some("write sha256:<64 hex digits>")));
+                return Err(stage.wrong(
+                    span,
+                    format!("invalid --checksum `{checksum}`"),
+                    Some("write sha256:<64 hex digits>"),
+                ));
             }
             if found != checksum.to_ascii_lowercase() {
-                let message = format!("checksum mismatch of `{source}`: its digest is {found}, --checksum says {checksum}");
+                let message = format!(
+                    "checksum mismatch of `{source}`: its digest is {found}, --checksum says {checksum}"
+                );
                 return Err(failed(ErrorKind::Invalid, message, None));
             }
         }
@@ -270,7 +361,10 @@ fn find(
             match trimmed.find("/./") {
                 Some(at) => {
                     let base = values::clean(&format!("/{}", &trimmed[..at]));
-                    (trimmed.to_owned(), base.split('/').filter(|part| !part.is_empty()).count())
+                    (
+                        trimmed.to_owned(),
+                        base.split('/').filter(|part| !part.is_empty()).count(),
+                    )
                 }
                 None => (trimmed.to_owned(), 0),
             }
@@ -283,13 +377,23 @@ fn find(
             let shown = values::clean(&format!("/{source}"));
             let hidden = tree::exists(tree, &shown);
             let help = match (flags.from, hidden) {
-                (None, true) => Some("an ignore file excludes it; add an exception `!` for it".to_owned()),
+                (None, true) => {
+                    Some("an ignore file excludes it; add an exception `!` for it".to_owned())
+                }
                 (None, false) => Some("paths are relative to the build context".to_owned()),
                 (Some(_), _) => Some("paths are relative to the root of the source".to_owned()),
             };
-            Err(failed(ErrorKind::NotFound, format!("`{shown}` not found"), help))
+            Err(failed(
+                ErrorKind::NotFound,
+                format!("`{shown}` not found"),
+                help,
+            ))
         }
-        Err(error) => Err(failed(ErrorKind::Invalid, format!("cannot use source `{source}`: {error}"), None)),
+        Err(error) => Err(failed(
+            ErrorKind::Invalid,
+            format!("cannot use source `{source}`: {error}"),
+            None,
+        )),
     }
 }
 
@@ -304,9 +408,22 @@ struct Job<'j> {
 }
 
 impl Job<'_> {
-    fn write(&self, stage: &Stage<'_, '_>, from: &Tree, to: &Tree, items: &[Item]) -> Result<(), String> {
-        let owner = self.chown.map(|text| owner::resolve(to, text)).transpose()?;
-        let attributes = Attributes { owner, mode: self.mode.clone(), created: stage.solver.epoch };
+    fn write(
+        &self,
+        stage: &Stage<'_, '_>,
+        from: &Tree,
+        to: &Tree,
+        items: &[Item],
+    ) -> Result<(), String> {
+        let owner = self
+            .chown
+            .map(|text| owner::resolve(to, text))
+            .transpose()?;
+        let attributes = Attributes {
+            owner,
+            mode: self.mode.clone(),
+            created: stage.solver.epoch,
+        };
         let text = |error: super::copy::CopyError| error.to_string();
         for item in items {
             // Hard links are kept inside one source only.
@@ -318,18 +435,35 @@ impl Job<'_> {
                     }
                 }
                 Item::Text { name, content } => copier
-                    .write(name, 0o644, None, self.dest, self.into, &mut |file| file.write_all(content.as_bytes()))
+                    .write(name, 0o644, None, self.dest, self.into, &mut |file| {
+                        file.write_all(content.as_bytes())
+                    })
                     .map_err(text)?,
                 Item::Url(download) => self.url(&mut copier, to, download)?,
                 Item::Git { commit, git } => {
-                    let part = stage.solver.scratch.directory().map_err(|error| error.to_string())?;
+                    let part = stage
+                        .solver
+                        .scratch
+                        .directory()
+                        .map_err(|error| error.to_string())?;
                     git.checkout(commit, part.path(), self.flags.keep_git_dir)?;
                     let checkout = context::filled(part, "").map_err(|error| error.to_string())?;
                     let subdir = git.subdir.clone().unwrap_or_default();
-                    let found = select::select(&checkout.tree, &subdir, false).map_err(|error| error.to_string())?;
-                    let found = found.ok_or_else(|| format!("the git repository has no `{subdir}` at {commit}"))?;
+                    let found = select::select(&checkout.tree, &subdir, false)
+                        .map_err(|error| error.to_string())?;
+                    let found = found.ok_or_else(|| {
+                        format!("the git repository has no `{subdir}` at {commit}")
+                    })?;
                     for selected in found {
-                        copier.copy(&checkout.tree, &selected, self.dest, self.into, self.exclude).map_err(text)?;
+                        copier
+                            .copy(
+                                &checkout.tree,
+                                &selected,
+                                self.dest,
+                                self.into,
+                                self.exclude,
+                            )
+                            .map_err(text)?;
                     }
                 }
             }
@@ -337,25 +471,42 @@ impl Job<'_> {
         Ok(())
     }
 
-    fn files(&self, copier: &mut Copier<'_>, from: &Tree, selected: &Selected, skip: usize) -> Result<(), String> {
+    fn files(
+        &self,
+        copier: &mut Copier<'_>,
+        from: &Tree,
+        selected: &Selected,
+        skip: usize,
+    ) -> Result<(), String> {
         if self.flags.add
             && self.flags.unpack != Some(false)
             && let Some(entry) = &selected.entry
             && entry.kind() == rustix::fs::FileType::RegularFile
         {
-            let file = tree::open_file(selected.dir.as_fd(), &entry.name).map_err(|error| error.to_string())?;
+            let file = tree::open_file(selected.dir.as_fd(), &entry.name)
+                .map_err(|error| error.to_string())?;
             if let Some(archive) = untar::open(file).map_err(|error| error.to_string())? {
                 return self.unpack(copier, archive);
             }
         }
         if self.flags.parents {
-            return copier.copy_with_parents(from, selected, skip, self.dest, self.exclude).map_err(|error| error.to_string());
+            return copier
+                .copy_with_parents(from, selected, skip, self.dest, self.exclude)
+                .map_err(|error| error.to_string());
         }
-        copier.copy(from, selected, self.dest, self.into, self.exclude).map_err(|error| error.to_string())
+        copier
+            .copy(from, selected, self.dest, self.into, self.exclude)
+            .map_err(|error| error.to_string())
     }
 
-    fn unpack(&self, copier: &mut Copier<'_>, archive: Box<dyn std::io::Read>) -> Result<(), String> {
-        let dir = copier.make_directory(self.dest).map_err(|error| error.to_string())?;
+    fn unpack(
+        &self,
+        copier: &mut Copier<'_>,
+        archive: Box<dyn std::io::Read>,
+    ) -> Result<(), String> {
+        let dir = copier
+            .make_directory(self.dest)
+            .map_err(|error| error.to_string())?;
         untar::unpack(archive, dir, copier.attributes.owner).map_err(|error| error.to_string())
     }
 
@@ -368,9 +519,14 @@ impl Job<'_> {
         }
         let mut body = open()?;
         copier
-            .write(&download.name, 0o600, Some(download.mtime.unwrap_or(0)), self.dest, self.into, &mut |file| {
-                std::io::copy(&mut body, file).map(drop)
-            })
+            .write(
+                &download.name,
+                0o600,
+                Some(download.mtime.unwrap_or(0)),
+                self.dest,
+                self.into,
+                &mut |file| std::io::copy(&mut body, file).map(drop),
+            )
             .map_err(|error| error.to_string())
     }
 }

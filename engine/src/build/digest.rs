@@ -45,7 +45,10 @@ impl Fields {
     }
 
     /// Adds a list.
-    pub(super) fn list<T: AsRef<[u8]>>(&mut self, fields: impl IntoIterator<Item = T>) -> &mut Self {
+    pub(super) fn list<T: AsRef<[u8]>>(
+        &mut self,
+        fields: impl IntoIterator<Item = T>,
+    ) -> &mut Self {
         let mut count = 0u64;
         for field in fields {
             self.add(field.as_ref());
@@ -79,7 +82,9 @@ impl Stamp {
 
     /// A file changed within the clock's granularity of now may change again without a new time.
     fn settled(&self) -> bool {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         let changed = i128::from(self.ctime.0) * 1_000_000_000 + i128::from(self.ctime.1);
         (now.as_nanos() as i128) - changed > 50_000_000
     }
@@ -107,17 +112,30 @@ const MAGIC: &[u8; 8] = b"gtyidx01";
 impl Index {
     /// Opens the index at a path; a missing or damaged file is an empty index.
     pub(super) fn open(path: Option<PathBuf>) -> Self {
-        let known = path.as_deref().and_then(|path| Self::read(path).ok()).unwrap_or_default();
-        Self { path, state: Mutex::new(State { known, ..State::default() }) }
+        let known = path
+            .as_deref()
+            .and_then(|path| Self::read(path).ok())
+            .unwrap_or_default();
+        Self {
+            path,
+            state: Mutex::new(State {
+                known,
+                ..State::default()
+            }),
+        }
     }
 
     fn read(path: &Path) -> io::Result<HashMap<(u64, u64), (Stamp, Hash)>> {
         let bytes = std::fs::read(path)?;
-        let Some(records) = bytes.strip_prefix(MAGIC) else { return Ok(HashMap::new()) };
+        let Some(records) = bytes.strip_prefix(MAGIC) else {
+            return Ok(HashMap::new());
+        };
         let mut known = HashMap::with_capacity(records.len() / RECORD);
         for record in records.chunks_exact(RECORD) {
-            let u64_at = |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().unwrap_or_default());
-            let u32_at = |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap_or_default());
+            let u64_at =
+                |at: usize| u64::from_le_bytes(record[at..at + 8].try_into().unwrap_or_default());
+            let u32_at =
+                |at: usize| u32::from_le_bytes(record[at..at + 4].try_into().unwrap_or_default());
             let stamp = Stamp {
                 size: u64_at(16),
                 mtime: (u64_at(24) as i64, u32_at(32)),
@@ -135,7 +153,11 @@ impl Index {
         let stamp = Stamp::of(&entry.stat);
         {
             let mut state = self.lock();
-            if let Some((known, hash)) = state.seen.get(&key).or_else(|| state.known.get(&key)).copied()
+            if let Some((known, hash)) = state
+                .seen
+                .get(&key)
+                .or_else(|| state.known.get(&key))
+                .copied()
                 && known == stamp
             {
                 state.seen.insert(key, (stamp, hash));
@@ -161,7 +183,11 @@ impl Index {
         let mut all = state.known.clone();
         all.extend(state.seen.iter().map(|(key, value)| (*key, *value)));
         // Files that are gone leave their records behind; drop them when they outnumber the living.
-        let all = if all.len() > 2 * state.seen.len() + 1000 { &state.seen } else { &all };
+        let all = if all.len() > 2 * state.seen.len() + 1000 {
+            &state.seen
+        } else {
+            &all
+        };
         let mut bytes = Vec::with_capacity(MAGIC.len() + all.len() * RECORD);
         bytes.extend_from_slice(MAGIC);
         for ((dev, ino), (stamp, hash)) in all {
@@ -184,7 +210,9 @@ impl Index {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -220,7 +248,9 @@ pub(super) fn add_entry(
     fields.add(&(entry.stat.st_mode & !0o170000).to_le_bytes());
     fields.add(&kind.as_raw_mode().to_le_bytes());
     if tree.view == View::Image {
-        fields.add(&entry.stat.st_uid.to_le_bytes()).add(&entry.stat.st_gid.to_le_bytes());
+        fields
+            .add(&entry.stat.st_uid.to_le_bytes())
+            .add(&entry.stat.st_gid.to_le_bytes());
         if kind == FileType::RegularFile || kind == FileType::Directory {
             for (name, value) in xattrs(dir, &entry.name)? {
                 fields.add(&name).add(&value);
@@ -260,7 +290,10 @@ pub(super) fn add_children(
     skip: &dyn Fn(&OsStr) -> bool,
 ) -> io::Result<()> {
     for entry in tree::entries(dir)? {
-        let (path, shown) = (tree::join(path, &entry.name), tree::join(shown, &entry.name));
+        let (path, shown) = (
+            tree::join(path, &entry.name),
+            tree::join(shown, &entry.name),
+        );
         match visible(tree, &entry, &path, &shown, skip, dir)? {
             true => add_entry(fields, tree, dir, &entry, &path, &shown, skip)?,
             false => {}
@@ -288,7 +321,14 @@ pub(super) fn visible(
     }
     let inner = tree::open_dir(dir, &entry.name)?;
     for child in tree::entries(inner.as_fd())? {
-        if visible(tree, &child, &tree::join(path, &child.name), &tree::join(shown, &child.name), skip, inner.as_fd())? {
+        if visible(
+            tree,
+            &child,
+            &tree::join(path, &child.name),
+            &tree::join(shown, &child.name),
+            skip,
+            inner.as_fd(),
+        )? {
             return Ok(true);
         }
     }
@@ -304,13 +344,18 @@ pub(super) fn xattrs(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<(Vec<u
     let length = loop {
         match rustix::fs::llistxattr(path.as_slice(), &mut names) {
             Ok(length) => break length,
-            Err(rustix::io::Errno::RANGE) if names.len() < 1 << 20 => names.resize(names.len() * 4, 0),
+            Err(rustix::io::Errno::RANGE) if names.len() < 1 << 20 => {
+                names.resize(names.len() * 4, 0)
+            }
             Err(rustix::io::Errno::NOTSUP) => return Ok(Vec::new()),
             Err(error) => return Err(error.into()),
         }
     };
     let mut found = Vec::new();
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+    for name in names[..length]
+        .split(|byte| *byte == 0)
+        .filter(|name| !name.is_empty())
+    {
         if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
             continue;
         }
@@ -336,7 +381,15 @@ mod tests {
     fn digest(path: &Path) -> Hash {
         let tree = Tree::open(path, View::Context).unwrap();
         let mut fields = Fields::new("test");
-        add_children(&mut fields, &tree, tree.root(), OsStr::new(""), OsStr::new(""), &|_| false).unwrap();
+        add_children(
+            &mut fields,
+            &tree,
+            tree.root(),
+            OsStr::new(""),
+            OsStr::new(""),
+            &|_| false,
+        )
+        .unwrap();
         fields.finish()
     }
 
@@ -346,7 +399,10 @@ mod tests {
         let file = dir.path().join("f");
         std::fs::write(&file, "one").unwrap();
         let before = digest(dir.path());
-        std::fs::File::open(&file).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        std::fs::File::open(&file)
+            .unwrap()
+            .set_modified(UNIX_EPOCH)
+            .unwrap();
         assert_eq!(digest(dir.path()), before);
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         assert_ne!(digest(dir.path()), before);
@@ -361,11 +417,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("index");
         let index = Index::open(Some(path.clone()));
-        let stamp = Stamp { size: 3, mtime: (-5, 7), ctime: (9, 1) };
+        let stamp = Stamp {
+            size: 3,
+            mtime: (-5, 7),
+            ctime: (9, 1),
+        };
         index.lock().seen.insert((1, 2), (stamp, [7; 32]));
         index.lock().changed = true;
         index.save();
-        assert_eq!(Index::read(&path).unwrap().get(&(1, 2)), Some(&(stamp, [7; 32])));
+        assert_eq!(
+            Index::read(&path).unwrap().get(&(1, 2)),
+            Some(&(stamp, [7; 32]))
+        );
         std::fs::write(&path, b"rubbish").unwrap();
         assert!(Index::read(&path).unwrap().is_empty());
     }

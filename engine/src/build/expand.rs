@@ -31,8 +31,14 @@ impl Expander<'_> {
     }
 
     fn run(&self, text: &str) -> Result<Output, String> {
-        let mut scan = Scan { rules: self, input: text.chars().peekable(), raw_escapes: false, depth: 0 };
-        scan.until(None).map_err(|reason| format!("cannot expand `{text}`: {reason}"))
+        let mut scan = Scan {
+            rules: self,
+            input: text.chars().peekable(),
+            raw_escapes: false,
+            depth: 0,
+        };
+        scan.until(None)
+            .map_err(|reason| format!("cannot expand `{text}`: {reason}"))
     }
 }
 
@@ -179,7 +185,11 @@ impl Scan<'_, '_> {
         self.input.next();
         if self.input.peek() != Some(&'{') {
             let name = self.name();
-            return Ok(if name.is_empty() { "$".into() } else { self.value(&name).unwrap_or_default() });
+            return Ok(if name.is_empty() {
+                "$".into()
+            } else {
+                self.value(&name).unwrap_or_default()
+            });
         }
         self.input.next();
         match self.input.peek() {
@@ -213,14 +223,20 @@ impl Scan<'_, '_> {
     fn conditional(&mut self, name: &str, operator: char, colon: bool) -> Result<String, String> {
         let word = self.part('}', false)?;
         let value = self.value(name);
-        let present = value.as_ref().is_some_and(|value| !colon || !value.is_empty());
+        let present = value
+            .as_ref()
+            .is_some_and(|value| !colon || !value.is_empty());
         match (operator, present) {
             ('+', true) => Ok(word),
             ('+', false) => Ok(String::new()),
             ('-', false) => Ok(word),
             ('?', false) => {
                 let state = if value.is_none() { "unset" } else { "empty" };
-                let reason = if word.is_empty() { format!("is not allowed to be {state}") } else { word };
+                let reason = if word.is_empty() {
+                    format!("is not allowed to be {state}")
+                } else {
+                    word
+                };
                 Err(format!("{name}: {reason}"))
             }
             _ => Ok(value.unwrap_or_default()),
@@ -241,7 +257,9 @@ impl Scan<'_, '_> {
             pattern.reverse();
             text.reverse();
         }
-        let Some(end) = match_end(&pattern, &text, longest) else { return Ok(value) };
+        let Some(end) = match_end(&pattern, &text, longest) else {
+            return Ok(value);
+        };
         let mut rest = text.split_off(end);
         if side == '%' {
             rest.reverse();
@@ -410,7 +428,12 @@ mod tests {
     }
 
     fn word(text: &str) -> Result<String, String> {
-        Expander { escape: '\\', lookup: &env, keep_quotes: false }.word(text)
+        Expander {
+            escape: '\\',
+            lookup: &env,
+            keep_quotes: false,
+        }
+        .word(text)
     }
 
     #[test]
@@ -447,15 +470,32 @@ mod tests {
 
     #[test]
     fn errors() {
-        for text in ["${}", "${:x}", "${A", "${A^^}", "'x", "\"x", "${NO?}", "${EMPTY:?must}", "${A:=x}"] {
+        for text in [
+            "${}",
+            "${:x}",
+            "${A",
+            "${A^^}",
+            "'x",
+            "\"x",
+            "${NO?}",
+            "${EMPTY:?must}",
+            "${A:=x}",
+        ] {
             assert!(word(text).is_err(), "{text}");
         }
     }
 
     #[test]
     fn blanks_of_variables_separate_words() {
-        let expander = Expander { escape: '\\', lookup: &env, keep_quotes: false };
-        assert_eq!(expander.words("x $BLANK 'c d'").unwrap(), ["x", "a", "b", "c d"]);
+        let expander = Expander {
+            escape: '\\',
+            lookup: &env,
+            keep_quotes: false,
+        };
+        assert_eq!(
+            expander.words("x $BLANK 'c d'").unwrap(),
+            ["x", "a", "b", "c d"]
+        );
     }
 
     proptest! {

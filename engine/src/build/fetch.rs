@@ -14,8 +14,8 @@ use super::digest::{Fields, Hash, hex};
 use super::error::BuildError;
 use super::git::GitRef;
 use super::scratch::Scratch;
-use super::{remote, select};
 use super::solve::Solver;
+use super::{remote, select};
 use crate::error::ErrorKind;
 
 /// A file that was fetched.
@@ -45,10 +45,16 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
     let mut question = Fields::new("url");
     question.add(url.as_bytes());
     let home = solver.root.join("build/http").join(hex(&question.finish()));
-    let io = |error: std::io::Error| (ErrorKind::Internal, format!("cannot keep the download: {error}"));
+    let io = |error: std::io::Error| {
+        (
+            ErrorKind::Internal,
+            format!("cannot keep the download: {error}"),
+        )
+    };
     std::fs::create_dir_all(&home).map_err(io)?;
-    let known: Option<Validators> =
-        std::fs::read(home.join("known.json")).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let known: Option<Validators> = std::fs::read(home.join("known.json"))
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
     let known = known.filter(|known| home.join(&known.digest).exists());
 
     let mut headers = Vec::new();
@@ -59,7 +65,13 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
             headers.push(("if-modified-since".to_owned(), date.clone()));
         }
     }
-    let host = url.split("://").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
+    let host = url
+        .split("://")
+        .nth(1)
+        .unwrap_or_default()
+        .split(['/', '?', '#'])
+        .next()
+        .unwrap_or_default();
     headers.extend(authorization(solver, host));
     let name = name_of(url);
     let part = solver.scratch.directory().map_err(io)?;
@@ -68,12 +80,18 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
     let validators = match (fetched.status, known) {
         (304, Some(known)) => known,
         (status, _) if status >= 300 => {
-            return Err((ErrorKind::NotFound, format!("cannot fetch `{url}`: the server answered {status}")));
+            return Err((
+                ErrorKind::NotFound,
+                format!("cannot fetch `{url}`: the server answered {status}"),
+            ));
         }
         _ => {
             let digest = hash(&body).map_err(io)?;
-            let validators =
-                Validators { etag: fetched.etag, last_modified: fetched.last_modified, digest: hex(&digest) };
+            let validators = Validators {
+                etag: fetched.etag,
+                last_modified: fetched.last_modified,
+                digest: hex(&digest),
+            };
             std::fs::rename(&body, home.join(&validators.digest)).map_err(io)?;
             let text = serde_json::to_vec(&validators).unwrap_or_default();
             std::fs::write(home.join("known.json"), text).map_err(io)?;
@@ -82,7 +100,12 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
     };
     let path = home.join(&validators.digest);
     let digest = hash(&path).map_err(io)?;
-    Ok(Download { path, name, digest, mtime: validators.last_modified.as_deref().and_then(http_date) })
+    Ok(Download {
+        path,
+        name,
+        digest,
+        mtime: validators.last_modified.as_deref().and_then(http_date),
+    })
 }
 
 /// Secrets that stand for credentials of a host.
@@ -116,32 +139,52 @@ fn hash(path: &std::path::Path) -> std::io::Result<Hash> {
 fn name_of(url: &str) -> String {
     let path = url.split("://").nth(1).unwrap_or_default();
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let name = path.split_once('/').map_or("", |(_, path)| path).rsplit('/').next().unwrap_or_default();
-    if name.is_empty() || name == "." || name == ".." { "download".into() } else { name.to_owned() }
+    let name = path
+        .split_once('/')
+        .map_or("", |(_, path)| path)
+        .rsplit('/')
+        .next()
+        .unwrap_or_default();
+    if name.is_empty() || name == "." || name == ".." {
+        "download".into()
+    } else {
+        name.to_owned()
+    }
 }
 
 /// `Wed, 21 Oct 2015 07:28:00 GMT` in seconds.
 fn http_date(text: &str) -> Option<i64> {
-    jiff::fmt::rfc2822::parse(text).ok().map(|time| time.timestamp().as_second())
+    jiff::fmt::rfc2822::parse(text)
+        .ok()
+        .map(|time| time.timestamp().as_second())
 }
 
 /// A context by address: a git repository, or a tar archive.
 pub(super) fn context(address: &str, scratch: &Scratch) -> Result<Context, BuildError> {
-    let bad = |reason: String| BuildError::Context { context: address.to_owned(), reason };
+    let bad = |reason: String| BuildError::Context {
+        context: address.to_owned(),
+        reason,
+    };
     if let Some(git) = GitRef::parse(address) {
         let commit = git.resolve().map_err(bad)?;
-        let part = scratch.directory().map_err(|error| bad(error.to_string()))?;
+        let part = scratch
+            .directory()
+            .map_err(|error| bad(error.to_string()))?;
         git.checkout(&commit, part.path(), false).map_err(bad)?;
         let subdir = git.subdir.clone().unwrap_or_default();
-        let whole = super::tree::Tree::open(part.path(), super::tree::View::Context).map_err(|e| bad(e.to_string()))?;
-        let found = select::select_plain(&whole, &subdir).map_err(|error| bad(error.to_string()))?;
+        let whole = super::tree::Tree::open(part.path(), super::tree::View::Context)
+            .map_err(|e| bad(e.to_string()))?;
+        let found =
+            select::select_plain(&whole, &subdir).map_err(|error| bad(error.to_string()))?;
         let Some(found) = found.filter(|found| found.entry.is_none()) else {
             return Err(bad(format!("the repository has no directory `{subdir}`")));
         };
         return context::filled(part, &found.path.to_string_lossy());
     }
     if address.starts_with("http://") || address.starts_with("https://") {
-        let part = scratch.directory().map_err(|error| bad(error.to_string()))?;
+        let part = scratch
+            .directory()
+            .map_err(|error| bad(error.to_string()))?;
         let body = part.path().join("body");
         let fetched = remote::fetch(address, &[], &body).map_err(|(_, reason)| bad(reason))?;
         if fetched.status >= 300 {
@@ -152,7 +195,9 @@ pub(super) fn context(address: &str, scratch: &Scratch) -> Result<Context, Build
         let stream = stream.ok_or_else(|| bad("it is not a tar archive".into()))?;
         return context::unpack_stream(stream, scratch).map_err(bad);
     }
-    Err(bad("it is neither a directory, a git repository nor an http(s) URL".into()))
+    Err(bad(
+        "it is neither a directory, a git repository nor an http(s) URL".into(),
+    ))
 }
 
 #[cfg(test)]
@@ -169,6 +214,9 @@ mod tests {
         ] {
             assert_eq!(name_of(url), name, "{url}");
         }
-        assert_eq!(http_date("Wed, 21 Oct 2015 07:28:00 GMT"), Some(1_445_412_480));
+        assert_eq!(
+            http_date("Wed, 21 Oct 2015 07:28:00 GMT"),
+            Some(1_445_412_480)
+        );
     }
 }

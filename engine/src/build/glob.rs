@@ -38,7 +38,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<Token>, BadPattern> {
 }
 
 /// Reads a class after its `[`.
-pub(super) fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<Token, BadPattern> {
+pub(super) fn class(
+    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
+) -> Result<Token, BadPattern> {
     let negated = characters.next_if_eq(&'^').is_some();
     let mut ranges = Vec::new();
     loop {
@@ -46,12 +48,18 @@ pub(super) fn class(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -
             return Ok(Token::Class(ranges, negated));
         }
         let low = class_char(characters)?;
-        let high = if characters.next_if_eq(&'-').is_some() { class_char(characters)? } else { low };
+        let high = if characters.next_if_eq(&'-').is_some() {
+            class_char(characters)?
+        } else {
+            low
+        };
         ranges.push((low, high));
     }
 }
 
-fn class_char(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Result<char, BadPattern> {
+fn class_char(
+    characters: &mut std::iter::Peekable<std::str::Chars<'_>>,
+) -> Result<char, BadPattern> {
     match characters.next() {
         None | Some('-' | ']') => Err(BadPattern),
         Some('\\') => characters.next().ok_or(BadPattern),
@@ -93,7 +101,11 @@ pub(super) fn matches(pattern: &[Token], text: &str) -> bool {
     enter(pattern, &mut states, 0);
     for c in text.chars() {
         let mut next = vec![false; pattern.len() + 1];
-        for (state, token) in pattern.iter().enumerate().filter(|(state, _)| states[*state]) {
+        for (state, token) in pattern
+            .iter()
+            .enumerate()
+            .filter(|(state, _)| states[*state])
+        {
             match token {
                 Token::Star if c != '/' => enter(pattern, &mut next, state),
                 Token::DeepStar => enter(pattern, &mut next, state),
@@ -123,7 +135,10 @@ pub(super) fn matches(pattern: &[Token], text: &str) -> bool {
 fn enter(pattern: &[Token], states: &mut [bool], first: usize) {
     for state in first..=pattern.len() {
         states[state] = true;
-        if !matches!(pattern.get(state), Some(Token::Star | Token::DeepStar | Token::DeepPrefix)) {
+        if !matches!(
+            pattern.get(state),
+            Some(Token::Star | Token::DeepStar | Token::DeepPrefix)
+        ) {
             break;
         }
     }
@@ -148,7 +163,11 @@ mod tests {
             ("a*b*c", "axxbyyc", true),
             ("a*b*c", "axxbyy", false),
         ] {
-            assert_eq!(matches(&parse(pattern).unwrap(), text), expected, "{pattern} {text}");
+            assert_eq!(
+                matches(&parse(pattern).unwrap(), text),
+                expected,
+                "{pattern} {text}"
+            );
         }
         for bad in ["[", "[]", "[a", "\\", "[-]"] {
             assert_eq!(parse(bad), Err(BadPattern), "{bad}");

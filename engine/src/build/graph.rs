@@ -41,7 +41,11 @@ impl Graph {
             if let Origin::Stage(base) = bases[index] {
                 graph.add_edge(nodes[index], nodes[base], stage.span);
             }
-            for (instruction, from) in stage.instructions.iter().flat_map(|i| references(i).map(move |from| (i, from))) {
+            for (instruction, from) in stage
+                .instructions
+                .iter()
+                .flat_map(|i| references(i).map(move |from| (i, from)))
+            {
                 if is_context(from) {
                     continue;
                 }
@@ -52,7 +56,11 @@ impl Graph {
                     None => {
                         if let Some(other) = stages.by_name(from, stages.list.len()) {
                             graph.add_edge(nodes[index], nodes[other], instruction.span);
-                            forward.get_or_insert((instruction.span, from.to_owned(), stage.label(index)));
+                            forward.get_or_insert((
+                                instruction.span,
+                                from.to_owned(),
+                                stage.label(index),
+                            ));
                         } else if let Some(other) = number(source, instruction.span, from, index)? {
                             graph.add_edge(nodes[index], nodes[other], instruction.span);
                         }
@@ -63,16 +71,27 @@ impl Graph {
         let looped = tarjan_scc(&graph).into_iter().find_map(|group| {
             let first = group.iter().min()?.index();
             let own = NodeIndex::new(first);
-            let edge = graph.edges(own).find(|edge| group.contains(&petgraph::visit::EdgeRef::target(edge)))?;
+            let edge = graph
+                .edges(own)
+                .find(|edge| group.contains(&petgraph::visit::EdgeRef::target(edge)))?;
             Some((first, *edge.weight()))
         });
         if let Some((first, span)) = looped {
-            let message = format!("circular dependency detected on stage `{}`", stages.list[first].label(first));
-            return Err(error(source, span, message, Some("a stage may only use stages that come before it")));
+            let message = format!(
+                "circular dependency detected on stage `{}`",
+                stages.list[first].label(first)
+            );
+            return Err(error(
+                source,
+                span,
+                message,
+                Some("a stage may only use stages that come before it"),
+            ));
         }
         if let Some((span, from, stage)) = forward {
-            let message =
-                format!("cannot copy from stage `{from}`: it needs to be defined before the current stage `{stage}`");
+            let message = format!(
+                "cannot copy from stage `{from}`: it needs to be defined before the current stage `{stage}`"
+            );
             return Err(error(source, span, message, Some("move that stage up")));
         }
         Ok(Self { graph })
@@ -94,10 +113,20 @@ impl Graph {
 fn references(instruction: &Instruction) -> impl Iterator<Item = &str> {
     let (copy, mounts) = match &instruction.kind {
         Kind::Copy(flags, _) => (flags.from.as_deref(), None),
-        Kind::Run(flags, _) => (None, Some(flags.mounts.iter().filter_map(|mount| mount.from.as_deref()))),
+        Kind::Run(flags, _) => (
+            None,
+            Some(
+                flags
+                    .mounts
+                    .iter()
+                    .filter_map(|mount| mount.from.as_deref()),
+            ),
+        ),
         _ => (None, None),
     };
-    copy.into_iter().chain(mounts.into_iter().flatten()).filter(|from| !from.is_empty())
+    copy.into_iter()
+        .chain(mounts.into_iter().flatten())
+        .filter(|from| !from.is_empty())
 }
 
 /// What a `from` means to the stage `index`: a stage before it, by name or number, or something outside.
@@ -117,25 +146,44 @@ pub(super) fn origin(
     })
 }
 
-fn number(source: &Source, span: Span, from: &str, index: usize) -> Result<Option<usize>, Box<Diagnostic>> {
+fn number(
+    source: &Source,
+    span: Span,
+    from: &str,
+    index: usize,
+) -> Result<Option<usize>, Box<Diagnostic>> {
     if from.is_empty() || !from.bytes().all(|b| b.is_ascii_digit()) {
         return Ok(None);
     }
     match from.parse::<usize>() {
         Ok(stage) if stage < index => Ok(Some(stage)),
-        Ok(stage) if stage == index => {
-            Err(error(source, span, format!("circular dependency detected on stage `{from}`"), None))
-        }
+        Ok(stage) if stage == index => Err(error(
+            source,
+            span,
+            format!("circular dependency detected on stage `{from}`"),
+            None,
+        )),
         _ => {
-            let help = format!("stages before this one have the numbers 0 to {}", index.saturating_sub(1));
-            Err(error(source, span, format!("invalid stage index `{from}`"), Some(&help)))
+            let help = format!(
+                "stages before this one have the numbers 0 to {}",
+                index.saturating_sub(1)
+            );
+            Err(error(
+                source,
+                span,
+                format!("invalid stage index `{from}`"),
+                Some(&help),
+            ))
         }
     }
 }
 
 /// A remedy for a target that is no stage.
 pub(super) fn near_stage(stages: &Stages, name: &str) -> Option<String> {
-    let names = stages.list.iter().filter_map(|stage| stage.from.name.as_deref());
+    let names = stages
+        .list
+        .iter()
+        .filter_map(|stage| stage.from.name.as_deref());
     did_you_mean(name, names).map(|near| format!("did you mean `{near}`?"))
 }
 
@@ -151,10 +199,12 @@ mod tests {
             .list
             .iter()
             .enumerate()
-            .map(|(index, stage)| match stages.by_name(&stage.from.image, index) {
-                Some(base) => Origin::Stage(base),
-                None => Origin::Outside(stage.from.image.clone()),
-            })
+            .map(
+                |(index, stage)| match stages.by_name(&stage.from.image, index) {
+                    Some(base) => Origin::Stage(base),
+                    None => Origin::Outside(stage.from.image.clone()),
+                },
+            )
             .collect();
         let graph = Graph::new(&file.source, &stages, &bases, &|_| false).map_err(|e| e.message)?;
         Ok((stages, graph))
@@ -173,7 +223,9 @@ mod tests {
     #[test]
     fn cycles_and_forward_references_are_refused() {
         let cycle = "FROM i AS a\nCOPY --from=b / /\nFROM i AS b\nCOPY --from=a / /\n";
-        assert!(graph(cycle).is_err_and(|e| e.contains("circular dependency detected on stage `a`")));
+        assert!(
+            graph(cycle).is_err_and(|e| e.contains("circular dependency detected on stage `a`"))
+        );
         let own = "FROM i AS a\nCOPY --from=a / /\n";
         assert!(graph(own).is_err_and(|e| e.contains("circular")));
         let forward = "FROM i AS a\nCOPY --from=b / /\nFROM i AS b\n";

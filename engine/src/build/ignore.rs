@@ -43,17 +43,30 @@ pub struct BadPattern {
 impl Patterns {
     /// Reads an ignore file.
     pub fn parse(bytes: &[u8]) -> Result<Self, BadPattern> {
-        let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).into_owned();
-        let lines = text.split('\n').enumerate().filter(|(_, line)| !line.starts_with('#'));
+        let text = String::from_utf8_lossy(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes))
+            .into_owned();
+        let lines = text
+            .split('\n')
+            .enumerate()
+            .filter(|(_, line)| !line.starts_with('#'));
         Self::new(lines.map(|(at, line)| (at + 1, line)), Anchor::Dropped)
     }
 
     /// The patterns of `--exclude` flags.
     pub fn from_flags(flags: &[String]) -> Result<Self, BadPattern> {
-        Self::new(flags.iter().enumerate().map(|(at, flag)| (at + 1, flag.as_str())), Anchor::Kept)
+        Self::new(
+            flags
+                .iter()
+                .enumerate()
+                .map(|(at, flag)| (at + 1, flag.as_str())),
+            Anchor::Kept,
+        )
     }
 
-    fn new<'a>(lines: impl Iterator<Item = (usize, &'a str)>, anchor: Anchor) -> Result<Self, BadPattern> {
+    fn new<'a>(
+        lines: impl Iterator<Item = (usize, &'a str)>,
+        anchor: Anchor,
+    ) -> Result<Self, BadPattern> {
         let mut all = Self::default();
         for (line, text) in lines {
             let trimmed = text.trim();
@@ -64,7 +77,11 @@ impl Patterns {
                 Some(rest) => (true, rest.trim()),
                 None => (false, trimmed),
             };
-            let bad = |reason| BadPattern { line, pattern: trimmed.to_owned(), reason };
+            let bad = |reason| BadPattern {
+                line,
+                pattern: trimmed.to_owned(),
+                reason,
+            };
             if rest.is_empty() {
                 return Err(bad("an exception needs a pattern after the `!`"));
             }
@@ -72,10 +89,22 @@ impl Patterns {
             if anchor == Anchor::Dropped && path.len() > 1 && path.starts_with('/') {
                 path.remove(0);
             }
-            let tokens = tokens(&path).ok_or_else(|| bad("it is not well formed (a `[` without its `]`?)"))?;
-            let deep = tokens.iter().any(|token| matches!(token, Token::DeepStar | Token::DeepPrefix));
-            let components = (!deep).then(|| tokens.split(|t| *t == Token::Is('/')).map(<[Token]>::to_vec).collect());
-            all.patterns.push(Pattern { keep, tokens, components });
+            let tokens = tokens(&path)
+                .ok_or_else(|| bad("it is not well formed (a `[` without its `]`?)"))?;
+            let deep = tokens
+                .iter()
+                .any(|token| matches!(token, Token::DeepStar | Token::DeepPrefix));
+            let components = (!deep).then(|| {
+                tokens
+                    .split(|t| *t == Token::Is('/'))
+                    .map(<[Token]>::to_vec)
+                    .collect()
+            });
+            all.patterns.push(Pattern {
+                keep,
+                tokens,
+                components,
+            });
             all.texts.push(if keep { format!("!{path}") } else { path });
         }
         Ok(all)
@@ -99,18 +128,28 @@ impl Patterns {
 
     /// Whether something below an excluded directory may be kept by an exception: a walk must enter it.
     pub fn may_keep_below(&self, directory: &str) -> bool {
-        self.patterns.iter().filter(|pattern| pattern.keep).any(|pattern| {
-            let Some(components) = &pattern.components else { return true };
-            // A pattern that ends above or at the directory keeps it whole; the walk is already inside then.
-            directory.split('/').zip(components).all(|(name, component)| glob::matches(component, name))
-        })
+        self.patterns
+            .iter()
+            .filter(|pattern| pattern.keep)
+            .any(|pattern| {
+                let Some(components) = &pattern.components else {
+                    return true;
+                };
+                // A pattern that ends above or at the directory keeps it whole; the walk is already inside then.
+                directory
+                    .split('/')
+                    .zip(components)
+                    .all(|(name, component)| glob::matches(component, name))
+            })
     }
 }
 
 impl Pattern {
     fn matches_or_parent(&self, path: &str) -> bool {
         glob::matches(&self.tokens, path)
-            || path.match_indices('/').any(|(at, _)| glob::matches(&self.tokens, &path[..at]))
+            || path
+                .match_indices('/')
+                .any(|(at, _)| glob::matches(&self.tokens, &path[..at]))
     }
 }
 
@@ -126,7 +165,11 @@ fn tokens(text: &str) -> Option<Vec<Token>> {
                     // At the end everything matches.
                     None => Token::DeepStar,
                     // `**text` at the very beginning is a suffix match in the reference.
-                    Some(_) if tokens.is_empty() && !slash && !characters.clone().any(|c| "*?[\\".contains(c)) => {
+                    Some(_)
+                        if tokens.is_empty()
+                            && !slash
+                            && !characters.clone().any(|c| "*?[\\".contains(c)) =>
+                    {
                         Token::DeepStar
                     }
                     Some(_) => Token::DeepPrefix,
@@ -151,20 +194,36 @@ mod tests {
     fn check(file: &str, cases: &[(&str, bool)]) {
         let patterns = Patterns::parse(file.as_bytes()).unwrap();
         for (path, expected) in cases {
-            assert_eq!(patterns.excludes(path), *expected, "{path} against {file:?}");
+            assert_eq!(
+                patterns.excludes(path),
+                *expected,
+                "{path} against {file:?}"
+            );
         }
     }
 
     #[test]
     fn patterns() {
-        check("*.md\n!README.md", &[("a.md", true), ("README.md", false), ("d/a.md", false)]);
+        check(
+            "*.md\n!README.md",
+            &[("a.md", true), ("README.md", false), ("d/a.md", false)],
+        );
         check("**/*.md", &[("a.md", true), ("d/e/a.md", true)]);
         check("d/**", &[("d", false), ("d/x", true), ("d/x/y", true)]);
-        check("**/d", &[("d", true), ("a/d", true), ("a/d/f", true), ("ad", false)]);
-        check("a/**/b", &[("a/b", true), ("a/x/y/b", true), ("a/xb", false)]);
+        check(
+            "**/d",
+            &[("d", true), ("a/d", true), ("a/d/f", true), ("ad", false)],
+        );
+        check(
+            "a/**/b",
+            &[("a/b", true), ("a/x/y/b", true), ("a/xb", false)],
+        );
         check("**", &[("a", true), ("a/b", true)]);
         check("/x\n./y\nz/", &[("x", true), ("y", true), ("z/f", true)]);
-        check("d\n!d/keep", &[("d", true), ("d/keep", false), ("d/other", true)]);
+        check(
+            "d\n!d/keep",
+            &[("d", true), ("d/keep", false), ("d/other", true)],
+        );
         check("d\n!d/k\nd/k/x", &[("d/k/x", true), ("d/k/y", false)]);
         check("# c\n #d\n\n! e", &[("#d", true)]);
         check("\\!a\n\\#b", &[("!a", true), ("#b", true)]);
@@ -181,7 +240,11 @@ mod tests {
         let patterns = Patterns::parse(b"*\n!src/*.rs\n").unwrap();
         assert!(patterns.may_keep_below("src"));
         assert!(!patterns.may_keep_below("target"));
-        assert!(Patterns::parse(b"*\n!**/x").unwrap().may_keep_below("any/depth"));
+        assert!(
+            Patterns::parse(b"*\n!**/x")
+                .unwrap()
+                .may_keep_below("any/depth")
+        );
     }
 
     proptest! {

@@ -36,16 +36,31 @@ pub(super) fn check(
 fn casing(file: &Dockerfile, found: &mut Vec<Diagnostic>) {
     let upper = |word: &str| word.chars().all(|c| !c.is_lowercase());
     let lower = |word: &str| word.chars().all(|c| !c.is_uppercase());
-    let count = |test: &dyn Fn(&str) -> bool| file.instructions.iter().filter(|i| test(&i.keyword)).count();
+    let count = |test: &dyn Fn(&str) -> bool| {
+        file.instructions
+            .iter()
+            .filter(|i| test(&i.keyword))
+            .count()
+    };
     let most_upper = count(&upper) >= count(&lower);
     for instruction in &file.instructions {
         let keyword = &instruction.keyword;
-        let fits = if most_upper { upper(keyword) } else { lower(keyword) };
+        let fits = if most_upper {
+            upper(keyword)
+        } else {
+            lower(keyword)
+        };
         if !fits {
             let case = if most_upper { "uppercase" } else { "lowercase" };
-            let message =
-                format!("command `{keyword}` should match the case of the command majority ({case})");
-            found.push(warning(&file.source, instruction.span, "ConsistentInstructionCasing", message));
+            let message = format!(
+                "command `{keyword}` should match the case of the command majority ({case})"
+            );
+            found.push(warning(
+                &file.source,
+                instruction.span,
+                "ConsistentInstructionCasing",
+                message,
+            ));
         }
     }
 }
@@ -58,7 +73,9 @@ fn names(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
             continue;
         }
         let words: Vec<&str> = instruction.text.split_whitespace().collect();
-        let [.., keyword, name] = words.as_slice() else { continue };
+        let [.., keyword, name] = words.as_slice() else {
+            continue;
+        };
         if !keyword.eq_ignore_ascii_case("as") {
             continue;
         }
@@ -69,7 +86,10 @@ fn names(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
         }
         let from_lower = instruction.keyword.chars().all(char::is_lowercase);
         if from_lower != keyword.chars().all(char::is_lowercase) {
-            let message = format!("`{keyword}` and `{}` keywords' casing do not match", instruction.keyword);
+            let message = format!(
+                "`{keyword}` and `{}` keywords' casing do not match",
+                instruction.keyword
+            );
             found.push(warning(&file.source, span, "FromAsCasing", message));
         }
         let lower = name.to_lowercase();
@@ -89,10 +109,21 @@ fn names(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
 fn repeated(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
     for stage in &stages.list {
         for keyword in ["CMD", "ENTRYPOINT", "HEALTHCHECK"] {
-            let all: Vec<_> = stage.instructions.iter().filter(|i| i.keyword.eq_ignore_ascii_case(keyword)).collect();
+            let all: Vec<_> = stage
+                .instructions
+                .iter()
+                .filter(|i| i.keyword.eq_ignore_ascii_case(keyword))
+                .collect();
             for instruction in all.iter().take(all.len().saturating_sub(1)) {
-                let message = format!("multiple {keyword} instructions should not be used in the same stage because only the last one will be used");
-                found.push(warning(&file.source, instruction.span, "MultipleInstructionsDisallowed", message));
+                let message = format!(
+                    "multiple {keyword} instructions should not be used in the same stage because only the last one will be used"
+                );
+                found.push(warning(
+                    &file.source,
+                    instruction.span,
+                    "MultipleInstructionsDisallowed",
+                    message,
+                ));
             }
         }
     }
@@ -100,8 +131,18 @@ fn repeated(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
 
 /// SecretsUsedInArgOrEnv.
 fn secrets(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
-    const WORDS: [&str; 10] =
-        ["apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd", "secret", "token"];
+    const WORDS: [&str; 10] = [
+        "apikey",
+        "auth",
+        "credential",
+        "credentials",
+        "key",
+        "password",
+        "pword",
+        "passwd",
+        "secret",
+        "token",
+    ];
     let is_secret = |name: &str| {
         let lower = name.to_ascii_lowercase();
         let mut parts = lower.split('_');
@@ -115,8 +156,15 @@ fn secrets(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
         };
         for name in names.into_iter().filter(|name| is_secret(name)) {
             let keyword = instruction.keyword.to_uppercase();
-            let message = format!("do not use ARG or ENV instructions for sensitive data ({keyword} `{name}`)");
-            found.push(warning(&file.source, instruction.span, "SecretsUsedInArgOrEnv", message));
+            let message = format!(
+                "do not use ARG or ENV instructions for sensitive data ({keyword} `{name}`)"
+            );
+            found.push(warning(
+                &file.source,
+                instruction.span,
+                "SecretsUsedInArgOrEnv",
+                message,
+            ));
         }
     }
 }
@@ -128,24 +176,44 @@ fn from_variables(
     globals: &BTreeMap<String, String>,
     found: &mut Vec<Diagnostic>,
 ) {
-    let declared: BTreeSet<&String> =
-        stages.globals.iter().flat_map(|(_, arguments)| arguments).map(|argument| &argument.name).collect();
+    let declared: BTreeSet<&String> = stages
+        .globals
+        .iter()
+        .flat_map(|(_, arguments)| arguments)
+        .map(|argument| &argument.name)
+        .collect();
     for stage in &stages.list {
         let texts = [Some(&stage.from.image), stage.from.platform.as_ref()];
         for name in texts.into_iter().flatten().flat_map(|text| used(text)) {
             if !declared.contains(&name) && !globals.contains_key(&name) {
                 let message = format!("FROM argument `{name}` is not declared");
-                found.push(warning(&file.source, stage.span, "UndefinedArgInFrom", message));
+                found.push(warning(
+                    &file.source,
+                    stage.span,
+                    "UndefinedArgInFrom",
+                    message,
+                ));
             }
         }
         match stage.from.platform.as_deref() {
             Some("$TARGETPLATFORM" | "${TARGETPLATFORM}") => {
                 let message = "setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior";
-                found.push(warning(&file.source, stage.span, "RedundantTargetPlatform", message));
+                found.push(warning(
+                    &file.source,
+                    stage.span,
+                    "RedundantTargetPlatform",
+                    message,
+                ));
             }
             Some(platform) if !platform.contains('$') => {
-                let message = format!("FROM --platform flag should not use constant value `{platform}`");
-                found.push(warning(&file.source, stage.span, "FromPlatformFlagConstDisallowed", message));
+                let message =
+                    format!("FROM --platform flag should not use constant value `{platform}`");
+                found.push(warning(
+                    &file.source,
+                    stage.span,
+                    "FromPlatformFlagConstDisallowed",
+                    message,
+                ));
             }
             _ => {}
         }
@@ -155,35 +223,58 @@ fn from_variables(
 /// WorkdirRelativePath: relative to a base image's, which may change.
 fn workdirs(file: &Dockerfile, stages: &Stages, found: &mut Vec<Diagnostic>) {
     for stage in &stages.list {
-        let first = stage.instructions.iter().find_map(|instruction| match &instruction.kind {
-            Kind::Workdir(path) => Some((instruction.span, path)),
-            _ => None,
-        });
+        let first = stage
+            .instructions
+            .iter()
+            .find_map(|instruction| match &instruction.kind {
+                Kind::Workdir(path) => Some((instruction.span, path)),
+                _ => None,
+            });
         if let Some((span, path)) = first
             && !path.starts_with(['/', '$', '"', '\''])
         {
-            let message = format!("relative workdir `{path}` can have unexpected results if the base image changes");
+            let message = format!(
+                "relative workdir `{path}` can have unexpected results if the base image changes"
+            );
             found.push(warning(&file.source, span, "WorkdirRelativePath", message));
         }
     }
 }
 
 /// Build arguments that no `ARG` takes (not a rule of its own; the reference only warns).
-fn undeclared(file: &Dockerfile, stages: &Stages, request: &BuildRequest, found: &mut Vec<Diagnostic>) {
-    let in_stages = stages.list.iter().flat_map(|stage| &stage.instructions).filter_map(|i| match &i.kind {
-        Kind::Arg(arguments) => Some(arguments),
-        _ => None,
-    });
+fn undeclared(
+    file: &Dockerfile,
+    stages: &Stages,
+    request: &BuildRequest,
+    found: &mut Vec<Diagnostic>,
+) {
+    let in_stages = stages
+        .list
+        .iter()
+        .flat_map(|stage| &stage.instructions)
+        .filter_map(|i| match &i.kind {
+            Kind::Arg(arguments) => Some(arguments),
+            _ => None,
+        });
     let globals = stages.globals.iter().map(|(_, arguments)| arguments);
-    let known: BTreeSet<&String> = in_stages.chain(globals).flatten().map(|argument| &argument.name).collect();
+    let known: BTreeSet<&String> = in_stages
+        .chain(globals)
+        .flatten()
+        .map(|argument| &argument.name)
+        .collect();
     for name in request.args.keys() {
         let builtin = name.starts_with("TARGET") || name.starts_with("BUILD");
         if !known.contains(name) && !variables::is_predefined(name) && !builtin {
             found.push(Diagnostic {
                 severity: super::Severity::Warning(None),
-                source: Source { name: file.source.name.clone(), lines: file.source.lines.clone() },
+                source: Source {
+                    name: file.source.name.clone(),
+                    lines: file.source.lines.clone(),
+                },
                 span: super::Span::default(),
-                message: format!("build argument `{name}` was not consumed: no `ARG {name}` in the Dockerfile"),
+                message: format!(
+                    "build argument `{name}` was not consumed: no `ARG {name}` in the Dockerfile"
+                ),
                 help: None,
             });
         }
@@ -196,7 +287,9 @@ fn used(text: &str) -> Vec<String> {
     let mut rest = text;
     while let Some(at) = rest.find('$') {
         rest = rest[at + 1..].trim_start_matches('{');
-        let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_')).unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(rest.len());
         // `${X:-default}` has a value anyway.
         if end > 0 && !rest[end..].starts_with([':', '-']) {
             names.push(rest[..end].to_owned());

@@ -53,7 +53,8 @@ pub use error::BuildError;
 pub use ignore::{BadPattern, Patterns};
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
 pub use request::{
-    BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork, SecretSource,
+    BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork,
+    SecretSource,
 };
 pub use run_role::run_role;
 
@@ -106,9 +107,17 @@ pub fn build(
     for directory in ["contexts", "locks", "mounts", "cache"] {
         make(&home.join(directory))?;
     }
-    let scratch = Scratch::new(&home.join("work"))
-        .map_err(|source| BuildError::Io { action: "make", path: home.join("work"), source })?;
-    let (context, text) = context::open(&request.context, &request.dockerfile, &scratch, &home.join("contexts"))?;
+    let scratch = Scratch::new(&home.join("work")).map_err(|source| BuildError::Io {
+        action: "make",
+        path: home.join("work"),
+        source,
+    })?;
+    let (context, text) = context::open(
+        &request.context,
+        &request.dockerfile,
+        &scratch,
+        &home.join("contexts"),
+    )?;
     let file = parse::parse(&text.name, &text.bytes).map_err(BuildError::Dockerfile)?;
     let stages = Stages::new(&file).map_err(BuildError::Dockerfile)?;
     let Some(target) = stages.target(request.target.as_deref()) else {
@@ -117,36 +126,59 @@ pub fn build(
             Some(help) => format!("there is no stage `{name}`; {help}"),
             None => format!("there is no stage `{name}`"),
         };
-        return Err(BuildError::Option { option: "--target".into(), reason });
+        return Err(BuildError::Option {
+            option: "--target".into(),
+            reason,
+        });
     };
     let host = Platform::host();
     let platform = match request.platforms.first() {
-        Some(text) => values::platform(text, &host)
-            .map_err(|reason| BuildError::Option { option: "--platform".into(), reason })?,
+        Some(text) => values::platform(text, &host).map_err(|reason| BuildError::Option {
+            option: "--platform".into(),
+            reason,
+        })?,
         None => host.clone(),
     };
     let target_name = stages.list[target].from.name.clone().unwrap_or_default();
     let automatic = values::platform_args(&host, &platform, &target_name);
     let globals = globals(&file, &stages, request, automatic)?;
     let bases = bases(&file, &stages, request, &globals, &host)?;
-    let is_context = |name: &str| request.contexts.keys().any(|known| known.eq_ignore_ascii_case(name));
-    let graph = Graph::new(&file.source, &stages, &bases, &is_context).map_err(BuildError::Dockerfile)?;
+    let is_context = |name: &str| {
+        request
+            .contexts
+            .keys()
+            .any(|known| known.eq_ignore_ascii_case(name))
+    };
+    let graph =
+        Graph::new(&file.source, &stages, &bases, &is_context).map_err(BuildError::Dockerfile)?;
     let needed = graph.needed(target);
 
     let config = match request.args.get("BUILDKIT_DOCKERFILE_CHECK") {
-        Some(text) => CheckConfig::parse(text)
-            .map_err(|reason| BuildError::Option { option: "BUILDKIT_DOCKERFILE_CHECK".into(), reason })?,
+        Some(text) => CheckConfig::parse(text).map_err(|reason| BuildError::Option {
+            option: "BUILDKIT_DOCKERFILE_CHECK".into(),
+            reason,
+        })?,
         None => file.directives.check.clone(),
     };
     let warnings = lint::check(&file, &stages, request, &globals, &config);
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
     }
-    if config.error && warnings.iter().any(|warning| matches!(warning.severity, Severity::Warning(Some(_)))) {
+    if config.error
+        && warnings
+            .iter()
+            .any(|warning| matches!(warning.severity, Severity::Warning(Some(_))))
+    {
         return Err(BuildError::Lint(warnings));
     }
-    let mut outcome =
-        BuildOutcome { image_id: None, tags: Vec::new(), cached: 0, executed: 0, warnings, metadata: serde_json::json!({}) };
+    let mut outcome = BuildOutcome {
+        image_id: None,
+        tags: Vec::new(),
+        cached: 0,
+        executed: 0,
+        warnings,
+        metadata: serde_json::json!({}),
+    };
     if request.check {
         return Ok(outcome);
     }
@@ -162,8 +194,11 @@ pub fn build(
         context,
         platform,
         epoch,
-        cache: cache::Cache::open(home.join("cache"))
-            .map_err(|source| BuildError::Io { action: "make", path: home.join("cache"), source })?,
+        cache: cache::Cache::open(home.join("cache")).map_err(|source| BuildError::Io {
+            action: "make",
+            path: home.join("cache"),
+            source,
+        })?,
         scratch,
         shared: Shared::new(stages.list.len(), progress, cancel),
         root,
@@ -183,34 +218,57 @@ pub fn build(
 }
 
 fn make(path: &Path) -> Result<(), BuildError> {
-    std::fs::create_dir_all(path).map_err(|source| BuildError::Io { action: "make", path: path.to_owned(), source })
+    std::fs::create_dir_all(path).map_err(|source| BuildError::Io {
+        action: "make",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// Options that this builder does not have.
 fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
     let unsupported = |option: &str, reason: &str| {
-        Err(BuildError::Unsupported { option: option.to_owned(), reason: reason.to_owned() })
+        Err(BuildError::Unsupported {
+            option: option.to_owned(),
+            reason: reason.to_owned(),
+        })
     };
     if request.platforms.len() > 1 {
         return unsupported("--platform with several platforms", "build them one by one");
     }
-    if let Some(value) = request.cache_to.iter().find(|value| !value.contains("type=inline")) {
-        return unsupported(&format!("--cache-to {value}"), "this machine's store is the cache; leave it out");
+    if let Some(value) = request
+        .cache_to
+        .iter()
+        .find(|value| !value.contains("type=inline"))
+    {
+        return unsupported(
+            &format!("--cache-to {value}"),
+            "this machine's store is the cache; leave it out",
+        );
     }
     for entitlement in &request.entitlements {
         if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
-            return unsupported(&format!("--allow {entitlement}"), "known are network.host and security.insecure");
+            return unsupported(
+                &format!("--allow {entitlement}"),
+                "known are network.host and security.insecure",
+            );
         }
     }
     for tag in &request.tags {
-        Reference::parse(tag)
-            .map_err(|reason| BuildError::Option { option: format!("tag `{tag}`"), reason: reason.to_string() })?;
+        Reference::parse(tag).map_err(|reason| BuildError::Option {
+            option: format!("tag `{tag}`"),
+            reason: reason.to_string(),
+        })?;
     }
     Ok(())
 }
 
 fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
-    match request.args.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty()) {
+    match request
+        .args
+        .get("SOURCE_DATE_EPOCH")
+        .filter(|text| !text.is_empty())
+    {
         None => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| BuildError::Option {
             option: format!("SOURCE_DATE_EPOCH `{text}`"),
@@ -233,10 +291,14 @@ fn globals(
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
                     let lookup = |name: &str| globals.get(name).cloned();
-                    let expander = Expander { escape: file.directives.escape, lookup: &lookup, keep_quotes: false };
-                    let value = expander
-                        .word(default)
-                        .map_err(|reason| BuildError::Dockerfile(parse::error(&file.source, *span, reason, None)))?;
+                    let expander = Expander {
+                        escape: file.directives.escape,
+                        lookup: &lookup,
+                        keep_quotes: false,
+                    };
+                    let value = expander.word(default).map_err(|reason| {
+                        BuildError::Dockerfile(parse::error(&file.source, *span, reason, None))
+                    })?;
                     Some(value)
                 }
                 (None, None) => None,
@@ -258,16 +320,25 @@ fn bases(
     host: &Platform,
 ) -> Result<Vec<Origin>, BuildError> {
     let lookup = |name: &str| globals.get(name).cloned();
-    let expander = Expander { escape: file.directives.escape, lookup: &lookup, keep_quotes: false };
+    let expander = Expander {
+        escape: file.directives.escape,
+        lookup: &lookup,
+        keep_quotes: false,
+    };
     let mut bases = Vec::with_capacity(stages.list.len());
     for (index, stage) in stages.list.iter().enumerate() {
         let wrong = |message: String, help: Option<&str>| {
             BuildError::Dockerfile(parse::error(&file.source, stage.span, message, help))
         };
-        let image = expander.word(&stage.from.image).map_err(|reason| wrong(reason, None))?;
+        let image = expander
+            .word(&stage.from.image)
+            .map_err(|reason| wrong(reason, None))?;
         if image.is_empty() {
             let message = format!("base name (`{}`) should not be blank", stage.from.image);
-            return Err(wrong(message, Some("give the variable a default: `ARG NAME=value` before the first FROM")));
+            return Err(wrong(
+                message,
+                Some("give the variable a default: `ARG NAME=value` before the first FROM"),
+            ));
         }
         if let Some(text) = &stage.from.platform {
             let text = expander.word(text).map_err(|reason| wrong(reason, None))?;
@@ -277,7 +348,11 @@ fn bases(
             values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
         }
         // A named context of the stage's own name takes its place.
-        let replaced = stage.from.name.as_ref().filter(|name| request.contexts.contains_key(*name));
+        let replaced = stage
+            .from
+            .name
+            .as_ref()
+            .filter(|name| request.contexts.contains_key(*name));
         bases.push(match (replaced, stages.by_name(&image, index)) {
             (Some(name), _) => Origin::Outside(name.clone()),
             (None, _) if request.contexts.contains_key(&image) => Origin::Outside(image),
@@ -289,8 +364,14 @@ fn bases(
 }
 
 /// Makes the image of the target's result and hands it out.
-fn finish(solver: &Solver<'_>, result: &StageResult, outcome: &mut BuildOutcome) -> Result<(), BuildError> {
-    let count = |counter: &std::sync::atomic::AtomicUsize| counter.load(std::sync::atomic::Ordering::Relaxed);
+fn finish(
+    solver: &Solver<'_>,
+    result: &StageResult,
+    outcome: &mut BuildOutcome,
+) -> Result<(), BuildError> {
+    let count = |counter: &std::sync::atomic::AtomicUsize| {
+        counter.load(std::sync::atomic::Ordering::Relaxed)
+    };
     outcome.cached = count(&solver.shared.cached);
     outcome.executed = count(&solver.shared.executed);
     output::write(solver, result, outcome)

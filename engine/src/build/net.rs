@@ -23,7 +23,9 @@ impl Connected {
         crate::sys::namespace::bring_up_loopback()?;
         let new = std::fs::File::open("/proc/self/ns/net")?;
         crate::sys::namespace::enter(host.as_fd(), LinkNameSpaceType::Network)?;
-        Ok(Self { netns: Some(new.into()) })
+        Ok(Self {
+            netns: Some(new.into()),
+        })
     }
 
     /// The namespace; `None` is the machine's.
@@ -34,9 +36,12 @@ impl Connected {
     /// `/etc/resolv.conf` and `/etc/hosts`.
     pub(super) fn files(&self, spec: &RunSpec) -> [(&'static str, String); 2] {
         let resolv = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let mut hosts = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
+        let mut hosts =
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
         for extra in &spec.extra_hosts {
-            let address = extra.address.unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
+            let address = extra
+                .address
+                .unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
             hosts += &format!("{address}\t{}\n", extra.name);
         }
         [("resolv.conf", resolv), ("hosts", hosts)]

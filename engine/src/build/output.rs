@@ -15,7 +15,11 @@ use crate::error::Classify;
 use crate::image::{Image, Reference};
 
 /// Makes everything that was asked for.
-pub(super) fn write(solver: &Solver<'_>, result: &StageResult, outcome: &mut BuildOutcome) -> Result<(), BuildError> {
+pub(super) fn write(
+    solver: &Solver<'_>,
+    result: &StageResult,
+    outcome: &mut BuildOutcome,
+) -> Result<(), BuildError> {
     let outputs: &[Output] = match solver.request.outputs.as_slice() {
         [] => &[Output::Image],
         outputs => outputs,
@@ -84,9 +88,23 @@ fn created(solver: &Solver<'_>, result: &StageResult, config: &[u8]) -> String {
     if let Some(known) = solver.cache.text(&key) {
         return known;
     }
-    let made_here = result.config.history.iter().rev().find(|entry| !entry.empty_layer).and_then(|e| e.created.clone());
+    let made_here = result
+        .config
+        .history
+        .iter()
+        .rev()
+        .find(|entry| !entry.empty_layer)
+        .and_then(|e| e.created.clone());
     let now = match made_here {
-        Some(time) if solver.shared.executed.load(std::sync::atomic::Ordering::Relaxed) > 0 => time,
+        Some(time)
+            if solver
+                .shared
+                .executed
+                .load(std::sync::atomic::Ordering::Relaxed)
+                > 0 =>
+        {
+            time
+        }
         _ => solver.now(),
     };
     solver.cache.put_text(&key, &now);
@@ -95,8 +113,10 @@ fn created(solver: &Solver<'_>, result: &StageResult, config: &[u8]) -> String {
 
 fn name(solver: &Solver<'_>, image: &Image, outcome: &mut BuildOutcome) -> Result<(), BuildError> {
     for tag in &solver.request.tags {
-        let reference = Reference::parse(tag)
-            .map_err(|reason| BuildError::Option { option: format!("tag `{tag}`"), reason: reason.to_string() })?;
+        let reference = Reference::parse(tag).map_err(|reason| BuildError::Option {
+            option: format!("tag `{tag}`"),
+            reason: reason.to_string(),
+        })?;
         store::tag(solver.images, image, &reference)?;
         outcome.tags.push(reference.familiar().to_string());
     }
@@ -105,7 +125,11 @@ fn name(solver: &Solver<'_>, image: &Image, outcome: &mut BuildOutcome) -> Resul
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
     let path = path.to_owned();
-    move |source| BuildError::Io { action, path, source }
+    move |source| BuildError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 /// The merged root, read-only.
@@ -121,14 +145,20 @@ fn merged(result: &StageResult) -> Result<Option<Tree>, BuildError> {
 /// Writes the files below a directory.
 fn local(result: &StageResult, path: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(path).map_err(io("create", path))?;
-    let Some(tree) = merged(result)? else { return Ok(()) };
+    let Some(tree) = merged(result)? else {
+        return Ok(());
+    };
     let to = Tree::open(path, View::Image).map_err(io("open", path))?;
     let selected = select::select_plain(&tree, "/").map_err(io("read", Path::new("/")))?;
     let attributes = Attributes::default();
     for selected in selected {
-        Copier::new(&to, &attributes).copy(&tree, &selected, "/", true, &Patterns::default()).map_err(|error| {
-            BuildError::Io { action: "write", path: path.to_owned(), source: std::io::Error::other(error.to_string()) }
-        })?;
+        Copier::new(&to, &attributes)
+            .copy(&tree, &selected, "/", true, &Patterns::default())
+            .map_err(|error| BuildError::Io {
+                action: "write",
+                path: path.to_owned(),
+                source: std::io::Error::other(error.to_string()),
+            })?;
     }
     Ok(())
 }
@@ -146,8 +176,15 @@ fn tar(solver: &Solver<'_>, result: &StageResult, path: &Path) -> Result<(), Bui
         }
     };
     let directory = format!("/proc/self/fd/{}/.", root.root().as_raw_fd());
-    crate::layer::write_tar(Path::new(&directory), &mut out, &crate::layer::TarOptions::default()).map_err(|source| {
-        BuildError::Store { action: "write the archive".into(), kind: source.kind(), source: Box::new(source) }
+    crate::layer::write_tar(
+        Path::new(&directory),
+        &mut out,
+        &crate::layer::TarOptions::default(),
+    )
+    .map_err(|source| BuildError::Store {
+        action: "write the archive".into(),
+        kind: source.kind(),
+        source: Box::new(source),
     })?;
     out.flush().map_err(io("write", path))
 }
@@ -167,7 +204,10 @@ fn archive(solver: &Solver<'_>, image: &Image, path: &Path) -> Result<(), BuildE
         }
     };
     let _ = (names, &mut out);
-    Err(BuildError::Unsupported { option: "--output type=docker|oci".into(), reason: "save the image instead".into() })
+    Err(BuildError::Unsupported {
+        option: "--output type=docker|oci".into(),
+        reason: "save the image instead".into(),
+    })
 }
 
 fn sink(path: &Path) -> Result<Box<dyn Write>, BuildError> {

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
+    fsconfig_set_string, fsmount, fsopen,
 };
 
 /// Merges `lower` (topmost first). With `upper` and its work directory the result is writable.
@@ -25,7 +26,11 @@ pub(super) fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> io::Res
     let mut held = Vec::with_capacity(lower.len() + 2);
     let mut set = |key: &str, path: &Path| -> io::Result<()> {
         let fd = directory(path)?;
-        fsconfig_set_string(context.as_fd(), key, format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+        fsconfig_set_string(
+            context.as_fd(),
+            key,
+            format!("/proc/self/fd/{}", fd.as_raw_fd()),
+        )?;
         held.push(fd);
         Ok(())
     };
@@ -43,11 +48,20 @@ pub(super) fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> io::Res
         }
     }
     fsconfig_create(context.as_fd())?;
-    Ok(fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?)
+    Ok(fsmount(
+        context.as_fd(),
+        FsMountFlags::FSMOUNT_CLOEXEC,
+        MountAttrFlags::empty(),
+    )?)
 }
 
 fn directory(path: &Path) -> io::Result<OwnedFd> {
-    Ok(rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::openat(
+        CWD,
+        path,
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
         None => (text, None),
     };
     let read = |path: &str| -> Result<String, String> {
-        let bytes = tree.read(path).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        let bytes = tree
+            .read(path)
+            .map_err(|error| format!("cannot read `{path}`: {error}"))?;
         Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
     };
     let (uid, default_gid) = match (user, user.parse::<u32>()) {
@@ -19,11 +21,16 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
         (_, Ok(number)) => (number, number),
         (name, Err(_)) => {
             let passwd = read("etc/passwd")?;
-            let entry = entry(&passwd, name, 7)
-                .ok_or_else(|| format!("unknown user `{name}`: no entry in the image's /etc/passwd"))?;
+            let entry = entry(&passwd, name, 7).ok_or_else(|| {
+                format!("unknown user `{name}`: no entry in the image's /etc/passwd")
+            })?;
             match (entry[2].parse(), entry[3].parse()) {
                 (Ok(uid), Ok(gid)) => (uid, gid),
-                _ => return Err(format!("the entry of user `{name}` in /etc/passwd is damaged")),
+                _ => {
+                    return Err(format!(
+                        "the entry of user `{name}` in /etc/passwd is damaged"
+                    ));
+                }
             }
         }
     };
@@ -33,9 +40,12 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
             Ok(number) => number,
             Err(_) => {
                 let groups = read("etc/group")?;
-                let entry = entry(&groups, group, 3)
-                    .ok_or_else(|| format!("unknown group `{group}`: no entry in the image's /etc/group"))?;
-                entry[2].parse().map_err(|_| format!("the entry of group `{group}` in /etc/group is damaged"))?
+                let entry = entry(&groups, group, 3).ok_or_else(|| {
+                    format!("unknown group `{group}`: no entry in the image's /etc/group")
+                })?;
+                entry[2]
+                    .parse()
+                    .map_err(|_| format!("the entry of group `{group}` in /etc/group is damaged"))?
             }
         },
     };
@@ -43,7 +53,9 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
 }
 
 fn entry<'a>(file: &'a str, name: &str, fields: usize) -> Option<Vec<&'a str>> {
-    file.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|entry| entry.len() >= fields.min(4).max(3) && entry[0] == name)
+    file.lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|entry| entry.len() >= fields.min(4).max(3) && entry[0] == name)
 }
 
 #[cfg(test)]
@@ -55,7 +67,11 @@ mod tests {
     fn forms() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
-        std::fs::write(dir.path().join("etc/passwd"), "app:x:1000:1001:a:/:/bin/sh\n").unwrap();
+        std::fs::write(
+            dir.path().join("etc/passwd"),
+            "app:x:1000:1001:a:/:/bin/sh\n",
+        )
+        .unwrap();
         std::fs::write(dir.path().join("etc/group"), "staff:x:50:\n").unwrap();
         let tree = Tree::open(dir.path(), View::Image).unwrap();
         for (text, expected) in [

@@ -15,11 +15,28 @@ pub(super) struct Fetched {
 }
 
 /// Pulls an image into the store.
-pub(super) fn pull(_: &Solver<'_>, reference: &Reference, _: StepId) -> Result<Image, (ErrorKind, String)> {
-    Err((ErrorKind::NotFound, format!("`{}` is not in the store and cannot be pulled yet", reference.familiar())))
+pub(super) fn pull(
+    _: &Solver<'_>,
+    reference: &Reference,
+    _: StepId,
+) -> Result<Image, (ErrorKind, String)> {
+    Err((
+        ErrorKind::NotFound,
+        format!(
+            "`{}` is not in the store and cannot be pulled yet",
+            reference.familiar()
+        ),
+    ))
 }
 
 /// Downloads a file.
-pub(super) fn fetch(url: &str, _: &[(String, String)], _: &Path) -> Result<Fetched, (ErrorKind, String)> {
-    Err((ErrorKind::Unsupported, format!("cannot fetch `{url}`: downloads are not there yet")))
+pub(super) fn fetch(
+    url: &str,
+    _: &[(String, String)],
+    _: &Path,
+) -> Result<Fetched, (ErrorKind, String)> {
+    Err((
+        ErrorKind::Unsupported,
+        format!("cannot fetch `{url}`: downloads are not there yet"),
+    ))
 }

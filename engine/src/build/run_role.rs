@@ -12,7 +12,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    LinuxBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
+    LinuxBuilder, Mount, MountBuilder, PosixRlimitBuilder, PosixRlimitType, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder,
 };
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::mount::{MountPropagationFlags, MoveMountFlags};
@@ -80,13 +81,30 @@ pub(super) enum Access {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum RunMount {
     /// A directory or file of the machine, or what is `below` it.
-    Bind { source: PathBuf, below: String, target: String, access: Access },
+    Bind {
+        source: PathBuf,
+        below: String,
+        target: String,
+        access: Access,
+    },
     /// Merged layers; `directory` has `at`, and `upper` and `work` when writes are allowed (and thrown away).
-    Layers { lower: Vec<PathBuf>, directory: PathBuf, below: String, target: String, access: Access },
+    Layers {
+        lower: Vec<PathBuf>,
+        directory: PathBuf,
+        below: String,
+        target: String,
+        access: Access,
+    },
     /// Memory.
     Tmpfs { target: String, size: Option<u64> },
     /// A file that is never on disk.
-    File { target: String, content: Vec<u8>, mode: u32, uid: u32, gid: u32 },
+    File {
+        target: String,
+        content: Vec<u8>,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    },
 }
 
 impl RunMount {
@@ -107,7 +125,11 @@ pub(super) enum Outcome {
     /// With this code; 128 + n for signal n.
     Exited(i32),
     /// It never ran.
-    Failed { kind: Kind, message: String, exit_code: Option<i32> },
+    Failed {
+        kind: Kind,
+        message: String,
+        exit_code: Option<i32>,
+    },
 }
 
 /// [`ErrorKind`] on its way through the socket.
@@ -186,19 +208,28 @@ fn errno(action: &'static str) -> impl FnOnce(rustix::io::Errno) -> RunError {
 
 /// Runs the role; gives the exit code of the process.
 pub fn run_role() -> i32 {
-    let Ok(answer) = std::io::stdin().as_fd().try_clone_to_owned() else { return 2 };
+    let Ok(answer) = std::io::stdin().as_fd().try_clone_to_owned() else {
+        return 2;
+    };
     let mut answer = UnixStream::from(answer);
     let outcome = match run(&answer) {
         Ok(code) => Outcome::Exited(code),
         Err(error) => {
             let (kind, exit_code) = match &error {
-                RunError::Runtime(error) => (error.kind(), Some(error.exit_code().into()).filter(|code| *code != 125)),
+                RunError::Runtime(error) => (
+                    error.kind(),
+                    Some(error.exit_code().into()).filter(|code| *code != 125),
+                ),
                 RunError::Network(error) => (Classify::kind(error), None),
                 RunError::Cgroup(error) => (error.kind(), None),
                 RunError::Ulimit(_) => (ErrorKind::Invalid, None),
                 _ => (ErrorKind::Internal, None),
             };
-            Outcome::Failed { kind: kind.into(), message: error.to_string(), exit_code }
+            Outcome::Failed {
+                kind: kind.into(),
+                message: error.to_string(),
+                exit_code,
+            }
         }
     };
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
@@ -220,9 +251,13 @@ fn run(answer: &UnixStream) -> Result<i32, RunError> {
 
 /// Mounts made from here on are nobody else's.
 fn own_mounts() -> Result<(), RunError> {
-    crate::sys::namespace::unshare(rustix::thread::UnshareFlags::NEWNS).map_err(io("make a mount namespace"))?;
-    rustix::mount::mount_change("/", MountPropagationFlags::REC | MountPropagationFlags::PRIVATE)
-        .map_err(errno("make mounts private"))
+    crate::sys::namespace::unshare(rustix::thread::UnshareFlags::NEWNS)
+        .map_err(io("make a mount namespace"))?;
+    rustix::mount::mount_change(
+        "/",
+        MountPropagationFlags::REC | MountPropagationFlags::PRIVATE,
+    )
+    .map_err(errno("make mounts private"))
 }
 
 fn prepare_mounts(spec: &RunSpec) -> Result<Vec<Mount>, RunError> {
@@ -230,20 +265,38 @@ fn prepare_mounts(spec: &RunSpec) -> Result<Vec<Mount>, RunError> {
     let mut memory = None;
     for (number, mount) in spec.mounts.iter().enumerate() {
         match mount {
-            RunMount::Bind { source, below, target, access } => {
+            RunMount::Bind {
+                source,
+                below,
+                target,
+                access,
+            } => {
                 mounts.push(bind(source, below, target, *access)?);
             }
-            RunMount::Layers { lower, directory, below, target, access } => {
+            RunMount::Layers {
+                lower,
+                directory,
+                below,
+                target,
+                access,
+            } => {
                 let at = directory.join("at");
                 let (upper, work) = (directory.join("upper"), directory.join("work"));
-                let writable = (*access == Access::ReadWrite).then_some((upper.as_path(), work.as_path()));
+                let writable =
+                    (*access == Access::ReadWrite).then_some((upper.as_path(), work.as_path()));
                 if lower.len() == 1 && writable.is_none() {
                     mounts.push(bind(&lower[0], below, target, *access)?);
                     continue;
                 }
                 let merged = overlay::mount(lower, writable).map_err(io("mount layers"))?;
-                rustix::mount::move_mount(&merged, "", rustix::fs::CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-                    .map_err(errno("mount layers"))?;
+                rustix::mount::move_mount(
+                    &merged,
+                    "",
+                    rustix::fs::CWD,
+                    &at,
+                    MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+                )
+                .map_err(errno("mount layers"))?;
                 mounts.push(bind(&at, below, target, *access)?);
             }
             RunMount::Tmpfs { target, size } => {
@@ -251,15 +304,23 @@ fn prepare_mounts(spec: &RunSpec) -> Result<Vec<Mount>, RunError> {
                 options.extend(size.map(|size| format!("size={size}")));
                 mounts.push(mount_of(target, "tmpfs", "tmpfs", options)?);
             }
-            RunMount::File { target, content, mode, uid, gid } => {
+            RunMount::File {
+                target,
+                content,
+                mode,
+                uid,
+                gid,
+            } => {
                 let directory = match &memory {
                     Some(directory) => directory,
                     None => &*memory.insert(memory_directory(&spec.scratch)?),
                 };
                 let path = directory.join(number.to_string());
                 std::fs::write(&path, content).map_err(io("write a secret"))?;
-                std::os::unix::fs::chown(&path, Some(*uid), Some(*gid)).map_err(io("write a secret"))?;
-                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode)).map_err(io("write a secret"))?;
+                std::os::unix::fs::chown(&path, Some(*uid), Some(*gid))
+                    .map_err(io("write a secret"))?;
+                std::fs::set_permissions(&path, std::fs::Permissions::from_mode(*mode))
+                    .map_err(io("write a secret"))?;
                 mounts.push(bind(&path, "", target, Access::ReadOnly)?);
             }
         }
@@ -271,22 +332,46 @@ fn prepare_mounts(spec: &RunSpec) -> Result<Vec<Mount>, RunError> {
 fn memory_directory(scratch: &Path) -> Result<PathBuf, RunError> {
     let path = scratch.join("memory");
     std::fs::create_dir(&path).map_err(io("make a directory"))?;
-    rustix::mount::mount("tmpfs", &path, "tmpfs", rustix::mount::MountFlags::empty(), c"mode=0711")
-        .map_err(errno("mount a tmpfs"))?;
+    rustix::mount::mount(
+        "tmpfs",
+        &path,
+        "tmpfs",
+        rustix::mount::MountFlags::empty(),
+        c"mode=0711",
+    )
+    .map_err(errno("mount a tmpfs"))?;
     Ok(path)
 }
 
 fn bind(source: &Path, below: &str, target: &str, access: Access) -> Result<Mount, RunError> {
     let mut options = vec!["rbind".to_owned(), "rprivate".to_owned()];
-    options.push(if access == Access::ReadOnly { "ro" } else { "rw" }.to_owned());
+    options.push(
+        if access == Access::ReadOnly {
+            "ro"
+        } else {
+            "rw"
+        }
+        .to_owned(),
+    );
     if !below.is_empty() {
         options.push(format!("subpath={below}"));
     }
     mount_of(target, "bind", &source.to_string_lossy(), options)
 }
 
-fn mount_of(target: &str, kind: &str, source: &str, options: Vec<String>) -> Result<Mount, RunError> {
-    MountBuilder::default().destination(target).typ(kind).source(source).options(options).build().map_err(RunError::Oci)
+fn mount_of(
+    target: &str,
+    kind: &str,
+    source: &str,
+    options: Vec<String>,
+) -> Result<Mount, RunError> {
+    MountBuilder::default()
+        .destination(target)
+        .typ(kind)
+        .source(source)
+        .options(options)
+        .build()
+        .map_err(RunError::Oci)
 }
 
 fn launch(
@@ -307,13 +392,25 @@ fn launch(
         Some(parent) => {
             let layout = Layout::detect().map_err(RunError::Cgroup)?;
             let path = format!("{}/build-{}", parent.trim_matches('/'), &spec.id[..12]);
-            Some(Cgroup::create(&layout, &path, &Default::default()).map_err(RunError::Cgroup)?.0)
+            Some(
+                Cgroup::create(&layout, &path, &Default::default())
+                    .map_err(RunError::Cgroup)?
+                    .0,
+            )
         }
     };
     let stdio = Stdio::Fds {
-        stdin: std::fs::File::open("/dev/null").map_err(io("open /dev/null"))?.into(),
-        stdout: std::io::stdout().as_fd().try_clone_to_owned().map_err(io("copy a descriptor"))?,
-        stderr: std::io::stderr().as_fd().try_clone_to_owned().map_err(io("copy a descriptor"))?,
+        stdin: std::fs::File::open("/dev/null")
+            .map_err(io("open /dev/null"))?
+            .into(),
+        stdout: std::io::stdout()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(io("copy a descriptor"))?,
+        stderr: std::io::stderr()
+            .as_fd()
+            .try_clone_to_owned()
+            .map_err(io("copy a descriptor"))?,
     };
     let netns = network.netns().map_or(NetNs::Host, NetNs::Join);
     let launched = runtime::prepare(Launch {
@@ -323,7 +420,11 @@ fn launch(
         netns,
         cgroup: cgroup.as_ref(),
         stdio,
-        seccomp: if spec.insecure { Seccomp::Unconfined } else { Seccomp::Default },
+        seccomp: if spec.insecure {
+            Seccomp::Unconfined
+        } else {
+            Seccomp::Default
+        },
         init: Init::Payload,
         user: spec.user.as_deref(),
         groups: &[],
@@ -351,20 +452,32 @@ fn wait(started: &runtime::Started, answer: &UnixStream) -> Result<i32, RunError
         }
         if !fds[1].revents().is_empty() {
             // Its first process is PID 1 of its namespace: all others go with it.
-            let _ = rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL);
+            let _ =
+                rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL);
             break;
         }
         if !fds[0].revents().is_empty() {
             break;
         }
     }
-    started.wait().map(|exit| i32::from(exit.code())).map_err(RunError::Runtime)
+    started
+        .wait()
+        .map(|exit| i32::from(exit.code()))
+        .map_err(RunError::Runtime)
 }
 
 /// The OCI specification of the command.
 fn describe(spec: &RunSpec, mut own: Vec<Mount>, network: &Connected) -> Result<Spec, RunError> {
-    let capabilities = if spec.insecure { defaults::all_capabilities() } else { defaults::capabilities() };
-    let sys = if spec.insecure { defaults::SysAccess::ReadWrite } else { defaults::SysAccess::ReadOnly };
+    let capabilities = if spec.insecure {
+        defaults::all_capabilities()
+    } else {
+        defaults::capabilities()
+    };
+    let sys = if spec.insecure {
+        defaults::SysAccess::ReadWrite
+    } else {
+        defaults::SysAccess::ReadOnly
+    };
     let mut mounts = defaults::mounts(spec.shm_size.unwrap_or(defaults::SHM_SIZE), sys);
     mounts.extend(network_files(spec, network)?);
     mounts.append(&mut own);
@@ -373,7 +486,11 @@ fn describe(spec: &RunSpec, mut own: Vec<Mount>, network: &Connected) -> Result<
     for (name, limit) in &spec.ulimits {
         let kind = rlimit(name).ok_or_else(|| RunError::Ulimit(name.clone()))?;
         // -1 is unlimited, which is the largest number for the kernel.
-        let rlimit = PosixRlimitBuilder::default().typ(kind).soft(limit.soft as u64).hard(limit.hard as u64).build();
+        let rlimit = PosixRlimitBuilder::default()
+            .typ(kind)
+            .soft(limit.soft as u64)
+            .hard(limit.hard as u64)
+            .build();
         rlimits.push(rlimit.map_err(RunError::Oci)?);
     }
     let process = ProcessBuilder::default()
@@ -389,11 +506,17 @@ fn describe(spec: &RunSpec, mut own: Vec<Mount>, network: &Connected) -> Result<
     if spec.insecure {
         linux = linux.masked_paths(Vec::new()).readonly_paths(Vec::new());
     } else {
-        linux = linux.masked_paths(defaults::masked_paths()).readonly_paths(defaults::readonly_paths());
+        linux = linux
+            .masked_paths(defaults::masked_paths())
+            .readonly_paths(defaults::readonly_paths());
     }
     let linux = linux.build().map_err(RunError::Oci)?;
     // The path is the launch's; without this the default root is read-only.
-    let root = RootBuilder::default().path("/").readonly(false).build().map_err(RunError::Oci)?;
+    let root = RootBuilder::default()
+        .path("/")
+        .readonly(false)
+        .build()
+        .map_err(RunError::Oci)?;
     SpecBuilder::default()
         .version("1.2.0")
         .root(root)
@@ -434,7 +557,8 @@ fn network_files(spec: &RunSpec, network: &Connected) -> Result<Vec<Mount>, RunE
     for (name, text) in network.files(spec) {
         let path = spec.scratch.join(name);
         std::fs::write(&path, text).map_err(io("write network files"))?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).map_err(io("write network files"))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
+            .map_err(io("write network files"))?;
         mounts.push(bind(&path, "", &format!("/etc/{name}"), Access::ReadWrite)?);
     }
     Ok(mounts)

@@ -20,7 +20,10 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes one below `parent`, and removes those of dead builds.
     pub(super) fn new(parent: &Path) -> io::Result<Self> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)?;
         clear(parent)?;
         for _ in 0..100 {
             let path = parent.join(format!("{:016x}", random()?));
@@ -31,7 +34,13 @@ impl Scratch {
             }
             let lock = File::open(&path)?;
             match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => return Ok(Self { path, next: AtomicUsize::new(0), _lock: lock }),
+                Ok(()) => {
+                    return Ok(Self {
+                        path,
+                        next: AtomicUsize::new(0),
+                        _lock: lock,
+                    });
+                }
                 // Another build took it for a leftover in this very moment.
                 Err(_) => continue,
             }
@@ -41,7 +50,9 @@ impl Scratch {
 
     /// A fresh directory in it.
     pub(super) fn directory(&self) -> io::Result<Part> {
-        let path = self.path.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
+        let path = self
+            .path
+            .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         fs::DirBuilder::new().mode(0o711).create(&path)?;
         Ok(Part { path })
     }
@@ -82,7 +93,9 @@ impl Drop for Part {
 fn clear(parent: &Path) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
-        let Ok(lock) = File::open(&path) else { continue };
+        let Ok(lock) = File::open(&path) else {
+            continue;
+        };
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
             let _ = fs::remove_dir_all(&path);
         }

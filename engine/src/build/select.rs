@@ -30,7 +30,10 @@ impl Selected {
     /// The name it gets in a directory.
     pub(super) fn name(&self) -> &OsStr {
         let bytes = self.named.as_bytes();
-        let start = bytes.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+        let start = bytes
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .map_or(0, |at| at + 1);
         OsStr::from_bytes(&bytes[start..])
     }
 }
@@ -43,15 +46,32 @@ pub(super) fn select(tree: &Tree, word: &str, parents: bool) -> io::Result<Optio
         let mut matched = Vec::new();
         let mut parts: Vec<&str> = path.split('/').collect();
         // The part before the first pattern may lead through links.
-        let plain = parts.iter().take_while(|part| !glob::is_pattern(part)).count();
+        let plain = parts
+            .iter()
+            .take_while(|part| !glob::is_pattern(part))
+            .count();
         let rest = parts.split_off(plain);
         let prefix = glob::unescape(&parts.join("/"));
-        let Some(place) = locate(tree, &prefix)? else { return Ok(Some(matched)) };
+        let Some(place) = locate(tree, &prefix)? else {
+            return Ok(Some(matched));
+        };
         if matches!(place.found, Found::Directory) {
-            let deep = parents.then(|| &rest[..]).filter(|rest| rest.contains(&"**"));
+            let deep = parents
+                .then(|| &rest[..])
+                .filter(|rest| rest.contains(&"**"));
             let mut found = Vec::new();
-            let walk = Walk { tree, patterns: &rest, deep: deep.is_some() };
-            walk.run(place.dir.as_fd(), &place.path, OsStr::new(&prefix), 0, &mut found)?;
+            let walk = Walk {
+                tree,
+                patterns: &rest,
+                deep: deep.is_some(),
+            };
+            walk.run(
+                place.dir.as_fd(),
+                &place.path,
+                OsStr::new(&prefix),
+                0,
+                &mut found,
+            )?;
             for named in found {
                 matched.extend(one(tree, &named)?);
             }
@@ -88,14 +108,24 @@ fn one(tree: &Tree, named: &OsStr) -> io::Result<Option<Selected>> {
         Found::Missing(_) => Ok(None),
         Found::Directory => {
             let there = seen(&place.path) || holds_something(tree, &place)?;
-            Ok(there.then_some(Selected { dir: place.dir, entry: None, path: place.path, named }))
+            Ok(there.then_some(Selected {
+                dir: place.dir,
+                entry: None,
+                path: place.path,
+                named,
+            }))
         }
         Found::Other(name, stat) => {
             let path = tree::join(&place.path, &name);
             if !seen(&path) || !seen(&named) {
                 return Ok(None);
             }
-            Ok(Some(Selected { dir: place.dir, entry: Some(Entry { name, stat: *stat }), path, named }))
+            Ok(Some(Selected {
+                dir: place.dir,
+                entry: Some(Entry { name, stat: *stat }),
+                path,
+                named,
+            }))
         }
     }
 }
@@ -130,13 +160,19 @@ impl Walk<'_> {
         depth: usize,
         found: &mut Vec<OsString>,
     ) -> io::Result<()> {
-        let Some(pattern) = self.patterns.get(depth) else { return Ok(()) };
+        let Some(pattern) = self.patterns.get(depth) else {
+            return Ok(());
+        };
         let last = depth + 1 == self.patterns.len();
         let any_depth = self.deep && *pattern == "**";
         if any_depth && !last {
             self.run(dir, path, named, depth + 1, found)?;
         }
-        let tokens = if any_depth { None } else { Some(parse(pattern)?) };
+        let tokens = if any_depth {
+            None
+        } else {
+            Some(parse(pattern)?)
+        };
         for entry in tree::entries(dir)? {
             let path = tree::join(path, &entry.name);
             let named = tree::join(named, &entry.name);
@@ -151,12 +187,16 @@ impl Walk<'_> {
                 }
                 continue;
             }
-            let matched = tokens.as_ref().is_some_and(|tokens| glob::matches(tokens, &entry.name.to_string_lossy()));
+            let matched = tokens
+                .as_ref()
+                .is_some_and(|tokens| glob::matches(tokens, &entry.name.to_string_lossy()));
             if !matched {
                 continue;
             }
             if last {
-                if !found.contains(&named) && (self.tree.sees(&path) || directory && self.tree.enters(&path)) {
+                if !found.contains(&named)
+                    && (self.tree.sees(&path) || directory && self.tree.enters(&path))
+                {
                     found.push(named);
                 }
             } else if directory {
@@ -169,8 +209,12 @@ impl Walk<'_> {
 }
 
 fn parse(pattern: &str) -> io::Result<Vec<glob::Token>> {
-    glob::parse(pattern)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("`{pattern}` is not a well-formed pattern")))
+    glob::parse(pattern).map_err(|_| {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("`{pattern}` is not a well-formed pattern"),
+        )
+    })
 }
 
 /// Adds the content of a selection to a cache key.
@@ -186,11 +230,22 @@ pub(super) fn add_digest(
         fields.add(selected.named.as_bytes());
     }
     match &selected.entry {
-        Some(entry) => {
-            digest::add_entry(fields, tree, selected.dir.as_fd(), entry, &selected.path, selected.name(), &skip)
-        }
-        None => {
-            digest::add_children(fields, tree, selected.dir.as_fd(), &selected.path, OsStr::new(""), &skip)
-        }
+        Some(entry) => digest::add_entry(
+            fields,
+            tree,
+            selected.dir.as_fd(),
+            entry,
+            &selected.path,
+            selected.name(),
+            &skip,
+        ),
+        None => digest::add_children(
+            fields,
+            tree,
+            selected.dir.as_fd(),
+            &selected.path,
+            OsStr::new(""),
+            &skip,
+        ),
     }
 }

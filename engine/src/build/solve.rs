@@ -85,13 +85,17 @@ enum Slot {
 
 impl<'a> Shared<'a> {
     pub(super) fn new(stages: usize, progress: ProgressSink<'a>, cancel: &'a Cancel) -> Self {
-        let workers = std::thread::available_parallelism().map_or(2, usize::from).max(2);
+        let workers = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .max(2);
         Self {
             progress,
             cancel,
             stopped: AtomicBool::new(false),
             failure: Mutex::new(None),
-            slots: (0..stages).map(|_| (Mutex::new(Slot::Idle), Condvar::new())).collect(),
+            slots: (0..stages)
+                .map(|_| (Mutex::new(Slot::Idle), Condvar::new()))
+                .collect(),
             permits: (Mutex::new(workers), Condvar::new()),
             steps: AtomicUsize::new(0),
             cached: AtomicUsize::new(0),
@@ -119,7 +123,11 @@ impl Drop for Permit<'_> {
 
 impl Solver<'_> {
     /// Runs the needed stages and gives the result of the target.
-    pub(super) fn run(&self, needed: &[usize], target: usize) -> Result<Arc<StageResult>, BuildError> {
+    pub(super) fn run(
+        &self,
+        needed: &[usize],
+        target: usize,
+    ) -> Result<Arc<StageResult>, BuildError> {
         std::thread::scope(|scope| {
             for stage in needed.iter().copied().filter(|stage| *stage != target) {
                 // A thread that cannot be made is no loss: whoever needs the stage runs it.
@@ -142,7 +150,9 @@ impl Solver<'_> {
                 Slot::Idle => break,
                 Slot::Done(result) => return Ok(result.clone()),
                 Slot::Failed => return Err(BuildError::Cancelled),
-                Slot::Running => state = changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Slot::Running => {
+                    state = changed.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
             }
         }
         *state = Slot::Running;
@@ -230,7 +240,9 @@ impl Solver<'_> {
         let cell = lock(&self.shared.fresh).entry(*key).or_default().clone();
         let mut mine = lock(&cell);
         let hit = |solver: &Self| {
-            let record = solver.cache.get(key, below.top().map(ToString::to_string).as_ref())?;
+            let record = solver
+                .cache
+                .get(key, below.top().map(ToString::to_string).as_ref())?;
             Some((store::layer(solver.images, &record.layer)?, record.created))
         };
         if (!no_cache || mine.is_some())
@@ -254,7 +266,10 @@ impl Solver<'_> {
             return Err(BuildError::Cancelled);
         }
         let begun = Instant::now();
-        self.tell(BuildProgress::Started { step, name: name.to_owned() });
+        self.tell(BuildProgress::Started {
+            step,
+            name: name.to_owned(),
+        });
         let layer = match work(step) {
             Ok(layer) => layer,
             Err(BuildError::Cancelled) => {
@@ -262,29 +277,42 @@ impl Solver<'_> {
                 return Err(BuildError::Cancelled);
             }
             Err(error) => {
-                self.tell(BuildProgress::Failed { step, error: error.to_string() });
+                self.tell(BuildProgress::Failed {
+                    step,
+                    error: error.to_string(),
+                });
                 return Err(error);
             }
         };
         let created = self.now();
         let parent = below.top().map(ToString::to_string);
-        self.cache.put(key, layer.chain_id.to_string(), parent, &created, name);
+        self.cache
+            .put(key, layer.chain_id.to_string(), parent, &created, name);
         *mine = Some(layer.clone());
         drop(guard);
         let _ = std::fs::remove_file(&path);
         self.shared.executed.fetch_add(1, Ordering::Relaxed);
-        self.tell(BuildProgress::Done { step, elapsed: begun.elapsed() });
+        self.tell(BuildProgress::Done {
+            step,
+            elapsed: begun.elapsed(),
+        });
         Ok((layer, created))
     }
 
     fn cached(&self, step: StepId, name: &str) {
         self.shared.cached.fetch_add(1, Ordering::Relaxed);
-        self.tell(BuildProgress::Cached { step, name: name.to_owned() });
+        self.tell(BuildProgress::Cached {
+            step,
+            name: name.to_owned(),
+        });
     }
 
     /// The time that new things get.
     pub(super) fn now(&self) -> String {
-        match self.epoch.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok()) {
+        match self
+            .epoch
+            .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok())
+        {
             Some(epoch) => epoch.to_string(),
             None => jiff::Timestamp::now().to_string(),
         }

@@ -20,10 +20,20 @@ pub(super) struct Forwarder {
 
 impl Forwarder {
     /// Listens at `socket` for `agent`.
-    pub(super) fn start(agent: &Path, socket: &Path, mode: u32, uid: u32, gid: u32) -> io::Result<Self> {
+    pub(super) fn start(
+        agent: &Path,
+        socket: &Path,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+    ) -> io::Result<Self> {
         let parent = socket.parent().ok_or(io::ErrorKind::InvalidInput)?;
         let name = socket.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-        let directory = rustix::fs::open(parent, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        let directory = rustix::fs::open(
+            parent,
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         // Socket addresses hold 107 bytes; the way through /proc is always short.
         let short = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd())).join(name);
         let listener = UnixListener::bind(&short)?;
@@ -31,16 +41,26 @@ impl Forwarder {
         std::fs::set_permissions(socket, std::fs::Permissions::from_mode(mode))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (agent, stopped) = (agent.to_owned(), stop.clone());
-        std::thread::Builder::new().name("ssh-agent".into()).spawn(move || {
-            for client in listener.incoming() {
-                if stopped.load(Ordering::Relaxed) {
-                    return;
+        std::thread::Builder::new()
+            .name("ssh-agent".into())
+            .spawn(move || {
+                for client in listener.incoming() {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (Ok(client), Ok(agent)) = (client, UnixStream::connect(&agent)) else {
+                        continue;
+                    };
+                    let _ = std::thread::Builder::new()
+                        .name("ssh-agent".into())
+                        .spawn(move || relay(client, agent));
                 }
-                let (Ok(client), Ok(agent)) = (client, UnixStream::connect(&agent)) else { continue };
-                let _ = std::thread::Builder::new().name("ssh-agent".into()).spawn(move || relay(client, agent));
-            }
-        })?;
-        Ok(Self { stop, socket: short, _directory: directory })
+            })?;
+        Ok(Self {
+            stop,
+            socket: short,
+            _directory: directory,
+        })
     }
 }
 
@@ -54,8 +74,12 @@ impl Drop for Forwarder {
 }
 
 fn relay(client: UnixStream, agent: UnixStream) {
-    let (Ok(client_again), Ok(agent_again)) = (client.try_clone(), agent.try_clone()) else { return };
-    let back = std::thread::Builder::new().name("ssh-agent".into()).spawn(move || one_way(agent_again, client_again));
+    let (Ok(client_again), Ok(agent_again)) = (client.try_clone(), agent.try_clone()) else {
+        return;
+    };
+    let back = std::thread::Builder::new()
+        .name("ssh-agent".into())
+        .spawn(move || one_way(agent_again, client_again));
     one_way(client, agent);
     if let Ok(back) = back {
         let _ = back.join();

@@ -54,8 +54,16 @@ pub(super) enum Files {
 /// Runs a stage.
 pub(super) fn run(solver: &Solver<'_>, index: usize) -> Result<StageResult, BuildError> {
     let written = &solver.stages.list[index];
-    let label = written.from.name.clone().unwrap_or_else(|| index.to_string());
-    let steps = written.instructions.iter().filter(|i| makes_layer(&i.kind)).count();
+    let label = written
+        .from
+        .name
+        .clone()
+        .unwrap_or_else(|| index.to_string());
+    let steps = written
+        .instructions
+        .iter()
+        .filter(|i| makes_layer(&i.kind))
+        .count();
     let mut stage = Stage {
         solver,
         index,
@@ -84,7 +92,10 @@ pub(super) fn run(solver: &Solver<'_>, index: usize) -> Result<StageResult, Buil
 }
 
 fn makes_layer(kind: &Kind) -> bool {
-    matches!(kind, Kind::Run(..) | Kind::Copy(..) | Kind::Add(..) | Kind::Workdir(_))
+    matches!(
+        kind,
+        Kind::Run(..) | Kind::Copy(..) | Kind::Add(..) | Kind::Workdir(_)
+    )
 }
 
 /// The empty stage.
@@ -97,7 +108,13 @@ fn scratch(solver: &Solver<'_>) -> StageResult {
         ..ImageConfig::default()
     };
     let stack = Stack::empty();
-    StageResult { key: stack_key(&stack), stack, config, variables: Variables::default(), created: None }
+    StageResult {
+        key: stack_key(&stack),
+        stack,
+        config,
+        variables: Variables::default(),
+        created: None,
+    }
 }
 
 /// Cache key of a stack of layers: what they hold, not how they were made.
@@ -117,13 +134,20 @@ impl Stage<'_, '_> {
         let named = &self.solver.stages.list[self.index].from.name;
         match named {
             Some(name) => format!("[{name} {number}] {one_line}"),
-            None if self.solver.stages.list.len() > 1 => format!("[stage-{} {number}] {one_line}", self.index),
+            None if self.solver.stages.list.len() > 1 => {
+                format!("[stage-{} {number}] {one_line}", self.index)
+            }
             None => format!("[{number}] {one_line}"),
         }
     }
 
     /// An error in the Dockerfile at these lines.
-    pub(super) fn wrong(&self, span: Span, message: impl Into<String>, help: Option<&str>) -> BuildError {
+    pub(super) fn wrong(
+        &self,
+        span: Span,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) -> BuildError {
         BuildError::Dockerfile(error(&self.source, span, message, help))
     }
 
@@ -150,8 +174,11 @@ impl Stage<'_, '_> {
         }
         let run = &mut self.result.config.config;
         if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
-            run.env.push(format!("PATH={}", crate::runtime::defaults::PATH));
-            self.result.variables.set("PATH", crate::runtime::defaults::PATH);
+            run.env
+                .push(format!("PATH={}", crate::runtime::defaults::PATH));
+            self.result
+                .variables
+                .set("PATH", crate::runtime::defaults::PATH);
         }
         if run.working_dir.is_empty() {
             run.working_dir = "/".into();
@@ -162,21 +189,33 @@ impl Stage<'_, '_> {
     /// An image of the store, pulled when it must be.
     pub(super) fn image(&mut self, span: Span, name: &str) -> Result<Image, BuildError> {
         let solver = self.solver;
-        let context = solver.request.contexts.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let context = solver
+            .request
+            .contexts
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
         let name = match context {
             None => name,
             Some((_, value)) => match value.strip_prefix("docker-image://") {
                 Some(image) => image,
                 None => {
                     let message = format!("named context `{name}` is not an image");
-                    return Err(self.wrong(span, message, Some("FROM takes docker-image:// contexts only")));
+                    return Err(self.wrong(
+                        span,
+                        message,
+                        Some("FROM takes docker-image:// contexts only"),
+                    ));
                 }
             },
         };
         let step = solver.number();
         let shown = self.vertex_name(&format!("FROM {name}"));
         let reference = crate::image::Reference::parse(name).map_err(|reason| {
-            self.wrong(span, format!("invalid image name `{name}`: {reason}"), Some("write [host/]name[:tag][@digest]"))
+            self.wrong(
+                span,
+                format!("invalid image name `{name}`: {reason}"),
+                Some("write [host/]name[:tag][@digest]"),
+            )
         })?;
         let policy = solver.request.pull;
         let local = crate::image::is_host_image(name);
@@ -187,18 +226,31 @@ impl Stage<'_, '_> {
             }
             if policy == PullPolicy::Never || local {
                 let help = "load or pull it, or allow pulling";
-                return Err(self.wrong(span, format!("image `{name}` is not in the store"), Some(help)));
+                return Err(self.wrong(
+                    span,
+                    format!("image `{name}` is not in the store"),
+                    Some(help),
+                ));
             }
         }
         let begun = std::time::Instant::now();
-        solver.tell(BuildProgress::Started { step, name: shown.clone() });
+        solver.tell(BuildProgress::Started {
+            step,
+            name: shown.clone(),
+        });
         match super::remote::pull(solver, &reference, step) {
             Ok(image) => {
-                solver.tell(BuildProgress::Done { step, elapsed: begun.elapsed() });
+                solver.tell(BuildProgress::Done {
+                    step,
+                    elapsed: begun.elapsed(),
+                });
                 Ok(image)
             }
             Err((kind, reason)) => {
-                solver.tell(BuildProgress::Failed { step, error: reason.clone() });
+                solver.tell(BuildProgress::Failed {
+                    step,
+                    error: reason.clone(),
+                });
                 let message = format!("cannot get image `{name}`: {reason}");
                 Err(solver.step_error(&shown, &self.source, span, kind, message, None))
             }
@@ -211,7 +263,11 @@ impl Stage<'_, '_> {
         let Some(from) = from.filter(|from| !from.is_empty()) else {
             return Ok(Files::Context(solver.context.clone()));
         };
-        let context = solver.request.contexts.iter().find(|(known, _)| known.eq_ignore_ascii_case(from));
+        let context = solver
+            .request
+            .contexts
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(from));
         if let Some((name, value)) = context
             && !value.starts_with("docker-image://")
         {
@@ -219,16 +275,15 @@ impl Stage<'_, '_> {
         }
         let origin = match context {
             Some(_) => Origin::Outside(from.to_owned()),
-            None => graph::origin(&self.source, span, solver.stages, from, self.index).map_err(BuildError::Dockerfile)?,
+            None => graph::origin(&self.source, span, solver.stages, from, self.index)
+                .map_err(BuildError::Dockerfile)?,
         };
         match origin {
             Origin::Stage(stage) => {
                 let result = solver.stage(stage)?;
                 Ok(Files::Stack(result.stack.clone()))
             }
-            Origin::Outside(name) if name == "scratch" => {
-                Ok(Files::Stack(Stack::empty()))
-            }
+            Origin::Outside(name) if name == "scratch" => Ok(Files::Stack(Stack::empty())),
             Origin::Outside(name) => {
                 // Not a step of this stage: it gets no number of its own.
                 let done = self.done;
@@ -239,23 +294,36 @@ impl Stage<'_, '_> {
         }
     }
 
-    fn named_context(&self, span: Span, name: &str, value: &str) -> Result<Arc<Context>, BuildError> {
+    fn named_context(
+        &self,
+        span: Span,
+        name: &str,
+        value: &str,
+    ) -> Result<Arc<Context>, BuildError> {
         let solver = self.solver;
-        let mut named = solver.shared.named.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut named = solver
+            .shared
+            .named
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(context) = named.get(name) {
             return Ok(context.clone());
         }
         let context = if value.contains("://") || super::git::GitRef::parse(value).is_some() {
             for refused in ["oci-layout://", "target:", "input:"] {
                 if value.starts_with(refused) {
-                    let message = format!("named context `{name}`: `{refused}` contexts are not supported");
+                    let message =
+                        format!("named context `{name}`: `{refused}` contexts are not supported");
                     let help = "load the image and use docker-image://, or give a directory";
                     return Err(self.wrong(span, message, Some(help)));
                 }
             }
             super::fetch::context(value, &solver.scratch)?
         } else {
-            context::named(std::path::Path::new(value), &solver.root.join("build/contexts"))?
+            context::named(
+                std::path::Path::new(value),
+                &solver.root.join("build/contexts"),
+            )?
         };
         let context = Arc::new(context);
         named.insert(name.to_owned(), context.clone());
@@ -279,7 +347,11 @@ impl Stage<'_, '_> {
     /// A directory that stays empty.
     pub(super) fn empty_directory(&self) -> Result<std::path::PathBuf, BuildError> {
         let path = self.solver.root.join("build/empty");
-        std::fs::create_dir_all(&path).map_err(|source| BuildError::Io { action: "create", path: path.clone(), source })?;
+        std::fs::create_dir_all(&path).map_err(|source| BuildError::Io {
+            action: "create",
+            path: path.clone(),
+            source,
+        })?;
         Ok(path)
     }
 
@@ -287,17 +359,25 @@ impl Stage<'_, '_> {
     pub(super) fn expand(&self, span: Span, text: &str) -> Result<String, BuildError> {
         let lookup = |name: &str| self.result.variables.get(name);
         let escape = self.solver.file.directives.escape;
-        Expander { escape, lookup: &lookup, keep_quotes: false }
-            .word(text)
-            .map_err(|reason| self.wrong(span, reason, None))
+        Expander {
+            escape,
+            lookup: &lookup,
+            keep_quotes: false,
+        }
+        .word(text)
+        .map_err(|reason| self.wrong(span, reason, None))
     }
 
     /// Expands the body of a heredoc: quotes stay.
     pub(super) fn expand_body(&self, span: Span, text: &str) -> Result<String, BuildError> {
         let lookup = |name: &str| self.result.variables.get(name);
-        Expander { escape: '\\', lookup: &lookup, keep_quotes: true }
-            .word(text)
-            .map_err(|reason| self.wrong(span, reason, None))
+        Expander {
+            escape: '\\',
+            lookup: &lookup,
+            keep_quotes: true,
+        }
+        .word(text)
+        .map_err(|reason| self.wrong(span, reason, None))
     }
 
     fn expand_opt(&self, span: Span, text: Option<&str>) -> Result<Option<String>, BuildError> {
@@ -307,8 +387,12 @@ impl Stage<'_, '_> {
     fn instruction(&mut self, instruction: &Instruction) -> Result<(), BuildError> {
         let span = instruction.span;
         match &instruction.kind {
-            Kind::From(_) => return Err(self.wrong(span, "FROM isn't allowed as an ONBUILD trigger", None)),
-            Kind::Run(flags, command) => return super::run_step::run(self, instruction, flags, command),
+            Kind::From(_) => {
+                return Err(self.wrong(span, "FROM isn't allowed as an ONBUILD trigger", None));
+            }
+            Kind::Run(flags, command) => {
+                return super::run_step::run(self, instruction, flags, command);
+            }
             Kind::Copy(flags, words) => {
                 let flags = super::copy_step::Flags::of_copy(flags);
                 return super::copy_step::run(self, instruction, flags, words);
@@ -329,11 +413,13 @@ impl Stage<'_, '_> {
             }
             Kind::Maintainer(text) => self.result.config.author.clone_from(text),
             Kind::Cmd(command) => {
-                self.result.config.config.cmd = Some(self.wrapped(command)).filter(|words| !words.is_empty());
+                self.result.config.config.cmd =
+                    Some(self.wrapped(command)).filter(|words| !words.is_empty());
                 self.cmd_set = true;
             }
             Kind::Entrypoint(command) => {
-                self.result.config.config.entrypoint = Some(self.wrapped(command)).filter(|words| !words.is_empty());
+                self.result.config.config.entrypoint =
+                    Some(self.wrapped(command)).filter(|words| !words.is_empty());
                 if !self.cmd_set {
                     self.result.config.config.cmd = None;
                 }
@@ -350,7 +436,11 @@ impl Stage<'_, '_> {
                 for path in paths {
                     let path = self.expand(span, path)?;
                     if path.is_empty() {
-                        return Err(self.wrong(span, "VOLUME specified can not be an empty string", None));
+                        return Err(self.wrong(
+                            span,
+                            "VOLUME specified can not be an empty string",
+                            None,
+                        ));
                     }
                     self.result.config.config.volumes.insert(path, Empty {});
                 }
@@ -374,7 +464,14 @@ impl Stage<'_, '_> {
                 return Ok(());
             }
         }
-        self.history(&format!("{} {}", instruction.keyword.to_uppercase(), instruction.text), None);
+        self.history(
+            &format!(
+                "{} {}",
+                instruction.keyword.to_uppercase(),
+                instruction.text
+            ),
+            None,
+        );
         Ok(())
     }
 
@@ -386,8 +483,18 @@ impl Stage<'_, '_> {
             None => self.result.created.clone(),
         };
         let comment = "buildkit.dockerfile.v0".to_owned();
-        let created_by = if layer.is_some() { format!("{text} # buildkit") } else { text.to_owned() };
-        let history = History { created, created_by, comment, empty_layer: layer.is_none(), ..History::default() };
+        let created_by = if layer.is_some() {
+            format!("{text} # buildkit")
+        } else {
+            text.to_owned()
+        };
+        let history = History {
+            created,
+            created_by,
+            comment,
+            empty_layer: layer.is_none(),
+            ..History::default()
+        };
         self.result.config.history.push(history);
     }
 
@@ -413,18 +520,31 @@ impl Stage<'_, '_> {
         words
     }
 
-    fn argument(&mut self, span: Span, arguments: &[Argument], text: &str) -> Result<(), BuildError> {
+    fn argument(
+        &mut self,
+        span: Span,
+        arguments: &[Argument],
+        text: &str,
+    ) -> Result<(), BuildError> {
         for argument in arguments {
             let expanded = Argument {
                 name: self.expand(span, &argument.name)?,
                 default: self.expand_opt(span, argument.default.as_deref())?,
             };
-            let stage = self.solver.stages.list[self.index].from.name.clone().unwrap_or_default();
+            let stage = self.solver.stages.list[self.index]
+                .from
+                .name
+                .clone()
+                .unwrap_or_default();
             let mut globals = self.solver.globals.clone();
             if !stage.is_empty() {
-                globals.entry("TARGETSTAGE".into()).and_modify(|value| *value = stage);
+                globals
+                    .entry("TARGETSTAGE".into())
+                    .and_modify(|value| *value = stage);
             }
-            self.result.variables.declare(&expanded, &self.solver.request.args, &globals);
+            self.result
+                .variables
+                .declare(&expanded, &self.solver.request.args, &globals);
         }
         self.history(&format!("ARG {text}"), None);
         Ok(())
@@ -444,7 +564,10 @@ impl Stage<'_, '_> {
             self.result.variables.set(&name, &value);
             let env = &mut self.result.config.config.env;
             let entry = format!("{name}={value}");
-            match env.iter_mut().find(|old| old.split_once('=').is_some_and(|(old, _)| old == name)) {
+            match env
+                .iter_mut()
+                .find(|old| old.split_once('=').is_some_and(|(old, _)| old == name))
+            {
                 Some(old) => *old = entry,
                 None => env.push(entry),
             }
@@ -454,11 +577,21 @@ impl Stage<'_, '_> {
 
     fn expose(&mut self, span: Span, word: &str) -> Result<(), BuildError> {
         let lookup = |name: &str| self.result.variables.get(name);
-        let expander = Expander { escape: self.solver.file.directives.escape, lookup: &lookup, keep_quotes: false };
-        let words = expander.words(word).map_err(|reason| self.wrong(span, reason, None))?;
+        let expander = Expander {
+            escape: self.solver.file.directives.escape,
+            lookup: &lookup,
+            keep_quotes: false,
+        };
+        let words = expander
+            .words(word)
+            .map_err(|reason| self.wrong(span, reason, None))?;
         for word in words {
             let ports = values::ports(&word).map_err(|reason| self.wrong(span, reason, None))?;
-            self.result.config.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
+            self.result
+                .config
+                .config
+                .exposed_ports
+                .extend(ports.into_iter().map(|port| (port, Empty {})));
         }
         Ok(())
     }
@@ -466,7 +599,11 @@ impl Stage<'_, '_> {
     fn workdir(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
         let path = self.expand(span, text)?;
         let absolute = values::absolute(&self.result.config.config.working_dir, &path);
-        let path = if absolute.len() > 1 { absolute.trim_end_matches('/').to_owned() } else { absolute };
+        let path = if absolute.len() > 1 {
+            absolute.trim_end_matches('/').to_owned()
+        } else {
+            absolute
+        };
         self.result.config.config.working_dir.clone_from(&path);
         let name = self.vertex_name(&format!("WORKDIR {path}"));
         if path == "/" {
@@ -475,15 +612,25 @@ impl Stage<'_, '_> {
         }
         let user = self.result.config.config.user.clone();
         let mut fields = Fields::new("workdir");
-        fields.add(&self.result.key).add(path.as_bytes()).add(user.as_bytes());
+        fields
+            .add(&self.result.key)
+            .add(path.as_bytes())
+            .add(user.as_bytes());
         let key = fields.finish();
         let (layer, created) = self.file_vertex(span, &name, key, false, &mut |stage, tree| {
             let owner = match user.as_str() {
                 "" => None,
                 user => Some(owner::resolve(tree, user)?),
             };
-            let attributes = copy::Attributes { owner, mode: None, created: stage.solver.epoch };
-            copy::Copier::new(tree, &attributes).make_directory(&path).map(drop).map_err(|error| error.to_string())
+            let attributes = copy::Attributes {
+                owner,
+                mode: None,
+                created: stage.solver.epoch,
+            };
+            copy::Copier::new(tree, &attributes)
+                .make_directory(&path)
+                .map(drop)
+                .map_err(|error| error.to_string())
         })?;
         self.push(key, layer, created, &format!("WORKDIR {path}"));
         Ok(())
@@ -503,16 +650,25 @@ impl Stage<'_, '_> {
         let stack = &self.result.stack;
         solver.vertex(name, &key, stack, self.no_cache, &mut |_| {
             let io = |action: &'static str| {
-                move |source| BuildError::Io { action, path: solver.root.join("build"), source }
+                move |source| BuildError::Io {
+                    action,
+                    path: solver.root.join("build"),
+                    source,
+                }
             };
-            let part = solver.scratch.directory().map_err(io("create a directory in"))?;
+            let part = solver
+                .scratch
+                .directory()
+                .map_err(io("create a directory in"))?;
             let upper = part.make("upper").map_err(io("create a directory in"))?;
             let work = part.make("work").map_err(io("create a directory in"))?;
             let lower = if alone { Vec::new() } else { stack.lower() };
-            let root = overlay::mount(&lower, Some((&upper, &work))).map_err(io("mount layers in"))?;
+            let root =
+                overlay::mount(&lower, Some((&upper, &work))).map_err(io("mount layers in"))?;
             let tree = Tree::new(root, View::Image);
-            write(self, &tree)
-                .map_err(|reason| solver.step_error(name, &self.source, span, ErrorKind::Invalid, reason, None))?;
+            write(self, &tree).map_err(|reason| {
+                solver.step_error(name, &self.source, span, ErrorKind::Invalid, reason, None)
+            })?;
             drop(tree);
             store::commit(solver.images, &upper, stack)
         })
@@ -534,4 +690,3 @@ fn health(test: &HealthTest) -> HealthConfig {
         retries: test.retries,
     }
 }
-

@@ -17,7 +17,10 @@ pub(super) struct Stage {
 impl Stage {
     /// What vertex names and messages call it.
     pub(super) fn label(&self, index: usize) -> String {
-        self.from.name.clone().unwrap_or_else(|| format!("stage-{index}"))
+        self.from
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("stage-{index}"))
     }
 }
 
@@ -31,24 +34,41 @@ pub(super) struct Stages {
 impl Stages {
     /// Splits the instructions of a file.
     pub(super) fn new(file: &Dockerfile) -> Result<Self, Box<Diagnostic>> {
-        let mut stages = Self { globals: Vec::new(), list: Vec::new() };
+        let mut stages = Self {
+            globals: Vec::new(),
+            list: Vec::new(),
+        };
         for instruction in &file.instructions {
             match (&instruction.kind, stages.list.last_mut()) {
                 (Kind::From(from), _) => {
-                    let stage = Stage { from: from.clone(), span: instruction.span, instructions: Vec::new() };
+                    let stage = Stage {
+                        from: from.clone(),
+                        span: instruction.span,
+                        instructions: Vec::new(),
+                    };
                     stages.list.push(stage);
                 }
-                (Kind::Arg(arguments), None) => stages.globals.push((instruction.span, arguments.clone())),
+                (Kind::Arg(arguments), None) => {
+                    stages.globals.push((instruction.span, arguments.clone()))
+                }
                 (_, Some(stage)) => stage.instructions.push(instruction.clone()),
                 (_, None) => {
-                    let message = format!("no build stage in current context: {} before FROM", instruction.keyword);
+                    let message = format!(
+                        "no build stage in current context: {} before FROM",
+                        instruction.keyword
+                    );
                     let help = "only ARG may come before the first FROM";
                     return Err(error(&file.source, instruction.span, message, Some(help)));
                 }
             }
         }
         if stages.list.is_empty() {
-            return Err(error(&file.source, Span::default(), "no FROM in the Dockerfile", Some("add `FROM image`")));
+            return Err(error(
+                &file.source,
+                Span::default(),
+                "no FROM in the Dockerfile",
+                Some("add `FROM image`"),
+            ));
         }
         Ok(stages)
     }
@@ -56,7 +76,9 @@ impl Stages {
     /// The last stage of a name (case does not matter) among the first `before`.
     pub(super) fn by_name(&self, name: &str, before: usize) -> Option<usize> {
         let name = name.to_lowercase();
-        self.list[..before].iter().rposition(|stage| stage.from.name.as_deref() == Some(&name))
+        self.list[..before]
+            .iter()
+            .rposition(|stage| stage.from.name.as_deref() == Some(&name))
     }
 
     /// The stage that `--target` means: a name, or a number.

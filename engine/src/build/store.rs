@@ -22,12 +22,21 @@ pub(super) struct Stack {
 impl Stack {
     /// `FROM scratch`.
     pub(super) fn empty() -> Self {
-        Self { layers: Vec::new(), below: Vec::new(), bottom: "scratch".into() }
+        Self {
+            layers: Vec::new(),
+            below: Vec::new(),
+            bottom: "scratch".into(),
+        }
     }
 
     /// The directories, topmost first.
     pub(super) fn lower(&self) -> Vec<PathBuf> {
-        self.layers.iter().rev().map(|layer| layer.dir.clone()).chain(self.below.iter().cloned()).collect()
+        self.layers
+            .iter()
+            .rev()
+            .map(|layer| layer.dir.clone())
+            .chain(self.below.iter().cloned())
+            .collect()
     }
 
     /// The topmost layer.
@@ -37,7 +46,11 @@ impl Stack {
 }
 
 fn failed(action: String) -> impl FnOnce(ImageError) -> BuildError {
-    move |source| BuildError::Store { action, kind: source.kind(), source: Box::new(source) }
+    move |source| BuildError::Store {
+        action,
+        kind: source.kind(),
+        source: Box::new(source),
+    }
 }
 
 /// Looks an image up; `None` when the store lacks it.
@@ -62,16 +75,23 @@ pub(super) fn stack(image: &Image) -> Stack {
         Base::Scratch => "layers".to_owned(),
         Base::Host(host) => format!("host {}", host.key),
     };
-    Stack { layers: image.layers.clone(), below, bottom }
+    Stack {
+        layers: image.layers.clone(),
+        below,
+        bottom,
+    }
 }
 
 /// Makes a directory the layer on top of a stack.
 pub(super) fn commit(store: &ImageStore, upper: &Path, below: &Stack) -> Result<Layer, BuildError> {
-    store.layers().commit(upper, below.top(), &below.below).map_err(|source| BuildError::Store {
-        action: "make a layer".into(),
-        kind: source.kind(),
-        source: Box::new(source),
-    })
+    store
+        .layers()
+        .commit(upper, below.top(), &below.below)
+        .map_err(|source| BuildError::Store {
+            action: "make a layer".into(),
+            kind: source.kind(),
+            source: Box::new(source),
+        })
 }
 
 /// The layer of a cache record, if it is still there.
@@ -80,12 +100,24 @@ pub(super) fn layer(store: &ImageStore, chain: &str) -> Option<Layer> {
 }
 
 /// Stores an image.
-pub(super) fn add(store: &ImageStore, config: &ImageConfig, stack: &Stack) -> Result<Image, BuildError> {
+pub(super) fn add(
+    store: &ImageStore,
+    config: &ImageConfig,
+    stack: &Stack,
+) -> Result<Image, BuildError> {
     let chains: Vec<Digest> = stack.layers.iter().map(|layer| layer.chain_id).collect();
-    store.add(config, &chains).map_err(failed("store the image".into()))
+    store
+        .add(config, &chains)
+        .map_err(failed("store the image".into()))
 }
 
 /// Gives an image a name.
-pub(super) fn tag(store: &ImageStore, image: &Image, reference: &Reference) -> Result<(), BuildError> {
-    store.tag(&image.id, reference).map_err(failed(format!("tag `{}`", reference.familiar())))
+pub(super) fn tag(
+    store: &ImageStore,
+    image: &Image,
+    reference: &Reference,
+) -> Result<(), BuildError> {
+    store
+        .tag(&image.id, reference)
+        .map_err(failed(format!("tag `{}`", reference.familiar())))
 }

@@ -64,12 +64,20 @@ impl Tree {
     /// A directory of the machine.
     pub(super) fn open(path: &Path, view: View) -> io::Result<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Self::new(rustix::fs::open(path, flags, Mode::empty())?, view))
+        Ok(Self::new(
+            rustix::fs::open(path, flags, Mode::empty())?,
+            view,
+        ))
     }
 
     /// A directory that is open.
     pub(super) fn new(root: OwnedFd, view: View) -> Self {
-        Self { root, ignore: Patterns::default(), view, index: None }
+        Self {
+            root,
+            ignore: Patterns::default(),
+            view,
+            index: None,
+        }
     }
 
     /// The root.
@@ -87,7 +95,9 @@ impl Tree {
                 passed.pop();
                 continue;
             }
-            let here = passed.last().map_or(self.root.as_fd(), |(_, fd)| fd.as_fd());
+            let here = passed
+                .last()
+                .map_or(self.root.as_fd(), |(_, fd)| fd.as_fd());
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let fd = match rustix::fs::openat(here, &name, flags, Mode::empty()) {
                 Ok(fd) => fd,
@@ -101,7 +111,14 @@ impl Tree {
                             missing.push(name);
                         }
                     }
-                    return self.place(passed, if missing.is_empty() { Found::Directory } else { Found::Missing(missing) });
+                    return self.place(
+                        passed,
+                        if missing.is_empty() {
+                            Found::Directory
+                        } else {
+                            Found::Missing(missing)
+                        },
+                    );
                 }
                 Err(error) => return Err(error.into()),
             };
@@ -113,13 +130,17 @@ impl Tree {
                     if links > MAX_LINKS {
                         return Err(Errno::LOOP.into());
                     }
-                    let target = OsString::from_vec(rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes());
+                    let target = OsString::from_vec(
+                        rustix::fs::readlinkat(&fd, "", Vec::new())?.into_bytes(),
+                    );
                     if target.as_bytes().starts_with(b"/") {
                         passed.clear();
                     }
                     todo.extend(components(&target).rev());
                 }
-                _ if todo.is_empty() => return self.place(passed, Found::Other(name, Box::new(stat))),
+                _ if todo.is_empty() => {
+                    return self.place(passed, Found::Other(name, Box::new(stat)));
+                }
                 _ => return Err(Errno::NOTDIR.into()),
             }
         }
@@ -140,7 +161,9 @@ impl Tree {
     pub(super) fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let place = match self.locate(OsStr::new(path)) {
             Ok(place) => place,
-            Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::NOTDIR.raw_os_error()) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error),
         };
         match place.found {
@@ -168,7 +191,8 @@ impl Tree {
 
 /// Whether a path is there, ignored or not.
 pub(super) fn exists(tree: &Tree, path: &str) -> bool {
-    tree.locate(OsStr::new(path)).is_ok_and(|place| !matches!(place.found, Found::Missing(_)))
+    tree.locate(OsStr::new(path))
+        .is_ok_and(|place| !matches!(place.found, Found::Missing(_)))
 }
 
 /// An entry of a directory.
@@ -186,7 +210,12 @@ impl Entry {
 
 /// The entries of a directory, sorted by name.
 pub(super) fn entries(dir: BorrowedFd<'_>) -> io::Result<Vec<Entry>> {
-    let readable = rustix::fs::openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let readable = rustix::fs::openat(
+        dir,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
     let mut names = Vec::new();
     for entry in Dir::read_from(&readable)? {
         let entry = entry?;

@@ -29,7 +29,9 @@ pub(super) enum UntarError {
 /// readable first tar header.
 pub(super) fn open(file: std::fs::File) -> io::Result<Option<Box<dyn Read>>> {
     let mut again = file.try_clone()?;
-    let Some(mut probe) = decompress(BufReader::new(file))? else { return Ok(None) };
+    let Some(mut probe) = decompress(BufReader::new(file))? else {
+        return Ok(None);
+    };
     let mut header = [0u8; 512];
     if read_full(&mut probe, &mut header).is_err() || !is_header(&header) {
         return Ok(None);
@@ -58,15 +60,24 @@ fn read_full(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<()> {
 
 /// Whether a block is a tar header: its checksum fits (tar(5): the sum of its bytes, those of the checksum as blanks).
 fn is_header(block: &[u8; 512]) -> bool {
-    let field: String =
-        block[148..156].iter().map(|byte| *byte as char).filter(|c| !matches!(c, ' ' | '\0')).collect();
-    let Ok(expected) = u32::from_str_radix(&field, 8) else { return false };
+    let field: String = block[148..156]
+        .iter()
+        .map(|byte| *byte as char)
+        .filter(|c| !matches!(c, ' ' | '\0'))
+        .collect();
+    let Ok(expected) = u32::from_str_radix(&field, 8) else {
+        return false;
+    };
     let sum = |block: &[u8]| block.iter().map(|byte| u32::from(*byte)).sum::<u32>();
     sum(&block[..148]) + 8 * 32 + sum(&block[156..]) == expected
 }
 
 /// Unpacks an archive below `dir`. `owner` replaces every entry's owner.
-pub(super) fn unpack(archive: Box<dyn Read>, dir: OwnedFd, owner: Option<(u32, u32)>) -> Result<(), UntarError> {
+pub(super) fn unpack(
+    archive: Box<dyn Read>,
+    dir: OwnedFd,
+    owner: Option<(u32, u32)>,
+) -> Result<(), UntarError> {
     let root = Tree::new(dir, View::Image);
     let mut archive = tar::Archive::new(archive);
     // Times of directories are set when nothing is written into them any more.
@@ -78,8 +89,15 @@ pub(super) fn unpack(archive: Box<dyn Read>, dir: OwnedFd, owner: Option<(u32, u
         match one(&root, &mut entry, &name, owner, &mut directories) {
             Ok(()) => {}
             // A short read is the archive's fault.
-            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => return Err(UntarError::Read(source)),
-            Err(source) => return Err(UntarError::Entry { name: shown, source }),
+            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(UntarError::Read(source));
+            }
+            Err(source) => {
+                return Err(UntarError::Entry {
+                    name: shown,
+                    source,
+                });
+            }
         }
     }
     for (directory, seconds) in directories {
@@ -91,8 +109,14 @@ pub(super) fn unpack(archive: Box<dyn Read>, dir: OwnedFd, owner: Option<(u32, u
 }
 
 fn times(seconds: i64) -> Timestamps {
-    let time = Timespec { tv_sec: seconds, tv_nsec: 0 };
-    Timestamps { last_access: time, last_modification: time }
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
 }
 
 fn one(
@@ -104,17 +128,29 @@ fn one(
 ) -> io::Result<()> {
     let header = entry.header();
     let kind = header.entry_type();
-    if matches!(kind, EntryType::XGlobalHeader | EntryType::XHeader | EntryType::GNULongName | EntryType::GNULongLink) {
+    if matches!(
+        kind,
+        EntryType::XGlobalHeader
+            | EntryType::XHeader
+            | EntryType::GNULongName
+            | EntryType::GNULongLink
+    ) {
         return Ok(());
     }
     let mode = header.mode()? & 0o7777;
-    let narrow = |id: u64| u32::try_from(id).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"));
+    let narrow = |id: u64| {
+        u32::try_from(id)
+            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"))
+    };
     let (uid, gid) = match owner {
         Some(owner) => owner,
         None => (narrow(header.uid()?)?, narrow(header.gid()?)?),
     };
     let seconds = i64::try_from(header.mtime()?).unwrap_or(0);
-    let (major, minor) = (header.device_major().ok().flatten(), header.device_minor().ok().flatten());
+    let (major, minor) = (
+        header.device_major().ok().flatten(),
+        header.device_minor().ok().flatten(),
+    );
     let xattrs: Vec<(Vec<u8>, Vec<u8>)> = entry
         .pax_extensions()?
         .into_iter()
@@ -128,7 +164,11 @@ fn one(
 
     let cleaned = super::values::clean(&format!("/{}", name.to_string_lossy()));
     // Names that are not UTF-8 are rare and need no cleaning by text.
-    let path = if name.to_str().is_some() { OsString::from(cleaned) } else { name.to_owned() };
+    let path = if name.to_str().is_some() {
+        OsString::from(cleaned)
+    } else {
+        name.to_owned()
+    };
     let bytes = path.as_bytes().to_vec();
     let bytes = bytes.strip_prefix(b"/").unwrap_or(&bytes);
     let (parent, last) = match bytes.iter().rposition(|byte| *byte == b'/') {
@@ -155,7 +195,13 @@ fn one(
             Err(error) => return Err(error.into()),
         }
         let made = tree::open_dir(dir.as_fd(), last)?;
-        rustix::fs::chownat(&made, "", Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::EMPTY_PATH)?;
+        rustix::fs::chownat(
+            &made,
+            "",
+            Some(Uid::from_raw(uid)),
+            Some(Gid::from_raw(gid)),
+            AtFlags::EMPTY_PATH,
+        )?;
         rustix::fs::chmodat(&made, ".", Mode::from_raw_mode(mode), AtFlags::empty())?;
         set_xattrs(made.as_fd(), &xattrs)?;
         directories.push((made, seconds));
@@ -164,12 +210,21 @@ fn one(
     clear(dir.as_fd(), last)?;
     match kind {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = std::fs::File::from(rustix::fs::openat(&dir, last, flags, Mode::from_raw_mode(0o600))?);
+            let flags =
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let mut file = std::fs::File::from(rustix::fs::openat(
+                &dir,
+                last,
+                flags,
+                Mode::from_raw_mode(0o600),
+            )?);
             let size = entry.size();
             let copied = io::copy(entry, &mut file)?;
             if copied != size {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "unexpected EOF"));
+                return Err(io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    "unexpected EOF",
+                ));
             }
             rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
             set_xattrs(file.as_fd(), &xattrs)?;
@@ -178,9 +233,15 @@ fn one(
             Ok(())
         }
         EntryType::Link => {
-            let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?.into_owned();
+            let target = entry
+                .link_name_bytes()
+                .ok_or(io::ErrorKind::InvalidData)?
+                .into_owned();
             let target = super::values::clean(&format!("/{}", String::from_utf8_lossy(&target)));
-            let (target_parent, target_name) = target.trim_start_matches('/').rsplit_once('/').unwrap_or(("", target.trim_start_matches('/')));
+            let (target_parent, target_name) = target
+                .trim_start_matches('/')
+                .rsplit_once('/')
+                .unwrap_or(("", target.trim_start_matches('/')));
             let place = root.locate(OsStr::new(target_parent))?;
             if !matches!(place.found, Found::Directory) {
                 return Err(io::ErrorKind::NotFound.into());
@@ -188,11 +249,15 @@ fn one(
             rustix::fs::linkat(&place.dir, target_name, &dir, last, AtFlags::empty())?;
             // The entry's own attributes go to the file that both names share.
             let linked = rustix::fs::statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW)?;
-            let mode = (FileType::from_raw_mode(linked.st_mode) != FileType::Symlink).then_some(mode);
+            let mode =
+                (FileType::from_raw_mode(linked.st_mode) != FileType::Symlink).then_some(mode);
             finish_special(dir.as_fd(), last, uid, gid, mode, seconds)
         }
         EntryType::Symlink => {
-            let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?.into_owned();
+            let target = entry
+                .link_name_bytes()
+                .ok_or(io::ErrorKind::InvalidData)?
+                .into_owned();
             rustix::fs::symlinkat(OsStr::from_bytes(&target), &dir, last)?;
             finish_special(dir.as_fd(), last, uid, gid, None, seconds)
         }
@@ -206,7 +271,10 @@ fn one(
             rustix::fs::mknodat(&dir, last, kind, Mode::from_raw_mode(mode), device)?;
             finish_special(dir.as_fd(), last, uid, gid, Some(mode), seconds)
         }
-        other => Err(io::Error::new(io::ErrorKind::Unsupported, format!("entry type {other:?}"))),
+        other => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("entry type {other:?}"),
+        )),
     }
 }
 
@@ -219,10 +287,16 @@ fn parent_directory(root: &Tree, path: &OsStr) -> io::Result<OwnedFd> {
         Found::Other(..) => Err(Errno::NOTDIR.into()),
         Found::Missing(names) => {
             let literal = tree::join(&place.path, &names.join(OsStr::new("/")));
-            let wanted: Vec<&[u8]> = path.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect();
+            let wanted: Vec<&[u8]> = path
+                .as_bytes()
+                .split(|byte| *byte == b'/')
+                .filter(|part| !part.is_empty())
+                .collect();
             let reached: Vec<&[u8]> = literal.as_bytes().split(|byte| *byte == b'/').collect();
             // Missing below a real directory: fine. Missing because a link's own target is missing: refused.
-            if names.len() > wanted.len() || wanted[wanted.len() - names.len()..] != reached[reached.len() - names.len()..] {
+            if names.len() > wanted.len()
+                || wanted[wanted.len() - names.len()..] != reached[reached.len() - names.len()..]
+            {
                 return Err(io::ErrorKind::NotFound.into());
             }
             let mut dir = place.dir;
@@ -265,7 +339,13 @@ fn finish_special(
     mode: Option<u32>,
     seconds: i64,
 ) -> io::Result<()> {
-    rustix::fs::chownat(dir, name, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)), AtFlags::SYMLINK_NOFOLLOW)?;
+    rustix::fs::chownat(
+        dir,
+        name,
+        Some(Uid::from_raw(uid)),
+        Some(Gid::from_raw(gid)),
+        AtFlags::SYMLINK_NOFOLLOW,
+    )?;
     if let Some(mode) = mode {
         rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
     }
@@ -280,7 +360,12 @@ fn set_xattrs(fd: BorrowedFd<'_>, xattrs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<(
         if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
             continue;
         }
-        match rustix::fs::setxattr(path.as_str(), name.as_slice(), value, rustix::fs::XattrFlags::empty()) {
+        match rustix::fs::setxattr(
+            path.as_str(),
+            name.as_slice(),
+            value,
+            rustix::fs::XattrFlags::empty(),
+        ) {
             Ok(()) | Err(Errno::NOTSUP) => {}
             Err(error) => return Err(error.into()),
         }

@@ -20,7 +20,9 @@ pub(super) fn duration(text: &str) -> Option<i64> {
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let number: f64 = rest[..end].parse().ok()?;
         rest = &rest[end..];
-        let end = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| c.is_ascii_digit() || c == '.')
+            .unwrap_or(rest.len());
         let unit = match &rest[..end] {
             "ns" => 1.0,
             "us" | "µs" | "μs" => 1e3,
@@ -46,9 +48,15 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
         Some((address, proto)) => (address, proto.to_ascii_lowercase()),
         None => (word, "tcp".to_owned()),
     };
-    let proto = if proto.is_empty() { "tcp".to_owned() } else { proto };
+    let proto = if proto.is_empty() {
+        "tcp".to_owned()
+    } else {
+        proto
+    };
     if !["tcp", "udp", "sctp"].contains(&proto.as_str()) {
-        return Err(format!("invalid port `{word}`: invalid protocol `{proto}`; one of tcp, udp, sctp"));
+        return Err(format!(
+            "invalid port `{word}`: invalid protocol `{proto}`; one of tcp, udp, sctp"
+        ));
     }
     // `[::1]:8080:80`, `127.0.0.1:8080:80`, `8080:80`: only the container's part counts.
     let (host, container) = match address.rsplit_once(':') {
@@ -66,8 +74,12 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
         };
         match (number(first), number(last)) {
             (Some(first), Some(last)) if first <= last => Ok((first, last)),
-            (Some(_), Some(_)) => Err(format!("invalid {what} port range `{text}`: it runs backwards")),
-            _ => Err(format!("invalid {what} port `{text}`: ports are 0 to 65535")),
+            (Some(_), Some(_)) => Err(format!(
+                "invalid {what} port range `{text}`: it runs backwards"
+            )),
+            _ => Err(format!(
+                "invalid {what} port `{text}`: ports are 0 to 65535"
+            )),
         }
     };
     let (first, last) = range(container, "container")?;
@@ -77,7 +89,10 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
             None => (None, host),
         };
         if let Some(ip) = ip {
-            let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+            let ip = ip
+                .strip_prefix('[')
+                .and_then(|ip| ip.strip_suffix(']'))
+                .unwrap_or(ip);
             if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
                 return Err(format!("invalid port `{word}`: `{ip}` is not an address"));
             }
@@ -87,19 +102,24 @@ pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
             let (hosts, containers) = (host_last - host_first, last - first);
             // A range on the host may serve one container port.
             if hosts != containers && containers != 0 {
-                return Err(format!("invalid port `{word}`: the ranges differ in length"));
+                return Err(format!(
+                    "invalid port `{word}`: the ranges differ in length"
+                ));
             }
         }
     }
-    Ok((first..=last).map(|port| format!("{port}/{proto}")).collect())
+    Ok((first..=last)
+        .map(|port| format!("{port}/{proto}"))
+        .collect())
 }
 
 /// Whether a text names a signal: `SIGTERM`, `term`, `RTMIN+3`, `9`.
 pub(super) fn is_signal(text: &str) -> bool {
     const NAMES: &[&str] = &[
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM", "STKFLT", "CHLD", "CLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-        "WINCH", "IO", "POLL", "PWR", "SYS", "UNUSED", "RTMIN", "RTMAX",
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+        "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CLD", "CONT", "STOP", "TSTP", "TTIN",
+        "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "POLL", "PWR", "SYS",
+        "UNUSED", "RTMIN", "RTMAX",
     ];
     if let Ok(number) = text.parse::<i64>() {
         return number != 0;
@@ -108,8 +128,12 @@ pub(super) fn is_signal(text: &str) -> bool {
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
     let offset = |rest: &str, limit: u8| rest.parse::<u8>().is_ok_and(|n| (1..=limit).contains(&n));
     NAMES.contains(&name)
-        || name.strip_prefix("RTMIN+").is_some_and(|rest| offset(rest, 15))
-        || name.strip_prefix("RTMAX-").is_some_and(|rest| offset(rest, 14))
+        || name
+            .strip_prefix("RTMIN+")
+            .is_some_and(|rest| offset(rest, 15))
+        || name
+            .strip_prefix("RTMAX-")
+            .is_some_and(|rest| offset(rest, 14))
 }
 
 /// Go's `path.Clean`.
@@ -135,7 +159,11 @@ pub(super) fn clean(path: &str) -> String {
 
 /// A path as seen from a working directory, cleaned and rooted; a trailing slash is kept.
 pub(super) fn absolute(workdir: &str, path: &str) -> String {
-    let joined = if path.starts_with('/') { path.to_owned() } else { format!("{workdir}/{path}") };
+    let joined = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{workdir}/{path}")
+    };
     let mut clean = clean(&format!("/{joined}"));
     let directory = path.ends_with('/') || path == "." || path.ends_with("/.");
     if directory && !clean.ends_with('/') {
@@ -147,25 +175,49 @@ pub(super) fn absolute(workdir: &str, path: &str) -> String {
 /// `os/arch[/variant]`, normalised as containerd does.
 pub(super) fn platform(text: &str, host: &Platform) -> Result<Platform, String> {
     let parts: Vec<&str> = text.split('/').collect();
-    let valid = |part: &&str| !part.is_empty() && part.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c));
-    if parts.len() > 3 || !parts.iter().all(|part| valid(&part.split('(').next().unwrap_or(part))) {
-        return Err(format!("invalid platform `{text}`: write os/arch or os/arch/variant, as linux/amd64"));
+    let valid = |part: &&str| {
+        !part.is_empty()
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+    };
+    if parts.len() > 3
+        || !parts
+            .iter()
+            .all(|part| valid(&part.split('(').next().unwrap_or(part)))
+    {
+        return Err(format!(
+            "invalid platform `{text}`: write os/arch or os/arch/variant, as linux/amd64"
+        ));
     }
-    const SYSTEMS: &[&str] = &["linux", "windows", "darwin", "freebsd", "wasi", "wasip1", "netbsd", "openbsd"];
-    let os = |text: &str| match text.to_ascii_lowercase().split('(').next().unwrap_or_default() {
+    const SYSTEMS: &[&str] = &[
+        "linux", "windows", "darwin", "freebsd", "wasi", "wasip1", "netbsd", "openbsd",
+    ];
+    let os = |text: &str| match text
+        .to_ascii_lowercase()
+        .split('(')
+        .next()
+        .unwrap_or_default()
+    {
         "macos" => "darwin".to_owned(),
         other => other.to_owned(),
     };
     let (os, arch, variant) = match parts.as_slice() {
-        [one] if SYSTEMS.contains(&os(one).as_str()) => (os(one), host.arch.clone(), host.variant.clone()),
+        [one] if SYSTEMS.contains(&os(one).as_str()) => {
+            (os(one), host.arch.clone(), host.variant.clone())
+        }
         [one] => ("linux".to_owned(), (*one).to_owned(), String::new()),
         [first, arch] => (os(first), (*arch).to_owned(), String::new()),
-        [first, arch, variant] => (os(first), (*arch).to_owned(), (*variant).to_ascii_lowercase()),
+        [first, arch, variant] => (
+            os(first),
+            (*arch).to_owned(),
+            (*variant).to_ascii_lowercase(),
+        ),
         _ => return Err(format!("invalid platform `{text}`")),
     };
     const ARCHITECTURES: &[&str] = &[
-        "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64",
-        "s390x", "wasm",
+        "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+        "ppc64le", "riscv64", "s390x", "wasm",
     ];
     let (arch, variant) = match (arch.to_ascii_lowercase().as_str(), variant.as_str()) {
         ("i386" | "i486" | "i586" | "i686", _) => ("386".into(), String::new()),
@@ -179,7 +231,9 @@ pub(super) fn platform(text: &str, host: &Platform) -> Result<Platform, String> 
         ("arm", "5" | "6" | "8") => ("arm".into(), format!("v{variant}")),
         (other, variant) => (other.to_owned(), variant.to_owned()),
     };
-    if parts.len() == 1 && !SYSTEMS.contains(&os.as_str()) || !ARCHITECTURES.contains(&arch.as_str()) {
+    if parts.len() == 1 && !SYSTEMS.contains(&os.as_str())
+        || !ARCHITECTURES.contains(&arch.as_str())
+    {
         return Err(format!("unknown architecture in platform `{text}`"));
     }
     Ok(Platform { os, arch, variant })
@@ -205,19 +259,31 @@ impl Platform {
             other => other,
         };
         let variant = if arch == "arm" { "v7" } else { "" };
-        Self { os: "linux".into(), arch: arch.into(), variant: variant.into() }
+        Self {
+            os: "linux".into(),
+            arch: arch.into(),
+            variant: variant.into(),
+        }
     }
 }
 
 impl std::fmt::Display for Platform {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.os, self.arch)?;
-        if self.variant.is_empty() { Ok(()) } else { write!(f, "/{}", self.variant) }
+        if self.variant.is_empty() {
+            Ok(())
+        } else {
+            write!(f, "/{}", self.variant)
+        }
     }
 }
 
 /// The automatic platform arguments of a build.
-pub(super) fn platform_args(build: &Platform, target: &Platform, stage: &str) -> BTreeMap<String, String> {
+pub(super) fn platform_args(
+    build: &Platform,
+    target: &Platform,
+    stage: &str,
+) -> BTreeMap<String, String> {
     let mut args = BTreeMap::new();
     for (prefix, platform) in [("BUILD", build), ("TARGET", target)] {
         args.insert(format!("{prefix}PLATFORM"), platform.to_string());
@@ -226,7 +292,14 @@ pub(super) fn platform_args(build: &Platform, target: &Platform, stage: &str) ->
         args.insert(format!("{prefix}ARCH"), platform.arch.clone());
         args.insert(format!("{prefix}VARIANT"), platform.variant.clone());
     }
-    args.insert("TARGETSTAGE".into(), if stage.is_empty() { "default".into() } else { stage.to_owned() });
+    args.insert(
+        "TARGETSTAGE".into(),
+        if stage.is_empty() {
+            "default".into()
+        } else {
+            stage.to_owned()
+        },
+    );
     args
 }
 
@@ -254,7 +327,10 @@ mod tests {
     fn exposed_ports_drop_the_host_part() {
         assert_eq!(ports("8080:80").unwrap(), ["80/tcp"]);
         assert_eq!(ports("127.0.0.1:9000:90/UDP").unwrap(), ["90/udp"]);
-        assert_eq!(ports("7000-7002").unwrap(), ["7000/tcp", "7001/tcp", "7002/tcp"]);
+        assert_eq!(
+            ports("7000-7002").unwrap(),
+            ["7000/tcp", "7001/tcp", "7002/tcp"]
+        );
         for bad in ["80/foo", "65536", "x", "9-8", "", "1-"] {
             assert!(ports(bad).is_err(), "{bad}");
         }
@@ -262,7 +338,13 @@ mod tests {
 
     #[test]
     fn paths_are_cleaned_like_go() {
-        for (path, expected) in [("/a/../../b", "/b"), ("./a//b/", "a/b"), ("..", ".."), ("", "."), ("a/..", ".")] {
+        for (path, expected) in [
+            ("/a/../../b", "/b"),
+            ("./a//b/", "a/b"),
+            ("..", ".."),
+            ("", "."),
+            ("a/..", "."),
+        ] {
             assert_eq!(clean(path), expected, "{path}");
         }
         assert_eq!(absolute("/w", "x/"), "/w/x/");

@@ -11,8 +11,16 @@ use super::parse::Argument;
 
 /// Build arguments that need no `ARG` and never reach a cache key or a history.
 const PROXIES: [&str; 10] = [
-    "HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "FTP_PROXY", "ftp_proxy", "NO_PROXY", "no_proxy",
-    "ALL_PROXY", "all_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
 ];
 
 /// The variables of a stage.
@@ -52,7 +60,10 @@ impl Variables {
         given: &IndexMap<String, String>,
         globals: &BTreeMap<String, String>,
     ) {
-        let value = given.get(&argument.name).or(argument.default.as_ref()).or_else(|| globals.get(&argument.name));
+        let value = given
+            .get(&argument.name)
+            .or(argument.default.as_ref())
+            .or_else(|| globals.get(&argument.name));
         if let Some(value) = value {
             self.values.insert(argument.name.clone(), value.clone());
             self.arguments.insert(argument.name.clone(), value.clone());
@@ -66,14 +77,19 @@ impl Variables {
 
     /// The environment of a command.
     pub(super) fn environment(&self) -> Vec<String> {
-        self.values.iter().map(|(name, value)| format!("{name}={value}")).collect()
+        self.values
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect()
     }
 
     /// Proxy settings given with the build and not declared.
     pub(super) fn proxies(&self, given: &IndexMap<String, String>) -> Vec<String> {
         given
             .iter()
-            .filter(|(name, _)| PROXIES.contains(&name.as_str()) && !self.values.contains_key(*name))
+            .filter(|(name, _)| {
+                PROXIES.contains(&name.as_str()) && !self.values.contains_key(*name)
+            })
             .map(|(name, value)| format!("{name}={value}"))
             .collect()
     }
@@ -89,7 +105,10 @@ mod tests {
     use super::*;
 
     fn argument(name: &str, default: Option<&str>) -> Argument {
-        Argument { name: name.into(), default: default.map(str::to_owned) }
+        Argument {
+            name: name.into(),
+            default: default.map(str::to_owned),
+        }
     }
 
     #[test]

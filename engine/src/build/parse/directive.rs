@@ -32,18 +32,33 @@ impl CheckConfig {
     /// Reads the value of `check=` or of `BUILDKIT_DOCKERFILE_CHECK`.
     pub(in crate::build) fn parse(value: &str) -> Result<Self, String> {
         let mut config = Self::default();
-        for part in value.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        for part in value
+            .split(';')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+        {
             let Some((key, value)) = part.split_once('=') else {
                 return Err(format!("`{part}` is not of the form key=value"));
             };
             match key.trim().to_ascii_lowercase().as_str() {
                 "skip" => {
-                    config.skip.extend(value.split(',').map(|rule| rule.trim().to_ascii_lowercase()));
+                    config.skip.extend(
+                        value
+                            .split(',')
+                            .map(|rule| rule.trim().to_ascii_lowercase()),
+                    );
                 }
                 // Experimental rules are reported like any other.
                 "experimental" => {}
-                "error" => config.error = parse_bool(value).ok_or_else(|| format!("`{value}` is not true or false"))?,
-                other => return Err(format!("unknown key `{other}`; known are skip, error, experimental")),
+                "error" => {
+                    config.error = parse_bool(value)
+                        .ok_or_else(|| format!("`{value}` is not true or false"))?
+                }
+                other => {
+                    return Err(format!(
+                        "unknown key `{other}`; known are skip, error, experimental"
+                    ));
+                }
             }
         }
         Ok(config)
@@ -61,7 +76,10 @@ pub(super) fn parse_bool(value: &str) -> Option<bool> {
 
 /// Reads the directives of a file. The first line that is not a known directive ends them.
 pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagnostic>> {
-    let mut directives = Directives { escape: '\\', check: CheckConfig::default() };
+    let mut directives = Directives {
+        escape: '\\',
+        check: CheckConfig::default(),
+    };
     let mut seen = BTreeSet::new();
     for (at, line) in text.split('\n').enumerate() {
         let span = Span::lines(at + 1, at + 1);
@@ -76,7 +94,12 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
             break;
         }
         if !seen.insert(name.clone()) {
-            return Err(error(source, span, format!("only one `{name}` parser directive can be used"), None));
+            return Err(error(
+                source,
+                span,
+                format!("only one `{name}` parser directive can be used"),
+                None,
+            ));
         }
         match name.as_str() {
             "escape" => match value {
@@ -84,12 +107,23 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
                 "`" => directives.escape = '`',
                 other => {
                     let message = format!("invalid escape token `{other}`");
-                    return Err(error(source, span, message, Some("`escape` is either ` or \\")));
+                    return Err(error(
+                        source,
+                        span,
+                        message,
+                        Some("`escape` is either ` or \\"),
+                    ));
                 }
             },
             "check" => {
-                directives.check = CheckConfig::parse(value)
-                    .map_err(|reason| error(source, span, format!("invalid `check` directive: {reason}"), None))?;
+                directives.check = CheckConfig::parse(value).map_err(|reason| {
+                    error(
+                        source,
+                        span,
+                        format!("invalid `check` directive: {reason}"),
+                        None,
+                    )
+                })?;
             }
             // A frontend image is never run: this builder is the frontend.
             _ => {}

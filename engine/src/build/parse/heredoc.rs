@@ -21,19 +21,27 @@ pub(super) fn announced(text: &str) -> Vec<Heredoc> {
     if keyword.eq_ignore_ascii_case("ONBUILD") {
         (keyword, rest) = split_instruction(rest);
     }
-    if !["RUN", "COPY", "ADD"].iter().any(|known| keyword.eq_ignore_ascii_case(known)) {
+    if !["RUN", "COPY", "ADD"]
+        .iter()
+        .any(|known| keyword.eq_ignore_ascii_case(known))
+    {
         return Vec::new();
     }
     let (_, arguments) = flags(rest);
     if super::words::json_strings(arguments).is_some() {
         return Vec::new();
     }
-    shell_words(arguments).iter().filter_map(|word| parse_heredoc_word(word)).collect()
+    shell_words(arguments)
+        .iter()
+        .filter_map(|word| parse_heredoc_word(word))
+        .collect()
 }
 
 /// Reads one word as a heredoc's announcement.
 pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
-    let rest = word.trim_start_matches(|c: char| c.is_ascii_digit()).strip_prefix("<<")?;
+    let rest = word
+        .trim_start_matches(|c: char| c.is_ascii_digit())
+        .strip_prefix("<<")?;
     let (chomp, rest) = match rest.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, rest),
@@ -54,10 +62,18 @@ pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
         }
     }
     let closed = quote.is_none() && !name.is_empty();
-    closed.then(|| Heredoc { expand: name == rest, name, chomp, content: String::new() })
+    closed.then(|| Heredoc {
+        expand: name == rest,
+        name,
+        chomp,
+        content: String::new(),
+    })
 }
 
 /// Removes the leading tabs of every line, as `<<-` asks.
 pub(in crate::build) fn chomp(content: &str) -> String {
-    content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
+    content
+        .split_inclusive('\n')
+        .map(|line| line.trim_start_matches('\t'))
+        .collect()
 }

@@ -127,10 +127,25 @@ pub(in crate::build) struct HealthTest {
     pub(in crate::build) retries: i64,
 }
 
-
 const KEYWORDS: [&str; 18] = [
-    "ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
-    "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR",
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
 ];
 
 /// Everything an arm needs.
@@ -156,13 +171,25 @@ pub(super) fn parse(
     let (written, text) = split_instruction(&line.text);
     let keyword = written.to_uppercase();
     // The caret is put under the keyword of the first physical line.
-    let indent = source.lines.get(line.span.line.wrapping_sub(1)).map_or(0, |first| {
-        first.chars().take_while(|c| c.is_whitespace()).count()
-    });
-    let at_keyword = Span { column: indent + 1, len: written.chars().count(), ..line.span };
+    let indent = source
+        .lines
+        .get(line.span.line.wrapping_sub(1))
+        .map_or(0, |first| {
+            first.chars().take_while(|c| c.is_whitespace()).count()
+        });
+    let at_keyword = Span {
+        column: indent + 1,
+        len: written.chars().count(),
+        ..line.span
+    };
     if !KEYWORDS.contains(&keyword.as_str()) {
         let help = did_you_mean(&keyword, KEYWORDS).map(|near| format!("did you mean `{near}`?"));
-        return Err(error(source, at_keyword, format!("unknown instruction `{written}`"), help.as_deref()));
+        return Err(error(
+            source,
+            at_keyword,
+            format!("unknown instruction `{written}`"),
+            help.as_deref(),
+        ));
     }
     let (found, rest) = flags(text);
     let mut parsed = Line {
@@ -185,7 +212,12 @@ pub(super) fn parse(
     if let Some(unknown) = parsed.flags.keys().next() {
         return Err(parsed.unknown_flag(unknown));
     }
-    Ok(Instruction { kind, span: line.span, keyword: written.to_owned(), text: text.to_owned() })
+    Ok(Instruction {
+        kind,
+        span: line.span,
+        keyword: written.to_owned(),
+        text: text.to_owned(),
+    })
 }
 
 impl Line<'_> {
@@ -212,7 +244,10 @@ impl Line<'_> {
                 };
                 if flags.from.as_deref().is_some_and(|from| from.contains('$')) {
                     let help = "name a stage: `FROM image:$TAG AS name` may use variables";
-                    return Err(self.error("variable expansion is not supported for `--from`", Some(help)));
+                    return Err(self.error(
+                        "variable expansion is not supported for `--from`",
+                        Some(help),
+                    ));
                 }
                 Kind::Copy(flags, self.sources_and_dest()?)
             }
@@ -245,7 +280,10 @@ impl Line<'_> {
                 None if self.rest.is_empty() => return Err(self.needs_one()),
                 None => {
                     let help = "write it as `SHELL [\"/bin/sh\", \"-c\"]`";
-                    return Err(self.error("SHELL requires the arguments to be in JSON form", Some(help)));
+                    return Err(self.error(
+                        "SHELL requires the arguments to be in JSON form",
+                        Some(help),
+                    ));
                 }
             },
             "ENV" => Kind::Env(self.pairs(warnings)?),
@@ -263,8 +301,14 @@ impl Line<'_> {
             "WORKDIR" => Kind::Workdir(self.whole()?),
             "STOPSIGNAL" => Kind::StopSignal(self.whole()?),
             "MAINTAINER" => {
-                let message = "MAINTAINER is deprecated in favor of `LABEL org.opencontainers.image.authors`";
-                warnings.push(warning(self.source, self.span, "MaintainerDeprecated", message));
+                let message =
+                    "MAINTAINER is deprecated in favor of `LABEL org.opencontainers.image.authors`";
+                warnings.push(warning(
+                    self.source,
+                    self.span,
+                    "MaintainerDeprecated",
+                    message,
+                ));
                 Kind::Maintainer(self.whole()?)
             }
             "HEALTHCHECK" => Kind::Healthcheck(self.healthcheck()?),
@@ -282,8 +326,22 @@ impl Line<'_> {
             "FROM" => &["platform"],
             "RUN" => &["mount", "network", "security", "device"],
             "COPY" => &["from", "chown", "chmod", "link", "parents", "exclude"],
-            "ADD" => &["chown", "chmod", "link", "exclude", "checksum", "keep-git-dir", "unpack"],
-            "HEALTHCHECK" => &["interval", "timeout", "start-period", "start-interval", "retries"],
+            "ADD" => &[
+                "chown",
+                "chmod",
+                "link",
+                "exclude",
+                "checksum",
+                "keep-git-dir",
+                "unpack",
+            ],
+            "HEALTHCHECK" => &[
+                "interval",
+                "timeout",
+                "start-period",
+                "start-interval",
+                "retries",
+            ],
             _ => &[],
         };
         let help = did_you_mean(name, known.iter().copied())
@@ -292,15 +350,24 @@ impl Line<'_> {
                 [] => format!("{} takes no flags", self.keyword),
                 known => format!("{} knows --{}", self.keyword, known.join(", --")),
             });
-        self.error(format!("unknown flag `--{name}` for {}", self.keyword), Some(&help))
+        self.error(
+            format!("unknown flag `--{name}` for {}", self.keyword),
+            Some(&help),
+        )
     }
 
     fn needs_one(&self) -> Box<Diagnostic> {
-        self.error(format!("{} requires at least one argument", self.keyword), None)
+        self.error(
+            format!("{} requires at least one argument", self.keyword),
+            None,
+        )
     }
 
     fn not_strings(&self) -> Box<Diagnostic> {
-        self.error("a JSON array here must hold strings only", Some("put every element into double quotes"))
+        self.error(
+            "a JSON array here must hold strings only",
+            Some("put every element into double quotes"),
+        )
     }
 
     /// A flag that may be given once, with a value.
@@ -319,7 +386,9 @@ impl Line<'_> {
             .remove(name)
             .unwrap_or_default()
             .into_iter()
-            .map(|value| value.ok_or_else(|| self.error(format!("flag `--{name}` needs a value"), None)))
+            .map(|value| {
+                value.ok_or_else(|| self.error(format!("flag `--{name}` needs a value"), None))
+            })
             .collect()
     }
 
@@ -330,7 +399,10 @@ impl Line<'_> {
             Some([Some(value)]) => match value.to_ascii_lowercase().as_str() {
                 "true" => Ok(Some(true)),
                 "false" => Ok(Some(false)),
-                _ => Err(self.error(format!("flag `--{name}` is true or false, not `{value}`"), None)),
+                _ => Err(self.error(
+                    format!("flag `--{name}` is true or false, not `{value}`"),
+                    None,
+                )),
             },
             Some(_) => Err(self.error(format!("flag `--{name}` is given twice"), None)),
         }
@@ -351,8 +423,12 @@ impl Line<'_> {
         let texts = self.strings("mount")?;
         let mut mounts = Vec::with_capacity(texts.len());
         for text in texts {
-            let mount = MountText::new(text)
-                .map_err(|reason| self.error(format!("invalid `--mount`: {}", reason.message), reason.help.as_deref()))?;
+            let mount = MountText::new(text).map_err(|reason| {
+                self.error(
+                    format!("invalid `--mount`: {}", reason.message),
+                    reason.help.as_deref(),
+                )
+            })?;
             mounts.push(mount);
         }
         Ok(mounts)
@@ -361,7 +437,10 @@ impl Line<'_> {
     /// The rest as one value.
     fn whole(&self) -> Result<String> {
         if self.rest.is_empty() {
-            return Err(self.error(format!("{} requires exactly one argument", self.keyword), None));
+            return Err(self.error(
+                format!("{} requires exactly one argument", self.keyword),
+                None,
+            ));
         }
         Ok(self.rest.to_owned())
     }
@@ -375,18 +454,26 @@ impl Line<'_> {
     }
 
     fn some_words(&self, words: Vec<String>) -> Result<Vec<String>> {
-        if words.is_empty() { Err(self.needs_one()) } else { Ok(words) }
+        if words.is_empty() {
+            Err(self.needs_one())
+        } else {
+            Ok(words)
+        }
     }
 
     /// Exec form, or the rest as one text for the shell.
     fn command(&self) -> Result<CommandLine> {
         Ok(match json_strings(self.rest) {
-            Some(words) => {
-                CommandLine { words: words.map_err(|_| self.not_strings())?, shell: false, files: Vec::new() }
-            }
-            None => {
-                CommandLine { words: vec![self.rest.to_owned()], shell: true, files: self.heredocs.to_vec() }
-            }
+            Some(words) => CommandLine {
+                words: words.map_err(|_| self.not_strings())?,
+                shell: false,
+                files: Vec::new(),
+            },
+            None => CommandLine {
+                words: vec![self.rest.to_owned()],
+                shell: true,
+                files: self.heredocs.to_vec(),
+            },
         })
     }
 
@@ -396,33 +483,52 @@ impl Line<'_> {
                 "JSON arguments recommended for {} to prevent unintended behavior related to OS signals",
                 self.keyword
             );
-            warnings.push(warning(self.source, self.span, "JSONArgsRecommended", message));
+            warnings.push(warning(
+                self.source,
+                self.span,
+                "JSONArgsRecommended",
+                message,
+            ));
         }
     }
 
     fn sources_and_dest(&self) -> Result<SourcesAndDest> {
         let mut words = self.list()?;
         if words.len() < 2 {
-            let message = format!("{} requires at least two arguments, but only {} was provided", self.keyword, words.len());
+            let message = format!(
+                "{} requires at least two arguments, but only {} was provided",
+                self.keyword,
+                words.len()
+            );
             return Err(self.error(message, Some("name sources, then the destination")));
         }
         let dest = words.pop().unwrap_or_default();
         let json = json_strings(self.rest).is_some();
         if !json && parse_heredoc_word(&dest).is_some() {
-            return Err(self.error(format!("{} cannot accept a heredoc as a destination", self.keyword), None));
+            return Err(self.error(
+                format!("{} cannot accept a heredoc as a destination", self.keyword),
+                None,
+            ));
         }
         let mut sources = Vec::new();
         let mut files = Vec::new();
         for word in words {
             match parse_heredoc_word(&word).filter(|_| !json) {
                 Some(announced) => {
-                    let body = self.heredocs.iter().find(|body| body.name == announced.name);
+                    let body = self
+                        .heredocs
+                        .iter()
+                        .find(|body| body.name == announced.name);
                     files.push(body.cloned().unwrap_or(announced));
                 }
                 None => sources.push(word),
             }
         }
-        Ok(SourcesAndDest { sources, files, dest })
+        Ok(SourcesAndDest {
+            sources,
+            files,
+            dest,
+        })
     }
 
     fn from(&mut self) -> Result<Kind> {
@@ -430,7 +536,9 @@ impl Line<'_> {
         let words = split_blank(self.rest);
         let (image, name) = match words.as_slice() {
             [image] => (image, None),
-            [image, keyword, name] if keyword.eq_ignore_ascii_case("as") => (image, Some(name.to_lowercase())),
+            [image, keyword, name] if keyword.eq_ignore_ascii_case("as") => {
+                (image, Some(name.to_lowercase()))
+            }
             _ => {
                 let help = "write `FROM image` or `FROM image AS name`";
                 return Err(self.error("FROM requires either one or three arguments", Some(help)));
@@ -438,19 +546,30 @@ impl Line<'_> {
         };
         if let Some(name) = &name {
             let valid = name.starts_with(|c: char| c.is_ascii_lowercase())
-                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c));
             if !valid {
                 let help = "a name begins with a letter and holds letters, digits, `-`, `_`, `.`";
-                return Err(self.error(format!("invalid name for build stage: `{name}`"), Some(help)));
+                return Err(self.error(
+                    format!("invalid name for build stage: `{name}`"),
+                    Some(help),
+                ));
             }
         }
-        Ok(Kind::From(FromFlags { platform, image: image.clone(), name }))
+        Ok(Kind::From(FromFlags {
+            platform,
+            image: image.clone(),
+            name,
+        }))
     }
 
     /// `ENV` and `LABEL`.
     fn pairs(&self, warnings: &mut Vec<Diagnostic>) -> Result<Vec<(String, String)>> {
         let words = quoted_words(self.rest, self.escape);
-        let Some(first) = words.first() else { return Err(self.needs_one()) };
+        let Some(first) = words.first() else {
+            return Err(self.needs_one());
+        };
         let keyword = &self.keyword;
         if !first.contains('=') {
             let (name, value) = split_instruction(self.rest);
@@ -460,14 +579,23 @@ impl Line<'_> {
                     Some(&format!("write `{keyword} {name}=value`")),
                 ));
             }
-            let message = format!("\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format");
-            warnings.push(warning(self.source, self.span, "LegacyKeyValueFormat", message));
+            let message = format!(
+                "\"{keyword} key=value\" should be used instead of legacy \"{keyword} key value\" format"
+            );
+            warnings.push(warning(
+                self.source,
+                self.span,
+                "LegacyKeyValueFormat",
+                message,
+            ));
             return Ok(vec![(name.to_owned(), value.to_owned())]);
         }
         let mut pairs = Vec::with_capacity(words.len());
         for word in &words {
             let Some((name, value)) = word.split_once('=') else {
-                let message = format!("syntax error: can't find = in `{word}`; must be of the form name=value");
+                let message = format!(
+                    "syntax error: can't find = in `{word}`; must be of the form name=value"
+                );
                 return Err(self.error(message, Some("put values with blanks into quotes")));
             };
             if name.is_empty() {
@@ -502,7 +630,9 @@ impl Line<'_> {
         };
         match kind.to_ascii_uppercase().as_str() {
             "" => return Err(self.needs_one()),
-            "NONE" if !rest.is_empty() => return Err(self.error("HEALTHCHECK NONE takes no arguments", None)),
+            "NONE" if !rest.is_empty() => {
+                return Err(self.error("HEALTHCHECK NONE takes no arguments", None));
+            }
             "NONE" => {
                 health.test = vec!["NONE".into()];
                 return Ok(health);
@@ -541,9 +671,14 @@ impl Line<'_> {
     }
 
     fn duration(&mut self, name: &str) -> Result<i64> {
-        let Some(text) = self.string(name)?.filter(|text| !text.is_empty()) else { return Ok(0) };
+        let Some(text) = self.string(name)?.filter(|text| !text.is_empty()) else {
+            return Ok(0);
+        };
         let nanoseconds = values::duration(&text).ok_or_else(|| {
-            self.error(format!("--{name} `{text}` is not a duration"), Some("write for example 30s, 1m30s, 500ms"))
+            self.error(
+                format!("--{name} `{text}` is not a duration"),
+                Some("write for example 30s, 1m30s, 500ms"),
+            )
         })?;
         if nanoseconds != 0 && nanoseconds < 1_000_000 {
             return Err(self.error(format!("--{name} cannot be less than 1ms"), None));
@@ -555,9 +690,14 @@ impl Line<'_> {
         let (inner, _) = split_instruction(self.rest);
         match inner.to_ascii_uppercase().as_str() {
             "" => return Err(self.needs_one()),
-            "ONBUILD" => return Err(self.error("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", None)),
+            "ONBUILD" => {
+                return Err(self.error("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", None));
+            }
             keyword @ ("FROM" | "MAINTAINER") => {
-                return Err(self.error(format!("{keyword} isn't allowed as an ONBUILD trigger"), None));
+                return Err(self.error(
+                    format!("{keyword} isn't allowed as an ONBUILD trigger"),
+                    None,
+                ));
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
 //! Physical lines to logical ones: byte order mark, comments, continuations, heredoc bodies.
 
-use super::heredoc::{self, Heredoc};
 use super::error;
+use super::heredoc::{self, Heredoc};
 use crate::build::diagnostic::{Diagnostic, Source, Span};
 
 /// A physical line may not be longer (the reference's scanner buffer).
@@ -30,7 +30,10 @@ pub(super) fn split(
     text: &str,
     escape: char,
 ) -> Result<(Vec<Logical>, Vec<Span>), Box<Diagnostic>> {
-    let mut physical = text.split_inclusive('\n').enumerate().map(|(at, line)| (at + 1, line));
+    let mut physical = text
+        .split_inclusive('\n')
+        .enumerate()
+        .map(|(at, line)| (at + 1, line));
     let mut logical = Vec::new();
     let mut blanks = Vec::new();
     while let Some((first, raw)) = physical.next() {
@@ -45,7 +48,9 @@ pub(super) fn split(
         }
         let mut last = first;
         while continued {
-            let Some((number, raw)) = physical.next() else { break };
+            let Some((number, raw)) = physical.next() else {
+                break;
+            };
             check_length(source, number, raw)?;
             last = number;
             let line = end_trimmed(raw);
@@ -90,7 +95,11 @@ pub(super) fn split(
                 ));
             }
         }
-        logical.push(Logical { text, span: Span::lines(first, last), heredocs });
+        logical.push(Logical {
+            text,
+            span: Span::lines(first, last),
+            heredocs,
+        });
     }
     Ok((logical, blanks))
 }
@@ -98,7 +107,15 @@ pub(super) fn split(
 fn check_length(source: &Source, number: usize, raw: &str) -> Result<(), Box<Diagnostic>> {
     if raw.len() > MAX_LINE {
         let message = format!("line {number} is longer than {MAX_LINE} bytes");
-        return Err(error(source, Span { line: 0, ..Span::default() }, message, Some("split it with continuations")));
+        return Err(error(
+            source,
+            Span {
+                line: 0,
+                ..Span::default()
+            },
+            message,
+            Some("split it with continuations"),
+        ));
     }
     Ok(())
 }

@@ -15,9 +15,9 @@ use super::diagnostic::{Diagnostic, Severity, Source, Span};
 pub(super) use directive::{CheckConfig, Directives};
 pub(super) use heredoc::{chomp, parse_heredoc_word};
 pub(super) use instruction::{
-    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, RunFlags, SourcesAndDest,
+    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, RunFlags,
+    SourcesAndDest,
 };
-
 
 /// A parsed Dockerfile.
 #[derive(Clone, Debug)]
@@ -37,13 +37,25 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnost
     let source = Source::new(name, bytes);
     let text = lines::text_of(bytes);
     if text.trim().is_empty() {
-        return Err(error(&source, Span::default(), "the Dockerfile is empty", Some("begin it with `FROM image`")));
+        return Err(error(
+            &source,
+            Span::default(),
+            "the Dockerfile is empty",
+            Some("begin it with `FROM image`"),
+        ));
     }
     let directives = directive::parse(&source, &text)?;
     let (logical, empty_continuations) = lines::split(&source, &text, directives.escape)?;
     let mut warnings: Vec<Diagnostic> = empty_continuations
         .into_iter()
-        .map(|span| warning(&source, span, "NoEmptyContinuation", "blank line inside a continued instruction"))
+        .map(|span| {
+            warning(
+                &source,
+                span,
+                "NoEmptyContinuation",
+                "blank line inside a continued instruction",
+            )
+        })
         .collect();
     if logical.is_empty() {
         return Err(error(
@@ -55,20 +67,38 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnost
     }
     let mut instructions = Vec::with_capacity(logical.len());
     for line in &logical {
-        instructions.push(instruction::parse(&source, line, directives.escape, &mut warnings)?);
+        instructions.push(instruction::parse(
+            &source,
+            line,
+            directives.escape,
+            &mut warnings,
+        )?);
     }
-    Ok(Dockerfile { source, directives, instructions, warnings })
+    Ok(Dockerfile {
+        source,
+        directives,
+        instructions,
+        warnings,
+    })
 }
 
 /// Parses one instruction that was stored as text by `ONBUILD`.
 pub(super) fn parse_trigger(text: &str, place: &str) -> Result<Vec<Instruction>, Box<Diagnostic>> {
     let source = Source::new(place, text.as_bytes());
     let (logical, _) = lines::split(&source, text, '\\')?;
-    logical.iter().map(|line| instruction::parse(&source, line, '\\', &mut Vec::new())).collect()
+    logical
+        .iter()
+        .map(|line| instruction::parse(&source, line, '\\', &mut Vec::new()))
+        .collect()
 }
 
 /// An error at a place.
-pub(super) fn error(source: &Source, span: Span, message: impl Into<String>, help: Option<&str>) -> Box<Diagnostic> {
+pub(super) fn error(
+    source: &Source,
+    span: Span,
+    message: impl Into<String>,
+    help: Option<&str>,
+) -> Box<Diagnostic> {
     Box::new(Diagnostic {
         severity: Severity::Error,
         source: source.clone(),
@@ -79,7 +109,12 @@ pub(super) fn error(source: &Source, span: Span, message: impl Into<String>, hel
 }
 
 /// A lint warning at a place.
-pub(super) fn warning(source: &Source, span: Span, rule: &'static str, message: impl Into<String>) -> Diagnostic {
+pub(super) fn warning(
+    source: &Source,
+    span: Span,
+    rule: &'static str,
+    message: impl Into<String>,
+) -> Diagnostic {
     Diagnostic {
         severity: Severity::Warning(Some(rule)),
         source: source.clone(),

@@ -61,7 +61,10 @@ pub(in crate::build) struct BadMount {
 }
 
 fn bad(message: impl Into<String>) -> BadMount {
-    BadMount { message: message.into(), help: None }
+    BadMount {
+        message: message.into(),
+        help: None,
+    }
 }
 
 impl MountText {
@@ -75,7 +78,9 @@ impl MountText {
                 if value.contains('$') {
                     return Err(BadMount {
                         message: "`from` doesn't support variable expansion".into(),
-                        help: Some("define a stage with `FROM image:$TAG AS name` and use its name".into()),
+                        help: Some(
+                            "define a stage with `FROM image:$TAG AS name` and use its name".into(),
+                        ),
                     });
                 }
                 from = Some(value.to_owned());
@@ -95,8 +100,25 @@ impl Mount {
         expand: &mut dyn FnMut(&str) -> Result<String, String>,
     ) -> Result<Self, BadMount> {
         const KEYS: &[&str] = &[
-            "type", "from", "source", "src", "target", "dst", "destination", "readonly", "ro", "readwrite", "rw", "required",
-            "id", "sharing", "mode", "uid", "gid", "size", "env",
+            "type",
+            "from",
+            "source",
+            "src",
+            "target",
+            "dst",
+            "destination",
+            "readonly",
+            "ro",
+            "readwrite",
+            "rw",
+            "required",
+            "id",
+            "sharing",
+            "mode",
+            "uid",
+            "gid",
+            "size",
+            "env",
         ];
         let mut mount = Self {
             kind: MountType::Bind,
@@ -136,7 +158,9 @@ impl Mount {
                 continue;
             };
             let number = |what: &str| {
-                value.parse::<u32>().map_err(|_| bad(format!("invalid {what} `{value}`: not a number")))
+                value
+                    .parse::<u32>()
+                    .map_err(|_| bad(format!("invalid {what} `{value}`: not a number")))
             };
             match key.as_str() {
                 "type" => {
@@ -176,13 +200,18 @@ impl Mount {
                     });
                 }
                 "mode" => {
-                    let mode = u32::from_str_radix(&value, 8).ok().filter(|mode| *mode <= 0o7777);
-                    mount.mode = Some(mode.ok_or_else(|| bad(format!("invalid mode `{value}`: not octal")))?);
+                    let mode = u32::from_str_radix(&value, 8)
+                        .ok()
+                        .filter(|mode| *mode <= 0o7777);
+                    mount.mode = Some(
+                        mode.ok_or_else(|| bad(format!("invalid mode `{value}`: not octal")))?,
+                    );
                 }
                 "uid" => mount.uid = Some(number("uid")?),
                 "gid" => mount.gid = Some(number("gid")?),
                 "size" => {
-                    mount.size = Some(size(&value).ok_or_else(|| bad(format!("invalid size `{value}`")))?);
+                    mount.size =
+                        Some(size(&value).ok_or_else(|| bad(format!("invalid size `{value}`")))?);
                 }
                 _ => {
                     let near = did_you_mean(&key, KEYS.iter().copied());
@@ -198,7 +227,12 @@ impl Mount {
     }
 
     /// Keys that do not fit the type; defaults that depend on it.
-    fn check(&mut self, given: &[String], access: Option<bool>, sharing: Option<Sharing>) -> Result<(), BadMount> {
+    fn check(
+        &mut self,
+        given: &[String],
+        access: Option<bool>,
+        sharing: Option<Sharing>,
+    ) -> Result<(), BadMount> {
         use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
         let kind = self.kind;
         let fits = |key: &str| match key {
@@ -212,7 +246,10 @@ impl Mount {
             _ => true,
         };
         if let Some(key) = given.iter().find(|key| !fits(key)) {
-            return Err(bad(format!("unexpected key `{key}` for mount type `{}`", format!("{kind:?}").to_lowercase())));
+            return Err(bad(format!(
+                "unexpected key `{key}` for mount type `{}`",
+                format!("{kind:?}").to_lowercase()
+            )));
         }
         // Binds are read-only unless asked otherwise; caches are not.
         self.read_only = access.unwrap_or(kind == Bind);
@@ -231,7 +268,11 @@ impl Mount {
             let id = if !self.source.is_empty() {
                 self.source.clone()
             } else {
-                self.target.rsplit('/').next().unwrap_or_default().to_owned()
+                self.target
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned()
             };
             self.id = Some(id);
         }
@@ -243,13 +284,19 @@ impl Mount {
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, BadMount> {
-    go_bool(value).ok_or_else(|| bad(format!("invalid value for `{key}`: `{value}` is not true or false")))
+    go_bool(value).ok_or_else(|| {
+        bad(format!(
+            "invalid value for `{key}`: `{value}` is not true or false"
+        ))
+    })
 }
 
 /// `64m`, `1g`, `4096`.
 fn size(text: &str) -> Option<u64> {
     let lower = text.to_ascii_lowercase();
-    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let digits = lower
+        .trim_end_matches(|c: char| c.is_ascii_alphabetic())
+        .trim_end();
     let factor: u64 = match lower[digits.len()..].trim() {
         "" | "b" => 1,
         "k" | "kb" | "kib" => 1 << 10,
@@ -258,7 +305,10 @@ fn size(text: &str) -> Option<u64> {
         "t" | "tb" | "tib" => 1 << 40,
         _ => return None,
     };
-    let number: f64 = digits.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
+    let number: f64 = digits
+        .parse()
+        .ok()
+        .filter(|n: &f64| n.is_finite() && *n >= 0.0)?;
     Some((number * factor as f64) as u64)
 }
 

@@ -3,7 +3,12 @@ use proptest::prelude::*;
 use super::*;
 
 fn kinds(text: &str) -> Vec<Kind> {
-    parse("Dockerfile", text.as_bytes()).unwrap().instructions.into_iter().map(|i| i.kind).collect()
+    parse("Dockerfile", text.as_bytes())
+        .unwrap()
+        .instructions
+        .into_iter()
+        .map(|i| i.kind)
+        .collect()
 }
 
 fn message(text: &str) -> String {
@@ -13,23 +18,34 @@ fn message(text: &str) -> String {
 #[test]
 fn continuations_join_without_a_separator() {
     let found = kinds("FROM a\nRUN one \\  \n # gone\n\n two \\\n");
-    let Kind::Run(_, command) = &found[1] else { panic!("not RUN") };
+    let Kind::Run(_, command) = &found[1] else {
+        panic!("not RUN")
+    };
     assert_eq!(command.words, ["one  two"]);
 }
 
 #[test]
 fn the_escape_directive_changes_the_character() {
     let found = kinds("# escape=`\nFROM a\nRUN a \\`\n b \\\n");
-    let Kind::Run(_, command) = &found[1] else { panic!("not RUN") };
+    let Kind::Run(_, command) = &found[1] else {
+        panic!("not RUN")
+    };
     assert_eq!(command.words, ["a \\ b \\"]);
 }
 
 #[test]
 fn heredocs_are_read() {
     let found = kinds("FROM a\nCOPY x <<-\"EF\" <<G /d/\n\tone\n\tEF\ntwo\nG\nRUN true\n");
-    let Kind::Copy(_, words) = &found[1] else { panic!("not COPY") };
+    let Kind::Copy(_, words) = &found[1] else {
+        panic!("not COPY")
+    };
     assert_eq!(words.sources, ["x"]);
-    assert!(words.files.iter().any(|file| file.name == "G" && file.content == "two\n" && file.expand));
+    assert!(
+        words
+            .files
+            .iter()
+            .any(|file| file.name == "G" && file.content == "two\n" && file.expand)
+    );
     assert_eq!(found.len(), 3);
 }
 

@@ -55,7 +55,10 @@ pub(super) fn flags(text: &str) -> (Vec<String>, &str) {
 
 /// Words separated by blanks, quotes left alone.
 pub(in crate::build) fn split_blank(text: &str) -> Vec<String> {
-    text.split(is_separator).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    text.split(is_separator)
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Words of `ENV`, `LABEL`, `ARG`: blanks inside quotes and after the escape character do not
