@@ -35,10 +35,29 @@ fn mask(how: libc::c_int, set: &libc::sigset_t) -> io::Result<()> {
 /// Gives every signal its default effect again. Rust ignores SIGPIPE at start, and an ignored
 /// signal stays ignored through execve, where shells and pipelines break on it.
 pub fn reset_all() {
+    /// The kernel's `struct sigaction`; all zeroes mean the default effect.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Action {
+        handler: usize,
+        flags: libc::c_ulong,
+        restorer: usize,
+        mask: u64,
+    }
+    let default = Action::default();
     for signal in 1..=LAST {
-        // SAFETY: SIG_DFL runs no code of ours. The kernel refuses SIGKILL and SIGSTOP and the C
-        // library its own two realtime signals; those are at their default already.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: SIG_DFL runs no code of ours, and `default` outlives the call. The system call itself is used because
+        // the C library refuses its own two realtime signals, which a caller may have left ignored.
+        // The kernel refuses SIGKILL and SIGSTOP, which are at their default.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                &raw const default,
+                std::ptr::null_mut::<Action>(),
+                size_of::<u64>(),
+            )
+        };
     }
 }
 
