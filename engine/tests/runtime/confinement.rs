@@ -9,9 +9,15 @@ pub const CASES: &[Case] = &[
     ("confinement::the_filter_answers_as_dockers", verdicts),
     ("confinement::unconfined_is_unfiltered", unconfined),
     ("confinement::masked_paths_are_empty", masks),
-    ("confinement::protected_paths_are_read_only", read_only_paths),
+    (
+        "confinement::protected_paths_are_read_only",
+        read_only_paths,
+    ),
     ("confinement::devices_beyond_the_list_are_refused", devices),
-    ("confinement::sysctls_are_set_and_foreign_ones_refused", sysctls),
+    (
+        "confinement::sysctls_are_set_and_foreign_ones_refused",
+        sysctls,
+    ),
     ("confinement::the_machines_keys_are_out_of_reach", keys),
 ];
 
@@ -56,7 +62,12 @@ fn devices() {
                   head -c4 /dev/zero | wc -c; echo x >/dev/null && head -c2 /dev/urandom | wc -c";
     let output = container(&["sh", "-c", script]).run().expect("runs");
     assert_eq!(output.stdout, "4\n2\n");
-    assert_eq!(output.stderr.matches("Operation not permitted").count(), 2, "{}", output.stderr);
+    assert_eq!(
+        output.stderr.matches("Operation not permitted").count(),
+        2,
+        "{}",
+        output.stderr
+    );
 }
 
 fn sysctls() {

@@ -26,7 +26,10 @@ pub const CASES: &[Case] = &[
     ("control::exec_of_a_dead_container_is_an_error", exec_dead),
     ("control::namespaces_of_another_container", joined),
     ("control::the_hosts_network", host_network),
-    ("control::the_end_of_a_foreign_process_is_known", foreign_exit),
+    (
+        "control::the_end_of_a_foreign_process_is_known",
+        foreign_exit,
+    ),
 ];
 
 fn parked() {
@@ -98,8 +101,13 @@ fn init_code() {
 fn terminal() {
     let script = "test -t 0 && test -t 2 && test -e /dev/console && stty size && tty && read x && echo got $x";
     let container = container(&["sh", "-c", script]);
-    let size = Some(WindowSize { rows: 33, columns: 99 });
-    let mut parked = container.prepare(Stdio::Terminal { size }).expect("prepared");
+    let size = Some(WindowSize {
+        rows: 33,
+        columns: 99,
+    });
+    let mut parked = container
+        .prepare(Stdio::Terminal { size })
+        .expect("prepared");
     let mut master = std::fs::File::from(parked.terminal().expect("asked for"));
     let started = parked.release().expect("released");
     assert_eq!(line(&mut master), "33 99");
@@ -177,7 +185,10 @@ fn exec_terminal() {
     let mut container = container(&["sleep", "60"]);
     let started = container.start();
     let process = process(&mut container, &["sh", "-c", "tty; stty size"]);
-    let size = Some(WindowSize { rows: 10, columns: 20 });
+    let size = Some(WindowSize {
+        rows: 10,
+        columns: 20,
+    });
     let inside = run_exec(&container, &started, &process, Stdio::Terminal { size });
     let mut inside = inside.expect("started");
     let mut master = std::fs::File::from(inside.terminal.take().expect("asked for"));
@@ -199,7 +210,11 @@ fn joined() {
     let first = container(&["sleep", "60"]);
     let started = first.start();
     let pid = started.pid.as_raw_pid();
-    let mut second = container(&["sh", "-c", "tr '\\0' ' ' </proc/1/cmdline; cat /proc/sys/kernel/hostname; readlink /proc/self/ns/ipc"]);
+    let mut second = container(&[
+        "sh",
+        "-c",
+        "tr '\\0' ' ' </proc/1/cmdline; cat /proc/sys/kernel/hostname; readlink /proc/self/ns/ipc",
+    ]);
     second.spec.set_hostname(None);
     let mut namespaces = defaults::namespaces();
     for namespace in &mut namespaces {
@@ -226,7 +241,8 @@ fn host_network() {
     container.netns = NetNs::Host;
     let own = std::fs::read_link("/proc/self/ns/net").expect("readable");
     assert_eq!(container.output().trim(), own.to_str().expect("UTF-8"));
-    let own_one = super::fixture::container(&["cat", "/sys/class/net/lo/operstate", "/proc/net/dev"]);
+    let own_one =
+        super::fixture::container(&["cat", "/sys/class/net/lo/operstate", "/proc/net/dev"]);
     let text = own_one.output();
     assert!(text.contains("lo:") && !text.contains("eth0:"), "{text}");
 }

@@ -11,9 +11,15 @@ use super::Case;
 use super::fixture::{Pipes, container, probe, secret};
 
 pub const CASES: &[Case] = &[
-    ("hygiene::only_three_descriptors_reach_the_program", descriptors),
+    (
+        "hygiene::only_three_descriptors_reach_the_program",
+        descriptors,
+    ),
     ("hygiene::init_holds_none_of_ours", init_descriptors),
-    ("hygiene::parked_processes_cannot_be_looked_into", parked_memory),
+    (
+        "hygiene::parked_processes_cannot_be_looked_into",
+        parked_memory,
+    ),
     ("hygiene::a_role_gets_exactly_its_descriptors", role),
     ("hygiene::our_executable_cannot_be_written", executable),
     ("hygiene::a_failed_start_leaves_nothing", failures),
@@ -36,7 +42,11 @@ fn init_descriptors() {
     let _leak = secret(container.scratch.path());
     let output = container.run().expect("runs");
     // Not dumpable: even root inside cannot look at it, let alone reach its executable.
-    assert!(output.stdout.contains("Permission denied"), "{}", output.stdout);
+    assert!(
+        output.stdout.contains("Permission denied"),
+        "{}",
+        output.stdout
+    );
     assert!(output.stdout.contains("gantry-init"), "{}", output.stdout);
     assert!(!output.stdout.contains("secret"), "{}", output.stdout);
 }
@@ -67,10 +77,16 @@ fn role() {
     drop(stdout);
     let mut text = String::new();
     out.read_to_string(&mut text).expect("readable");
-    assert_eq!(process::wait(child.pidfd.as_fd()).expect("ended"), Exit::Code(0));
+    assert_eq!(
+        process::wait(child.pidfd.as_fd()).expect("ended"),
+        Exit::Code(0)
+    );
     let lines: Vec<_> = text.lines().collect();
     assert_eq!(lines.len(), 4, "{text}");
-    assert!(lines[0] == "0=/dev/null" && lines[1].starts_with("1=pipe:"), "{text}");
+    assert!(
+        lines[0] == "0=/dev/null" && lines[1].starts_with("1=pipe:"),
+        "{text}"
+    );
     assert!(lines[3] == "3=/dev/null", "{text}");
 }
 
@@ -82,7 +98,9 @@ fn executable() {
     let fds = [null.as_fd(), stdout.as_fd(), null.as_fd()];
     let child = spawn_role(&executable, &arguments, &fds).expect("spawned");
     let mut ready = [0; 5];
-    std::fs::File::from(out).read_exact(&mut ready).expect("ready");
+    std::fs::File::from(out)
+        .read_exact(&mut ready)
+        .expect("ready");
     let path = format!("/proc/{}/exe", child.pid.as_raw_pid());
     // While it runs, the file is busy for everyone; the mount it belongs to says what holds afterwards, when a
     // descriptor taken now is opened again for writing.
@@ -92,7 +110,10 @@ fn executable() {
     assert!(mount.contains(rustix::fs::StatVfsMountFlags::RDONLY));
     let term = rustix::process::Signal::TERM;
     rustix::process::pidfd_send_signal(&child.pidfd, term).expect("sent");
-    assert_eq!(process::wait(child.pidfd.as_fd()).expect("ended"), Exit::Code(42));
+    assert_eq!(
+        process::wait(child.pidfd.as_fd()).expect("ended"),
+        Exit::Code(42)
+    );
 }
 
 fn failures() {
@@ -103,7 +124,11 @@ fn failures() {
     container.user = None;
     container.process().set_args(Some(vec!["/none".to_owned()]));
     assert!(container.run().is_err());
-    assert_eq!(children(), before, "no process is left, not even a dead one");
+    assert_eq!(
+        children(),
+        before,
+        "no process is left, not even a dead one"
+    );
 }
 
 fn children() -> String {

@@ -11,12 +11,24 @@ pub const CASES: &[Case] = &[
     ("identity::a_user_has_no_capabilities", user_capabilities),
     ("identity::names_come_from_the_containers_files", names),
     ("identity::an_unknown_user_is_named", unknown_user),
-    ("identity::privileges_do_not_grow_on_request", no_new_privileges),
+    (
+        "identity::privileges_do_not_grow_on_request",
+        no_new_privileges,
+    ),
     ("identity::limits_are_clamped_with_a_warning", ulimits),
     ("identity::host_name_and_pid_one", host),
-    ("identity::not_found_is_127_and_not_executable_126", exit_codes),
-    ("identity::a_missing_working_directory_is_made", working_directory),
-    ("identity::a_working_directory_through_a_descriptor_is_refused", leaked_directory),
+    (
+        "identity::not_found_is_127_and_not_executable_126",
+        exit_codes,
+    ),
+    (
+        "identity::a_missing_working_directory_is_made",
+        working_directory,
+    ),
+    (
+        "identity::a_working_directory_through_a_descriptor_is_refused",
+        leaked_directory,
+    ),
 ];
 
 /// The lines of /proc/self/status that begin so.
@@ -68,7 +80,9 @@ fn unknown_user() {
     let mut container = container(&["true"]);
     container.user = Some("nobody-of-that-name".to_owned());
     let error = container.run().err().expect("refused");
-    assert!(matches!(&error, RuntimeError::NoSuchUser { name, .. } if name == "nobody-of-that-name"));
+    assert!(
+        matches!(&error, RuntimeError::NoSuchUser { name, .. } if name == "nobody-of-that-name")
+    );
     assert_eq!(error.exit_code(), 125);
 }
 
@@ -122,7 +136,9 @@ fn exit_codes() {
     }
     let own = container(&["sh", "-c", "exit 7"]).run().expect("runs");
     assert_eq!(own.exit, Exit::Code(7));
-    let killed = container(&["sh", "-c", "sh -c 'kill -9 $$'"]).run().expect("runs");
+    let killed = container(&["sh", "-c", "sh -c 'kill -9 $$'"])
+        .run()
+        .expect("runs");
     assert_eq!(killed.exit.code(), 137);
 }
 

@@ -56,7 +56,9 @@ fn files() {
     let own = own.expect("readable");
     for hierarchy in layout.hierarchies() {
         for controller in hierarchy.controllers() {
-            let line = own.lines().find(|l| l.split(':').nth(1) == Some(controller));
+            let line = own
+                .lines()
+                .find(|l| l.split(':').nth(1) == Some(controller));
             assert!(line.is_none_or(|l| l.ends_with(&container.name)), "{own}");
         }
     }
@@ -68,7 +70,13 @@ fn oom() {
     let memory = memory.build().expect("valid");
     container.limits.set_memory(Some(memory));
     let output = container.run().expect("runs");
-    assert_eq!(output.exit, Exit::Signal { signal: 9, core_dumped: false });
+    assert_eq!(
+        output.exit,
+        Exit::Signal {
+            signal: 9,
+            core_dumped: false
+        }
+    );
     assert!(container.cgroup.oom_kills().expect("counted") >= 1);
 }
 
@@ -85,7 +93,10 @@ fn update() {
     container.limits = limits(64 << 20, 33);
     let _started = container.start();
     for memory in [128 << 20, 32 << 20] {
-        let warnings = container.cgroup.update(&limits(memory, 44)).expect("updated");
+        let warnings = container
+            .cgroup
+            .update(&limits(memory, 44))
+            .expect("updated");
         assert_eq!(warnings, []);
         let stats = container.cgroup.stats().expect("counted");
         assert_eq!(stats.memory_limit, Some(memory as u64));
@@ -94,10 +105,17 @@ fn update() {
 }
 
 fn usage() {
-    let container = container(&["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"]);
+    let container = container(&[
+        "sh",
+        "-c",
+        "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done",
+    ]);
     container.output();
     let stats = container.cgroup.stats().expect("counted");
-    assert!(stats.cpu_usage > 0 && stats.memory_peak.is_none_or(|peak| peak > 0), "{stats:?}");
+    assert!(
+        stats.cpu_usage > 0 && stats.memory_peak.is_none_or(|peak| peak > 0),
+        "{stats:?}"
+    );
     assert_eq!(stats.pids, 0);
     assert_eq!(container.cgroup.oom_kills().expect("counted"), 0);
 }
@@ -139,5 +157,9 @@ fn unknown() {
     for path in ["", "/x", "../x", "a/../../x"] {
         assert!(Cgroup::open(layout, path).is_err(), "{path}");
     }
-    drop(container.prepare(Stdio::Null).expect("the empty one is reused"));
+    drop(
+        container
+            .prepare(Stdio::Null)
+            .expect("the empty one is reused"),
+    );
 }

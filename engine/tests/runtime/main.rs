@@ -59,7 +59,11 @@ fn main() -> ExitCode {
             say(&format!("test {name} ... ok"));
         }
     }
-    say(&format!("{} passed; {} failed", count - failed.len(), failed.len()));
+    say(&format!(
+        "{} passed; {} failed",
+        count - failed.len(),
+        failed.len()
+    ));
     if failed.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -11,7 +11,10 @@ use super::fixture::{bind, container};
 
 pub const CASES: &[Case] = &[
     ("mounts::binds_of_files_and_directories", binds),
-    ("mounts::a_read_only_bind_is_read_only_to_the_bottom", read_only_binds),
+    (
+        "mounts::a_read_only_bind_is_read_only_to_the_bottom",
+        read_only_binds,
+    ),
     ("mounts::a_link_at_a_mount_point_stays_inside", links),
     ("mounts::a_link_in_place_of_proc_is_refused", proc_link),
     ("mounts::binds_into_proc_are_refused", proc_bind),
@@ -31,7 +34,10 @@ fn binds() {
     container.mount(bind(&host, "/in", &[]));
     container.mount(bind(&host.join("file"), "/deep/er/name", &["ro"]));
     assert_eq!(container.output(), "one\none\n");
-    assert_eq!(std::fs::read_to_string(host.join("made")).expect("made"), "new\n");
+    assert_eq!(
+        std::fs::read_to_string(host.join("made")).expect("made"),
+        "new\n"
+    );
 }
 
 fn read_only_binds() {
@@ -40,7 +46,12 @@ fn read_only_binds() {
     let mut container = container(&["sh", "-c", script]);
     container.mount(bind("/sys".as_ref(), "/in", &["ro"]));
     let output = container.run().expect("runs");
-    assert_eq!(output.stderr.matches("Read-only file system").count(), 2, "{}", output.stderr);
+    assert_eq!(
+        output.stderr.matches("Read-only file system").count(),
+        2,
+        "{}",
+        output.stderr
+    );
 }
 
 fn links() {
@@ -104,7 +115,10 @@ fn tmpfs() {
     container.mount(mount.build().expect("valid"));
     let text = container.output();
     assert!(text.starts_with("700\n"), "{text}");
-    assert!(text.contains("nosuid,noexec") && text.contains("size=64k"), "{text}");
+    assert!(
+        text.contains("nosuid,noexec") && text.contains("size=64k"),
+        "{text}"
+    );
     let unknown = MountBuilder::default()
         .typ("tmpfs")
         .destination("/u")
@@ -156,9 +170,16 @@ fn old_root() {
     let text = container(&["cat", "/proc/self/mountinfo"]).output();
     let points = text.lines().filter_map(|line| line.split(' ').nth(4));
     let foreign: Vec<_> = points
-        .filter(|point| *point != "/" && !["/proc", "/dev", "/sys"].iter().any(|p| point.starts_with(p)))
+        .filter(|point| {
+            *point != "/"
+                && !["/proc", "/dev", "/sys"]
+                    .iter()
+                    .any(|p| point.starts_with(p))
+        })
         .collect();
     assert_eq!(foreign, [""; 0]);
-    let roots = text.lines().filter(|line| line.split(' ').nth(4) == Some("/"));
+    let roots = text
+        .lines()
+        .filter(|line| line.split(' ').nth(4) == Some("/"));
     assert_eq!(roots.count(), 1);
 }

@@ -26,7 +26,11 @@ fn calls() {
         ("getpid", libc::SYS_getpid, [0; 3]),
         ("keyctl", libc::SYS_keyctl, [0; 3]),
         ("clone3", libc::SYS_clone3, [0; 3]),
-        ("unshare", libc::SYS_unshare, [libc::CLONE_NEWUSER as _, 0, 0]),
+        (
+            "unshare",
+            libc::SYS_unshare,
+            [libc::CLONE_NEWUSER as _, 0, 0],
+        ),
         ("socket-vsock", libc::SYS_socket, [40, 1, 0]),
         ("bpf", libc::SYS_bpf, [0; 3]),
         ("unknown", 9999, [0; 3]),

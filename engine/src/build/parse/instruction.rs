@@ -691,7 +691,9 @@ impl Line<'_> {
         match inner.to_ascii_uppercase().as_str() {
             "" => return Err(self.needs_one()),
             "ONBUILD" => {
-                return Err(self.error("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", None));
+                return Err(
+                    self.error("chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed", None)
+                );
             }
             keyword @ ("FROM" | "MAINTAINER") => {
                 return Err(self.error(
