@@ -1,8 +1,11 @@
 //! Flags that stand before the verb, and what they resolve to.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+
+use crate::ui::progress::Mode;
 
 /// What was typed before the verb.
 #[derive(Debug, Args)]
@@ -81,6 +84,18 @@ pub enum Progress {
     Json,
     /// Nothing.
     Quiet,
+}
+
+impl From<Progress> for Mode {
+    fn from(progress: Progress) -> Self {
+        match progress {
+            Progress::Auto if std::io::stderr().is_terminal() => Self::Tty,
+            Progress::Auto | Progress::Plain => Self::Plain,
+            Progress::Tty => Self::Tty,
+            Progress::Json => Self::Json,
+            Progress::Quiet => Self::Quiet,
+        }
+    }
 }
 
 /// The global flags, resolved.

@@ -5,6 +5,7 @@
 
 pub mod container;
 pub mod logs;
+pub mod progress;
 pub mod table;
 pub mod template;
 pub mod text;
