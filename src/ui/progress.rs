@@ -57,7 +57,10 @@ impl Reporter {
         match &self.view {
             View::Tty(screen) => screen.event(&event),
             View::Lines(lines) => {
-                let text = lines.lock().unwrap_or_else(PoisonError::into_inner).event(&event);
+                let text = lines
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .event(&event);
                 write(&text);
             }
         }

@@ -45,7 +45,10 @@ fn object(event: &Event) -> Value {
             }
             value
         }
-        Event::Image { reference, progress } => {
+        Event::Image {
+            reference,
+            progress,
+        } => {
             let mut value = json!({
                 "id": progress.id,
                 "parent_id": format!("Image {reference}"),
@@ -65,7 +68,9 @@ fn object(event: &Event) -> Value {
                 BuildEvent::Done(step) => (step, "Done".to_owned()),
                 BuildEvent::Failed(step) => (step, "Error".to_owned()),
                 BuildEvent::Log { step, line } => (step, line.trim_end().to_owned()),
-                BuildEvent::Warning(text) => return json!({ "parent_id": service, "warning": text }),
+                BuildEvent::Warning(text) => {
+                    return json!({ "parent_id": service, "warning": text });
+                }
             };
             json!({ "id": id, "parent_id": service, "text": text })
         }

@@ -34,7 +34,10 @@ impl Screen {
             colour,
             dry_run,
         };
-        Self { shared: Arc::new((Mutex::new(list), Condvar::new())), painter: Mutex::new(None) }
+        Self {
+            shared: Arc::new((Mutex::new(list), Condvar::new())),
+            painter: Mutex::new(None),
+        }
     }
 
     pub(super) fn event(&self, event: &Event) {
@@ -81,7 +84,9 @@ fn paint(shared: &(Mutex<List>, Condvar)) {
     let mut list = lock(list);
     let mut pause = PATIENCE;
     while !list.over {
-        let (guard, timeout) = over.wait_timeout(list, pause).unwrap_or_else(PoisonError::into_inner);
+        let (guard, timeout) = over
+            .wait_timeout(list, pause)
+            .unwrap_or_else(PoisonError::into_inner);
         list = guard;
         if timeout.timed_out() && !list.over {
             let height = terminal().1;
@@ -150,11 +155,17 @@ impl List {
                 row.ended = phase.is_final().then(Instant::now);
                 row.phase = phase.clone();
             }
-            Event::Image { reference, progress } => {
+            Event::Image {
+                reference,
+                progress,
+            } => {
                 let row = self.row(Kind::Image, reference);
                 if let (Some(current), Some(total)) = (progress.current, progress.total) {
                     row.layers.insert(progress.id.clone(), (current, total));
-                    let (done, all) = row.layers.values().fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+                    let (done, all) = row
+                        .layers
+                        .values()
+                        .fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
                     row.detail = format!("{} / {}", size(done), size(all));
                 }
             }
@@ -167,7 +178,9 @@ impl List {
                 });
                 if let Some(row) = building {
                     match event {
-                        BuildEvent::Started(step) | BuildEvent::Cached(step) => row.detail.clone_from(step),
+                        BuildEvent::Started(step) | BuildEvent::Cached(step) => {
+                            row.detail.clone_from(step)
+                        }
                         BuildEvent::Log { line, .. } if !line.trim().is_empty() => {
                             line.trim_end().clone_into(&mut row.detail);
                         }
@@ -182,7 +195,11 @@ impl List {
     /// Moves the cursor over what was drawn and clears it.
     fn erase(&mut self) -> String {
         let drawn = std::mem::take(&mut self.drawn);
-        if drawn == 0 { String::new() } else { format!("\x1b[{drawn}A\x1b[J") }
+        if drawn == 0 {
+            String::new()
+        } else {
+            format!("\x1b[{drawn}A\x1b[J")
+        }
     }
 
     fn draw(&mut self, height: usize) -> String {
@@ -192,11 +209,21 @@ impl List {
         let mode = if self.dry_run { "DRY-RUN MODE - " } else { "" };
         let _ = writeln!(text, "[+] {mode}Running {done}/{}", self.rows.len());
         self.beat += 1;
-        let width = self.rows.iter().map(|row| row.title().chars().count()).max().unwrap_or(0);
+        let width = self
+            .rows
+            .iter()
+            .map(|row| row.title().chars().count())
+            .max()
+            .unwrap_or(0);
         // What goes on is at the end of a list that is too long for the terminal.
         let shown = height.saturating_sub(2).min(self.rows.len());
         for row in &self.rows[self.rows.len() - shown..] {
-            text += &row.line(width, columns, SPINNER[self.beat % SPINNER.len()], self.colour);
+            text += &row.line(
+                width,
+                columns,
+                SPINNER[self.beat % SPINNER.len()],
+                self.colour,
+            );
             text.push('\n');
         }
         self.drawn = shown + 1;
@@ -216,7 +243,11 @@ impl Row {
             (_, Some(_)) => ("✔", "32"),
             (_, None) => (spinner, "36"),
         };
-        let took = self.ended.unwrap_or_else(Instant::now).duration_since(self.begun).as_secs_f64();
+        let took = self
+            .ended
+            .unwrap_or_else(Instant::now)
+            .duration_since(self.begun)
+            .as_secs_f64();
         let time = format!("{took:.1}s");
         let title = self.title();
         let word = self.phase.word();
@@ -251,7 +282,11 @@ mod tests {
     fn a_thing_has_one_row_and_keeps_its_place() {
         let mut list = list();
         let tell = |list: &mut List, name: &str, phase| {
-            list.apply(&Event::Phase { kind: Kind::Container, name: name.into(), phase });
+            list.apply(&Event::Phase {
+                kind: Kind::Container,
+                name: name.into(),
+                phase,
+            });
         };
         tell(&mut list, "a", Phase::Creating);
         tell(&mut list, "b", Phase::Creating);
@@ -269,7 +304,11 @@ mod tests {
     fn a_list_longer_than_the_terminal_shows_its_end() {
         let mut list = list();
         for n in 0..50 {
-            list.apply(&Event::Phase { kind: Kind::Network, name: format!("n{n}"), phase: Phase::Creating });
+            list.apply(&Event::Phase {
+                kind: Kind::Network,
+                name: format!("n{n}"),
+                phase: Phase::Creating,
+            });
         }
         let text = list.draw(10);
         assert_eq!(text.lines().count(), 9);
