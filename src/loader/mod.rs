@@ -7,8 +7,30 @@
 //! `environment`, `normalize`, `decode` make the model, `profiles` selects and `consistency`
 //! checks references. Nothing here reads the process environment: it is in [`LoadOptions`].
 
+mod canonical;
+mod consistency;
+mod decode;
+mod defaults;
 pub mod diagnostic;
+pub mod discover;
+pub mod env;
+mod env_files;
+mod extends;
+mod include;
+pub mod interpolate;
+mod merge;
+mod normalize;
+mod paths;
+mod pipeline;
+mod profiles;
+mod reset;
+pub mod schema;
+pub mod short;
 pub mod source;
+pub mod tree;
+mod validate;
+mod values;
+pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,6 +39,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use source::{FileId, Location, Source, Sources, Span};
 
 use crate::model::Project;
+use pipeline::{Pipeline, Scope};
+use tree::Node;
 
 /// What to load and how.
 #[derive(Clone, Debug)]
@@ -101,15 +125,184 @@ pub struct Loaded {
     pub project: Project,
     /// Warnings, in file order; render them to standard error.
     pub warnings: Diagnostics,
+    /// The canonical tree the project was decoded from: every node knows its place.
+    pub tree: Node,
+}
+
+impl Loaded {
+    /// Where a value was written (`["services", "web", "ports", "0"]`), or the nearest value around it.
+    pub fn locate(&self, path: &[&str]) -> Option<Location> {
+        (1..=path.len())
+            .rev()
+            .filter_map(|n| self.tree.find(&path[..n]))
+            .find_map(|node| self.warnings.sources.locate(node.place()))
+    }
+}
+
+/// The canonical tree of a project, before it becomes the typed model.
+#[derive(Clone, Debug)]
+pub struct LoadedTree {
+    /// Project name.
+    pub name: String,
+    /// The tree.
+    pub root: Node,
+    /// Compose files, absolute.
+    pub files: Vec<PathBuf>,
+    /// Project directory.
+    pub directory: PathBuf,
+    /// Variables of interpolation.
+    pub variables: env::Variables,
+    /// Files of `--env-file`.
+    pub env_files: Vec<PathBuf>,
+    /// Profiles asked for.
+    pub profiles: Vec<String>,
+    /// Warnings.
+    pub warnings: Diagnostics,
 }
 
 /// Loads a project. `Err` holds every problem found, in file order.
-pub fn load(_options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-    let mut diagnostics = Diagnostics::default();
-    diagnostics.push(Diagnostic::error(
-        "internal",
-        Span::NONE,
-        "the loader is not here yet",
-    ));
-    Err(diagnostics)
+pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
+    let (mut tree, mut problems, mut sources) = load_stage(options)?;
+    values::convert(&mut tree.root, &mut problems);
+    let mut project: Project = match decode::decode(&tree.root) {
+        Ok(project) => project,
+        Err(problem) => {
+            problems.push(problem);
+            return Err(collect(problems, sources));
+        }
+    };
+    project.name = tree.name.clone();
+    project.working_dir = tree.directory.clone();
+    project.compose_files = tree.files.clone();
+    project.env_files = tree.env_files.clone();
+    project.environment = tree.variables.to_map();
+    profiles::enable(&mut project, &tree.profiles);
+    if options.check_consistency && !has_errors(&problems) {
+        consistency::check(&project, &tree.root, &mut problems);
+    }
+    if !has_errors(&problems) {
+        env_files::resolve(&mut project, &tree, options, &mut sources, &mut problems);
+        if let Err(problem) = profiles::select(&mut project, options) {
+            problems.push(problem);
+        }
+    }
+    let diagnostics = collect(problems, sources);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    Ok(Loaded {
+        project,
+        warnings: diagnostics,
+        tree: tree.root,
+    })
+}
+
+/// Loads a project as far as the canonical tree.
+pub fn load_tree(options: &LoadOptions) -> Result<LoadedTree, Diagnostics> {
+    let (mut tree, problems, sources) = load_stage(options)?;
+    let diagnostics = collect(problems, sources);
+    if diagnostics.has_errors() {
+        return Err(diagnostics);
+    }
+    tree.warnings = diagnostics;
+    Ok(tree)
+}
+
+type Stage = (LoadedTree, Vec<Diagnostic>, Sources);
+
+/// Everything up to the canonical tree. Problems of shape are in the list; `Err` is for what
+/// leaves nothing to go on with.
+fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
+    let mut sources = Sources::default();
+    let mut problems = Vec::new();
+    let found = discover::discover(options, &mut sources, &mut problems);
+    if found.files.is_empty() {
+        problems.push(
+            Diagnostic::error("no-compose-file", Span::NONE, "no configuration file provided: not found")
+                .note(format!("looked for {} in {} and its parents", discover::FILE_NAMES.join(", "), options.working_dir.display()))
+                .help("create `compose.yaml`, or name a file with `-f`"),
+        );
+    }
+    let given = discover::given_name(options, &found.variables);
+    if has_errors(&problems) || given.is_err() {
+        problems.extend(given.err());
+        return Err(collect(problems, sources));
+    }
+    let mut pipeline = Pipeline::new(options, sources, problems);
+    let mut variables = found.variables;
+    let name = match given {
+        Ok(Some(name)) => name,
+        _ => name_of_files(&mut pipeline, &found.files, &variables)
+            .unwrap_or_else(|| discover::directory_name(&found.directory)),
+    };
+    variables.set("COMPOSE_PROJECT_NAME", &name, Span::NONE);
+    let mut scope = Scope::new(found.directory.clone(), found.directory.clone(), variables);
+    let root = pipeline.model(&found.files, &mut scope);
+    let Pipeline { mut sources, mut problems, .. } = pipeline;
+    let Some(mut root) = root else {
+        return Err(collect(problems, std::mem::take(&mut sources)));
+    };
+    let empty = root.as_map().is_none_or(|m| m.is_empty());
+    if empty && !has_errors(&problems) {
+        let file = found.files.first().map(|f| f.display().to_string()).unwrap_or_default();
+        problems.push(Diagnostic::error("empty-file", Span::NONE, format!("empty compose file: {file}")).help("add `services:`"));
+    } else if name.is_empty() {
+        problems.push(
+            Diagnostic::error("bad-project-name", Span::NONE, "project name must not be empty")
+                .help("give one with `-p`, or write `name:` at the top of the file"),
+        );
+    }
+    if empty || name.is_empty() {
+        return Err(collect(problems, sources));
+    }
+    if options.normalize {
+        normalize::normalize(&mut root, &name, &scope.variables);
+    }
+    let tree = LoadedTree {
+        name,
+        root,
+        files: found.files,
+        directory: found.directory,
+        variables: scope.variables,
+        env_files: found.env_files,
+        profiles: found.profiles,
+        warnings: Diagnostics::default(),
+    };
+    Ok((tree, problems, sources))
+}
+
+/// The last `name:` of the files, interpolated and in normal form.
+fn name_of_files(pipeline: &mut Pipeline<'_>, files: &[PathBuf], variables: &env::Variables) -> Option<String> {
+    let mut name = None;
+    for file in files {
+        for document in pipeline.documents(file)? {
+            if let Some(text) = document.root.get("name").and_then(Node::as_str)
+                && !text.is_empty()
+            {
+                name = Some(text.to_owned());
+            }
+        }
+    }
+    let mut name = name?;
+    if pipeline.options.interpolate {
+        // A malformed one is reported when the file is interpolated.
+        name = interpolate::substitute(&name, variables, &mut interpolate::Trace::default()).ok()?;
+    }
+    Some(discover::normalize_name(&name))
+}
+
+fn has_errors(problems: &[Diagnostic]) -> bool {
+    problems.iter().any(|p| p.severity == Severity::Error)
+}
+
+fn collect(problems: Vec<Diagnostic>, sources: Sources) -> Diagnostics {
+    let mut diagnostics = Diagnostics {
+        list: Vec::new(),
+        sources,
+    };
+    for problem in problems {
+        diagnostics.push(problem);
+    }
+    diagnostics.sort();
+    diagnostics
 }

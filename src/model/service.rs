@@ -526,15 +526,31 @@ record! {
     }
 }
 
-record! {
-    /// Limits of one resource; 0 and 0 when both are zero.
-    Ulimit {
-        /// Both limits at once.
-        single: i64,
-        /// Soft limit.
-        soft: i64,
-        /// Hard limit.
-        hard: i64,
+/// Limits of one resource. Serialised as a number, or as `soft` and `hard` without zeros.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Ulimit {
+    /// Both limits at once; 0: `soft` and `hard` count.
+    pub single: i64,
+    /// Soft limit.
+    pub soft: i64,
+    /// Hard limit.
+    pub hard: i64,
+}
+
+impl Serialize for Ulimit {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap;
+        if self.single != 0 {
+            return s.serialize_i64(self.single);
+        }
+        let mut map = s.serialize_map(None)?;
+        for (key, value) in [("soft", self.soft), ("hard", self.hard)] {
+            if value != 0 {
+                map.serialize_entry(key, &value)?;
+            }
+        }
+        map.end()
     }
 }
 

@@ -1,0 +1,353 @@
+//! The last step: a tree that holds only right values, into the model's types, through serde.
+//!
+//! `x-` keys of an element travel under [`EXTENSIONS`]. Texts become numbers and booleans where
+//! the model has those, as docker compose does; what does not fit is reported at its place.
+
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, forward_to_deserialize_any};
+
+use super::diagnostic::Diagnostic;
+use super::source::Span;
+use super::tree::{Map, Node, Value};
+use crate::model::EXTENSIONS;
+
+/// Decodes a tree; the error is a problem at the value that does not fit.
+pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Diagnostic> {
+    T::deserialize(De(node)).map_err(|e| {
+        Diagnostic::error("bad-type", e.span, e.message).help("write a value of the right kind")
+    })
+}
+
+#[derive(Debug)]
+struct DecodeError {
+    message: String,
+    span: Span,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl serde::de::Error for DecodeError {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            message: message.to_string(),
+            span: Span::NONE,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct De<'de>(&'de Node);
+
+impl De<'_> {
+    fn place(self, mut error: DecodeError) -> DecodeError {
+        error.span = error.span.or(self.0.place());
+        error
+    }
+
+    fn unfit(self, wanted: &str) -> DecodeError {
+        DecodeError {
+            message: format!("expected {wanted}, got `{}`", self.0.value),
+            span: self.0.place(),
+        }
+    }
+}
+
+macro_rules! integer {
+    ($($method:ident $visit:ident $type:ty),*) => { $(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+            let number: i128 = match &self.0.value {
+                Value::Int(n) => i128::from(*n),
+                Value::Float(v) => *v as i128,
+                Value::Str(text) => text.parse().map_err(|_| self.unfit("an integer"))?,
+                Value::Null => 0,
+                _ => return Err(self.unfit("an integer")),
+            };
+            let number = <$type>::try_from(number).map_err(|_| self.unfit("a number in range"))?;
+            visitor.$visit(number).map_err(|e| self.place(e))
+        }
+    )* };
+}
+
+impl<'de> Deserializer<'de> for De<'de> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let result = match &self.0.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(b) => visitor.visit_bool(*b),
+            Value::Int(n) => visitor.visit_i64(*n),
+            Value::Float(v) => visitor.visit_f64(*v),
+            Value::Str(text) => visitor.visit_borrowed_str(text),
+            Value::Time(text) => visitor.visit_string(timestamp(text)),
+            Value::Seq(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Map(map) => visitor.visit_map(Entries { iter: map.iter(), value: None }),
+        };
+        result.map_err(|e| self.place(e))
+    }
+
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let value = match &self.0.value {
+            Value::Bool(b) => *b,
+            Value::Str(text) => match text.to_lowercase().as_str() {
+                "true" | "y" | "yes" | "on" => true,
+                "false" | "n" | "no" | "off" => false,
+                _ => return Err(self.unfit("a boolean")),
+            },
+            Value::Null => false,
+            _ => return Err(self.unfit("a boolean")),
+        };
+        visitor.visit_bool(value).map_err(|e| self.place(e))
+    }
+
+    integer!(
+        deserialize_i64 visit_i64 i64,
+        deserialize_u64 visit_u64 u64,
+        deserialize_u32 visit_u32 u32,
+        deserialize_u16 visit_u16 u16
+    );
+
+    fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        let value = match &self.0.value {
+            Value::Int(n) => *n as f64,
+            Value::Float(v) => *v,
+            Value::Str(text) => text.parse().map_err(|_| self.unfit("a number"))?,
+            _ => return Err(self.unfit("a number")),
+        };
+        visitor.visit_f64(value).map_err(|e| self.place(e))
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::Str(text) => visitor.visit_borrowed_str(text).map_err(|e| self.place(e)),
+            Value::Int(n) => visitor.visit_string(n.to_string()).map_err(|e| self.place(e)),
+            Value::Null => visitor.visit_str("").map_err(|e| self.place(e)),
+            _ => Err(self.unfit("a string")),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        if self.0.is_null() {
+            visitor.visit_none()
+        } else {
+            visitor.visit_some(self)
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::Seq(items) => visitor.visit_seq(Items(items.iter())),
+            Value::Null => visitor.visit_seq(Items([].iter())),
+            _ => Err(self.unfit("a list")),
+        }
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        match &self.0.value {
+            Value::Map(map) => visitor.visit_map(Entries { iter: map.iter(), value: None }),
+            Value::Null => visitor.visit_map(Entries { iter: EMPTY.get_or_init(Map::new).iter(), value: None }),
+            _ => Err(self.unfit("a mapping")),
+        }
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        let map = match &self.0.value {
+            Value::Map(map) => map,
+            Value::Null => EMPTY.get_or_init(Map::new),
+            _ => return Err(self.unfit("a mapping")),
+        };
+        visitor
+            .visit_map(Fields {
+                fields: map.iter(),
+                value: None,
+                extensions: map.iter(),
+                state: State::Fields,
+            })
+            .map_err(|e| self.place(e))
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        _variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
+        match self.0.as_str() {
+            Some(text) => visitor
+                .visit_enum(text.into_deserializer())
+                .map_err(|e: DecodeError| self.place(e)),
+            None => Err(self.unfit("a word")),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        i8 i16 i32 i128 u8 u128 f32 char bytes byte_buf unit unit_struct tuple tuple_struct identifier
+    }
+}
+
+static EMPTY: std::sync::OnceLock<Map> = std::sync::OnceLock::new();
+
+/// A date as JSON writes it.
+fn timestamp(text: &str) -> String {
+    if text.contains([':', 'T', 't']) {
+        return text.to_owned();
+    }
+    let mut parts = text.split('-');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(y), Some(m), Some(d)) => format!("{y}-{m:0>2}-{d:0>2}T00:00:00Z"),
+        _ => text.to_owned(),
+    }
+}
+
+struct Items<'de>(std::slice::Iter<'de, Node>);
+
+impl<'de> SeqAccess<'de> for Items<'de> {
+    type Error = DecodeError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
+        self.0.next().map(|node| seed.deserialize(De(node))).transpose()
+    }
+}
+
+struct Entries<'de> {
+    iter: indexmap::map::Iter<'de, String, Node>,
+    value: Option<&'de Node>,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        let Some((key, value)) = self.iter.next() else { return Ok(None) };
+        self.value = Some(value);
+        seed.deserialize(key.as_str().into_deserializer()).map(Some)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+        match self.value.take() {
+            Some(node) => seed.deserialize(De(node)),
+            None => Err(serde::de::Error::custom("a value without its key")),
+        }
+    }
+}
+
+enum State {
+    Fields,
+    Extensions,
+    Done,
+}
+
+/// The entries of an element: its attributes, then its `x-` keys as one mapping.
+struct Fields<'de> {
+    fields: indexmap::map::Iter<'de, String, Node>,
+    value: Option<&'de Node>,
+    extensions: indexmap::map::Iter<'de, String, Node>,
+    state: State,
+}
+
+impl<'de> MapAccess<'de> for Fields<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        match self.state {
+            State::Fields => {
+                for (key, value) in self.fields.by_ref() {
+                    if !key.starts_with("x-") {
+                        self.value = Some(value);
+                        return seed.deserialize(key.as_str().into_deserializer()).map(Some);
+                    }
+                }
+                self.state = State::Extensions;
+                if self.extensions.clone().any(|(k, _)| k.starts_with("x-")) {
+                    return seed.deserialize(EXTENSIONS.into_deserializer()).map(Some);
+                }
+                self.state = State::Done;
+                Ok(None)
+            }
+            State::Extensions | State::Done => Ok(None),
+        }
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+        if let State::Extensions = self.state {
+            self.state = State::Done;
+            return seed.deserialize(ExtensionMap(self.extensions.clone()));
+        }
+        match self.value.take() {
+            Some(node) => seed.deserialize(De(node)),
+            None => Err(serde::de::Error::custom("a value without its key")),
+        }
+    }
+}
+
+struct ExtensionMap<'de>(indexmap::map::Iter<'de, String, Node>);
+
+impl<'de> Deserializer<'de> for ExtensionMap<'de> {
+    type Error = DecodeError;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_map(ExtensionEntries {
+            iter: self.0,
+            value: None,
+        })
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
+        visitor.visit_unit()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option
+        unit unit_struct newtype_struct seq tuple tuple_struct map struct enum identifier
+    }
+}
+
+struct ExtensionEntries<'de> {
+    iter: indexmap::map::Iter<'de, String, Node>,
+    value: Option<&'de Node>,
+}
+
+impl<'de> MapAccess<'de> for ExtensionEntries<'de> {
+    type Error = DecodeError;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+        for (key, value) in self.iter.by_ref() {
+            if key.starts_with("x-") {
+                self.value = Some(value);
+                return seed.deserialize(key.as_str().into_deserializer()).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+        match self.value.take() {
+            Some(node) => seed.deserialize(De(node)),
+            None => Err(serde::de::Error::custom("a value without its key")),
+        }
+    }
+}

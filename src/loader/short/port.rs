@@ -1,0 +1,152 @@
+//! Published ports: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]` with ranges.
+
+use std::net::IpAddr;
+
+/// One port of the long form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// Host address; empty: all.
+    pub host_ip: String,
+    /// Container port.
+    pub target: u16,
+    /// Host port or range; empty: any.
+    pub published: String,
+    /// Protocol, lower case.
+    pub protocol: String,
+}
+
+/// What is wrong with a port.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PortError {
+    #[error("no container port")]
+    NoContainerPort,
+    #[error("`{0}` is not a port or a range of ports")]
+    NotAPort(String),
+    #[error("`{0}` is not a protocol")]
+    Protocol(String),
+    #[error("`{0}` is not an IP address")]
+    Address(String),
+    #[error("the host range and the container range have different lengths")]
+    Lengths,
+    #[error("the range `{0}` ends before it begins")]
+    Backwards(String),
+}
+
+/// The ports of one short entry, sorted as text by container port as docker compose prints them.
+pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
+    let (rest, protocol) = match text.rsplit_once('/') {
+        Some((rest, protocol)) => (rest, protocol),
+        None => (text, ""),
+    };
+    if text.contains('/') && (protocol.is_empty() || rest.contains('/')) {
+        return Err(PortError::Protocol(protocol.to_owned()));
+    }
+    let protocol = if protocol.is_empty() { "tcp" } else { protocol }.to_lowercase();
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return Err(PortError::Protocol(protocol));
+    }
+    let (address, host, container) = sections(rest);
+    if container.is_empty() {
+        return Err(PortError::NoContainerPort);
+    }
+    let address = match address.strip_prefix('[') {
+        Some(inner) => match inner.strip_suffix(']') {
+            Some(inner) => inner,
+            None => return Err(PortError::Address(address.to_owned())),
+        },
+        None => address,
+    };
+    if !address.is_empty() && address.parse::<IpAddr>().is_err() {
+        return Err(PortError::Address(address.to_owned()));
+    }
+    let (first, last) = range(container)?;
+    let host = if host.is_empty() { None } else { Some(range(host)?) };
+    if let Some((host_first, host_last)) = host
+        && last - first != host_last - host_first
+        && last != first
+    {
+        return Err(PortError::Lengths);
+    }
+    let mut ports: Vec<Parsed> = (0..=last - first)
+        .map(|i| Parsed {
+            host_ip: address.to_owned(),
+            target: first + i,
+            published: match host {
+                None => String::new(),
+                Some((a, b)) if first == last && a != b => format!("{a}-{b}"),
+                Some((a, _)) => (a + i).to_string(),
+            },
+            protocol: protocol.clone(),
+        })
+        .collect();
+    ports.sort_by_key(|p| format!("{}/{}", p.target, p.protocol));
+    Ok(ports)
+}
+
+/// Address, host part, container part.
+fn sections(text: &str) -> (&str, &str, &str) {
+    let Some((before, container)) = text.rsplit_once(':') else {
+        return ("", "", text);
+    };
+    match before.rsplit_once(':') {
+        None => ("", before, container),
+        Some((address, host)) => (address, host, container),
+    }
+}
+
+fn range(text: &str) -> Result<(u16, u16), PortError> {
+    let bad = || PortError::NotAPort(text.to_owned());
+    let number = |t: &str| {
+        if t.bytes().all(|b| b.is_ascii_digit()) {
+            t.parse::<u16>().map_err(|_| bad())
+        } else {
+            Err(bad())
+        }
+    };
+    match text.split_once('-') {
+        None => number(text).map(|n| (n, n)),
+        Some((a, b)) => {
+            let (a, b) = (number(a)?, number(b)?);
+            if b < a {
+                return Err(PortError::Backwards(text.to_owned()));
+            }
+            Ok((a, b))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports() {
+        let show = |text: &str| {
+            parse(text).map(|list| {
+                list.iter()
+                    .map(|p| format!("{}:{}:{}/{}", p.host_ip, p.published, p.target, p.protocol))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            })
+        };
+        let cases = [
+            ("80", "::80/tcp"),
+            ("8080:80", ":8080:80/tcp"),
+            ("127.0.0.1:8080:80/UDP", "127.0.0.1:8080:80/udp"),
+            ("[::1]:8080:80", "::1:8080:80/tcp"),
+            ("::80", "::80/tcp"),
+            ("127.0.0.1::80", "127.0.0.1::80/tcp"),
+            ("4000-4005:80", ":4000-4005:80/tcp"),
+            ("0:80", ":0:80/tcp"),
+            ("00080:80", ":80:80/tcp"),
+            ("98-100", "::100/tcp ::98/tcp ::99/tcp"),
+        ];
+        for (text, want) in cases {
+            assert_eq!(show(text).as_deref(), Ok(want), "{text}");
+        }
+        for text in ["", "a", "1:2:3:4", "::1:8080:80x", "127.0.0.1:80", "80/", "80/x", "9-8", "1-3:1-2", "70000", "1.5", "[::1:80:80"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+}

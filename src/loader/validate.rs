@@ -1,0 +1,390 @@
+//! Checks a tree against the attribute tables, and the rules about top-level elements.
+//!
+//! Every problem is reported, and what is wrong is taken out of the tree, so that later phases
+//! find only what they understand.
+
+use super::diagnostic::{Diagnostic, did_you_mean};
+use super::interpolate::explain;
+use super::schema::{self, BOOL, INT, Keys, NULL, NUM, Others, Repeats, STR, Shape, Text};
+use super::tree::{Node, Path, Value};
+
+/// Checks a document; wrong parts are removed.
+pub fn shapes(root: &mut Node, problems: &mut Vec<Diagnostic>) {
+    Walk { problems }.node(root, &schema::ROOT, &Path::default());
+}
+
+struct Walk<'a> {
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Walk<'_> {
+    /// Whether the node may stay.
+    fn node(&mut self, node: &mut Node, shape: &'static Shape, path: &Path) -> bool {
+        let found = match &node.value {
+            Value::Null => NULL,
+            Value::Bool(_) => BOOL,
+            Value::Int(_) => INT,
+            Value::Float(v) if v.fract() == 0.0 => INT,
+            Value::Float(_) => NUM,
+            Value::Str(_) => STR,
+            Value::Time(_) => 0,
+            Value::Seq(_) => {
+                return match shape.list {
+                    Some((item, repeats)) => self.list(node, item, repeats, path),
+                    None => self.wrong_kind(node, shape, path),
+                };
+            }
+            Value::Map(_) => {
+                return match shape.map {
+                    Some(keys) => self.map(node, keys, path),
+                    None => self.wrong_kind(node, shape, path),
+                };
+            }
+        };
+        let allowed = shape.scalars | if shape.scalars & NUM != 0 { INT } else { 0 };
+        if found & allowed == 0 {
+            return self.wrong_kind(node, shape, path);
+        }
+        match &node.value {
+            Value::Str(text) => {
+                if !shape.words.is_empty() && !shape.words.contains(&text.as_str()) {
+                    let list = shape.words.join("`, `");
+                    let help = did_you_mean(text, shape.words.iter().copied());
+                    let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` cannot be `{text}`"))
+                        .note(format!("allowed: `{list}`"));
+                    return self.report(problem.help(help.unwrap_or_else(|| "use one of the allowed values".to_owned())), node, path);
+                }
+                match shape.text {
+                    Text::ContainerName if !container_name(text) => {
+                        let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` must match [a-zA-Z0-9][a-zA-Z0-9_.-]+, got `{text}`"))
+                            .help("use at least two letters, digits, `_`, `.` or `-`");
+                        return self.report(problem, node, path);
+                    }
+                    Text::PullPolicy if !pull_policy(text) => {
+                        let policies = ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"];
+                        let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` cannot be `{text}`"))
+                            .note(format!("allowed: `{}`, `every_<number><w|d|h|m|s>`", policies.join("`, `")))
+                            .help(did_you_mean(text, policies).unwrap_or_else(|| "use one of the allowed values".to_owned()));
+                        return self.report(problem, node, path);
+                    }
+                    _ => {}
+                }
+            }
+            Value::Int(n) => {
+                if let Some((low, high)) = shape.range
+                    && !(low..=high).contains(n)
+                {
+                    let wanted = if high == i64::MAX { format!("at least {low}") } else { format!("between {low} and {high}") };
+                    let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` must be {wanted}, got {n}"))
+                        .help("change the number");
+                    return self.report(problem, node, path);
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+
+    fn report(&mut self, problem: Diagnostic, node: &Node, path: &Path) -> bool {
+        let problem = match &node.filled {
+            Some(filled) => explain(problem, filled),
+            None => problem,
+        };
+        self.problems.push(problem.at(path));
+        false
+    }
+
+    fn wrong_kind(&mut self, node: &Node, shape: &Shape, path: &Path) -> bool {
+        let wanted = wanted(shape);
+        let name = if path.0.is_empty() { "a Compose file".to_owned() } else { format!("`{path}`") };
+        let mut problem = Diagnostic::error("bad-type", node.place(), format!("{name} must be {wanted}, not {}", node.kind()));
+        problem = match &node.value {
+            Value::Null => problem.help("give it a value, or remove the key"),
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_) if shape.scalars & STR != 0 => {
+                problem.help(format!("quote it: `\"{}\"`", node.value))
+            }
+            Value::Map(map) if shape.list.is_some() => match map.first() {
+                Some((key, _)) => problem.help(format!("begin each item with `- `, as in `- {key}`")),
+                None => problem.help("write `[]` for an empty list"),
+            },
+            Value::Seq(_) if shape.map.is_some() => problem.help("remove the dashes: this takes `key: value` lines"),
+            Value::Str(text) if shape.list.is_some() => problem.help(format!("write it as a list: `- {text}`")),
+            Value::Map(_) | Value::Seq(_) => problem.help("write a single value"),
+            _ => problem.help(format!("write {wanted}")),
+        };
+        self.report(problem, node, path)
+    }
+
+    fn list(&mut self, node: &mut Node, item: &'static Shape, repeats: Repeats, path: &Path) -> bool {
+        let Some(items) = node.as_seq_mut() else { return true };
+        if repeats == Repeats::Refused {
+            let mut second = None;
+            for i in 1..items.len() {
+                if let Some(j) = items[..i].iter().position(|other| other.same(&items[i])) {
+                    second = Some((i, j));
+                    break;
+                }
+            }
+            if let Some((i, j)) = second {
+                self.problems.push(
+                    Diagnostic::error("repeated-item", items[i].place(), format!("`{path}` items {} and {} are equal", j, i))
+                        .at(path.index(i))
+                        .related(items[j].place(), "the same item")
+                        .help("remove one of them"),
+                );
+                items.remove(i);
+            }
+        }
+        let mut index = 0;
+        items.retain_mut(|entry| {
+            index += 1;
+            self.node(entry, item, &path.index(index - 1))
+        });
+        true
+    }
+
+    fn map(&mut self, node: &mut Node, keys: &'static Keys, path: &Path) -> bool {
+        let place = node.key.or(node.span);
+        let Some(map) = node.as_map_mut() else { return true };
+        let mut complete = true;
+        for required in keys.required {
+            if !map.contains_key(*required) {
+                complete = false;
+                self.problems.push(
+                    Diagnostic::error("missing-key", place, format!("`{path}` needs `{required}`"))
+                        .at(path)
+                        .help(format!("add `{required}:`")),
+                );
+            }
+        }
+        let present: Vec<String> = map.keys().cloned().collect();
+        map.retain(|key, child| {
+            let at = path.key(key);
+            if let Some(attribute) = keys.known.iter().find(|a| a.name == key) {
+                return self.node(child, attribute.shape, &at);
+            }
+            if keys.extensions && key.starts_with("x-") {
+                return true;
+            }
+            match keys.others {
+                Others::Any => true,
+                Others::Named(shape) => self.node(child, shape, &at),
+                Others::LowerNames(shape) => {
+                    let lower = key.bytes().all(|b| b.is_ascii_lowercase());
+                    !lower || self.node(child, shape, &at)
+                }
+                Others::LooseNames(shape) => !is_name(key) || self.node(child, shape, &at),
+                Others::Names(shape) if is_name(key) => self.node(child, shape, &at),
+                Others::Names(_) => {
+                    self.problems.push(
+                        Diagnostic::error("bad-name", child.key.or(child.span), format!("`{key}` is not a valid name"))
+                            .at(&at)
+                            .help("use letters, digits, `.`, `_` and `-`"),
+                    );
+                    false
+                }
+                Others::Deny => {
+                    self.unknown(key, child, keys, &present, path);
+                    false
+                }
+            }
+        });
+        complete
+    }
+
+    fn unknown(&mut self, key: &str, child: &Node, keys: &Keys, present: &[String], path: &Path) {
+        let known = keys.known.iter().map(|a| a.name).filter(|n| !present.iter().any(|p| p == n));
+        let in_service = path.matches(&["services", "*"]);
+        let relocated = in_service.then(|| schema::relocated(key)).flatten();
+        let root_hint = (path.0.is_empty() && schema::SERVICE_KEYS.known.iter().any(|a| a.name == key))
+            .then(|| "this is an attribute of a service: put it under `services` and a name");
+        let service_hint = (in_service && schema::ROOT_KEYS.known.iter().any(|a| a.name == key))
+            .then(|| "this is a top-level element: indent it less");
+        let help = relocated
+            .or(root_hint)
+            .or(service_hint)
+            .map(str::to_owned)
+            .or_else(|| did_you_mean(key, known))
+            .or_else(|| did_you_mean(key, keys.known.iter().map(|a| a.name)))
+            .unwrap_or_else(|| if keys.extensions { "remove it, or name it `x-…` if it is an extension".to_owned() } else { "remove it".to_owned() });
+        let place = if path.0.is_empty() { "at top level".to_owned() } else { format!("in `{path}`") };
+        self.problems.push(
+            Diagnostic::error("unknown-key", child.key.or(child.span), format!("`{key}` is not allowed {place}"))
+                .at(path.key(key))
+                .label("unknown key")
+                .help(help),
+        );
+    }
+}
+
+fn wanted(shape: &Shape) -> String {
+    let mut kinds = Vec::new();
+    for (bit, name) in [(STR, "a string"), (BOOL, "a boolean"), (INT, "an integer"), (NUM, "a number"), (NULL, "null")] {
+        if shape.scalars & bit != 0 {
+            kinds.push(name);
+        }
+    }
+    if shape.list.is_some() {
+        kinds.push("a list");
+    }
+    if shape.map.is_some() {
+        kinds.push("a mapping");
+    }
+    match kinds.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => (*one).to_owned(),
+        [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
+    }
+}
+
+fn is_name(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+fn container_name(text: &str) -> bool {
+    text.as_bytes().windows(2).any(|w| {
+        w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || matches!(w[1], b'_' | b'.' | b'-'))
+    })
+}
+
+fn pull_policy(text: &str) -> bool {
+    let every = |text: &str| {
+        text.match_indices("every_").any(|(i, m)| {
+            let rest = &text[i + m.len()..];
+            let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+            digits > 0 && rest[digits..].starts_with(['w', 'd', 'h', 'm', 's'])
+        })
+    };
+    ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"]
+        .iter()
+        .any(|p| text.contains(p))
+        || every(text)
+}
+
+/// Rules that the tables cannot say: exclusive sources, external volumes, addresses.
+pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
+    let Some(map) = root.as_map_mut() else { return };
+    let entries = |node: Option<&Node>| -> Vec<(String, Node)> {
+        node.and_then(Node::as_map)
+            .map(|m| m.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
+            .unwrap_or_default()
+    };
+    for (name, volume) in entries(map.get("volumes")) {
+        external_volume(&volume, &Path::of(&["volumes", &name]), problems);
+    }
+    for (name, config) in entries(map.get("configs")) {
+        one_source(&config, &["file", "environment", "content"], &Path::of(&["configs", &name]), problems);
+    }
+    for (name, secret) in entries(map.get("secrets")) {
+        one_source(&secret, &["file", "environment"], &Path::of(&["secrets", &name]), problems);
+    }
+    let Some(services) = map.get_mut("services").and_then(Node::as_map_mut) else { return };
+    for (name, service) in services {
+        let path = Path::of(&["services", name]);
+        for (i, port) in seq(service, &["ports"]).iter().enumerate() {
+            let Some(ip) = port.get("host_ip") else { continue };
+            if ip.as_str().is_some_and(|t| t.parse::<std::net::IpAddr>().is_err()) {
+                problems.push(
+                    Diagnostic::error("bad-value", ip.place(), format!("{}: invalid ip address: {}", path.key("ports").index(i), ip.value))
+                        .at(path.key("ports").index(i).key("host_ip"))
+                        .help("write an address such as `127.0.0.1` or `::1`"),
+                );
+            }
+        }
+        for (i, rule) in seq(service, &["develop", "watch"]).iter().enumerate() {
+            if let Some(node) = rule.get("path")
+                && node.as_str() == Some("")
+            {
+                let at = path.key("develop").key("watch").index(i).key("path");
+                problems.push(
+                    Diagnostic::error("bad-value", node.place(), format!("{at}: value can't be blank"))
+                        .at(&at)
+                        .help("name the path to watch"),
+                );
+            }
+        }
+        for attribute in [&["gpus"][..], &["deploy", "resources", "reservations", "devices"]] {
+            for (i, request) in seq(service, attribute).iter().enumerate() {
+                if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
+                    let at = attribute.iter().fold(path.clone(), |p, k| p.key(k)).index(i);
+                    problems.push(
+                        Diagnostic::error("exclusive-keys", count.place(), format!("{at}: \"count\" and \"device_ids\" attributes are exclusive"))
+                            .at(&at)
+                            .related(ids.place(), "the other one")
+                            .help("keep one of the two"),
+                    );
+                }
+            }
+        }
+        for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
+            let at = path.key("volumes").index(i);
+            if mount.get("target").is_none() && mount.as_map().is_some() {
+                problems.push(
+                    Diagnostic::error("missing-key", mount.place(), format!("service volume {at} is missing a mount target"))
+                        .at(&at)
+                        .help("add `target:` with the path in the container"),
+                );
+            }
+        }
+        for (i, port) in seq(service, &["ports"]).iter().enumerate() {
+            let at = path.key("ports").index(i);
+            if port.get("target").is_none() && port.as_map().is_some() {
+                problems.push(
+                    Diagnostic::error("missing-key", port.place(), format!("service ports {at} is missing a target port"))
+                        .at(&at)
+                        .help("add `target:` with the container port"),
+                );
+            }
+        }
+        for (i, device) in seq(service, &["devices"]).iter().enumerate() {
+            let at = path.key("devices").index(i);
+            if device.get("target").is_none() && device.as_map().is_some() {
+                problems.push(
+                    Diagnostic::error("missing-key", device.place(), format!("service device {at} is missing a mount target"))
+                        .at(&at)
+                        .help("add `target:` with the path in the container"),
+                );
+            }
+        }
+    }
+}
+
+fn seq<'a>(node: &'a Node, path: &[&str]) -> &'a [Node] {
+    node.find(path).and_then(Node::as_seq).unwrap_or(&[])
+}
+
+fn external_volume(volume: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    let Some(map) = volume.as_map() else { return };
+    if !matches!(map.get("external").map(|n| &n.value), Some(Value::Bool(true))) {
+        return;
+    }
+    for (key, node) in map {
+        if !matches!(key.as_str(), "name" | "external") && !key.starts_with("x-") {
+            problems.push(
+                Diagnostic::error("exclusive-keys", node.key.or(node.span), format!("{path}: conflicting parameters \"external\" and \"{key}\" specified"))
+                    .at(path.key(key))
+                    .help(format!("an external volume is used as it is: remove `{key}` or `external`")),
+            );
+        }
+    }
+}
+
+fn one_source(node: &Node, keys: &[&str], path: &Path, problems: &mut Vec<Diagnostic>) {
+    let Some(map) = node.as_map() else { return };
+    let given: Vec<&Node> = keys.iter().filter_map(|k| map.get(*k)).collect();
+    let list = keys.join("|");
+    match given.as_slice() {
+        [first, second, ..] => problems.push(
+            Diagnostic::error("exclusive-keys", second.key.or(second.span), format!("{path}: {list} attributes are mutually exclusive"))
+                .at(path)
+                .related(first.key.or(first.span), "the other one")
+                .help("keep one of them"),
+        ),
+        [] if !map.contains_key("driver") && !map.contains_key("external") => problems.push(
+            Diagnostic::error("missing-key", node.key.or(node.span), format!("{path}: one of {list} must be set"))
+                .at(path)
+                .help("add `file:` with the file that holds it"),
+        ),
+        _ => {}
+    }
+}
