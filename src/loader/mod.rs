@@ -13,6 +13,7 @@ mod decode;
 mod defaults;
 pub mod diagnostic;
 pub mod discover;
+pub mod emit;
 pub mod env;
 mod env_files;
 mod extends;
@@ -30,6 +31,7 @@ pub mod source;
 pub mod tree;
 mod validate;
 mod values;
+pub mod variables;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -130,12 +132,54 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Where a value was written (`["services", "web", "ports", "0"]`), or the nearest value around it.
-    pub fn locate(&self, path: &[&str]) -> Option<Location> {
-        (1..=path.len())
-            .rev()
-            .filter_map(|n| self.tree.find(&path[..n]))
-            .find_map(|node| self.warnings.sources.locate(node.place()))
+    /// Where a value was written (`services.web.ports[0]`), or the nearest value around it.
+    pub fn locate(&self, dotted: &str) -> Option<Location> {
+        self.warnings.sources.locate(self.place(dotted)?)
+    }
+
+    /// A problem with a value of the loaded project, found after loading. Add it to a clone of
+    /// [`Loaded::warnings`] to render it with its excerpt.
+    pub fn problem(&self, severity: Severity, code: &'static str, dotted: &str, message: impl Into<String>) -> Diagnostic {
+        let place = self.place(dotted).unwrap_or(Span::NONE);
+        Diagnostic {
+            severity,
+            ..Diagnostic::error(code, place, message).at(dotted)
+        }
+    }
+
+    fn place(&self, dotted: &str) -> Option<Span> {
+        let mut node = &self.tree;
+        let mut place = None;
+        let mut rest = dotted;
+        while !rest.is_empty() {
+            let next = match &node.value {
+                // Keys may hold dots: the longest that fits counts.
+                tree::Value::Map(map) => map
+                    .iter()
+                    .filter(|(key, _)| {
+                        rest.strip_prefix(key.as_str())
+                            .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
+                    })
+                    .max_by_key(|(key, _)| key.len())
+                    .map(|(key, node)| (node, &rest[key.len()..])),
+                tree::Value::Seq(items) => rest
+                    .strip_prefix('[')
+                    .and_then(|r| r.split_once(']'))
+                    .and_then(|(i, after)| Some((items.get(i.parse::<usize>().ok()?)?, after))),
+                _ => None,
+            };
+            let Some((found, after)) = next else { break };
+            node = found;
+            rest = after.strip_prefix('.').unwrap_or(after);
+            if node.place().is_some() {
+                place = Some(if matches!(node.value, tree::Value::Map(_) | tree::Value::Seq(_)) {
+                    node.key.or(node.span)
+                } else {
+                    node.place()
+                });
+            }
+        }
+        place
     }
 }
 
@@ -206,6 +250,13 @@ pub fn load_tree(options: &LoadOptions) -> Result<LoadedTree, Diagnostics> {
     }
     tree.warnings = diagnostics;
     Ok(tree)
+}
+
+impl LoadedTree {
+    /// The tree as a document, as written except for what loading changed.
+    pub fn document(&self) -> serde_json::Value {
+        decode::decode(&self.root).unwrap_or_default()
+    }
 }
 
 type Stage = (LoadedTree, Vec<Diagnostic>, Sources);
