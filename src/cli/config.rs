@@ -117,7 +117,11 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
         }
         _ => {
             let named = matches!(view, View::Document | View::Images);
-            options.services = if named { args.services.clone() } else { Vec::new() };
+            options.services = if named {
+                args.services.clone()
+            } else {
+                Vec::new()
+            };
             let loaded = load(global, &options)?;
             list(view, &args, &loaded.project, form)?
         }
@@ -245,22 +249,21 @@ fn lines(items: impl IntoIterator<Item = String>) -> String {
 
 fn hashes(names: &str, project: &Project) -> Result<String, CliError> {
     if names == "*" {
-        return Ok(lines(
-            project
-                .services
-                .iter()
-                .map(|(name, service)| format!("{name} {}", config_hash(service))),
-        ));
+        return Ok(lines(project.services.iter().map(|(name, service)| {
+            format!("{name} {}", config_hash(service))
+        })));
     }
     let mut wanted: Vec<&str> = names.split(',').collect();
     wanted.sort_unstable();
     let mut text = String::new();
     for name in wanted {
-        let service = project.any_service(name).ok_or_else(|| CliError::NotFound {
-            what: "service",
-            name: name.to_owned(),
-            hint: None,
-        })?;
+        let service = project
+            .any_service(name)
+            .ok_or_else(|| CliError::NotFound {
+                what: "service",
+                name: name.to_owned(),
+                hint: None,
+            })?;
         text += &format!("{name} {}\n", config_hash(service));
     }
     Ok(text)

@@ -42,7 +42,9 @@ struct Canonical<'a> {
 
 impl Canonical<'_> {
     fn service(&mut self, service: &mut Node, path: &Path) {
-        let Some(map) = service.as_map_mut() else { return };
+        let Some(map) = service.as_map_mut() else {
+            return;
+        };
         for (key, node) in map {
             let at = path.key(key);
             match key.as_str() {
@@ -58,7 +60,12 @@ impl Canonical<'_> {
                 "secrets" | "configs" => self.each(node, &at, Self::file_mount),
                 "ports" => self.ports(node, &at),
                 "develop" => {
-                    for rule in node.get_mut("watch").and_then(Node::as_seq_mut).into_iter().flatten() {
+                    for rule in node
+                        .get_mut("watch")
+                        .and_then(Node::as_seq_mut)
+                        .into_iter()
+                        .flatten()
+                    {
                         for key in ["ignore", "include"] {
                             if let Some(list) = rule.get_mut(key) {
                                 list_of_one(list);
@@ -113,9 +120,13 @@ impl Canonical<'_> {
                     return;
                 }
                 self.problems.push(
-                    Diagnostic::error("bad-value", item.place(), format!("`{}` is not `name=context`", item.value))
-                        .at(path.index(i))
-                        .help("write `name=path`, `name=docker-image://image` or `name=https://…`"),
+                    Diagnostic::error(
+                        "bad-value",
+                        item.place(),
+                        format!("`{}` is not `name=context`", item.value),
+                    )
+                    .at(path.index(i))
+                    .help("write `name=path`, `name=docker-image://image` or `name=https://…`"),
                 );
                 continue;
             };
@@ -136,9 +147,13 @@ impl Canonical<'_> {
                 None if text == "default" => (text, Value::Null),
                 None => {
                     self.problems.push(
-                        Diagnostic::error("bad-value", item.place(), format!("invalid ssh key \"{text}\""))
-                            .at(path.index(i))
-                            .help("write `default` or `id=path`"),
+                        Diagnostic::error(
+                            "bad-value",
+                            item.place(),
+                            format!("invalid ssh key \"{text}\""),
+                        )
+                        .at(path.index(i))
+                        .help("write `default` or `id=path`"),
                     );
                     continue;
                 }
@@ -156,13 +171,19 @@ impl Canonical<'_> {
     }
 
     fn device(&mut self, node: &mut Node, path: &Path) -> bool {
-        let Some(text) = node.as_str().map(str::to_owned) else { return true };
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return true;
+        };
         let parts: Vec<&str> = text.split(':').collect();
         if parts.len() > 3 && self.malformed == Malformed::Refuse {
             self.problems.push(
-                Diagnostic::error("bad-value", node.place(), format!("confusing device mapping, please use long syntax: {text}"))
-                    .at(path)
-                    .help("write `source`, `target` and `permissions` as a mapping"),
+                Diagnostic::error(
+                    "bad-value",
+                    node.place(),
+                    format!("confusing device mapping, please use long syntax: {text}"),
+                )
+                .at(path)
+                .help("write `source`, `target` and `permissions` as a mapping"),
             );
             return false;
         }
@@ -174,7 +195,11 @@ impl Canonical<'_> {
         };
         let target = if target.is_empty() { source } else { target };
         let mut map = Map::new();
-        for (key, value) in [("source", source), ("target", target), ("permissions", permissions)] {
+        for (key, value) in [
+            ("source", source),
+            ("target", target),
+            ("permissions", permissions),
+        ] {
             map.insert(key.to_owned(), part(node, value));
         }
         node.value = Value::Map(map);
@@ -182,7 +207,9 @@ impl Canonical<'_> {
     }
 
     fn mount(&mut self, node: &mut Node, path: &Path) -> bool {
-        let Some(text) = node.as_str().map(str::to_owned) else { return true };
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return true;
+        };
         let parsed = match volume::parse(&text) {
             Ok(parsed) => parsed,
             Err(_) if self.malformed == Malformed::Keep => return true,
@@ -202,7 +229,10 @@ impl Canonical<'_> {
         let mut set = |key: &str, value: Node| {
             map.insert(key.to_owned(), value);
         };
-        set("type", part(node, if parsed.bind { "bind" } else { "volume" }));
+        set(
+            "type",
+            part(node, if parsed.bind { "bind" } else { "volume" }),
+        );
         if !parsed.source.is_empty() {
             set("source", part(node, parsed.source));
         }
@@ -233,9 +263,13 @@ impl Canonical<'_> {
         for option in parsed.unknown {
             if !matches!(option, "cached" | "delegated" | "consistent" | "") {
                 self.problems.push(
-                    Diagnostic::warning("unknown-mount-option", node.place(), format!("unknown mount option `{option}` is ignored"))
-                        .at(path)
-                        .note("options are ro, rw, nocopy, z, Z and the propagations"),
+                    Diagnostic::warning(
+                        "unknown-mount-option",
+                        node.place(),
+                        format!("unknown mount option `{option}` is ignored"),
+                    )
+                    .at(path)
+                    .note("options are ro, rw, nocopy, z, Z and the propagations"),
                 );
             }
         }
@@ -256,9 +290,17 @@ impl Canonical<'_> {
                 }
                 _ => {
                     self.problems.push(
-                        Diagnostic::error("bad-port", item.place(), format!("invalid port `{}`: {} is not a port", item.value, item.kind()))
-                            .at(path.index(i))
-                            .help("quote it: `\"8080:80\"`"),
+                        Diagnostic::error(
+                            "bad-port",
+                            item.place(),
+                            format!(
+                                "invalid port `{}`: {} is not a port",
+                                item.value,
+                                item.kind()
+                            ),
+                        )
+                        .at(path.index(i))
+                        .help("quote it: `\"8080:80\"`"),
                     );
                     continue;
                 }
@@ -295,23 +337,40 @@ impl Canonical<'_> {
 
     fn external(&mut self, node: &mut Node, path: &Path) {
         let Some(map) = node.as_map_mut() else { return };
-        let Some(external) = map.get("external") else { return };
-        let Some(inner) = external.as_map() else { return };
+        let Some(external) = map.get("external") else {
+            return;
+        };
+        let Some(inner) = external.as_map() else {
+            return;
+        };
         let inner_name = inner.get("name").cloned();
         let flag = external.with(Value::Bool(true));
         if let Some(inner_name) = inner_name {
             self.problems.push(
-                Diagnostic::warning("deprecated-external-name", external.place(), format!("{path}: external.name is deprecated. Please set name and external: true"))
-                    .at(path)
-                    .help(format!("write `name: {}` beside `external: true`", inner_name.value)),
+                Diagnostic::warning(
+                    "deprecated-external-name",
+                    external.place(),
+                    format!(
+                        "{path}: external.name is deprecated. Please set name and external: true"
+                    ),
+                )
+                .at(path)
+                .help(format!(
+                    "write `name: {}` beside `external: true`",
+                    inner_name.value
+                )),
             );
             match map.get("name") {
                 Some(name) if !name.same(&inner_name) => {
                     self.problems.push(
-                        Diagnostic::error("conflicting-name", name.place(), format!("{path}: name and external.name conflict; only use name"))
-                            .at(path)
-                            .related(inner_name.place(), "the other name")
-                            .help("remove `external.name`"),
+                        Diagnostic::error(
+                            "conflicting-name",
+                            name.place(),
+                            format!("{path}: name and external.name conflict; only use name"),
+                        )
+                        .at(path)
+                        .related(inner_name.place(), "the other name")
+                        .help("remove `external.name`"),
                     );
                 }
                 Some(_) => {}

@@ -21,7 +21,12 @@ pub fn check(project: &Project, tree: &Node, problems: &mut Vec<Diagnostic>) {
     }
     for (name, secret) in &project.secrets {
         if !secret.external && secret.file.is_empty() && secret.environment.is_empty() {
-            check.report(&["secrets", name], "missing-key", format!("secret \"{name}\" must declare either `file` or `environment`"), "add `file:`");
+            check.report(
+                &["secrets", name],
+                "missing-key",
+                format!("secret \"{name}\" must declare either `file` or `environment`"),
+                "add `file:`",
+            );
         }
     }
     check.container_names();
@@ -62,8 +67,17 @@ impl<'a> Check<'a> {
         self.problems.push(problem);
     }
 
-    fn undefined(&mut self, path: &[&str], place: Span, message: String, what: &str, name: &str, known: Vec<&str>) {
-        let help = did_you_mean(name, known).unwrap_or_else(|| format!("add `{name}:` under the top-level `{what}`"));
+    fn undefined(
+        &mut self,
+        path: &[&str],
+        place: Span,
+        message: String,
+        what: &str,
+        name: &str,
+        known: Vec<&str>,
+    ) {
+        let help = did_you_mean(name, known)
+            .unwrap_or_else(|| format!("add `{name}:` under the top-level `{what}`"));
         let mut problem = Diagnostic::error("undefined-reference", place, message)
             .at(dotted(path))
             .help(help);
@@ -77,9 +91,15 @@ impl<'a> Check<'a> {
         if s.build.is_none() && s.image.is_empty() && s.provider.is_none() {
             let place = self.key_place(&["services", name]);
             self.problems.push(
-                Diagnostic::error("no-image", place, format!("service \"{name}\" has neither an image nor a build context specified"))
-                    .at(format!("services.{name}"))
-                    .help("add `image:` or `build:`"),
+                Diagnostic::error(
+                    "no-image",
+                    place,
+                    format!(
+                        "service \"{name}\" has neither an image nor a build context specified"
+                    ),
+                )
+                .at(format!("services.{name}"))
+                .help("add `image:` or `build:`"),
             );
         }
         self.build(name, s);
@@ -90,11 +110,26 @@ impl<'a> Check<'a> {
             && let Some(first) = health.test.first()
             && !matches!(first.as_str(), "CMD" | "CMD-SHELL" | "NONE")
         {
-            self.report(&["services", name, "healthcheck", "test"], "bad-value", "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\"".to_owned(), &format!("write `[\"CMD\", \"{first}\", …]`"));
+            self.report(
+                &["services", name, "healthcheck", "test"],
+                "bad-value",
+                "healthcheck.test must start either by \"CMD\", \"CMD-SHELL\" or \"NONE\""
+                    .to_owned(),
+                &format!("write `[\"CMD\", \"{first}\", …]`"),
+            );
         }
         for (i, rule) in s.develop.iter().flat_map(|d| &d.watch).enumerate() {
-            if rule.target.is_empty() && !matches!(rule.action, WatchAction::Rebuild | WatchAction::Restart) {
-                self.report(&["services", name, "develop", "watch", &i.to_string()], "missing-key", format!("services.{name}.develop.watch: target is required for non-rebuild actions"), "add `target:` with the path in the container");
+            if rule.target.is_empty()
+                && !matches!(rule.action, WatchAction::Rebuild | WatchAction::Restart)
+            {
+                self.report(
+                    &["services", name, "develop", "watch", &i.to_string()],
+                    "missing-key",
+                    format!(
+                        "services.{name}.develop.watch: target is required for non-rebuild actions"
+                    ),
+                    "add `target:` with the path in the container",
+                );
             }
         }
     }
@@ -105,7 +140,9 @@ impl<'a> Check<'a> {
             self.report(&["services", name, "build", "dockerfile_inline"], "exclusive-keys", format!("service \"{name}\" declares mutually exclusive dockerfile and dockerfile_inline"), "keep one of the two");
         }
         for (context, value) in &build.additional_contexts {
-            let Some(target) = value.strip_prefix("service:") else { continue };
+            let Some(target) = value.strip_prefix("service:") else {
+                continue;
+            };
             let path = ["services", name, "build", "additional_contexts", context];
             match self.project.services.get(target) {
                 None => {
@@ -118,14 +155,35 @@ impl<'a> Check<'a> {
                 Some(_) => {}
             }
         }
-        if !build.platforms.is_empty() && !s.platform.is_empty() && !build.platforms.contains(&s.platform) {
-            self.report(&["services", name, "platform"], "bad-value", format!("service.build.platforms MUST include service.platform \"{}\"", s.platform), &format!("add `{}` to `build.platforms`", s.platform));
+        if !build.platforms.is_empty()
+            && !s.platform.is_empty()
+            && !build.platforms.contains(&s.platform)
+        {
+            self.report(
+                &["services", name, "platform"],
+                "bad-value",
+                format!(
+                    "service.build.platforms MUST include service.platform \"{}\"",
+                    s.platform
+                ),
+                &format!("add `{}` to `build.platforms`", s.platform),
+            );
         }
         for (i, secret) in build.secrets.iter().enumerate() {
             if !self.project.secrets.contains_key(&secret.source) {
                 let path = ["services", name, "build", "secrets", &i.to_string()];
                 let known = self.project.secrets.keys().map(String::as_str).collect();
-                self.undefined(&path, self.place(&path), format!("service \"{name}\" refers to undefined build secret {}", secret.source), "secrets", &secret.source, known);
+                self.undefined(
+                    &path,
+                    self.place(&path),
+                    format!(
+                        "service \"{name}\" refers to undefined build secret {}",
+                        secret.source
+                    ),
+                    "secrets",
+                    &secret.source,
+                    known,
+                );
             }
         }
     }
@@ -133,13 +191,25 @@ impl<'a> Check<'a> {
     fn references(&mut self, name: &str, s: &Service) {
         let project = self.project;
         if !s.network_mode.is_empty() && !s.networks.is_empty() {
-            self.report(&["services", name, "network_mode"], "exclusive-keys", format!("service {name} declares mutually exclusive `network_mode` and `networks`"), "keep one of the two");
+            self.report(
+                &["services", name, "network_mode"],
+                "exclusive-keys",
+                format!("service {name} declares mutually exclusive `network_mode` and `networks`"),
+                "keep one of the two",
+            );
         }
         for network in s.networks.keys() {
             if !project.networks.contains_key(network) {
                 let path = ["services", name, "networks", network];
                 let known = project.networks.keys().map(String::as_str).collect();
-                self.undefined(&path, self.key_place(&path), format!("service \"{name}\" refers to undefined network {network}"), "networks", network, known);
+                self.undefined(
+                    &path,
+                    self.key_place(&path),
+                    format!("service \"{name}\" refers to undefined network {network}"),
+                    "networks",
+                    network,
+                    known,
+                );
             }
         }
         for (dependency, settings) in &s.depends_on {
@@ -149,16 +219,28 @@ impl<'a> Check<'a> {
             }
             let path = ["services", name, "depends_on", dependency];
             let place = self.key_place(&path);
-            let message = format!("service \"{name}\" depends on undefined service \"{dependency}\"");
+            let message =
+                format!("service \"{name}\" depends on undefined service \"{dependency}\"");
             if let Some(other) = project.disabled_services.get(dependency) {
                 self.problems.push(
                     Diagnostic::error("undefined-reference", place, message)
                         .at(dotted(&path))
-                        .note(format!("`{dependency}` exists, but none of its profiles is active: {}", other.profiles.join(", ")))
-                        .help(format!("add `--profile {}`, or set `required: false`", other.profiles.first().map_or("", String::as_str))),
+                        .note(format!(
+                            "`{dependency}` exists, but none of its profiles is active: {}",
+                            other.profiles.join(", ")
+                        ))
+                        .help(format!(
+                            "add `--profile {}`, or set `required: false`",
+                            other.profiles.first().map_or("", String::as_str)
+                        )),
                 );
             } else {
-                let known = project.services.keys().filter(|k| *k != name).map(String::as_str).collect();
+                let known = project
+                    .services
+                    .keys()
+                    .filter(|k| *k != name)
+                    .map(String::as_str)
+                    .collect();
                 self.undefined(&path, place, message, "services", dependency, known);
             }
         }
@@ -167,34 +249,81 @@ impl<'a> Check<'a> {
         {
             let path = ["services", name, "network_mode"];
             let known = project.services.keys().map(String::as_str).collect();
-            self.undefined(&path, self.place(&path), format!("service \"{target}\" not found for network_mode 'service:{target}'"), "services", target, known);
+            self.undefined(
+                &path,
+                self.place(&path),
+                format!("service \"{target}\" not found for network_mode 'service:{target}'"),
+                "services",
+                target,
+                known,
+            );
         }
         for (i, mount) in s.volumes.iter().enumerate() {
-            if mount.r#type == MountType::Volume && !mount.source.is_empty() && !project.volumes.contains_key(&mount.source) {
+            if mount.r#type == MountType::Volume
+                && !mount.source.is_empty()
+                && !project.volumes.contains_key(&mount.source)
+            {
                 let path = ["services", name, "volumes", &i.to_string()];
                 let known = project.volumes.keys().map(String::as_str).collect();
-                self.undefined(&path, self.place(&path), format!("service \"{name}\" refers to undefined volume {}", mount.source), "volumes", &mount.source, known);
+                self.undefined(
+                    &path,
+                    self.place(&path),
+                    format!(
+                        "service \"{name}\" refers to undefined volume {}",
+                        mount.source
+                    ),
+                    "volumes",
+                    &mount.source,
+                    known,
+                );
             }
         }
         for (i, config) in s.configs.iter().enumerate() {
             if !project.configs.contains_key(&config.source) {
                 let path = ["services", name, "configs", &i.to_string()];
                 let known = project.configs.keys().map(String::as_str).collect();
-                self.undefined(&path, self.place(&path), format!("service \"{name}\" refers to undefined config {}", config.source), "configs", &config.source, known);
+                self.undefined(
+                    &path,
+                    self.place(&path),
+                    format!(
+                        "service \"{name}\" refers to undefined config {}",
+                        config.source
+                    ),
+                    "configs",
+                    &config.source,
+                    known,
+                );
             }
         }
         for model in s.models.keys() {
             if !project.models.contains_key(model) {
                 let path = ["services", name, "models", model];
                 let known = project.models.keys().map(String::as_str).collect();
-                self.undefined(&path, self.key_place(&path), format!("service \"{name}\" refers to undefined model {model}"), "models", model, known);
+                self.undefined(
+                    &path,
+                    self.key_place(&path),
+                    format!("service \"{name}\" refers to undefined model {model}"),
+                    "models",
+                    model,
+                    known,
+                );
             }
         }
         for (i, secret) in s.secrets.iter().enumerate() {
             if !project.secrets.contains_key(&secret.source) {
                 let path = ["services", name, "secrets", &i.to_string()];
                 let known = project.secrets.keys().map(String::as_str).collect();
-                self.undefined(&path, self.place(&path), format!("service \"{name}\" refers to undefined secret {}", secret.source), "secrets", &secret.source, known);
+                self.undefined(
+                    &path,
+                    self.place(&path),
+                    format!(
+                        "service \"{name}\" refers to undefined secret {}",
+                        secret.source
+                    ),
+                    "secrets",
+                    &secret.source,
+                    known,
+                );
             }
         }
     }
@@ -204,16 +333,37 @@ impl<'a> Check<'a> {
         if let (Some(scale), Some(replicas)) = (s.scale, replicas)
             && scale != replicas
         {
-            self.report(&["services", name, "scale"], "exclusive-keys", format!("services.{name}: can't set distinct values on 'scale' and 'deploy.replicas'"), "keep one of the two");
+            self.report(
+                &["services", name, "scale"],
+                "exclusive-keys",
+                format!(
+                    "services.{name}: can't set distinct values on 'scale' and 'deploy.replicas'"
+                ),
+                "keep one of the two",
+            );
         }
         if s.scale.is_some_and(|n| n < 0) {
-            self.report(&["services", name, "scale"], "bad-value", format!("services.{name}.scale: must be greater than or equal to 0"), "use 0 or more");
+            self.report(
+                &["services", name, "scale"],
+                "bad-value",
+                format!("services.{name}.scale: must be greater than or equal to 0"),
+                "use 0 or more",
+            );
         }
         if replicas.is_some_and(|n| n < 0) {
-            self.report(&["services", name, "deploy", "replicas"], "bad-value", format!("services.{name}.deploy.replicas: must be greater than or equal to 0"), "use 0 or more");
+            self.report(
+                &["services", name, "deploy", "replicas"],
+                "bad-value",
+                format!("services.{name}.deploy.replicas: must be greater than or equal to 0"),
+                "use 0 or more",
+            );
         }
         if s.replicas() > 1 && !s.container_name.is_empty() {
-            let attribute = if s.scale.is_some() { "scale" } else { "deploy.replicas" };
+            let attribute = if s.scale.is_some() {
+                "scale"
+            } else {
+                "deploy.replicas"
+            };
             self.report(&["services", name, "container_name"], "exclusive-keys", format!("services.{name}: can't set container_name and {attribute} as container name must be unique"), &format!("remove `container_name` or `{attribute}`"));
         }
         let Some(deploy) = &s.deploy else { return };
@@ -221,22 +371,46 @@ impl<'a> Check<'a> {
         let reservations = deploy.resources.reservations.as_ref();
         let mut distinct = |bad: bool, key: &str, other: &str| {
             if bad {
-                self.report(&["services", name, key], "exclusive-keys", format!("services.{name}: can't set distinct values on '{key}' and '{other}'"), "keep one of the two");
+                self.report(
+                    &["services", name, key],
+                    "exclusive-keys",
+                    format!("services.{name}: can't set distinct values on '{key}' and '{other}'"),
+                    "keep one of the two",
+                );
             }
         };
         if let Some(limits) = limits {
-            distinct(s.cpus.0 != 0.0 && limits.cpus != s.cpus, "cpus", "deploy.resources.limits.cpus");
-            distinct(s.mem_limit.0 != 0 && limits.memory != s.mem_limit, "mem_limit", "deploy.resources.limits.memory");
-            distinct(s.pids_limit != 0 && limits.pids != s.pids_limit, "pids_limit", "deploy.resources.limits.pids");
+            distinct(
+                s.cpus.0 != 0.0 && limits.cpus != s.cpus,
+                "cpus",
+                "deploy.resources.limits.cpus",
+            );
+            distinct(
+                s.mem_limit.0 != 0 && limits.memory != s.mem_limit,
+                "mem_limit",
+                "deploy.resources.limits.memory",
+            );
+            distinct(
+                s.pids_limit != 0 && limits.pids != s.pids_limit,
+                "pids_limit",
+                "deploy.resources.limits.pids",
+            );
         }
         if let Some(reservations) = reservations {
-            distinct(s.mem_reservation.0 != 0 && reservations.memory != s.mem_reservation, "mem_reservation", "deploy.resources.reservations.memory");
+            distinct(
+                s.mem_reservation.0 != 0 && reservations.memory != s.mem_reservation,
+                "mem_reservation",
+                "deploy.resources.reservations.memory",
+            );
         }
     }
 
     fn mounts(&mut self, name: &str, s: &Service) {
         let mut seen: BTreeMap<&str, String> = BTreeMap::new();
-        let tmpfs = s.tmpfs.iter().map(|t| (t.split(':').next().unwrap_or(t), "tmpfs"));
+        let tmpfs = s
+            .tmpfs
+            .iter()
+            .map(|t| (t.split(':').next().unwrap_or(t), "tmpfs"));
         let volumes = s.volumes.iter().map(|v| (v.target.as_str(), "volumes"));
         let mut index: BTreeMap<&str, usize> = BTreeMap::new();
         for (target, attribute) in tmpfs.chain(volumes) {
@@ -244,7 +418,12 @@ impl<'a> Check<'a> {
             let place = format!("services.{name}.{attribute}[{i}]");
             if let Some(first) = seen.get(target) {
                 let message = format!("{place}: target {target} already mounted as {first}");
-                self.report(&["services", name, attribute, &i.to_string()], "repeated-target", message, "remove one of the two");
+                self.report(
+                    &["services", name, attribute, &i.to_string()],
+                    "repeated-target",
+                    message,
+                    "remove one of the two",
+                );
             } else {
                 seen.insert(target, place);
             }
@@ -259,8 +438,16 @@ impl<'a> Check<'a> {
                 continue;
             }
             if let Some(other) = seen.get(s.container_name.as_str()) {
-                let message = format!("services.{name}: container name \"{}\" is already in use by service {other}", s.container_name);
-                self.report(&["services", name, "container_name"], "repeated-name", message, "choose another name, or remove it");
+                let message = format!(
+                    "services.{name}: container name \"{}\" is already in use by service {other}",
+                    s.container_name
+                );
+                self.report(
+                    &["services", name, "container_name"],
+                    "repeated-name",
+                    message,
+                    "choose another name, or remove it",
+                );
             } else {
                 seen.insert(&s.container_name, name);
             }
@@ -276,12 +463,17 @@ impl<'a> Check<'a> {
                 let first = cycle[0];
                 let second = cycle.get(1).copied().unwrap_or(first);
                 let place = self.key_place(&["services", first, "depends_on", second]);
-                let mut problem = Diagnostic::error("dependency-cycle", place, format!("dependency cycle detected: {}", cycle.join(" -> ")))
-                    .at(dotted(&["services", first, "depends_on"]))
-                    .help("remove one of these dependencies");
+                let mut problem = Diagnostic::error(
+                    "dependency-cycle",
+                    place,
+                    format!("dependency cycle detected: {}", cycle.join(" -> ")),
+                )
+                .at(dotted(&["services", first, "depends_on"]))
+                .help("remove one of these dependencies");
                 for pair in cycle.windows(2).skip(1) {
                     let span = self.key_place(&["services", pair[0], "depends_on", pair[1]]);
-                    problem = problem.related(span, format!("`{}` depends on `{}`", pair[0], pair[1]));
+                    problem =
+                        problem.related(span, format!("`{}` depends on `{}`", pair[0], pair[1]));
                 }
                 self.problems.push(problem);
                 return;
@@ -291,13 +483,24 @@ impl<'a> Check<'a> {
 }
 
 /// The names of a cycle, the first repeated at the end.
-fn find_cycle<'a>(project: &'a Project, start: &'a str, path: &mut Vec<&'a str>, state: &mut BTreeMap<&'a str, u8>) -> Option<Vec<&'a str>> {
+fn find_cycle<'a>(
+    project: &'a Project,
+    start: &'a str,
+    path: &mut Vec<&'a str>,
+    state: &mut BTreeMap<&'a str, u8>,
+) -> Option<Vec<&'a str>> {
     // An explicit stack: chains of thousands of services must not overflow ours.
     let children = |name: &str| -> Vec<&'a str> {
         project
             .services
             .get(name)
-            .map(|s| s.depends_on.keys().map(String::as_str).filter(|d| project.services.contains_key(*d)).collect())
+            .map(|s| {
+                s.depends_on
+                    .keys()
+                    .map(String::as_str)
+                    .filter(|d| project.services.contains_key(*d))
+                    .collect()
+            })
             .unwrap_or_default()
     };
     if state.get(start).is_some_and(|s| *s == 2) {
@@ -339,7 +542,11 @@ fn dotted(path: &[&str]) -> Path {
             .enumerate()
             .map(|(i, part)| {
                 let index = i > 2 && part.bytes().all(|b| b.is_ascii_digit());
-                if index { format!("[{part}]") } else { (*part).to_owned() }
+                if index {
+                    format!("[{part}]")
+                } else {
+                    (*part).to_owned()
+                }
             })
             .collect(),
     )

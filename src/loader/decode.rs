@@ -88,7 +88,10 @@ impl<'de> Deserializer<'de> for De<'de> {
             Value::Str(text) => visitor.visit_borrowed_str(text),
             Value::Time(text) => visitor.visit_string(timestamp(text)),
             Value::Seq(items) => visitor.visit_seq(Items(items.iter())),
-            Value::Map(map) => visitor.visit_map(Entries { iter: map.iter(), value: None }),
+            Value::Map(map) => visitor.visit_map(Entries {
+                iter: map.iter(),
+                value: None,
+            }),
         };
         result.map_err(|e| self.place(e))
     }
@@ -127,7 +130,9 @@ impl<'de> Deserializer<'de> for De<'de> {
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.0.value {
             Value::Str(text) => visitor.visit_borrowed_str(text).map_err(|e| self.place(e)),
-            Value::Int(n) => visitor.visit_string(n.to_string()).map_err(|e| self.place(e)),
+            Value::Int(n) => visitor
+                .visit_string(n.to_string())
+                .map_err(|e| self.place(e)),
             Value::Null => visitor.visit_str("").map_err(|e| self.place(e)),
             _ => Err(self.unfit("a string")),
         }
@@ -155,8 +160,14 @@ impl<'de> Deserializer<'de> for De<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
         match &self.0.value {
-            Value::Map(map) => visitor.visit_map(Entries { iter: map.iter(), value: None }),
-            Value::Null => visitor.visit_map(Entries { iter: EMPTY.get_or_init(Map::new).iter(), value: None }),
+            Value::Map(map) => visitor.visit_map(Entries {
+                iter: map.iter(),
+                value: None,
+            }),
+            Value::Null => visitor.visit_map(Entries {
+                iter: EMPTY.get_or_init(Map::new).iter(),
+                value: None,
+            }),
             _ => Err(self.unfit("a mapping")),
         }
     }
@@ -196,7 +207,11 @@ impl<'de> Deserializer<'de> for De<'de> {
         }
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _name: &'static str, visitor: V) -> Result<V::Value, DecodeError> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, DecodeError> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -228,8 +243,14 @@ struct Items<'de>(std::slice::Iter<'de, Node>);
 impl<'de> SeqAccess<'de> for Items<'de> {
     type Error = DecodeError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, DecodeError> {
-        self.0.next().map(|node| seed.deserialize(De(node))).transpose()
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, DecodeError> {
+        self.0
+            .next()
+            .map(|node| seed.deserialize(De(node)))
+            .transpose()
     }
 }
 
@@ -241,13 +262,21 @@ struct Entries<'de> {
 impl<'de> MapAccess<'de> for Entries<'de> {
     type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
-        let Some((key, value)) = self.iter.next() else { return Ok(None) };
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
+        let Some((key, value)) = self.iter.next() else {
+            return Ok(None);
+        };
         self.value = Some(value);
         seed.deserialize(key.as_str().into_deserializer()).map(Some)
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         match self.value.take() {
             Some(node) => seed.deserialize(De(node)),
             None => Err(serde::de::Error::custom("a value without its key")),
@@ -272,7 +301,10 @@ struct Fields<'de> {
 impl<'de> MapAccess<'de> for Fields<'de> {
     type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
         match self.state {
             State::Fields => {
                 for (key, value) in self.fields.by_ref() {
@@ -292,7 +324,10 @@ impl<'de> MapAccess<'de> for Fields<'de> {
         }
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         if let State::Extensions = self.state {
             self.state = State::Done;
             return seed.deserialize(ExtensionMap(self.extensions.clone()));
@@ -334,7 +369,10 @@ struct ExtensionEntries<'de> {
 impl<'de> MapAccess<'de> for ExtensionEntries<'de> {
     type Error = DecodeError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, DecodeError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, DecodeError> {
         for (key, value) in self.iter.by_ref() {
             if key.starts_with("x-") {
                 self.value = Some(value);
@@ -344,7 +382,10 @@ impl<'de> MapAccess<'de> for ExtensionEntries<'de> {
         Ok(None)
     }
 
-    fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, DecodeError> {
+    fn next_value_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<T::Value, DecodeError> {
         match self.value.take() {
             Some(node) => seed.deserialize(De(node)),
             None => Err(serde::de::Error::custom("a value without its key")),

@@ -5,12 +5,20 @@ use super::tree::{Node, Value};
 
 /// Fills defaults in.
 pub fn apply(root: &mut Node) {
-    for service in root.get_mut("services").and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+    for service in root
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(|m| m.values_mut())
+    {
         if let Some(build) = service.get_mut("build") {
             set(build, "context", ".");
         }
         for secret in list(service, &["secrets"]) {
-            let source = secret.get("source").and_then(Node::as_str).map(|s| format!("/run/secrets/{s}"));
+            let source = secret
+                .get("source")
+                .and_then(Node::as_str)
+                .map(|s| format!("/run/secrets/{s}"));
             if let Some(target) = source {
                 set(secret, "target", &target);
             }
@@ -19,7 +27,10 @@ pub fn apply(root: &mut Node) {
             set(port, "protocol", "tcp");
             set(port, "mode", "ingress");
         }
-        for path in [&["gpus"][..], &["deploy", "resources", "reservations", "devices"]] {
+        for path in [
+            &["gpus"][..],
+            &["deploy", "resources", "reservations", "devices"],
+        ] {
             for request in list(service, path) {
                 if request.get("device_ids").is_none() {
                     set(request, "count", "all");

@@ -43,21 +43,37 @@ pub struct Found {
 }
 
 /// Finds everything that comes before the first Compose file is read.
-pub fn discover(options: &LoadOptions, sources: &mut Sources, problems: &mut Vec<Diagnostic>) -> Found {
+pub fn discover(
+    options: &LoadOptions,
+    sources: &mut Sources,
+    problems: &mut Vec<Diagnostic>,
+) -> Found {
     let cwd = &options.working_dir;
     let mut found = Found {
         variables: Variables::from_process(&options.environment),
         ..Found::default()
     };
     if found.variables.get("PWD").is_none() {
-        found.variables.set("PWD", &cwd.to_string_lossy(), Span::NONE);
+        found
+            .variables
+            .set("PWD", &cwd.to_string_lossy(), Span::NONE);
     }
     let directory = options.project_directory.as_ref().map(|d| absolute(cwd, d));
-    found.files = options.files.iter().map(|f| absolute_file(cwd, f)).collect();
+    found.files = options
+        .files
+        .iter()
+        .map(|f| absolute_file(cwd, f))
+        .collect();
     found.env_files = explicit_env_files(options, cwd);
 
     // First round: variables such as COMPOSE_FILE may come from the .env beside the first file.
-    read_environment(&mut found, &working_directory(directory.as_ref(), &options.files, cwd), options, sources, problems);
+    read_environment(
+        &mut found,
+        &working_directory(directory.as_ref(), &options.files, cwd),
+        options,
+        sources,
+        problems,
+    );
     if found.files.is_empty()
         && let Some(list) = found.variables.get("COMPOSE_FILE")
     {
@@ -122,15 +138,32 @@ fn explicit_env_files(options: &LoadOptions, cwd: &Path) -> Vec<PathBuf> {
     }
 }
 
-fn read_environment(found: &mut Found, directory: &Path, options: &LoadOptions, sources: &mut Sources, problems: &mut Vec<Diagnostic>) {
+fn read_environment(
+    found: &mut Found,
+    directory: &Path,
+    options: &LoadOptions,
+    sources: &mut Sources,
+    problems: &mut Vec<Diagnostic>,
+) {
     let mut files = found.env_files.clone();
     if files.is_empty() {
-        match options.environment.get("COMPOSE_DISABLE_ENV_FILE").map(String::as_str) {
+        match options
+            .environment
+            .get("COMPOSE_DISABLE_ENV_FILE")
+            .map(String::as_str)
+        {
             Some("1" | "t" | "T" | "true" | "TRUE" | "True") => return,
             Some("0" | "f" | "F" | "false" | "FALSE" | "False") | None => {}
             Some(other) => {
-                push(problems, Diagnostic::error("bad-variable", Span::NONE, format!("`COMPOSE_DISABLE_ENV_FILE` must be a boolean, got `{other}`"))
-                    .help("set it to `true` or `false`"));
+                push(
+                    problems,
+                    Diagnostic::error(
+                        "bad-variable",
+                        Span::NONE,
+                        format!("`COMPOSE_DISABLE_ENV_FILE` must be a boolean, got `{other}`"),
+                    )
+                    .help("set it to `true` or `false`"),
+                );
                 return;
             }
         }
@@ -145,12 +178,24 @@ fn read_environment(found: &mut Found, directory: &Path, options: &LoadOptions, 
 }
 
 /// Reads env files; later ones win, and each may use what `outer` and earlier ones set.
-pub fn read_env_files(files: &[PathBuf], outer: &Variables, sources: &mut Sources, problems: &mut Vec<Diagnostic>) -> Variables {
+pub fn read_env_files(
+    files: &[PathBuf],
+    outer: &Variables,
+    sources: &mut Sources,
+    problems: &mut Vec<Diagnostic>,
+) -> Variables {
     let mut read = Variables::default();
     for file in files {
         if file.is_dir() {
-            push(problems, Diagnostic::error("bad-env-file", Span::NONE, format!("{} is a directory", file.display()))
-                .help("name a file"));
+            push(
+                problems,
+                Diagnostic::error(
+                    "bad-env-file",
+                    Span::NONE,
+                    format!("{} is a directory", file.display()),
+                )
+                .help("name a file"),
+            );
             continue;
         }
         let Some((id, text)) = read_text(file, sources, problems, "env file") else {
@@ -165,7 +210,16 @@ pub fn read_env_files(files: &[PathBuf], outer: &Variables, sources: &mut Source
         match env::parse(&text, id, &scope) {
             Ok(parsed) => {
                 for (name, span) in parsed.unset {
-                    push(problems, Diagnostic::warning("unset-variable", span, format!("The \"{name}\" variable is not set. Defaulting to a blank string.")));
+                    push(
+                        problems,
+                        Diagnostic::warning(
+                            "unset-variable",
+                            span,
+                            format!(
+                                "The \"{name}\" variable is not set. Defaulting to a blank string."
+                            ),
+                        ),
+                    );
                 }
                 for (name, (value, span)) in parsed.entries {
                     read.set(&name, &value, span);
@@ -191,15 +245,27 @@ pub fn env_problem(file: &Path, id: FileId, (error, range): env::Located) -> Dia
         end: range.end as u32,
     };
     let help = match &error {
-        env::EnvError::BadKey { .. } | env::EnvError::Blank(_) => "each line is `NAME=value`; names hold letters, digits, `_`, `.` and `-`",
+        env::EnvError::BadKey { .. } | env::EnvError::Blank(_) => {
+            "each line is `NAME=value`; names hold letters, digits, `_`, `.` and `-`"
+        }
         env::EnvError::Unterminated => "close the quote, or remove it",
         env::EnvError::Template(_) => "write `$$` for a plain dollar sign, or use single quotes",
     };
-    Diagnostic::error("bad-env-file", span, format!("failed to read {}: {error}", file.display())).help(help)
+    Diagnostic::error(
+        "bad-env-file",
+        span,
+        format!("failed to read {}: {error}", file.display()),
+    )
+    .help(help)
 }
 
 /// Reads a file as text and remembers it.
-pub fn read_text(file: &Path, sources: &mut Sources, problems: &mut Vec<Diagnostic>, what: &str) -> Option<(FileId, Arc<str>)> {
+pub fn read_text(
+    file: &Path,
+    sources: &mut Sources,
+    problems: &mut Vec<Diagnostic>,
+    what: &str,
+) -> Option<(FileId, Arc<str>)> {
     let bytes = if file.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
@@ -212,14 +278,24 @@ pub fn read_text(file: &Path, sources: &mut Sources, problems: &mut Vec<Diagnost
                 let text: Arc<str> = text.into();
                 return Some((sources.add(file, text.clone()), text));
             }
-            Err(_) => Diagnostic::error("bad-encoding", Span::NONE, format!("{} is not UTF-8 text", file.display()))
-                .help("save it as UTF-8"),
+            Err(_) => Diagnostic::error(
+                "bad-encoding",
+                Span::NONE,
+                format!("{} is not UTF-8 text", file.display()),
+            )
+            .help("save it as UTF-8"),
         },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Diagnostic::error("no-such-file", Span::NONE, format!("{what} {} not found", file.display()))
-                .help("check the path")
-        }
-        Err(error) => Diagnostic::error("unreadable", Span::NONE, format!("cannot read {what} {}: {error}", file.display())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Diagnostic::error(
+            "no-such-file",
+            Span::NONE,
+            format!("{what} {} not found", file.display()),
+        )
+        .help("check the path"),
+        Err(error) => Diagnostic::error(
+            "unreadable",
+            Span::NONE,
+            format!("cannot read {what} {}: {error}", file.display()),
+        ),
     };
     push(problems, problem);
     None
@@ -253,8 +329,18 @@ fn present(dir: &Path, names: &[&str]) -> Vec<PathBuf> {
 fn several(files: &[PathBuf], what: &str, problems: &mut Vec<Diagnostic>) {
     if let [first, _, ..] = files {
         let list: Vec<_> = files.iter().map(|f| f.display().to_string()).collect();
-        push(problems, Diagnostic::warning("several-files", Span::NONE, format!("Found multiple {what} files with supported names: {}", list.join(", ")))
-            .note(format!("Using {}", first.display())));
+        push(
+            problems,
+            Diagnostic::warning(
+                "several-files",
+                Span::NONE,
+                format!(
+                    "Found multiple {what} files with supported names: {}",
+                    list.join(", ")
+                ),
+            )
+            .note(format!("Using {}", first.display())),
+        );
     }
 }
 
@@ -304,7 +390,10 @@ pub fn normalize_name(name: &str) -> String {
 }
 
 /// The project name that flag or environment set, which must be in normal form.
-pub fn given_name(options: &LoadOptions, variables: &Variables) -> Result<Option<String>, Diagnostic> {
+pub fn given_name(
+    options: &LoadOptions,
+    variables: &Variables,
+) -> Result<Option<String>, Diagnostic> {
     let (name, origin) = match &options.project_name {
         Some(name) if !name.is_empty() => (name.clone(), "-p"),
         _ => match variables.get("COMPOSE_PROJECT_NAME") {

@@ -97,7 +97,11 @@ fn scalar(value: &Value) -> String {
 fn text(s: &str) -> String {
     let quoted = || serde_json::Value::String(s.to_owned()).to_string();
     let is_string = matches!(yaml::resolve(s), tree::Value::Str(_));
-    if !is_string || s.contains(|c: char| c.is_control() || c == '\u{2028}' || c == '\u{2029}' || c == '\u{feff}') {
+    if !is_string
+        || s.contains(|c: char| {
+            c.is_control() || c == '\u{2028}' || c == '\u{2029}' || c == '\u{feff}'
+        })
+    {
         return quoted();
     }
     match serde_yaml::to_string(s) {
@@ -112,15 +116,43 @@ mod tests {
 
     #[test]
     fn strings_read_back() {
-        for s in ["a", "", "yes", "1", "0755", "1_000", "2024-01-02", "a: b", "#x", "a #b", "x\ny", "'", "\"", "*a", "!b", "-", "~", "1e3", " x", "x ", "é", "\t"] {
+        for s in [
+            "a",
+            "",
+            "yes",
+            "1",
+            "0755",
+            "1_000",
+            "2024-01-02",
+            "a: b",
+            "#x",
+            "a #b",
+            "x\ny",
+            "'",
+            "\"",
+            "*a",
+            "!b",
+            "-",
+            "~",
+            "1e3",
+            " x",
+            "x ",
+            "é",
+            "\t",
+        ] {
             let document = serde_json::json!({ "k": s, "l": [s, [s], {"m": s}] });
             let printed = yaml(&document);
             let mut problems = Vec::new();
-            let documents = super::super::yaml::parse(&printed, super::super::FileId(0), &mut problems);
+            let documents =
+                super::super::yaml::parse(&printed, super::super::FileId(0), &mut problems);
             assert!(problems.is_empty(), "{printed}: {problems:?}");
             let root = &documents[0].root;
             for path in [&["k"][..], &["l", "0"], &["l", "1", "0"], &["l", "2", "m"]] {
-                assert_eq!(root.find(path).and_then(tree::Node::as_str), Some(s), "{printed}");
+                assert_eq!(
+                    root.find(path).and_then(tree::Node::as_str),
+                    Some(s),
+                    "{printed}"
+                );
             }
         }
     }

@@ -36,8 +36,7 @@ impl Variables {
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str, span: Span) {
-        self.map
-            .insert(name.to_owned(), (value.to_owned(), span));
+        self.map.insert(name.to_owned(), (value.to_owned(), span));
     }
 
     /// Adds those that are not there yet.
@@ -113,7 +112,11 @@ pub struct Parsed {
 }
 
 /// Parses a `.env` text. Values may use what `outer` knows and the entries before them.
-pub fn parse(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Located> {
+pub fn parse(
+    text: &str,
+    file: FileId,
+    outer: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, Located> {
     let mut parser = EnvParser {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
@@ -137,7 +140,10 @@ struct EnvParser<'a> {
 
 /// Blank, but not a line break.
 fn is_blank(c: char) -> bool {
-    matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
+    matches!(
+        c,
+        '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}'
+    )
 }
 
 impl EnvParser<'_> {
@@ -170,7 +176,11 @@ impl EnvParser<'_> {
         let start = self.at;
         let mut separator = None;
         for (i, c) in self.rest().char_indices() {
-            if is_blank(c) || matches!(c, '_' | '.' | '-' | '[' | ']') || c.is_alphabetic() || c.is_numeric() {
+            if is_blank(c)
+                || matches!(c, '_' | '.' | '-' | '[' | ']')
+                || c.is_alphabetic()
+                || c.is_numeric()
+            {
                 continue;
             }
             if matches!(c, '=' | ':' | '\n') {
@@ -178,7 +188,10 @@ impl EnvParser<'_> {
                 break;
             }
             let line = self.rest().lines().next().unwrap_or_default().to_owned();
-            return Err((EnvError::BadKey { character: c, line }, start + i..start + i + c.len_utf8()));
+            return Err((
+                EnvError::BadKey { character: c, line },
+                start + i..start + i + c.len_utf8(),
+            ));
         }
         // Without a separator the last line reads as nothing, as in docker compose, except that
         // the key is looked up.
@@ -211,7 +224,14 @@ impl EnvParser<'_> {
         let value = self.value(start)?;
         let end = self.at.max(key_end);
         let line_end = self.text[start..end].trim_end().len() + start;
-        self.set(key, value, Span { end: line_end as u32, ..span });
+        self.set(
+            key,
+            value,
+            Span {
+                end: line_end as u32,
+                ..span
+            },
+        );
         Ok(true)
     }
 
@@ -226,7 +246,12 @@ impl EnvParser<'_> {
             _ => {
                 let line_end = self.rest().find('\n');
                 let line = &self.rest()[..line_end.unwrap_or(self.rest().len())];
-                let value = line.split(" #").next().unwrap_or_default().trim_end().to_owned();
+                let value = line
+                    .split(" #")
+                    .next()
+                    .unwrap_or_default()
+                    .trim_end()
+                    .to_owned();
                 let end = self.at + line.len();
                 self.at = line_end.map_or(self.text.len(), |i| self.at + i + 1);
                 return self.expand(&value, start..end);
@@ -362,14 +387,22 @@ fn unescape(text: &str) -> String {
 }
 
 /// Parses docker's raw format: `KEY=value` literally, `KEY` from the environment.
-pub fn parse_raw(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<String>) -> Result<Parsed, Located> {
+pub fn parse_raw(
+    text: &str,
+    file: FileId,
+    outer: &dyn Fn(&str) -> Option<String>,
+) -> Result<Parsed, Located> {
     let mut parsed = Parsed::default();
     let mut at = 0;
     for raw in text.split_inclusive('\n') {
         let start = at;
         at += raw.len();
         let line = raw.trim_end_matches(['\n', '\r']);
-        let line = if start == 0 { line.trim_start_matches('\u{feff}') } else { line };
+        let line = if start == 0 {
+            line.trim_start_matches('\u{feff}')
+        } else {
+            line
+        };
         let line = line.trim_start();
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -384,11 +417,16 @@ pub fn parse_raw(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<String
             Some((key, value)) => (key, Some(value.to_owned())),
             None => (line, outer(line.trim_end())),
         };
-        if key.is_empty() || key.contains(char::is_whitespace) && value.is_some() || key.trim_end().contains(char::is_whitespace) {
+        if key.is_empty()
+            || key.contains(char::is_whitespace) && value.is_some()
+            || key.trim_end().contains(char::is_whitespace)
+        {
             return Err((EnvError::Blank(key.to_owned()), range));
         }
         if let Some(value) = value {
-            parsed.entries.push((key.trim_end().to_owned(), (value, span)));
+            parsed
+                .entries
+                .push((key.trim_end().to_owned(), (value, span)));
         }
     }
     Ok(parsed)

@@ -11,7 +11,13 @@ use super::{LoadOptions, LoadedTree};
 use crate::model::{Environment, Project, Service, StringMap};
 
 /// Reads the files and drops the attributes, unless environment resolution is off.
-pub fn resolve(project: &mut Project, tree: &LoadedTree, options: &LoadOptions, sources: &mut Sources, problems: &mut Vec<Diagnostic>) {
+pub fn resolve(
+    project: &mut Project,
+    tree: &LoadedTree,
+    options: &LoadOptions,
+    sources: &mut Sources,
+    problems: &mut Vec<Diagnostic>,
+) {
     let variables = project.environment.clone();
     for (name, service) in &mut project.services {
         let mut reader = Reader {
@@ -59,16 +65,26 @@ impl Reader<'_> {
             let place = self.place("env_file", i);
             if !matches!(file.format.as_str(), "" | ".env" | "raw") {
                 self.problems.push(
-                    Diagnostic::error("bad-value", place, format!("unsupported env_file format \"{}\"", file.format))
-                        .at(format!("services.{}.env_file[{i}].format", self.name))
-                        .help("use `raw`, or leave `format` out"),
+                    Diagnostic::error(
+                        "bad-value",
+                        place,
+                        format!("unsupported env_file format \"{}\"", file.format),
+                    )
+                    .at(format!("services.{}.env_file[{i}].format", self.name))
+                    .help("use `raw`, or leave `format` out"),
                 );
                 continue;
             }
             let path = FilePath::new(&file.path);
             if !path.exists() {
                 if *file.required {
-                    self.missing("env file", path, place, &format!("services.{}.env_file[{i}]", self.name), "create it, or write it as `path:` with `required: false`");
+                    self.missing(
+                        "env file",
+                        path,
+                        place,
+                        &format!("services.{}.env_file[{i}]", self.name),
+                        "create it, or write it as `path:` with `required: false`",
+                    );
                 }
                 continue;
             }
@@ -98,7 +114,13 @@ impl Reader<'_> {
             let path = FilePath::new(file);
             if !path.exists() {
                 let place = self.place("label_file", i);
-                self.missing("label file", path, place, &format!("services.{}.label_file[{i}]", self.name), "create it");
+                self.missing(
+                    "label file",
+                    path,
+                    place,
+                    &format!("services.{}.label_file[{i}]", self.name),
+                    "create it",
+                );
                 continue;
             }
             let known = labels.clone();
@@ -113,19 +135,40 @@ impl Reader<'_> {
 
     fn missing(&mut self, what: &str, path: &FilePath, place: Span, at: &str, help: &str) {
         self.problems.push(
-            Diagnostic::error("no-such-file", place, format!("{what} {} not found", path.display()))
-                .at(at)
-                .help(help),
+            Diagnostic::error(
+                "no-such-file",
+                place,
+                format!("{what} {} not found", path.display()),
+            )
+            .at(at)
+            .help(help),
         );
     }
 
-    fn read(&mut self, path: &FilePath, raw: bool, lookup: &dyn Fn(&str) -> Option<String>) -> Vec<(String, env::Variable)> {
-        let Some((id, text)) = read_text(path, self.sources, self.problems, "env file") else { return Vec::new() };
-        let parsed = if raw { env::parse_raw(&text, id, lookup) } else { env::parse(&text, id, lookup) };
+    fn read(
+        &mut self,
+        path: &FilePath,
+        raw: bool,
+        lookup: &dyn Fn(&str) -> Option<String>,
+    ) -> Vec<(String, env::Variable)> {
+        let Some((id, text)) = read_text(path, self.sources, self.problems, "env file") else {
+            return Vec::new();
+        };
+        let parsed = if raw {
+            env::parse_raw(&text, id, lookup)
+        } else {
+            env::parse(&text, id, lookup)
+        };
         match parsed {
             Ok(Parsed { entries, unset }) => {
                 for (name, span) in unset {
-                    self.problems.push(Diagnostic::warning("unset-variable", span, format!("The \"{name}\" variable is not set. Defaulting to a blank string.")));
+                    self.problems.push(Diagnostic::warning(
+                        "unset-variable",
+                        span,
+                        format!(
+                            "The \"{name}\" variable is not set. Defaulting to a blank string."
+                        ),
+                    ));
                 }
                 entries
             }

@@ -37,15 +37,31 @@ struct Step {
 }
 
 /// Resolves every `extends` of a document.
-pub fn apply(pipeline: &mut Pipeline<'_>, root: &mut Node, resets: &[Path], file: &FilePath, scope: &mut Scope) {
-    let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) else { return };
+pub fn apply(
+    pipeline: &mut Pipeline<'_>,
+    root: &mut Node,
+    resets: &[Path],
+    file: &FilePath,
+    scope: &mut Scope,
+) {
+    let Some(services) = root.get_mut("services").and_then(Node::as_map_mut) else {
+        return;
+    };
     let names: Vec<String> = services
         .iter()
         .filter(|(_, s)| s.get("extends").is_some())
         .map(|(n, _)| n.clone())
         .collect();
     for name in names {
-        resolve(pipeline, &name, services, resets, file, scope, &mut Vec::new());
+        resolve(
+            pipeline,
+            &name,
+            services,
+            resets,
+            file,
+            scope,
+            &mut Vec::new(),
+        );
     }
 }
 
@@ -59,20 +75,39 @@ fn resolve(
     scope: &mut Scope,
     steps: &mut Vec<Step>,
 ) -> bool {
-    let Some(service) = services.get(name) else { return true };
-    let Some(extends) = service.get("extends").cloned() else { return true };
+    let Some(service) = services.get(name) else {
+        return true;
+    };
+    let Some(extends) = service.get("extends").cloned() else {
+        return true;
+    };
     let place = extends.place();
     let at = Path::of(&["services", name, "extends"]);
-    let step = Step { file: file.to_owned(), service: name.to_owned(), span: place };
-    if let Some(i) = steps.iter().position(|s| s.file == step.file && s.service == step.service) {
+    let step = Step {
+        file: file.to_owned(),
+        service: name.to_owned(),
+        span: place,
+    };
+    if let Some(i) = steps
+        .iter()
+        .position(|s| s.file == step.file && s.service == step.service)
+    {
         let chain: Vec<String> = steps[i..]
             .iter()
             .chain([&step])
             .map(|s| format!("`{}`", s.service))
             .collect();
-        let mut problem = Diagnostic::error("extends-cycle", steps[i].span, format!("Circular reference: service {} extends itself: {}", chain[0], chain.join(" extends ")))
-            .at(&at)
-            .help("remove one of these `extends`");
+        let mut problem = Diagnostic::error(
+            "extends-cycle",
+            steps[i].span,
+            format!(
+                "Circular reference: service {} extends itself: {}",
+                chain[0],
+                chain.join(" extends ")
+            ),
+        )
+        .at(&at)
+        .help("remove one of these `extends`");
         for s in &steps[i + 1..] {
             problem = problem.related(s.span, format!("`{}` extends here", s.service));
         }
@@ -85,9 +120,13 @@ fn resolve(
         Value::Map(map) => {
             let Some(base) = map.get("service").and_then(Node::as_str) else {
                 pipeline.problem(
-                    Diagnostic::error("missing-key", place, format!("extends.{name}.service is required"))
-                        .at(&at)
-                        .help("add `service:` with the service to extend"),
+                    Diagnostic::error(
+                        "missing-key",
+                        place,
+                        format!("extends.{name}.service is required"),
+                    )
+                    .at(&at)
+                    .help("add `service:` with the service to extend"),
                 );
                 drop_extends(services, name);
                 return false;
@@ -97,7 +136,15 @@ fn resolve(
                 Some(node) => match node.as_str() {
                     Some(text) => Some((text.to_owned(), node.place())),
                     None => {
-                        pipeline.problem(Diagnostic::error("bad-type", node.place(), format!("`{at}.file` must be a string, not {}", node.kind())).at(&at).help("name a file"));
+                        pipeline.problem(
+                            Diagnostic::error(
+                                "bad-type",
+                                node.place(),
+                                format!("`{at}.file` must be a string, not {}", node.kind()),
+                            )
+                            .at(&at)
+                            .help("name a file"),
+                        );
                         drop_extends(services, name);
                         return false;
                     }
@@ -120,14 +167,18 @@ fn resolve(
             resolve(pipeline, &base_name, services, resets, file, scope, steps);
             services.get(&base_name).cloned()
         }
-        Some((base_file, file_place)) => from_file(pipeline, name, &base_name, &base_file, file_place, &at, scope, steps),
+        Some((base_file, file_place)) => from_file(
+            pipeline, name, &base_name, &base_file, file_place, &at, scope, steps,
+        ),
     };
     steps.pop();
     let Some(mut base) = base else {
         drop_extends(services, name);
         return false;
     };
-    let Some(service) = services.get(name).cloned() else { return false };
+    let Some(service) = services.get(name).cloned() else {
+        return false;
+    };
     if base.is_null() {
         // A base without attributes: the service alone, its `extends` kept for the schema to see.
         drop_extends(services, name);
@@ -147,7 +198,12 @@ fn resolve(
         base = taken.unwrap_or_else(|| Node::map(Map::new(), Span::NONE));
     }
     let (key, span) = (service.key, service.span);
-    let mut merged = merge(base, service, &Path::of(&["services", name]), &mut pipeline.problems);
+    let mut merged = merge(
+        base,
+        service,
+        &Path::of(&["services", name]),
+        &mut pipeline.problems,
+    );
     merged.key = key;
     merged.span = span;
     if let Some(map) = merged.as_map_mut() {
@@ -163,16 +219,41 @@ fn drop_extends(services: &mut Map, name: &str) {
     }
 }
 
-fn missing(pipeline: &mut Pipeline<'_>, at: &Path, place: Span, name: &str, base: &str, file: &FilePath, services: &Map) {
-    let help = did_you_mean(base, services.keys().map(String::as_str).filter(|n| *n != name));
+fn missing(
+    pipeline: &mut Pipeline<'_>,
+    at: &Path,
+    place: Span,
+    name: &str,
+    base: &str,
+    file: &FilePath,
+    services: &Map,
+) {
+    let help = did_you_mean(
+        base,
+        services.keys().map(String::as_str).filter(|n| *n != name),
+    );
     pipeline.problem(
-        Diagnostic::error("unknown-service", place, format!("cannot extend service \"{name}\" in {}: service \"{base}\" not found", file.display()))
-            .at(at)
-            .help(help.unwrap_or_else(|| format!("define `{base}`, or name the file it is in with `file:`"))),
+        Diagnostic::error(
+            "unknown-service",
+            place,
+            format!(
+                "cannot extend service \"{name}\" in {}: service \"{base}\" not found",
+                file.display()
+            ),
+        )
+        .at(at)
+        .help(
+            help.unwrap_or_else(|| {
+                format!("define `{base}`, or name the file it is in with `file:`")
+            }),
+        ),
     );
 }
 
-#[expect(clippy::too_many_arguments, reason = "the place of one `extends`, passed on once")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the place of one `extends`, passed on once"
+)]
 fn from_file(
     pipeline: &mut Pipeline<'_>,
     name: &str,
@@ -201,17 +282,34 @@ fn from_file(
         return None;
     }
     let resets = base.resets.clone();
-    if !resolve(pipeline, base_name, &mut base.services, &resets, &path, scope, steps) {
+    if !resolve(
+        pipeline,
+        base_name,
+        &mut base.services,
+        &resets,
+        &path,
+        scope,
+        steps,
+    ) {
         return None;
     }
     base.services.get(base_name).cloned()
 }
 
-fn read(pipeline: &mut Pipeline<'_>, path: &FilePath, place: Span, scope: &mut Scope) -> Option<Base> {
+fn read(
+    pipeline: &mut Pipeline<'_>,
+    path: &FilePath,
+    place: Span,
+    scope: &mut Scope,
+) -> Option<Base> {
     if path.is_dir() || !path.exists() {
         pipeline.problem(
-            Diagnostic::error("no-such-file", place, format!("extends: file {} not found", path.display()))
-                .help("the path is relative to the directory of this file"),
+            Diagnostic::error(
+                "no-such-file",
+                place,
+                format!("extends: file {} not found", path.display()),
+            )
+            .help("the path is relative to the directory of this file"),
         );
         return None;
     }
@@ -227,14 +325,24 @@ fn read(pipeline: &mut Pipeline<'_>, path: &FilePath, place: Span, scope: &mut S
     if services.is_none() {
         let problem = match root.get("services") {
             None => format!("cannot extend from {}: no services section", path.display()),
-            Some(_) => format!("cannot extend from {}: services must be a mapping", path.display()),
+            Some(_) => format!(
+                "cannot extend from {}: services must be a mapping",
+                path.display()
+            ),
         };
-        pipeline.problem(Diagnostic::error("no-services", place, problem).help("name a Compose file with `services:`"));
+        pipeline.problem(
+            Diagnostic::error("no-services", place, problem)
+                .help("name a Compose file with `services:`"),
+        );
         return None;
     }
     let directory = path.parent().unwrap_or(FilePath::new("/"));
     let base = relative(&scope.absolute, directory);
     paths::resolve(&mut root, &base, pipeline.home(), paths::Links::Follow);
     let services = root.get("services").and_then(Node::as_map).cloned()?;
-    Some(Base { services, resets, span })
+    Some(Base {
+        services,
+        resets,
+        span,
+    })
 }

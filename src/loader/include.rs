@@ -11,7 +11,9 @@ use super::pipeline::{Pipeline, Scope};
 use super::source::Span;
 use super::tree::{Map, Node, Path, Value};
 
-const SECTIONS: [&str; 6] = ["services", "volumes", "networks", "secrets", "configs", "models"];
+const SECTIONS: [&str; 6] = [
+    "services", "volumes", "networks", "secrets", "configs", "models",
+];
 
 /// One entry of `include`.
 struct Entry {
@@ -24,15 +26,21 @@ struct Entry {
 /// Loads what a document includes and copies it into the document.
 pub fn apply(pipeline: &mut Pipeline<'_>, root: &mut Node, file: &FilePath, scope: &Scope) {
     let Some(map) = root.as_map_mut() else { return };
-    let Some(node) = map.shift_remove("include") else { return };
+    let Some(node) = map.shift_remove("include") else {
+        return;
+    };
     let items = match node.value {
         Value::Null => return,
         Value::Seq(items) => items,
         _ => {
             pipeline.problem(
-                Diagnostic::error("bad-type", node.place(), format!("`include` must be a list, not {}", node.kind()))
-                    .at("include")
-                    .help("begin each item with `- `"),
+                Diagnostic::error(
+                    "bad-type",
+                    node.place(),
+                    format!("`include` must be a list, not {}", node.kind()),
+                )
+                .at("include")
+                .help("begin each item with `- `"),
             );
             return;
         }
@@ -63,12 +71,21 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
     };
     let place = item.place();
     if item.as_str().is_some() {
-        return Some(Entry { paths: texts(Some(item))?, directory: None, env_files: Vec::new(), place });
+        return Some(Entry {
+            paths: texts(Some(item))?,
+            directory: None,
+            env_files: Vec::new(),
+            place,
+        });
     }
     let bad = |what: &str| {
-        Diagnostic::error("bad-type", place, format!("`{at}` must be a path or a mapping with `path`, {what}"))
-            .at(at)
-            .help("write `- path.yaml`, or `- path: …` with `project_directory` and `env_file`")
+        Diagnostic::error(
+            "bad-type",
+            place,
+            format!("`{at}` must be a path or a mapping with `path`, {what}"),
+        )
+        .at(at)
+        .help("write `- path.yaml`, or `- path: …` with `project_directory` and `env_file`")
     };
     let Some(map) = item.as_map() else {
         pipeline.problem(bad(&format!("not {}", item.kind())));
@@ -77,9 +94,16 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
     for (key, node) in map {
         if !matches!(key.as_str(), "path" | "project_directory" | "env_file") {
             pipeline.problem(
-                Diagnostic::error("unknown-key", node.key, format!("`{key}` is not allowed in `{at}`"))
-                    .at(at.key(key))
-                    .maybe_help(super::diagnostic::did_you_mean(key, ["path", "project_directory", "env_file"])),
+                Diagnostic::error(
+                    "unknown-key",
+                    node.key,
+                    format!("`{key}` is not allowed in `{at}`"),
+                )
+                .at(at.key(key))
+                .maybe_help(super::diagnostic::did_you_mean(
+                    key,
+                    ["path", "project_directory", "env_file"],
+                )),
             );
             return None;
         }
@@ -94,7 +118,8 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
             }
         },
     };
-    let (Some(paths), Some(env_files)) = (texts(map.get("path")), texts(map.get("env_file"))) else {
+    let (Some(paths), Some(env_files)) = (texts(map.get("path")), texts(map.get("env_file")))
+    else {
         pipeline.problem(bad("with texts"));
         return None;
     };
@@ -102,18 +127,33 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
         pipeline.problem(bad("`path` is missing"));
         return None;
     }
-    Some(Entry { paths, directory: directory.filter(|d| !d.is_empty()), env_files, place })
+    Some(Entry {
+        paths,
+        directory: directory.filter(|d| !d.is_empty()),
+        env_files,
+        place,
+    })
 }
 
-fn load(pipeline: &mut Pipeline<'_>, entry: &Entry, file: &FilePath, scope: &Scope, at: &Path) -> Option<Node> {
+fn load(
+    pipeline: &mut Pipeline<'_>,
+    entry: &Entry,
+    file: &FilePath,
+    scope: &Scope,
+    at: &Path,
+) -> Option<Node> {
     let mut files: Vec<PathBuf> = Vec::new();
     for (text, place) in &entry.paths {
         let path = absolute(&scope.absolute, FilePath::new(text));
         if !path.is_file() {
             pipeline.problem(
-                Diagnostic::error("no-such-file", *place, format!("include: file {} not found", path.display()))
-                    .at(at)
-                    .help("the path is relative to the project directory of this file"),
+                Diagnostic::error(
+                    "no-such-file",
+                    *place,
+                    format!("include: file {} not found", path.display()),
+                )
+                .at(at)
+                .help("the path is relative to the project directory of this file"),
             );
             return None;
         }
@@ -125,16 +165,31 @@ fn load(pipeline: &mut Pipeline<'_>, entry: &Entry, file: &FilePath, scope: &Sco
         chain.push(file.to_owned());
     }
     if let Some(i) = chain.iter().position(|f| f == main) {
-        let list: Vec<String> = chain[i..].iter().chain([main]).map(|f| f.display().to_string()).collect();
+        let list: Vec<String> = chain[i..]
+            .iter()
+            .chain([main])
+            .map(|f| f.display().to_string())
+            .collect();
         pipeline.problem(
-            Diagnostic::error("include-cycle", entry.place, format!("include cycle detected: {}", list.join(" includes ")))
-                .at(at)
-                .help("remove one of these includes"),
+            Diagnostic::error(
+                "include-cycle",
+                entry.place,
+                format!("include cycle detected: {}", list.join(" includes ")),
+            )
+            .at(at)
+            .help("remove one of these includes"),
         );
         return None;
     }
     if chain.len() > 50 {
-        pipeline.problem(Diagnostic::error("too-deep", entry.place, "includes are nested more than 50 deep").at(at));
+        pipeline.problem(
+            Diagnostic::error(
+                "too-deep",
+                entry.place,
+                "includes are nested more than 50 deep",
+            )
+            .at(at),
+        );
         return None;
     }
     let directory = match &entry.directory {
@@ -146,9 +201,13 @@ fn load(pipeline: &mut Pipeline<'_>, entry: &Entry, file: &FilePath, scope: &Sco
         let path = absolute(&scope.absolute, FilePath::new(text));
         if !path.is_file() {
             pipeline.problem(
-                Diagnostic::error("no-such-file", *place, format!("include: env file {} not found", path.display()))
-                    .at(at)
-                    .help("the path is relative to the project directory of this file"),
+                Diagnostic::error(
+                    "no-such-file",
+                    *place,
+                    format!("include: env file {} not found", path.display()),
+                )
+                .at(at)
+                .help("the path is relative to the project directory of this file"),
             );
             return None;
         }
@@ -157,25 +216,44 @@ fn load(pipeline: &mut Pipeline<'_>, entry: &Entry, file: &FilePath, scope: &Sco
     if entry.env_files.is_empty() && directory.join(".env").is_file() {
         env_files.push(directory.join(".env"));
     }
-    let read = read_env_files(&env_files, &scope.variables, &mut pipeline.sources, &mut pipeline.problems);
+    let read = read_env_files(
+        &env_files,
+        &scope.variables,
+        &mut pipeline.sources,
+        &mut pipeline.problems,
+    );
     let mut variables = scope.variables.clone();
     variables.fill_from(&read);
-    let mut inner = Scope::new(directory.clone(), relative(&scope.absolute, &directory), variables);
+    let mut inner = Scope::new(
+        directory.clone(),
+        relative(&scope.absolute, &directory),
+        variables,
+    );
     inner.chain = chain;
     pipeline.model(&files, &mut inner)
 }
 
 fn import(pipeline: &mut Pipeline<'_>, mut imported: Node, root: &mut Node, entry: &Entry) {
-    let (Some(from), Some(to)) = (imported.as_map_mut(), root.as_map_mut()) else { return };
+    let (Some(from), Some(to)) = (imported.as_map_mut(), root.as_map_mut()) else {
+        return;
+    };
     for section in SECTIONS {
-        let Some(Node { value: Value::Map(entries), .. }) = from.shift_remove(section) else { continue };
+        let Some(Node {
+            value: Value::Map(entries),
+            ..
+        }) = from.shift_remove(section)
+        else {
+            continue;
+        };
         let target = to
             .entry(section.to_owned())
             .or_insert_with(|| Node::map(Map::new(), entry.place));
         if target.is_null() {
             target.value = Value::Map(Map::new());
         }
-        let Some(target) = target.as_map_mut() else { continue };
+        let Some(target) = target.as_map_mut() else {
+            continue;
+        };
         for (name, node) in entries {
             match target.get(&name) {
                 None => {
@@ -183,11 +261,15 @@ fn import(pipeline: &mut Pipeline<'_>, mut imported: Node, root: &mut Node, entr
                 }
                 Some(own) if own.same(&node) => {}
                 Some(own) => pipeline.problem(
-                    Diagnostic::error("include-conflict", own.key.or(own.span), format!("{section}.{name} conflicts with imported resource"))
-                        .at(Path::of(&[section, &name]))
-                        .related(node.key.or(node.span), "included definition")
-                        .related(entry.place, "included here")
-                        .help("rename one of the two, or change the included one in an override file"),
+                    Diagnostic::error(
+                        "include-conflict",
+                        own.key.or(own.span),
+                        format!("{section}.{name} conflicts with imported resource"),
+                    )
+                    .at(Path::of(&[section, &name]))
+                    .related(node.key.or(node.span), "included definition")
+                    .related(entry.place, "included here")
+                    .help("rename one of the two, or change the included one in an override file"),
                 ),
             }
         }

@@ -46,7 +46,11 @@ pub struct Trace {
 const MAX_DEPTH: usize = 64;
 
 /// Substitutes every variable of a text.
-pub fn substitute(text: &str, lookup: &dyn Lookup, trace: &mut Trace) -> Result<String, TemplateError> {
+pub fn substitute(
+    text: &str,
+    lookup: &dyn Lookup,
+    trace: &mut Trace,
+) -> Result<String, TemplateError> {
     if trace.depth > MAX_DEPTH {
         return Err(TemplateError::Malformed);
     }
@@ -56,7 +60,11 @@ pub fn substitute(text: &str, lookup: &dyn Lookup, trace: &mut Trace) -> Result<
     result
 }
 
-fn substitute_nested(text: &str, lookup: &dyn Lookup, trace: &mut Trace) -> Result<String, TemplateError> {
+fn substitute_nested(
+    text: &str,
+    lookup: &dyn Lookup,
+    trace: &mut Trace,
+) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -172,7 +180,11 @@ fn balanced(text: &str, from: usize) -> Option<usize> {
     None
 }
 
-fn evaluate(e: &Expression<'_>, lookup: &dyn Lookup, trace: &mut Trace) -> Result<String, TemplateError> {
+fn evaluate(
+    e: &Expression<'_>,
+    lookup: &dyn Lookup,
+    trace: &mut Trace,
+) -> Result<String, TemplateError> {
     let Some((operator, argument)) = e.operator else {
         return Ok(value_or_blank(e.name, lookup, trace));
     };
@@ -210,7 +222,12 @@ fn value_or_blank(name: &str, lookup: &dyn Lookup, trace: &mut Trace) -> String 
 }
 
 /// Substitutes in every string of a tree and casts where the attribute has a type.
-pub fn interpolate(root: &mut Node, lookup: &dyn Lookup, sources: &Sources, problems: &mut Vec<Diagnostic>) {
+pub fn interpolate(
+    root: &mut Node,
+    lookup: &dyn Lookup,
+    sources: &Sources,
+    problems: &mut Vec<Diagnostic>,
+) {
     let mut walk = Walk {
         lookup,
         sources,
@@ -279,7 +296,12 @@ impl Walk<'_> {
                 value
             }
             Some(Err(wanted)) => {
-                let mut problem = Diagnostic::error("bad-type", node.span, format!("`{path}` must be {wanted}, got `{value}`")).at(path);
+                let mut problem = Diagnostic::error(
+                    "bad-type",
+                    node.span,
+                    format!("`{path}` must be {wanted}, got `{value}`"),
+                )
+                .at(path);
                 if let Some(filled) = &node.filled {
                     problem = explain(problem, filled);
                 }
@@ -295,7 +317,13 @@ impl Walk<'_> {
                 let place = raw
                     .match_indices("${")
                     .find(|(i, _)| braced(&raw[i + 2..]).is_none())
-                    .map_or(span, |(i, _)| self.narrow(span, &raw[i..], raw[i..].find('}').map_or(raw.len() - i, |e| e + 1)));
+                    .map_or(span, |(i, _)| {
+                        self.narrow(
+                            span,
+                            &raw[i..],
+                            raw[i..].find('}').map_or(raw.len() - i, |e| e + 1),
+                        )
+                    });
                 Diagnostic::error("bad-interpolation", place, format!("invalid interpolation format in `{raw}`"))
                     .note("forms are ${NAME}, ${NAME:-default}, ${NAME:+replacement} and ${NAME:?message}, on one line")
                     .help("write `$$` for a plain dollar sign")
@@ -308,8 +336,15 @@ impl Walk<'_> {
                     format!(": {message}")
                 };
                 let place = self.narrow(span, &format!("${{{name}"), name.len() + 2);
-                Diagnostic::error("required-variable", place, format!("required variable {name} is missing a value{reason}"))
-                    .help(did_you_mean(&name, known.iter().map(String::as_str)).unwrap_or_else(|| format!("set `{name}` in the environment or in `.env`")))
+                Diagnostic::error(
+                    "required-variable",
+                    place,
+                    format!("required variable {name} is missing a value{reason}"),
+                )
+                .help(
+                    did_you_mean(&name, known.iter().map(String::as_str))
+                        .unwrap_or_else(|| format!("set `{name}` in the environment or in `.env`")),
+                )
             }
         };
         self.problems.push(problem.at(path));
@@ -324,9 +359,17 @@ impl Walk<'_> {
             .find(|(place, _)| *place != span)
             .map_or(span, |(place, _)| place);
         self.problems.push(
-            Diagnostic::warning("unset-variable", place, format!("The \"{name}\" variable is not set. Defaulting to a blank string."))
-                .at(path)
-                .help(did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| format!("set it, or write `${{{name}:-}}` if blank is meant"))),
+            Diagnostic::warning(
+                "unset-variable",
+                place,
+                format!("The \"{name}\" variable is not set. Defaulting to a blank string."),
+            )
+            .at(path)
+            .help(
+                did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| {
+                    format!("set it, or write `${{{name}:-}}` if blank is meant")
+                }),
+            ),
         );
     }
 
@@ -398,13 +441,23 @@ fn cast_at(path: &Path) -> Option<Cast> {
     let parts = path.parts();
     Some(match parts.as_slice() {
         ["services", _, rest @ ..] => match rest {
-            ["cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime" | "cpu_shares"
-            | "oom_score_adj" | "pids_limit" | "scale"] => Cast::Int,
+            [
+                "cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime"
+                | "cpu_shares" | "oom_score_adj" | "pids_limit" | "scale",
+            ] => Cast::Int,
             ["cpu_percent" | "cpus"] => Cast::Float,
-            ["init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty"] => Cast::Bool,
-            ["deploy", "replicas"] | ["deploy", "restart_policy", "max_attempts"] | ["deploy", "placement", "max_replicas_per_node"] => Cast::Int,
+            ["init" | "oom_kill_disable" | "privileged" | "read_only" | "stdin_open" | "tty"] => {
+                Cast::Bool
+            }
+            ["deploy", "replicas"]
+            | ["deploy", "restart_policy", "max_attempts"]
+            | ["deploy", "placement", "max_replicas_per_node"] => Cast::Int,
             ["deploy", "update_config" | "rollback_config", "parallelism"] => Cast::Int,
-            ["deploy", "update_config" | "rollback_config", "max_failure_ratio"] => Cast::Float,
+            [
+                "deploy",
+                "update_config" | "rollback_config",
+                "max_failure_ratio",
+            ] => Cast::Float,
             ["healthcheck", "retries"] => Cast::Int,
             ["healthcheck", "disable"] => Cast::Bool,
             ["ports", _, "target"] => Cast::Int,
@@ -412,7 +465,11 @@ fn cast_at(path: &Path) -> Option<Cast> {
             ["volumes", _, "read_only"] | ["volumes", _, "volume", "nocopy"] => Cast::Bool,
             _ => return None,
         },
-        ["networks", _, "external" | "internal" | "attachable" | "enable_ipv4" | "enable_ipv6"]
+        [
+            "networks",
+            _,
+            "external" | "internal" | "attachable" | "enable_ipv4" | "enable_ipv6",
+        ]
         | ["volumes" | "secrets" | "configs", _, "external"] => Cast::Bool,
         _ => return None,
     })

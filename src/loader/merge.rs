@@ -41,7 +41,10 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["services", "*", "annotations"], Rule::Sequence),
     (&["services", "*", "build"], Rule::Build),
     (&["services", "*", "build", "args"], Rule::Sequence),
-    (&["services", "*", "build", "additional_contexts"], Rule::Sequence),
+    (
+        &["services", "*", "build", "additional_contexts"],
+        Rule::Sequence,
+    ),
     (&["services", "*", "build", "extra_hosts"], Rule::ExtraHosts),
     (&["services", "*", "build", "labels"], Rule::Sequence),
     (&["services", "*", "command"], Rule::Replace),
@@ -57,7 +60,10 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["services", "*", "extra_hosts"], Rule::ExtraHosts),
     (&["services", "*", "healthcheck", "test"], Rule::Replace),
     (&["services", "*", "labels"], Rule::Sequence),
-    (&["services", "*", "volumes", "*", "volume", "labels"], Rule::Sequence),
+    (
+        &["services", "*", "volumes", "*", "volume", "labels"],
+        Rule::Sequence,
+    ),
     (&["services", "*", "logging"], Rule::Logging),
     (&["services", "*", "models"], Rule::Named),
     (&["services", "*", "networks"], Rule::Named),
@@ -80,7 +86,10 @@ pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>
     }
     match (base.value, over.value) {
         (Value::Map(base_map), Value::Map(over_map)) => {
-            let mut node = Node::new(Value::Map(merge_maps(base_map, over_map, path, problems)), over.span);
+            let mut node = Node::new(
+                Value::Map(merge_maps(base_map, over_map, path, problems)),
+                over.span,
+            );
             node.key = over.key;
             node
         }
@@ -91,11 +100,23 @@ pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>
             node
         }
         (Value::Map(base_map), value) => {
-            let base = Node { value: Value::Map(base_map), span: base.span, key: base.key, tag: base.tag, filled: base.filled };
+            let base = Node {
+                value: Value::Map(base_map),
+                span: base.span,
+                key: base.key,
+                tag: base.tag,
+                filled: base.filled,
+            };
             conflict(base, Node { value, ..over }, path, problems)
         }
         (Value::Seq(items), value) => {
-            let base = Node { value: Value::Seq(items), span: base.span, key: base.key, tag: base.tag, filled: base.filled };
+            let base = Node {
+                value: Value::Seq(items),
+                span: base.span,
+                key: base.key,
+                tag: base.tag,
+                filled: base.filled,
+            };
             conflict(base, Node { value, ..over }, path, problems)
         }
         (_, value) => Node { value, ..over },
@@ -104,10 +125,18 @@ pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>
 
 fn conflict(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>) -> Node {
     problems.push(
-        Diagnostic::error("cannot-override", over.place(), format!("cannot override `{path}`: it is {} here and {} before", over.kind(), base.kind()))
-            .at(path)
-            .related(base.place(), "defined here")
-            .help("use the same form in both places, or tag this value with `!override`"),
+        Diagnostic::error(
+            "cannot-override",
+            over.place(),
+            format!(
+                "cannot override `{path}`: it is {} here and {} before",
+                over.kind(),
+                base.kind()
+            ),
+        )
+        .at(path)
+        .related(base.place(), "defined here")
+        .help("use the same form in both places, or tag this value with `!override`"),
     );
     base
 }
@@ -144,7 +173,8 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
             }
             let mut items = to_sequence(base);
             for item in to_sequence(over) {
-                let repeated = matches!(rule, Rule::ExtraHosts) && items.iter().any(|i| i.same(&item));
+                let repeated =
+                    matches!(rule, Rule::ExtraHosts) && items.iter().any(|i| i.same(&item));
                 if !repeated {
                     items.push(item);
                 }
@@ -154,7 +184,9 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
         Rule::Named | Rule::DependsOn => {
             let depends = matches!(rule, Rule::DependsOn);
             match (to_mapping(&base, depends), to_mapping(&over, depends)) {
-                (Some(base), Some(over)) => build(Value::Map(merge_maps(base, over, path, problems))),
+                (Some(base), Some(over)) => {
+                    build(Value::Map(merge_maps(base, over, path, problems)))
+                }
                 (Some(_), None) if over.is_null() => base,
                 _ => over,
             }
@@ -172,7 +204,9 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
             };
             let keep = over.clone();
             match (to_build(base), to_build(over)) {
-                (Some(base), Some(over)) => build(Value::Map(merge_maps(base, over, path, problems))),
+                (Some(base), Some(over)) => {
+                    build(Value::Map(merge_maps(base, over, path, problems)))
+                }
                 _ => keep,
             }
         }
@@ -239,7 +273,14 @@ fn to_mapping(node: &Node, depends: bool) -> Option<Map> {
                 .iter()
                 .filter_map(|item| {
                     let name = item.as_str()?.to_owned();
-                    Some((name, if depends { dependency(item.span) } else { named(item.span) }))
+                    Some((
+                        name,
+                        if depends {
+                            dependency(item.span)
+                        } else {
+                            named(item.span)
+                        },
+                    ))
                 })
                 .collect(),
         ),
@@ -271,7 +312,9 @@ fn merge_pools(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnosti
     let subnet = |pool: &Map| pool.get("subnet").and_then(Node::as_str).map(str::to_owned);
     let mut result: Vec<(Option<String>, Node)> = Vec::new();
     for original in bases {
-        let Some(right) = original.as_map() else { continue };
+        let Some(right) = original.as_map() else {
+            continue;
+        };
         for pool in overs {
             let Some(left) = pool.as_map() else { continue };
             if subnet(left) != subnet(right) {
@@ -320,7 +363,10 @@ const UNIQUE: &[(&[&str], Index)] = &[
     (&["networks", "*", "ipam", "options"], Index::Key),
     (&["services", "*", "annotations"], Index::Key),
     (&["services", "*", "build", "args"], Index::Key),
-    (&["services", "*", "build", "additional_contexts"], Index::Key),
+    (
+        &["services", "*", "build", "additional_contexts"],
+        Index::Key,
+    ),
     (&["services", "*", "build", "tags"], Index::Key),
     (&["services", "*", "build", "labels"], Index::Key),
     (&["services", "*", "cap_add"], Index::Key),
@@ -337,7 +383,10 @@ const UNIQUE: &[(&[&str], Index)] = &[
     (&["services", "*", "labels"], Index::Key),
     (&["services", "*", "links"], Index::Key),
     (&["services", "*", "networks", "*", "aliases"], Index::Key),
-    (&["services", "*", "networks", "*", "link_local_ips"], Index::Key),
+    (
+        &["services", "*", "networks", "*", "link_local_ips"],
+        Index::Key,
+    ),
     (&["services", "*", "ports"], Index::Port),
     (&["services", "*", "profiles"], Index::Key),
     (&["services", "*", "secrets"], Index::Mount("/run/secrets")),
@@ -363,7 +412,11 @@ fn walk(node: &mut Node, path: &Path) {
                 return;
             };
             // Wrong items are the schema's business: such a list stays as it is.
-            let Some(keys) = items.iter().map(|i| key_of(*index, i)).collect::<Option<Vec<_>>>() else {
+            let Some(keys) = items
+                .iter()
+                .map(|i| key_of(*index, i))
+                .collect::<Option<Vec<_>>>()
+            else {
                 return;
             };
             let mut position: HashMap<String, usize> = HashMap::new();
@@ -389,21 +442,41 @@ fn key_of(index: Index, node: &Node) -> Option<String> {
         (Index::Key, Value::Str(s)) => Some(s.split('=').next().unwrap_or(s).to_owned()),
         (Index::Volume, Value::Str(s)) => Some(volume::target(s)?.to_owned()),
         (Index::Volume | Index::Device, Value::Map(_)) => target(node),
-        (Index::Device, Value::Str(s)) => Some(s.split(':').nth(1).unwrap_or(s.split(':').next()?).to_owned()),
+        (Index::Device, Value::Str(s)) => Some(
+            s.split(':')
+                .nth(1)
+                .unwrap_or(s.split(':').next()?)
+                .to_owned(),
+        ),
         (Index::Mount(dir), Value::Str(s)) => Some(format!("{dir}/{s}")),
         (Index::Mount(dir), Value::Map(map)) => match map.get("target") {
             Some(t) => t.as_str().map(str::to_owned),
-            None => Some(format!("{dir}/{}", map.get("source").map_or_else(|| "<nil>".to_owned(), |s| s.value.to_string()))),
+            None => Some(format!(
+                "{dir}/{}",
+                map.get("source")
+                    .map_or_else(|| "<nil>".to_owned(), |s| s.value.to_string())
+            )),
         },
         (Index::Expose, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Map(map)) => {
-            let text = |key: &str, default: &str| map.get(key).map_or_else(|| default.to_owned(), |n| n.value.to_string());
+            let text = |key: &str, default: &str| {
+                map.get(key)
+                    .map_or_else(|| default.to_owned(), |n| n.value.to_string())
+            };
             map.get("target")?;
-            Some(format!("{}:{}:{}/{}", text("host_ip", "0.0.0.0"), text("published", "<nil>"), text("target", ""), text("protocol", "tcp")))
+            Some(format!(
+                "{}:{}:{}/{}",
+                text("host_ip", "0.0.0.0"),
+                text("published", "<nil>"),
+                text("target", ""),
+                text("protocol", "tcp")
+            ))
         }
         (Index::EnvFile, Value::Str(s)) => Some(s.clone()),
-        (Index::EnvFile, Value::Map(map)) => map.get("path").and_then(Node::as_str).map(str::to_owned),
+        (Index::EnvFile, Value::Map(map)) => {
+            map.get("path").and_then(Node::as_str).map(str::to_owned)
+        }
         _ => None,
     }
 }

@@ -139,7 +139,13 @@ impl Loaded {
 
     /// A problem with a value of the loaded project, found after loading. Add it to a clone of
     /// [`Loaded::warnings`] to render it with its excerpt.
-    pub fn problem(&self, severity: Severity, code: &'static str, dotted: &str, message: impl Into<String>) -> Diagnostic {
+    pub fn problem(
+        &self,
+        severity: Severity,
+        code: &'static str,
+        dotted: &str,
+        message: impl Into<String>,
+    ) -> Diagnostic {
         let place = self.place(dotted).unwrap_or(Span::NONE);
         Diagnostic {
             severity,
@@ -172,11 +178,13 @@ impl Loaded {
             node = found;
             rest = after.strip_prefix('.').unwrap_or(after);
             if node.place().is_some() {
-                place = Some(if matches!(node.value, tree::Value::Map(_) | tree::Value::Seq(_)) {
-                    node.key.or(node.span)
-                } else {
-                    node.place()
-                });
+                place = Some(
+                    if matches!(node.value, tree::Value::Map(_) | tree::Value::Seq(_)) {
+                        node.key.or(node.span)
+                    } else {
+                        node.place()
+                    },
+                );
             }
         }
         place
@@ -269,9 +277,17 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
     let found = discover::discover(options, &mut sources, &mut problems);
     if found.files.is_empty() {
         problems.push(
-            Diagnostic::error("no-compose-file", Span::NONE, "no configuration file provided: not found")
-                .note(format!("looked for {} in {} and its parents", discover::FILE_NAMES.join(", "), options.working_dir.display()))
-                .help("create `compose.yaml`, or name a file with `-f`"),
+            Diagnostic::error(
+                "no-compose-file",
+                Span::NONE,
+                "no configuration file provided: not found",
+            )
+            .note(format!(
+                "looked for {} in {} and its parents",
+                discover::FILE_NAMES.join(", "),
+                options.working_dir.display()
+            ))
+            .help("create `compose.yaml`, or name a file with `-f`"),
         );
     }
     let given = discover::given_name(options, &found.variables);
@@ -289,18 +305,37 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
     variables.set("COMPOSE_PROJECT_NAME", &name, Span::NONE);
     let mut scope = Scope::new(found.directory.clone(), found.directory.clone(), variables);
     let root = pipeline.model(&found.files, &mut scope);
-    let Pipeline { mut sources, mut problems, .. } = pipeline;
+    let Pipeline {
+        mut sources,
+        mut problems,
+        ..
+    } = pipeline;
     let Some(mut root) = root else {
         return Err(collect(problems, std::mem::take(&mut sources)));
     };
     let empty = root.as_map().is_none_or(|m| m.is_empty());
     if empty && !has_errors(&problems) {
-        let file = found.files.first().map(|f| f.display().to_string()).unwrap_or_default();
-        problems.push(Diagnostic::error("empty-file", Span::NONE, format!("empty compose file: {file}")).help("add `services:`"));
+        let file = found
+            .files
+            .first()
+            .map(|f| f.display().to_string())
+            .unwrap_or_default();
+        problems.push(
+            Diagnostic::error(
+                "empty-file",
+                Span::NONE,
+                format!("empty compose file: {file}"),
+            )
+            .help("add `services:`"),
+        );
     } else if name.is_empty() {
         problems.push(
-            Diagnostic::error("bad-project-name", Span::NONE, "project name must not be empty")
-                .help("give one with `-p`, or write `name:` at the top of the file"),
+            Diagnostic::error(
+                "bad-project-name",
+                Span::NONE,
+                "project name must not be empty",
+            )
+            .help("give one with `-p`, or write `name:` at the top of the file"),
         );
     }
     if empty || name.is_empty() {
@@ -323,7 +358,11 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
 }
 
 /// The last `name:` of the files, interpolated and in normal form.
-fn name_of_files(pipeline: &mut Pipeline<'_>, files: &[PathBuf], variables: &env::Variables) -> Option<String> {
+fn name_of_files(
+    pipeline: &mut Pipeline<'_>,
+    files: &[PathBuf],
+    variables: &env::Variables,
+) -> Option<String> {
     let mut name = None;
     for file in files {
         for document in pipeline.documents(file)? {
@@ -337,7 +376,8 @@ fn name_of_files(pipeline: &mut Pipeline<'_>, files: &[PathBuf], variables: &env
     let mut name = name?;
     if pipeline.options.interpolate {
         // A malformed one is reported when the file is interpolated.
-        name = interpolate::substitute(&name, variables, &mut interpolate::Trace::default()).ok()?;
+        name =
+            interpolate::substitute(&name, variables, &mut interpolate::Trace::default()).ok()?;
     }
     Some(discover::normalize_name(&name))
 }

@@ -9,14 +9,27 @@ use super::tree::{Map, Node, Value};
 pub fn environment(root: &mut Node, variables: &Variables) {
     let Some(map) = root.as_map_mut() else { return };
     for service in values(map.get_mut("services")) {
-        for item in service.get_mut("environment").and_then(Node::as_seq_mut).into_iter().flatten() {
+        for item in service
+            .get_mut("environment")
+            .and_then(Node::as_seq_mut)
+            .into_iter()
+            .flatten()
+        {
             name_to_pair(item, variables);
         }
     }
     for config in values(map.get_mut("configs")) {
-        let Some(node) = config.get("environment") else { continue };
+        let Some(node) = config.get("environment") else {
+            continue;
+        };
         let span = node.span;
-        let Some(value) = node.as_str().and_then(|name| variables.get(name)).map(str::to_owned) else { continue };
+        let Some(value) = node
+            .as_str()
+            .and_then(|name| variables.get(name))
+            .map(str::to_owned)
+        else {
+            continue;
+        };
         if let Some(config) = config.as_map_mut() {
             config.insert("content".to_owned(), Node::str(value, span));
         }
@@ -24,7 +37,9 @@ pub fn environment(root: &mut Node, variables: &Variables) {
 }
 
 fn name_to_pair(item: &mut Node, variables: &Variables) -> bool {
-    let Value::Str(text) = &mut item.value else { return false };
+    let Value::Str(text) = &mut item.value else {
+        return false;
+    };
     if text.contains('=') {
         return true;
     }
@@ -46,20 +61,31 @@ pub fn normalize(root: &mut Node, name: &str, variables: &Variables) {
         service_implications(service, variables);
     }
     for section in ["networks", "volumes", "configs", "secrets"] {
-        let Some(entries) = map.get_mut(section).and_then(Node::as_map_mut) else { continue };
+        let Some(entries) = map.get_mut(section).and_then(Node::as_map_mut) else {
+            continue;
+        };
         for (key, entry) in entries {
             if entry.is_null() {
                 entry.value = Value::Map(Map::new());
             }
             let place = entry.place();
-            let Some(entry) = entry.as_map_mut() else { continue };
+            let Some(entry) = entry.as_map_mut() else {
+                continue;
+            };
             if entry.get("name").is_some_and(|n| !n.is_null()) {
                 continue;
             }
-            let external = entry
-                .get("external")
-                .is_some_and(|e| matches!(e.value.to_string().as_str(), "true" | "True" | "TRUE" | "t" | "T" | "1"));
-            let value = if external { key.clone() } else { format!("{name}_{key}") };
+            let external = entry.get("external").is_some_and(|e| {
+                matches!(
+                    e.value.to_string().as_str(),
+                    "true" | "True" | "TRUE" | "t" | "T" | "1"
+                )
+            });
+            let value = if external {
+                key.clone()
+            } else {
+                format!("{name}_{key}")
+            };
             let mut node = Node::str(value, Span::NONE);
             node.key = place;
             entry.insert("name".to_owned(), node);
@@ -71,7 +97,9 @@ fn default_network(map: &mut Map) {
     let mut used = false;
     for service in values(map.get_mut("services")) {
         let place = service.place();
-        let Some(service) = service.as_map_mut() else { continue };
+        let Some(service) = service.as_map_mut() else {
+            continue;
+        };
         if service.contains_key("provider") || service.contains_key("network_mode") {
             continue;
         }
@@ -104,7 +132,9 @@ fn default_network(map: &mut Map) {
 }
 
 fn service_implications(service: &mut Node, variables: &Variables) {
-    let Some(map) = service.as_map_mut() else { return };
+    let Some(map) = service.as_map_mut() else {
+        return;
+    };
     if map.get("pull_policy").and_then(Node::as_str) == Some("if_not_present")
         && let Some(node) = map.get_mut("pull_policy")
     {
@@ -138,7 +168,11 @@ fn service_implications(service: &mut Node, variables: &Variables) {
             implied.push((name.to_owned(), true, node.place()));
         }
     }
-    for source in map.get("volumes_from").and_then(Node::as_seq).unwrap_or(&[]) {
+    for source in map
+        .get("volumes_from")
+        .and_then(Node::as_seq)
+        .unwrap_or(&[])
+    {
         if let Some(text) = source.as_str()
             && !text.starts_with("container:")
         {
@@ -146,9 +180,18 @@ fn service_implications(service: &mut Node, variables: &Variables) {
             implied.push((name.to_owned(), false, source.place()));
         }
     }
-    for mount in map.get_mut("volumes").and_then(Node::as_seq_mut).into_iter().flatten() {
+    for mount in map
+        .get_mut("volumes")
+        .and_then(Node::as_seq_mut)
+        .into_iter()
+        .flatten()
+    {
         if let Some(Value::Str(target)) = mount.get_mut("target").map(|n| &mut n.value) {
-            *target = if target.is_empty() { ".".to_owned() } else { super::canonical::clean_target(target) };
+            *target = if target.is_empty() {
+                ".".to_owned()
+            } else {
+                super::canonical::clean_target(target)
+            };
         }
     }
     if implied.is_empty() {
@@ -157,7 +200,9 @@ fn service_implications(service: &mut Node, variables: &Variables) {
     let depends_on = map
         .entry("depends_on".to_owned())
         .or_insert_with(|| Node::map(Map::new(), Span::NONE));
-    let Some(depends_on) = depends_on.as_map_mut() else { return };
+    let Some(depends_on) = depends_on.as_map_mut() else {
+        return;
+    };
     for (name, restart, span) in implied {
         depends_on.entry(name).or_insert_with(|| {
             let mut node = super::merge::dependency(span);
@@ -178,7 +223,9 @@ enum Unset {
 /// Gives names without a value the value of their variable.
 fn resolve(node: &mut Node, variables: &Variables, unset: Unset) {
     match &mut node.value {
-        Value::Seq(items) => items.retain_mut(|item| name_to_pair(item, variables) || unset == Unset::Keep),
+        Value::Seq(items) => {
+            items.retain_mut(|item| name_to_pair(item, variables) || unset == Unset::Keep)
+        }
         Value::Map(map) => map.retain(|key, value| {
             if !value.is_null() {
                 return true;

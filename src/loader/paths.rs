@@ -16,20 +16,37 @@ pub enum Links {
 pub fn resolve(root: &mut Node, base: &FilePath, home: Option<&str>, _links: Links) {
     let paths = Paths { base, home };
     let Some(map) = root.as_map_mut() else { return };
-    for service in map.get_mut("services").and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+    for service in map
+        .get_mut("services")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(|m| m.values_mut())
+    {
         paths.service(service);
     }
     for section in ["configs", "secrets"] {
-        for entry in map.get_mut(section).and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+        for entry in map
+            .get_mut(section)
+            .and_then(Node::as_map_mut)
+            .into_iter()
+            .flat_map(|m| m.values_mut())
+        {
             if let Some(file) = entry.get_mut("file") {
                 paths.mount_source(file);
             }
         }
     }
-    for volume in map.get_mut("volumes").and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+    for volume in map
+        .get_mut("volumes")
+        .and_then(Node::as_map_mut)
+        .into_iter()
+        .flat_map(|m| m.values_mut())
+    {
         if volume.get("driver").and_then(Node::as_str) == Some("local")
             && volume.find(&["driver_opts", "o"]).and_then(Node::as_str) == Some("bind")
-            && let Some(device) = volume.get_mut("driver_opts").and_then(|o| o.get_mut("device"))
+            && let Some(device) = volume
+                .get_mut("driver_opts")
+                .and_then(|o| o.get_mut("device"))
         {
             paths.mount_source(device);
         }
@@ -47,10 +64,20 @@ impl Paths<'_> {
             if let Some(context) = build.get_mut("context") {
                 self.context(context);
             }
-            for context in build.get_mut("additional_contexts").and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+            for context in build
+                .get_mut("additional_contexts")
+                .and_then(Node::as_map_mut)
+                .into_iter()
+                .flat_map(|m| m.values_mut())
+            {
                 self.context(context);
             }
-            for key in build.get_mut("ssh").and_then(Node::as_map_mut).into_iter().flat_map(|m| m.values_mut()) {
+            for key in build
+                .get_mut("ssh")
+                .and_then(Node::as_map_mut)
+                .into_iter()
+                .flat_map(|m| m.values_mut())
+            {
                 self.mount_source(key);
             }
         }
@@ -99,14 +126,22 @@ impl Paths<'_> {
     fn path(&self, node: &mut Node) {
         if let Value::Str(text) = &mut node.value {
             let path = self.home(text);
-            *text = if path.starts_with('/') || path.is_empty() { path } else { self.join(&path) };
+            *text = if path.starts_with('/') || path.is_empty() {
+                path
+            } else {
+                self.join(&path)
+            };
         }
     }
 
     fn mount_source(&self, node: &mut Node) {
         if let Value::Str(text) = &mut node.value {
             let path = self.home(text);
-            *text = if path.starts_with('/') || is_windows(&path) { path } else { self.join(&path) };
+            *text = if path.starts_with('/') || is_windows(&path) {
+                path
+            } else {
+                self.join(&path)
+            };
         }
     }
 
@@ -122,14 +157,20 @@ impl Paths<'_> {
 }
 
 fn seq<'a>(node: &'a mut Node, key: &str) -> impl Iterator<Item = &'a mut Node> {
-    node.get_mut(key).and_then(Node::as_seq_mut).into_iter().flatten()
+    node.get_mut(key)
+        .and_then(Node::as_seq_mut)
+        .into_iter()
+        .flatten()
 }
 
 /// A drive or a network share.
 fn is_windows(path: &str) -> bool {
     let bytes = path.as_bytes();
     path.starts_with("\\\\")
-        || bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':' && matches!(bytes[2], b'\\' | b'/')
+        || bytes.len() > 2
+            && bytes[0].is_ascii_alphabetic()
+            && bytes[1] == b':'
+            && matches!(bytes[2], b'\\' | b'/')
 }
 
 /// A watched path that exists, without symbolic links.

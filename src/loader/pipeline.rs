@@ -11,7 +11,10 @@ use super::extends::Bases;
 use super::source::{Sources, Span};
 use super::tree::{Map, Node, Path, Value};
 use super::yaml::Document;
-use super::{LoadOptions, defaults, extends, include, interpolate, merge, normalize, paths, reset, validate, yaml};
+use super::{
+    LoadOptions, defaults, extends, include, interpolate, merge, normalize, paths, reset, validate,
+    yaml,
+};
 
 /// What all files of a load share.
 #[derive(Debug)]
@@ -115,18 +118,34 @@ impl<'a> Pipeline<'a> {
         defaults::apply(&mut root);
         validate::rules(&mut root, &mut self.problems);
         if self.options.resolve_paths {
-            paths::resolve(&mut root, &scope.directory, self.home(), paths::Links::Follow);
+            paths::resolve(
+                &mut root,
+                &scope.directory,
+                self.home(),
+                paths::Links::Follow,
+            );
         }
         normalize::environment(&mut root, &scope.variables);
         Some(root)
     }
 
-    fn document(&mut self, mut document: Document, file: &FilePath, scope: &mut Scope, root: &mut Node) {
+    fn document(
+        &mut self,
+        mut document: Document,
+        file: &FilePath,
+        scope: &mut Scope,
+        root: &mut Node,
+    ) {
         if !self.is_mapping(&document.root) {
             return;
         }
         if self.options.interpolate {
-            interpolate::interpolate(&mut document.root, &scope.variables, &self.sources, &mut self.problems);
+            interpolate::interpolate(
+                &mut document.root,
+                &scope.variables,
+                &self.sources,
+                &mut self.problems,
+            );
         }
         extends::apply(self, &mut document.root, &document.resets, file, scope);
         reset::apply(root, &document.resets);
@@ -139,8 +158,12 @@ impl<'a> Pipeline<'a> {
             return true;
         }
         self.problem(
-            Diagnostic::error("bad-type", root.place(), format!("top-level object must be a mapping, not {}", root.kind()))
-                .help("begin with `services:`"),
+            Diagnostic::error(
+                "bad-type",
+                root.place(),
+                format!("top-level object must be a mapping, not {}", root.kind()),
+            )
+            .help("begin with `services:`"),
         );
         false
     }
@@ -158,7 +181,9 @@ impl<'a> Pipeline<'a> {
     }
 
     fn drop_version(&mut self, root: &mut Node, file: &FilePath) {
-        let Some(version) = root.as_map_mut().and_then(|m| m.shift_remove("version")) else { return };
+        let Some(version) = root.as_map_mut().and_then(|m| m.shift_remove("version")) else {
+            return;
+        };
         if self.obsolete.insert(file.to_owned()) {
             self.problem(
                 Diagnostic::warning("obsolete-version", version.key.or(version.span), format!("{}: the attribute `version` is obsolete, it will be ignored, please remove it to avoid potential confusion", file.display()))
@@ -177,7 +202,12 @@ impl<'a> Pipeline<'a> {
                 return None;
             }
             if self.options.interpolate {
-                interpolate::interpolate(&mut document.root, &scope.variables, &self.sources, &mut self.problems);
+                interpolate::interpolate(
+                    &mut document.root,
+                    &scope.variables,
+                    &self.sources,
+                    &mut self.problems,
+                );
             }
             reset::apply(&mut root, &document.resets);
             self.lay_over(document.root, &mut root, Shapes::Trust);

@@ -62,7 +62,11 @@ fn enable_named(project: &mut Project, names: &[String]) {
     }
 }
 
-fn closure(project: &Project, patterns: &[String], dependencies: Dependencies) -> Result<BTreeSet<String>, Diagnostic> {
+fn closure(
+    project: &Project,
+    patterns: &[String],
+    dependencies: Dependencies,
+) -> Result<BTreeSet<String>, Diagnostic> {
     let mut selected = BTreeSet::new();
     let mut todo: Vec<(String, bool)> = patterns.iter().map(|p| (p.clone(), true)).collect();
     while let Some((pattern, required)) = todo.pop() {
@@ -73,15 +77,32 @@ fn closure(project: &Project, patterns: &[String], dependencies: Dependencies) -
             }
             matched = true;
             if selected.insert(name.clone()) && dependencies == Dependencies::Include {
-                todo.extend(service.depends_on.iter().map(|(d, s)| (d.clone(), *s.required)));
+                todo.extend(
+                    service
+                        .depends_on
+                        .iter()
+                        .map(|(d, s)| (d.clone(), *s.required)),
+                );
             }
         }
         if !matched && required {
-            let mut problem = Diagnostic::error("unknown-service", Span::NONE, format!("no such service: {pattern}"));
+            let mut problem = Diagnostic::error(
+                "unknown-service",
+                Span::NONE,
+                format!("no such service: {pattern}"),
+            );
             problem = match project.disabled_services.get(&pattern) {
-                Some(service) => problem.help(format!("it is disabled: enable it with `--profile {}`", service.profiles.join("` or `--profile "))),
+                Some(service) => problem.help(format!(
+                    "it is disabled: enable it with `--profile {}`",
+                    service.profiles.join("` or `--profile ")
+                )),
                 None => {
-                    let names: Vec<&str> = project.services.keys().chain(project.disabled_services.keys()).map(String::as_str).collect();
+                    let names: Vec<&str> = project
+                        .services
+                        .keys()
+                        .chain(project.disabled_services.keys())
+                        .map(String::as_str)
+                        .collect();
                     let help = did_you_mean(&pattern, names.iter().copied())
                         .unwrap_or_else(|| format!("the services are: {}", names.join(", ")));
                     problem.help(help)
@@ -110,7 +131,13 @@ fn drop_unused(project: &mut Project) {
                 .map(|m| m.source.clone()),
         );
         let build_secrets = service.build.iter().flat_map(|b| &b.secrets);
-        secrets.extend(service.secrets.iter().chain(build_secrets).map(|s| s.source.clone()));
+        secrets.extend(
+            service
+                .secrets
+                .iter()
+                .chain(build_secrets)
+                .map(|s| s.source.clone()),
+        );
         configs.extend(service.configs.iter().map(|c| c.source.clone()));
     }
     project.networks.retain(|k, _| networks.contains(k));

@@ -50,21 +50,54 @@ impl Walk<'_> {
                 if !shape.words.is_empty() && !shape.words.contains(&text.as_str()) {
                     let list = shape.words.join("`, `");
                     let help = did_you_mean(text, shape.words.iter().copied());
-                    let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` cannot be `{text}`"))
-                        .note(format!("allowed: `{list}`"));
-                    return self.report(problem.help(help.unwrap_or_else(|| "use one of the allowed values".to_owned())), node, path);
+                    let problem = Diagnostic::error(
+                        "bad-value",
+                        node.place(),
+                        format!("`{path}` cannot be `{text}`"),
+                    )
+                    .note(format!("allowed: `{list}`"));
+                    return self.report(
+                        problem.help(
+                            help.unwrap_or_else(|| "use one of the allowed values".to_owned()),
+                        ),
+                        node,
+                        path,
+                    );
                 }
                 match shape.text {
                     Text::ContainerName if !container_name(text) => {
-                        let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` must match [a-zA-Z0-9][a-zA-Z0-9_.-]+, got `{text}`"))
-                            .help("use at least two letters, digits, `_`, `.` or `-`");
+                        let problem = Diagnostic::error(
+                            "bad-value",
+                            node.place(),
+                            format!("`{path}` must match [a-zA-Z0-9][a-zA-Z0-9_.-]+, got `{text}`"),
+                        )
+                        .help("use at least two letters, digits, `_`, `.` or `-`");
                         return self.report(problem, node, path);
                     }
                     Text::PullPolicy if !pull_policy(text) => {
-                        let policies = ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"];
-                        let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` cannot be `{text}`"))
-                            .note(format!("allowed: `{}`, `every_<number><w|d|h|m|s>`", policies.join("`, `")))
-                            .help(did_you_mean(text, policies).unwrap_or_else(|| "use one of the allowed values".to_owned()));
+                        let policies = [
+                            "always",
+                            "never",
+                            "build",
+                            "if_not_present",
+                            "missing",
+                            "refresh",
+                            "daily",
+                            "weekly",
+                        ];
+                        let problem = Diagnostic::error(
+                            "bad-value",
+                            node.place(),
+                            format!("`{path}` cannot be `{text}`"),
+                        )
+                        .note(format!(
+                            "allowed: `{}`, `every_<number><w|d|h|m|s>`",
+                            policies.join("`, `")
+                        ))
+                        .help(
+                            did_you_mean(text, policies)
+                                .unwrap_or_else(|| "use one of the allowed values".to_owned()),
+                        );
                         return self.report(problem, node, path);
                     }
                     _ => {}
@@ -74,9 +107,17 @@ impl Walk<'_> {
                 if let Some((low, high)) = shape.range
                     && !(low..=high).contains(n)
                 {
-                    let wanted = if high == i64::MAX { format!("at least {low}") } else { format!("between {low} and {high}") };
-                    let problem = Diagnostic::error("bad-value", node.place(), format!("`{path}` must be {wanted}, got {n}"))
-                        .help("change the number");
+                    let wanted = if high == i64::MAX {
+                        format!("at least {low}")
+                    } else {
+                        format!("between {low} and {high}")
+                    };
+                    let problem = Diagnostic::error(
+                        "bad-value",
+                        node.place(),
+                        format!("`{path}` must be {wanted}, got {n}"),
+                    )
+                    .help("change the number");
                     return self.report(problem, node, path);
                 }
             }
@@ -96,27 +137,51 @@ impl Walk<'_> {
 
     fn wrong_kind(&mut self, node: &Node, shape: &Shape, path: &Path) -> bool {
         let wanted = wanted(shape);
-        let name = if path.0.is_empty() { "a Compose file".to_owned() } else { format!("`{path}`") };
-        let mut problem = Diagnostic::error("bad-type", node.place(), format!("{name} must be {wanted}, not {}", node.kind()));
+        let name = if path.0.is_empty() {
+            "a Compose file".to_owned()
+        } else {
+            format!("`{path}`")
+        };
+        let mut problem = Diagnostic::error(
+            "bad-type",
+            node.place(),
+            format!("{name} must be {wanted}, not {}", node.kind()),
+        );
         problem = match &node.value {
             Value::Null => problem.help("give it a value, or remove the key"),
-            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_) if shape.scalars & STR != 0 => {
+            Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_)
+                if shape.scalars & STR != 0 =>
+            {
                 problem.help(format!("quote it: `\"{}\"`", node.value))
             }
             Value::Map(map) if shape.list.is_some() => match map.first() {
-                Some((key, _)) => problem.help(format!("begin each item with `- `, as in `- {key}`")),
+                Some((key, _)) => {
+                    problem.help(format!("begin each item with `- `, as in `- {key}`"))
+                }
                 None => problem.help("write `[]` for an empty list"),
             },
-            Value::Seq(_) if shape.map.is_some() => problem.help("remove the dashes: this takes `key: value` lines"),
-            Value::Str(text) if shape.list.is_some() => problem.help(format!("write it as a list: `- {text}`")),
+            Value::Seq(_) if shape.map.is_some() => {
+                problem.help("remove the dashes: this takes `key: value` lines")
+            }
+            Value::Str(text) if shape.list.is_some() => {
+                problem.help(format!("write it as a list: `- {text}`"))
+            }
             Value::Map(_) | Value::Seq(_) => problem.help("write a single value"),
             _ => problem.help(format!("write {wanted}")),
         };
         self.report(problem, node, path)
     }
 
-    fn list(&mut self, node: &mut Node, item: &'static Shape, repeats: Repeats, path: &Path) -> bool {
-        let Some(items) = node.as_seq_mut() else { return true };
+    fn list(
+        &mut self,
+        node: &mut Node,
+        item: &'static Shape,
+        repeats: Repeats,
+        path: &Path,
+    ) -> bool {
+        let Some(items) = node.as_seq_mut() else {
+            return true;
+        };
         if repeats == Repeats::Refused {
             let mut second = None;
             for i in 1..items.len() {
@@ -127,10 +192,14 @@ impl Walk<'_> {
             }
             if let Some((i, j)) = second {
                 self.problems.push(
-                    Diagnostic::error("repeated-item", items[i].place(), format!("`{path}` items {} and {} are equal", j, i))
-                        .at(path.index(i))
-                        .related(items[j].place(), "the same item")
-                        .help("remove one of them"),
+                    Diagnostic::error(
+                        "repeated-item",
+                        items[i].place(),
+                        format!("`{path}` items {} and {} are equal", j, i),
+                    )
+                    .at(path.index(i))
+                    .related(items[j].place(), "the same item")
+                    .help("remove one of them"),
                 );
                 items.remove(i);
             }
@@ -145,7 +214,9 @@ impl Walk<'_> {
 
     fn map(&mut self, node: &mut Node, keys: &'static Keys, path: &Path) -> bool {
         let place = node.key.or(node.span);
-        let Some(map) = node.as_map_mut() else { return true };
+        let Some(map) = node.as_map_mut() else {
+            return true;
+        };
         let mut complete = true;
         for required in keys.required {
             if !map.contains_key(*required) {
@@ -177,9 +248,13 @@ impl Walk<'_> {
                 Others::Names(shape) if is_name(key) => self.node(child, shape, &at),
                 Others::Names(_) => {
                     self.problems.push(
-                        Diagnostic::error("bad-name", child.key.or(child.span), format!("`{key}` is not a valid name"))
-                            .at(&at)
-                            .help("use letters, digits, `.`, `_` and `-`"),
+                        Diagnostic::error(
+                            "bad-name",
+                            child.key.or(child.span),
+                            format!("`{key}` is not a valid name"),
+                        )
+                        .at(&at)
+                        .help("use letters, digits, `.`, `_` and `-`"),
                     );
                     false
                 }
@@ -193,11 +268,16 @@ impl Walk<'_> {
     }
 
     fn unknown(&mut self, key: &str, child: &Node, keys: &Keys, present: &[String], path: &Path) {
-        let known = keys.known.iter().map(|a| a.name).filter(|n| !present.iter().any(|p| p == n));
+        let known = keys
+            .known
+            .iter()
+            .map(|a| a.name)
+            .filter(|n| !present.iter().any(|p| p == n));
         let in_service = path.matches(&["services", "*"]);
         let relocated = in_service.then(|| schema::relocated(key)).flatten();
-        let root_hint = (path.0.is_empty() && schema::SERVICE_KEYS.known.iter().any(|a| a.name == key))
-            .then(|| "this is an attribute of a service: put it under `services` and a name");
+        let root_hint = (path.0.is_empty()
+            && schema::SERVICE_KEYS.known.iter().any(|a| a.name == key))
+        .then(|| "this is an attribute of a service: put it under `services` and a name");
         let service_hint = (in_service && schema::ROOT_KEYS.known.iter().any(|a| a.name == key))
             .then(|| "this is a top-level element: indent it less");
         let help = relocated
@@ -206,20 +286,40 @@ impl Walk<'_> {
             .map(str::to_owned)
             .or_else(|| did_you_mean(key, known))
             .or_else(|| did_you_mean(key, keys.known.iter().map(|a| a.name)))
-            .unwrap_or_else(|| if keys.extensions { "remove it, or name it `x-…` if it is an extension".to_owned() } else { "remove it".to_owned() });
-        let place = if path.0.is_empty() { "at top level".to_owned() } else { format!("in `{path}`") };
+            .unwrap_or_else(|| {
+                if keys.extensions {
+                    "remove it, or name it `x-…` if it is an extension".to_owned()
+                } else {
+                    "remove it".to_owned()
+                }
+            });
+        let place = if path.0.is_empty() {
+            "at top level".to_owned()
+        } else {
+            format!("in `{path}`")
+        };
         self.problems.push(
-            Diagnostic::error("unknown-key", child.key.or(child.span), format!("`{key}` is not allowed {place}"))
-                .at(path.key(key))
-                .label("unknown key")
-                .help(help),
+            Diagnostic::error(
+                "unknown-key",
+                child.key.or(child.span),
+                format!("`{key}` is not allowed {place}"),
+            )
+            .at(path.key(key))
+            .label("unknown key")
+            .help(help),
         );
     }
 }
 
 fn wanted(shape: &Shape) -> String {
     let mut kinds = Vec::new();
-    for (bit, name) in [(STR, "a string"), (BOOL, "a boolean"), (INT, "an integer"), (NUM, "a number"), (NULL, "null")] {
+    for (bit, name) in [
+        (STR, "a string"),
+        (BOOL, "a boolean"),
+        (INT, "an integer"),
+        (NUM, "a number"),
+        (NULL, "null"),
+    ] {
         if shape.scalars & bit != 0 {
             kinds.push(name);
         }
@@ -238,12 +338,16 @@ fn wanted(shape: &Shape) -> String {
 }
 
 fn is_name(key: &str) -> bool {
-    !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+    !key.is_empty()
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 fn container_name(text: &str) -> bool {
     text.as_bytes().windows(2).any(|w| {
-        w[0].is_ascii_alphanumeric() && (w[1].is_ascii_alphanumeric() || matches!(w[1], b'_' | b'.' | b'-'))
+        w[0].is_ascii_alphanumeric()
+            && (w[1].is_ascii_alphanumeric() || matches!(w[1], b'_' | b'.' | b'-'))
     })
 }
 
@@ -255,9 +359,18 @@ fn pull_policy(text: &str) -> bool {
             digits > 0 && rest[digits..].starts_with(['w', 'd', 'h', 'm', 's'])
         })
     };
-    ["always", "never", "build", "if_not_present", "missing", "refresh", "daily", "weekly"]
-        .iter()
-        .any(|p| text.contains(p))
+    [
+        "always",
+        "never",
+        "build",
+        "if_not_present",
+        "missing",
+        "refresh",
+        "daily",
+        "weekly",
+    ]
+    .iter()
+    .any(|p| text.contains(p))
         || every(text)
 }
 
@@ -273,21 +386,46 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
         external_volume(&volume, &Path::of(&["volumes", &name]), problems);
     }
     for (name, config) in entries(map.get("configs")) {
-        one_source(&config, &["file", "environment", "content"], &Path::of(&["configs", &name]), problems);
+        one_source(
+            &config,
+            &["file", "environment", "content"],
+            &Path::of(&["configs", &name]),
+            problems,
+        );
     }
     for (name, secret) in entries(map.get("secrets")) {
-        one_source(&secret, &["file", "environment"], &Path::of(&["secrets", &name]), problems);
+        one_source(
+            &secret,
+            &["file", "environment"],
+            &Path::of(&["secrets", &name]),
+            problems,
+        );
     }
-    let Some(services) = map.get_mut("services").and_then(Node::as_map_mut) else { return };
+    let Some(services) = map.get_mut("services").and_then(Node::as_map_mut) else {
+        return;
+    };
     for (name, service) in services {
         let path = Path::of(&["services", name]);
         for (i, port) in seq(service, &["ports"]).iter().enumerate() {
-            let Some(ip) = port.get("host_ip") else { continue };
-            if ip.as_str().is_some_and(|t| t.parse::<std::net::IpAddr>().is_err()) {
+            let Some(ip) = port.get("host_ip") else {
+                continue;
+            };
+            if ip
+                .as_str()
+                .is_some_and(|t| t.parse::<std::net::IpAddr>().is_err())
+            {
                 problems.push(
-                    Diagnostic::error("bad-value", ip.place(), format!("{}: invalid ip address: {}", path.key("ports").index(i), ip.value))
-                        .at(path.key("ports").index(i).key("host_ip"))
-                        .help("write an address such as `127.0.0.1` or `::1`"),
+                    Diagnostic::error(
+                        "bad-value",
+                        ip.place(),
+                        format!(
+                            "{}: invalid ip address: {}",
+                            path.key("ports").index(i),
+                            ip.value
+                        ),
+                    )
+                    .at(path.key("ports").index(i).key("host_ip"))
+                    .help("write an address such as `127.0.0.1` or `::1`"),
                 );
             }
         }
@@ -297,21 +435,36 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
             {
                 let at = path.key("develop").key("watch").index(i).key("path");
                 problems.push(
-                    Diagnostic::error("bad-value", node.place(), format!("{at}: value can't be blank"))
-                        .at(&at)
-                        .help("name the path to watch"),
+                    Diagnostic::error(
+                        "bad-value",
+                        node.place(),
+                        format!("{at}: value can't be blank"),
+                    )
+                    .at(&at)
+                    .help("name the path to watch"),
                 );
             }
         }
-        for attribute in [&["gpus"][..], &["deploy", "resources", "reservations", "devices"]] {
+        for attribute in [
+            &["gpus"][..],
+            &["deploy", "resources", "reservations", "devices"],
+        ] {
             for (i, request) in seq(service, attribute).iter().enumerate() {
-                if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
-                    let at = attribute.iter().fold(path.clone(), |p, k| p.key(k)).index(i);
+                if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids"))
+                {
+                    let at = attribute
+                        .iter()
+                        .fold(path.clone(), |p, k| p.key(k))
+                        .index(i);
                     problems.push(
-                        Diagnostic::error("exclusive-keys", count.place(), format!("{at}: \"count\" and \"device_ids\" attributes are exclusive"))
-                            .at(&at)
-                            .related(ids.place(), "the other one")
-                            .help("keep one of the two"),
+                        Diagnostic::error(
+                            "exclusive-keys",
+                            count.place(),
+                            format!("{at}: \"count\" and \"device_ids\" attributes are exclusive"),
+                        )
+                        .at(&at)
+                        .related(ids.place(), "the other one")
+                        .help("keep one of the two"),
                     );
                 }
             }
@@ -320,9 +473,13 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
             let at = path.key("volumes").index(i);
             if mount.get("target").is_none() && mount.as_map().is_some() {
                 problems.push(
-                    Diagnostic::error("missing-key", mount.place(), format!("service volume {at} is missing a mount target"))
-                        .at(&at)
-                        .help("add `target:` with the path in the container"),
+                    Diagnostic::error(
+                        "missing-key",
+                        mount.place(),
+                        format!("service volume {at} is missing a mount target"),
+                    )
+                    .at(&at)
+                    .help("add `target:` with the path in the container"),
                 );
             }
         }
@@ -330,9 +487,13 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
             let at = path.key("ports").index(i);
             if port.get("target").is_none() && port.as_map().is_some() {
                 problems.push(
-                    Diagnostic::error("missing-key", port.place(), format!("service ports {at} is missing a target port"))
-                        .at(&at)
-                        .help("add `target:` with the container port"),
+                    Diagnostic::error(
+                        "missing-key",
+                        port.place(),
+                        format!("service ports {at} is missing a target port"),
+                    )
+                    .at(&at)
+                    .help("add `target:` with the container port"),
                 );
             }
         }
@@ -340,9 +501,13 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
             let at = path.key("devices").index(i);
             if device.get("target").is_none() && device.as_map().is_some() {
                 problems.push(
-                    Diagnostic::error("missing-key", device.place(), format!("service device {at} is missing a mount target"))
-                        .at(&at)
-                        .help("add `target:` with the path in the container"),
+                    Diagnostic::error(
+                        "missing-key",
+                        device.place(),
+                        format!("service device {at} is missing a mount target"),
+                    )
+                    .at(&at)
+                    .help("add `target:` with the path in the container"),
                 );
             }
         }
@@ -355,15 +520,24 @@ fn seq<'a>(node: &'a Node, path: &[&str]) -> &'a [Node] {
 
 fn external_volume(volume: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
     let Some(map) = volume.as_map() else { return };
-    if !matches!(map.get("external").map(|n| &n.value), Some(Value::Bool(true))) {
+    if !matches!(
+        map.get("external").map(|n| &n.value),
+        Some(Value::Bool(true))
+    ) {
         return;
     }
     for (key, node) in map {
         if !matches!(key.as_str(), "name" | "external") && !key.starts_with("x-") {
             problems.push(
-                Diagnostic::error("exclusive-keys", node.key.or(node.span), format!("{path}: conflicting parameters \"external\" and \"{key}\" specified"))
-                    .at(path.key(key))
-                    .help(format!("an external volume is used as it is: remove `{key}` or `external`")),
+                Diagnostic::error(
+                    "exclusive-keys",
+                    node.key.or(node.span),
+                    format!("{path}: conflicting parameters \"external\" and \"{key}\" specified"),
+                )
+                .at(path.key(key))
+                .help(format!(
+                    "an external volume is used as it is: remove `{key}` or `external`"
+                )),
             );
         }
     }
@@ -375,15 +549,23 @@ fn one_source(node: &Node, keys: &[&str], path: &Path, problems: &mut Vec<Diagno
     let list = keys.join("|");
     match given.as_slice() {
         [first, second, ..] => problems.push(
-            Diagnostic::error("exclusive-keys", second.key.or(second.span), format!("{path}: {list} attributes are mutually exclusive"))
-                .at(path)
-                .related(first.key.or(first.span), "the other one")
-                .help("keep one of them"),
+            Diagnostic::error(
+                "exclusive-keys",
+                second.key.or(second.span),
+                format!("{path}: {list} attributes are mutually exclusive"),
+            )
+            .at(path)
+            .related(first.key.or(first.span), "the other one")
+            .help("keep one of them"),
         ),
         [] if !map.contains_key("driver") && !map.contains_key("external") => problems.push(
-            Diagnostic::error("missing-key", node.key.or(node.span), format!("{path}: one of {list} must be set"))
-                .at(path)
-                .help("add `file:` with the file that holds it"),
+            Diagnostic::error(
+                "missing-key",
+                node.key.or(node.span),
+                format!("{path}: one of {list} must be set"),
+            )
+            .at(path)
+            .help("add `file:` with the file that holds it"),
         ),
         _ => {}
     }

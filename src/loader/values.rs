@@ -24,7 +24,10 @@ pub fn convert(root: &mut Node, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn entries<'a>(map: &'a mut Map, section: &str) -> impl Iterator<Item = (&'a String, &'a mut Node)> {
+fn entries<'a>(
+    map: &'a mut Map,
+    section: &str,
+) -> impl Iterator<Item = (&'a String, &'a mut Node)> {
     map.get_mut(section)
         .and_then(Node::as_map_mut)
         .into_iter()
@@ -58,10 +61,22 @@ enum Kind {
 /// Attributes of a service and how their values are read; `*` is any key or item.
 const RULES: &[(&[&str], Kind)] = &[
     (&["annotations"], Kind::Pairs),
-    (&["blkio_config", "device_read_bps", "*", "rate"], Kind::Size),
-    (&["blkio_config", "device_read_iops", "*", "rate"], Kind::Size),
-    (&["blkio_config", "device_write_bps", "*", "rate"], Kind::Size),
-    (&["blkio_config", "device_write_iops", "*", "rate"], Kind::Size),
+    (
+        &["blkio_config", "device_read_bps", "*", "rate"],
+        Kind::Size,
+    ),
+    (
+        &["blkio_config", "device_read_iops", "*", "rate"],
+        Kind::Size,
+    ),
+    (
+        &["blkio_config", "device_write_bps", "*", "rate"],
+        Kind::Size,
+    ),
+    (
+        &["blkio_config", "device_write_iops", "*", "rate"],
+        Kind::Size,
+    ),
     (&["build", "additional_contexts"], Kind::Pairs),
     (&["build", "args"], Kind::Variables),
     (&["build", "cache_from"], Kind::Texts),
@@ -77,8 +92,14 @@ const RULES: &[(&[&str], Kind)] = &[
     (&["configs", "*", "mode"], Kind::Mode),
     (&["deploy", "labels"], Kind::Pairs),
     (&["deploy", "resources", "*", "memory"], Kind::Size),
-    (&["deploy", "resources", "*", "devices", "*", "count"], Kind::Count),
-    (&["deploy", "resources", "*", "devices", "*", "options"], Kind::Pairs),
+    (
+        &["deploy", "resources", "*", "devices", "*", "count"],
+        Kind::Count,
+    ),
+    (
+        &["deploy", "resources", "*", "devices", "*", "options"],
+        Kind::Pairs,
+    ),
     (&["deploy", "restart_policy", "delay"], Kind::Time),
     (&["deploy", "restart_policy", "window"], Kind::Time),
     (&["deploy", "rollback_config", "delay"], Kind::Time),
@@ -86,7 +107,10 @@ const RULES: &[(&[&str], Kind)] = &[
     (&["deploy", "update_config", "delay"], Kind::Time),
     (&["deploy", "update_config", "monitor"], Kind::Time),
     (&["develop", "watch", "*", "exec", "command"], Kind::Command),
-    (&["develop", "watch", "*", "exec", "environment"], Kind::Variables),
+    (
+        &["develop", "watch", "*", "exec", "environment"],
+        Kind::Variables,
+    ),
     (&["develop", "watch", "*", "ignore"], Kind::Texts),
     (&["develop", "watch", "*", "include"], Kind::Texts),
     (&["dns"], Kind::Texts),
@@ -180,7 +204,9 @@ impl Convert<'_> {
     }
 
     fn problem(&mut self, node: &Node, at: &Path, code: &'static str, message: String, help: &str) {
-        let problem = Diagnostic::error(code, node.place(), message).at(at).help(help);
+        let problem = Diagnostic::error(code, node.place(), message)
+            .at(at)
+            .help(help);
         self.problems.push(match &node.filled {
             Some(filled) => explain(problem, filled),
             None => problem,
@@ -188,11 +214,19 @@ impl Convert<'_> {
     }
 
     fn time(&mut self, node: &mut Node, at: &Path) {
-        let Some(text) = node.scalar_text() else { return };
+        let Some(text) = node.scalar_text() else {
+            return;
+        };
         match duration::parse(&text) {
             Some(nanos) => node.value = Value::Int(nanos),
             None => {
-                self.problem(node, at, "bad-duration", format!("`{at}`: invalid duration `{text}`"), "write a number with a unit, such as `30s`, `1m30s`, `500ms`, `2h`");
+                self.problem(
+                    node,
+                    at,
+                    "bad-duration",
+                    format!("`{at}`: invalid duration `{text}`"),
+                    "write a number with a unit, such as `30s`, `1m30s`, `500ms`, `2h`",
+                );
                 node.value = Value::Int(0);
             }
         }
@@ -204,16 +238,26 @@ impl Convert<'_> {
                 Some(n) => node.value = Value::Int(n),
                 None => {
                     let text = text.clone();
-                    self.problem(node, at, "bad-size", format!("`{at}`: invalid size `{text}`"), "write a number of bytes, or one with a unit: `512m`, `1.5g`");
+                    self.problem(
+                        node,
+                        at,
+                        "bad-size",
+                        format!("`{at}`: invalid size `{text}`"),
+                        "write a number of bytes, or one with a unit: `512m`, `1.5g`",
+                    );
                     node.value = Value::Int(0);
                 }
             },
             // As docker compose: a fractional number without a unit means nothing.
             Value::Float(_) => {
                 self.problems.push(
-                    Diagnostic::warning("bad-size", node.place(), format!("`{at}`: `{}` has no unit and is ignored", node.value))
-                        .at(at)
-                        .help("quote it with a unit, such as `\"1.5g\"`"),
+                    Diagnostic::warning(
+                        "bad-size",
+                        node.place(),
+                        format!("`{at}`: `{}` has no unit and is ignored", node.value),
+                    )
+                    .at(at)
+                    .help("quote it with a unit, such as `\"1.5g\"`"),
                 );
                 node.value = Value::Int(0);
             }
@@ -222,7 +266,9 @@ impl Convert<'_> {
     }
 
     fn command(&mut self, node: &mut Node, at: &Path) {
-        let Some(text) = node.as_str().map(str::to_owned) else { return };
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return;
+        };
         match shell::split(&text) {
             Ok((words, cut)) => {
                 if cut {
@@ -233,11 +279,20 @@ impl Convert<'_> {
                             .help("write `[\"sh\", \"-c\", \"…\"]` to use one"),
                     );
                 }
-                let items = words.into_iter().map(|w| node.with(Value::Str(w))).collect();
+                let items = words
+                    .into_iter()
+                    .map(|w| node.with(Value::Str(w)))
+                    .collect();
                 node.value = Value::Seq(items);
             }
             Err(error) => {
-                self.problem(node, at, "bad-command", format!("`{at}`: invalid command line string: {error}"), "close the quote, or write the command as a list");
+                self.problem(
+                    node,
+                    at,
+                    "bad-command",
+                    format!("`{at}`: invalid command line string: {error}"),
+                    "close the quote, or write the command as a list",
+                );
                 node.value = Value::Null;
             }
         }
@@ -245,7 +300,10 @@ impl Convert<'_> {
 
     fn test(&mut self, node: &mut Node, _at: &Path) {
         if let Some(text) = node.as_str().map(str::to_owned) {
-            let items = vec![node.with(Value::Str("CMD-SHELL".to_owned())), node.with(Value::Str(text))];
+            let items = vec![
+                node.with(Value::Str("CMD-SHELL".to_owned())),
+                node.with(Value::Str(text)),
+            ];
             node.value = Value::Seq(items);
         }
     }
@@ -296,7 +354,13 @@ impl Convert<'_> {
                 }
                 node.value = Value::Map(map);
                 for (item, at, key) in bad {
-                    self.problem(&item, &at, "bad-variable-name", format!("environment variable {key} is declared with a trailing space"), "remove the space before `=`");
+                    self.problem(
+                        &item,
+                        &at,
+                        "bad-variable-name",
+                        format!("environment variable {key} is declared with a trailing space"),
+                        "remove the space before `=`",
+                    );
                 }
             }
             _ => {}
@@ -325,24 +389,42 @@ impl Convert<'_> {
     }
 
     fn mode(&mut self, node: &mut Node, at: &Path) {
-        let Some(text) = node.as_str().map(str::to_owned) else { return };
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return;
+        };
         match i64::from_str_radix(&text, 8) {
             Ok(mode) => node.value = Value::Int(mode),
             Err(_) => {
-                self.problem(node, at, "bad-mode", format!("`{at}`: `{text}` is not an octal number"), "write permission bits such as `0440`");
+                self.problem(
+                    node,
+                    at,
+                    "bad-mode",
+                    format!("`{at}`: `{text}` is not an octal number"),
+                    "write permission bits such as `0440`",
+                );
                 node.value = Value::Int(0);
             }
         }
     }
 
     fn count(&mut self, node: &mut Node, at: &Path) {
-        let Some(text) = node.as_str().map(str::to_owned) else { return };
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return;
+        };
         if text.eq_ignore_ascii_case("all") {
             node.value = Value::Int(-1);
         } else if let Ok(n) = text.parse() {
             node.value = Value::Int(n);
         } else {
-            self.problem(node, at, "bad-value", format!("`{at}`: invalid value \"{text}\", the only value allowed is 'all' or a number"), "write `all` or a number");
+            self.problem(
+                node,
+                at,
+                "bad-value",
+                format!(
+                    "`{at}`: invalid value \"{text}\", the only value allowed is 'all' or a number"
+                ),
+                "write `all` or a number",
+            );
             node.value = Value::Int(0);
         }
     }
@@ -357,7 +439,13 @@ impl Convert<'_> {
             }
             _ => {
                 let text = node.value.to_string();
-                self.problem(node, at, "bad-value", format!("`{at}`: `{text}` is not a limit"), "write a number, or `soft` and `hard`");
+                self.problem(
+                    node,
+                    at,
+                    "bad-value",
+                    format!("`{at}`: `{text}` is not a limit"),
+                    "write a number, or `soft` and `hard`",
+                );
                 node.value = Value::Map(Map::new());
             }
         }
@@ -368,7 +456,9 @@ impl Convert<'_> {
             let items = map
                 .iter()
                 .map(|(id, path)| match path.scalar_text() {
-                    Some(path_text) if !path_text.is_empty() => path.with(Value::Str(format!("{id}={path_text}"))),
+                    Some(path_text) if !path_text.is_empty() => {
+                        path.with(Value::Str(format!("{id}={path_text}")))
+                    }
                     _ => path.with(Value::Str(id.clone())),
                 })
                 .collect();
@@ -386,7 +476,11 @@ impl Convert<'_> {
                     match &value.value {
                         Value::Seq(list) => {
                             for address in list {
-                                pairs.push((host.clone(), address.value.to_string(), address.clone()));
+                                pairs.push((
+                                    host.clone(),
+                                    address.value.to_string(),
+                                    address.clone(),
+                                ));
                             }
                         }
                         Value::Null => pairs.push((host.clone(), String::new(), value.clone())),
@@ -403,7 +497,11 @@ impl Convert<'_> {
                                 pairs.push((host.to_owned(), address.to_owned(), item.clone()));
                             }
                         }
-                        None => bad.push((item.clone(), at.index(i), format!("invalid additional host, missing IP: {text}"))),
+                        None => bad.push((
+                            item.clone(),
+                            at.index(i),
+                            format!("invalid additional host, missing IP: {text}"),
+                        )),
                     }
                 }
             }

@@ -51,7 +51,13 @@ fn scan(text: &str, depth: usize, found: &mut BTreeMap<String, Used>) {
                 .position(|b| b != b'_' && !b.is_ascii_alphanumeric())
                 .unwrap_or(after.len());
             if len > 0 && !after.as_bytes()[0].is_ascii_digit() {
-                note(found, Used { name: after[..len].to_owned(), ..Used::default() });
+                note(
+                    found,
+                    Used {
+                        name: after[..len].to_owned(),
+                        ..Used::default()
+                    },
+                );
             }
             rest = &after[len..];
             continue;
@@ -60,7 +66,10 @@ fn scan(text: &str, depth: usize, found: &mut BTreeMap<String, Used>) {
             rest = inner;
             continue;
         };
-        let mut used = Used { name: expression.name.to_owned(), ..Used::default() };
+        let mut used = Used {
+            name: expression.name.to_owned(),
+            ..Used::default()
+        };
         if let Some((operator, argument)) = expression.operator {
             match operator.kind {
                 '-' => used.default = argument.to_owned(),

@@ -39,8 +39,12 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
     };
     if text.len() > MAX_BYTES {
         builder.problems.push(
-            Diagnostic::error("too-big", builder.places.whole_line(1), format!("the file is larger than {} MiB", MAX_BYTES >> 20))
-                .help("split it with `include`"),
+            Diagnostic::error(
+                "too-big",
+                builder.places.whole_line(1),
+                format!("the file is larger than {} MiB", MAX_BYTES >> 20),
+            )
+            .help("split it with `include`"),
         );
         return Vec::new();
     }
@@ -48,8 +52,12 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
         && version != "1.1"
     {
         builder.problems.push(
-            Diagnostic::error("yaml-version", builder.places.whole_line(line), format!("YAML version `{version}` is not supported"))
-                .help("remove the `%YAML` line"),
+            Diagnostic::error(
+                "yaml-version",
+                builder.places.whole_line(line),
+                format!("YAML version `{version}` is not supported"),
+            )
+            .help("remove the `%YAML` line"),
         );
         return Vec::new();
     }
@@ -88,10 +96,7 @@ impl<'a> Places<'a> {
     fn byte(&self, chars: usize) -> u32 {
         match &self.bytes {
             None => chars.min(self.text.len()) as u32,
-            Some(table) => table
-                .get(chars)
-                .copied()
-                .unwrap_or(self.text.len() as u32),
+            Some(table) => table.get(chars).copied().unwrap_or(self.text.len() as u32),
         }
     }
 
@@ -193,11 +198,15 @@ impl Builder<'_, '_> {
                         (node, plain)
                     })
                 }
-                Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag) if stack.len() >= MAX_DEPTH => {
+                Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag)
+                    if stack.len() >= MAX_DEPTH =>
+                {
                     let _ = (anchor, tag);
-                    self.problems.push(
-                        Diagnostic::error("too-deep", span, format!("nested more than {MAX_DEPTH} levels deep")),
-                    );
+                    self.problems.push(Diagnostic::error(
+                        "too-deep",
+                        span,
+                        format!("nested more than {MAX_DEPTH} levels deep"),
+                    ));
                     return documents;
                 }
                 Event::SequenceStart(anchor, tag) => {
@@ -258,7 +267,9 @@ impl Builder<'_, '_> {
         let span = Span {
             file: self.places.file,
             start: start as u32,
-            end: (start as u32 + 1).min(self.places.text.len() as u32).max(start as u32),
+            end: (start as u32 + 1)
+                .min(self.places.text.len() as u32)
+                .max(start as u32),
         };
         let line = self.places.text[..start].rfind('\n').map_or(0, |i| i + 1);
         let indent: String = self.places.text[line..]
@@ -271,8 +282,12 @@ impl Builder<'_, '_> {
             "check indentation, quotes, and that each `key:` is followed by a space"
         };
         self.problems.push(
-            Diagnostic::error("yaml-syntax", span, format!("this is not valid YAML: {}", error.info()))
-                .help(help),
+            Diagnostic::error(
+                "yaml-syntax",
+                span,
+                format!("this is not valid YAML: {}", error.info()),
+            )
+            .help(help),
         );
     }
 
@@ -280,8 +295,12 @@ impl Builder<'_, '_> {
         self.nodes += n;
         if self.nodes > MAX_NODES {
             self.problems.push(
-                Diagnostic::error("too-many-nodes", span, format!("aliases expand to more than {MAX_NODES} values"))
-                    .help("use fewer nested aliases"),
+                Diagnostic::error(
+                    "too-many-nodes",
+                    span,
+                    format!("aliases expand to more than {MAX_NODES} values"),
+                )
+                .help("use fewer nested aliases"),
             );
             return Err(Stop);
         }
@@ -298,8 +317,12 @@ impl Builder<'_, '_> {
             }
             _ => {
                 self.problems.push(
-                    Diagnostic::error("alias-cycle", span, "this alias is inside the value it names")
-                        .help("an anchor can be used only after its value has ended"),
+                    Diagnostic::error(
+                        "alias-cycle",
+                        span,
+                        "this alias is inside the value it names",
+                    )
+                    .help("an anchor can be used only after its value has ended"),
                 );
                 Err(Stop)
             }
@@ -320,8 +343,12 @@ impl Builder<'_, '_> {
                     let Value::Str(text) = &name.value else {
                         if !*bad_keys {
                             self.problems.push(
-                                Diagnostic::error("non-string-key", name.span, format!("keys must be strings, this is {}", name.kind()))
-                                    .help("quote it"),
+                                Diagnostic::error(
+                                    "non-string-key",
+                                    name.span,
+                                    format!("keys must be strings, this is {}", name.kind()),
+                                )
+                                .help("quote it"),
                             );
                         }
                         *bad_keys = true;
@@ -333,10 +360,14 @@ impl Builder<'_, '_> {
                     }
                     if let Some(first) = map.get(text) {
                         self.problems.push(
-                            Diagnostic::error("duplicate-key", name.span, format!("key `{text}` is already defined in this mapping"))
-                                .label("defined again here")
-                                .related(first.key, "first defined here")
-                                .help("keep one of the two"),
+                            Diagnostic::error(
+                                "duplicate-key",
+                                name.span,
+                                format!("key `{text}` is already defined in this mapping"),
+                            )
+                            .label("defined again here")
+                            .related(first.key, "first defined here")
+                            .help("keep one of the two"),
                         );
                         return;
                     }
@@ -355,7 +386,9 @@ impl Builder<'_, '_> {
         };
         let value = match frame.open {
             Open::Seq(items) => Value::Seq(items),
-            Open::Map { mut map, merges, .. } => {
+            Open::Map {
+                mut map, merges, ..
+            } => {
                 for merge in merges {
                     self.merge_into(&mut map, merge);
                 }
@@ -366,7 +399,8 @@ impl Builder<'_, '_> {
         node.tag = frame.tag;
         if frame.anchor != 0 {
             let size = self.nodes - frame.nodes_before + 1;
-            self.anchors.insert(frame.anchor, Some((node.clone(), size)));
+            self.anchors
+                .insert(frame.anchor, Some((node.clone(), size)));
         }
         node
     }
@@ -389,8 +423,12 @@ impl Builder<'_, '_> {
         };
         if !fine {
             self.problems.push(
-                Diagnostic::error("bad-merge", span, "`<<` takes a mapping or a list of mappings")
-                    .help("give it an alias of a mapping, as in `<<: *defaults`"),
+                Diagnostic::error(
+                    "bad-merge",
+                    span,
+                    "`<<` takes a mapping or a list of mappings",
+                )
+                .help("give it an alias of a mapping, as in `<<: *defaults`"),
             );
         }
     }
@@ -543,7 +581,11 @@ fn go_int(text: &str) -> Option<i128> {
         return None;
     }
     let value = i128::from_str_radix(digits, radix).ok()?;
-    let limit = if negative { i128::from(i64::MAX) + 1 } else { i128::from(u64::MAX) };
+    let limit = if negative {
+        i128::from(i64::MAX) + 1
+    } else {
+        i128::from(u64::MAX)
+    };
     (value <= limit).then_some(if negative { -value } else { value })
 }
 
@@ -555,7 +597,8 @@ fn is_float(text: &str) -> bool {
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
-    let mantissa_fine = digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty());
+    let mantissa_fine =
+        digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty());
     let exponent_fine = exponent.is_none_or(|e| {
         let e = e.strip_prefix(['+', '-']).unwrap_or(e);
         !e.is_empty() && digits(e)

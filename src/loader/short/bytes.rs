@@ -7,7 +7,10 @@ pub fn parse(text: &str) -> Option<i64> {
         .map_or(0, |i| i + 1);
     let (number, unit) = text.split_at(digits);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let value: f64 = number.parse().ok().filter(|v: &f64| *v >= 0.0 && v.is_finite())?;
+    let value: f64 = number
+        .parse()
+        .ok()
+        .filter(|v: &f64| *v >= 0.0 && v.is_finite())?;
     if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '+') {
         return None;
     }

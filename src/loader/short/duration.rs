@@ -39,7 +39,11 @@ pub fn parse(text: &str) -> Option<i64> {
             _ => return None,
         };
         let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        let whole = if whole.is_empty() { 0 } else { i128::from_str(whole).ok()? };
+        let whole = if whole.is_empty() {
+            0
+        } else {
+            i128::from_str(whole).ok()?
+        };
         total = total.checked_add(whole.checked_mul(scale)?)?;
         if !fraction.is_empty() {
             let digits = &fraction[..fraction.len().min(15)];

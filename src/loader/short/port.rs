@@ -61,7 +61,11 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
         return Err(PortError::Address(address.to_owned()));
     }
     let (first, last) = range(container)?;
-    let host = if host.is_empty() { None } else { Some(range(host)?) };
+    let host = if host.is_empty() {
+        None
+    } else {
+        Some(range(host)?)
+    };
     if let Some((host_first, host_last)) = host
         && last - first != host_last - host_first
         && last != first
@@ -145,7 +149,20 @@ mod tests {
         for (text, want) in cases {
             assert_eq!(show(text).as_deref(), Ok(want), "{text}");
         }
-        for text in ["", "a", "1:2:3:4", "::1:8080:80x", "127.0.0.1:80", "80/", "80/x", "9-8", "1-3:1-2", "70000", "1.5", "[::1:80:80"] {
+        for text in [
+            "",
+            "a",
+            "1:2:3:4",
+            "::1:8080:80x",
+            "127.0.0.1:80",
+            "80/",
+            "80/x",
+            "9-8",
+            "1-3:1-2",
+            "70000",
+            "1.5",
+            "[::1:80:80",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

@@ -124,7 +124,15 @@ mod tests {
     #[test]
     fn mounts() {
         let show = |text: &str| {
-            parse(text).map(|p| format!("{}|{}|{}{}", p.source, p.target, if p.read_only { "ro" } else { "" }, if p.bind { " bind" } else { "" }))
+            parse(text).map(|p| {
+                format!(
+                    "{}|{}|{}{}",
+                    p.source,
+                    p.target,
+                    if p.read_only { "ro" } else { "" },
+                    if p.bind { " bind" } else { "" }
+                )
+            })
         };
         let cases = [
             ("/data", "|/data|"),
