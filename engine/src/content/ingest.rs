@@ -95,6 +95,11 @@ impl Ingest {
         self.written
     }
 
+    /// The digest of what was received so far.
+    pub fn digest(&self) -> Digest {
+        Digest::from_hasher(self.hasher.clone())
+    }
+
     /// The file being written. Its bytes up to [`Ingest::written`] may be read again.
     pub fn path(&self) -> &Path {
         &self.path

@@ -5,16 +5,19 @@
 //! built-in image, `load` and `save` read and write archives, `collect` removes. Nothing here
 //! knows a registry or a container: what a container uses is told by [`Roots`].
 
+mod assemble;
 mod collect;
 mod config;
 mod error;
 mod host;
 mod lease;
+mod load;
 mod manifest;
 mod platform;
 mod progress;
 mod reference;
 mod refs;
+mod save;
 mod store;
 
 pub use collect::{Collected, Removed, Roots};
@@ -24,6 +27,8 @@ pub use config::{
 pub use error::ImageError;
 pub use host::HostBase;
 pub use lease::Lease;
+pub(crate) use assemble::Staged;
+pub use load::LoadedImage;
 pub use manifest::{Descriptor, Document, Index, MANIFEST_LIMIT, Manifest, media};
 pub use platform::{Platform, architecture};
 pub use progress::{ProgressSink, Transfer, TransferState, quiet};

@@ -32,8 +32,7 @@ pub use store::{Draft, Layer, LayerBlob, LayerStore};
 pub use tar::{Entry, Kind, Limits, Reader, TarTime};
 pub use unpack::{Unpacked, fill_implied, unpack};
 pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
-#[expect(unused_imports, reason = "save and copy use them next")]
-pub(crate) use write::{plain, write_tar_at};
+pub(crate) use write::plain;
 
 use crate::content::Digest;
 

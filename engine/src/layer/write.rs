@@ -244,7 +244,7 @@ pub fn write_tar<W: Write>(
 }
 
 /// The same for a directory that is open; names in the archive begin with `prefix`.
-pub(crate) fn write_tar_at<W: Write>(
+fn write_tar_at<W: Write>(
     root: BorrowedFd<'_>,
     prefix: &[u8],
     out: W,

@@ -1,0 +1,250 @@
+//! Images to an archive that both Docker and OCI tools load.
+//!
+//! The format is that of `docker save` since 25: an OCI layout (`oci-layout`, `index.json`,
+//! `blobs/`) that also has `manifest.json` and `repositories`. Layers keep the bytes they came
+//! with; those made here are written from their directories, uncompressed. Images over the
+//! `host` image are refused. The same images always give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Read, Write};
+
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::store::{Base, Image, ImageStore};
+use super::{CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Reference, is_host_image, media};
+use crate::content::{ContentError, Digest};
+use crate::layer::{Layer, LayerError, TarOptions, TarWriter, write_tar};
+
+/// Counts and hashes what is written.
+pub(crate) struct Measure {
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Write for Measure {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl ImageStore {
+    /// Writes an archive of the images of some names. A repository without a tag means all its
+    /// tags.
+    pub fn save(&self, names: &[String], out: impl Write) -> Result<(), ImageError> {
+        // One image under several names is written once, with all of them.
+        let mut images: Vec<(Image, BTreeSet<Reference>)> = Vec::new();
+        for name in names {
+            for (image, tag) in self.saved_as(name)? {
+                if image.base != Base::Scratch {
+                    return Err(ImageError::HostBound(name.clone(), "saved"));
+                }
+                match images.iter_mut().find(|(known, _)| known.id == image.id) {
+                    Some((_, tags)) => tags.extend(tag),
+                    None => images.push((image, tag.into_iter().collect())),
+                }
+            }
+        }
+        let mut archive = Archive { writer: TarWriter::new(out), written: BTreeSet::new() };
+        archive.folder("blobs/")?;
+        archive.folder("blobs/sha256/")?;
+        let (mut index, mut saved, mut repositories) = (Vec::new(), Vec::new(), BTreeMap::<String, BTreeMap<String, String>>::new());
+        for (image, tags) in &images {
+            let (manifest, bytes) = self.manifest_for(image)?;
+            let descriptor = Descriptor::new(
+                if manifest.media_type.is_empty() { media::OCI_MANIFEST } else { &manifest.media_type },
+                Digest::of(&bytes),
+                bytes.len() as u64,
+            );
+            archive.bytes(&descriptor.digest, &bytes)?;
+            archive.bytes(&image.id, &self.content.read(&image.id, CONFIG_LIMIT)?)?;
+            let mut sources = BTreeMap::new();
+            for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
+                self.save_layer(&mut archive, layer, blob)?;
+                sources.insert(layer.diff_id.to_string(), blob.clone());
+            }
+            if tags.is_empty() {
+                index.push(serde_json::to_value(&descriptor).map_err(ImageError::Config)?);
+            }
+            for tag in tags {
+                let mut named = descriptor.clone();
+                named.annotations.insert("io.containerd.image.name".to_owned(), tag.to_string());
+                named.annotations.insert("org.opencontainers.image.ref.name".to_owned(), tag.tag().unwrap_or("latest").to_owned());
+                index.push(serde_json::to_value(&named).map_err(ImageError::Config)?);
+                if let Some(layer) = manifest.layers.last() {
+                    repositories.entry(tag.familiar_name()).or_default().insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
+                }
+            }
+            saved.push(json!({
+                "Config": blob_path(&image.id),
+                "RepoTags": if tags.is_empty() { Value::Null } else { tags.iter().map(Reference::familiar).collect() },
+                "Layers": manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
+                "LayerSources": sources,
+            }));
+        }
+        archive.json("index.json", &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index}))?;
+        archive.json("manifest.json", &Value::Array(saved))?;
+        archive.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
+        if !repositories.is_empty() {
+            archive.json("repositories", &json!(repositories))?;
+        }
+        let mut out = archive.writer.finish().map_err(write_error)?;
+        out.flush().map_err(write_error)
+    }
+
+    fn saved_as(&self, name: &str) -> Result<Vec<(Image, Option<Reference>)>, ImageError> {
+        if is_host_image(name) {
+            return Err(ImageError::HostBound(name.to_owned(), "saved"));
+        }
+        let has_tag = name.contains('@') || name.rsplit_once(':').is_some_and(|(_, tag)| !tag.contains('/'));
+        if let Ok(reference) = Reference::parse(name) {
+            let all: Vec<(Reference, Digest)> = self
+                .refs
+                .list()?
+                .into_iter()
+                .filter(|(known, _)| known.digest().is_none() && known.familiar_name() == reference.familiar_name())
+                .filter(|(known, _)| !has_tag || *known == reference)
+                .collect();
+            if !all.is_empty() {
+                return all.into_iter().map(|(tag, id)| Ok((self.get(&id)?, Some(tag)))).collect();
+            }
+        }
+        Ok(vec![(self.resolve(name)?, None)])
+    }
+
+    /// The manifest an image came with if all its layers' bytes are still here, else one of
+    /// what there is. Gives its exact bytes too.
+    pub(crate) fn manifest_for(&self, image: &Image) -> Result<(Manifest, Vec<u8>), ImageError> {
+        if let Some(known) = &image.manifest
+            && let Ok(bytes) = self.content.read(&known.digest, MANIFEST_LIMIT)
+            && let Ok(Document::Manifest(manifest)) = Document::parse(&bytes)
+            && manifest.config.digest == image.id
+            && manifest.layers.len() == image.layers.len()
+            && manifest.layers.iter().all(|layer| self.content.contains(&layer.digest))
+        {
+            return Ok((*manifest, bytes));
+        }
+        let mut layers = Vec::with_capacity(image.layers.len());
+        for layer in &image.layers {
+            layers.push(match self.kept_blob(layer) {
+                Some(descriptor) => descriptor,
+                None => Descriptor::new(media::OCI_LAYER, layer.diff_id, measure(layer)?),
+            });
+        }
+        let manifest = Manifest {
+            schema_version: 2,
+            media_type: media::OCI_MANIFEST.to_owned(),
+            config: Descriptor::new(media::OCI_CONFIG, image.id, self.content.size(&image.id)?),
+            layers,
+            extra: serde_json::Map::new(),
+        };
+        let bytes = serde_json::to_vec(&manifest).map_err(ImageError::Config)?;
+        Ok((manifest, bytes))
+    }
+
+    /// The archive that a layer came from, if it is still here.
+    fn kept_blob(&self, layer: &Layer) -> Option<Descriptor> {
+        let blob = layer.blob.as_ref().filter(|blob| self.content.contains(&blob.digest))?;
+        Some(Descriptor::new(&blob.media_type, blob.digest, blob.size))
+    }
+
+    fn save_layer<W: Write>(&self, archive: &mut Archive<W>, layer: &Layer, blob: &Descriptor) -> Result<(), ImageError> {
+        if !archive.begin(&blob.digest, blob.size)? {
+            return Ok(());
+        }
+        if self.content.contains(&blob.digest) {
+            let (file, _) = self.content.open_blob(&blob.digest)?;
+            let mut hasher = Sha256::new();
+            let mut buffer = vec![0; 256 << 10];
+            let mut file = file.take(blob.size);
+            loop {
+                match file.read(&mut buffer).map_err(ContentError::io("read", self.content.path(&blob.digest)))? {
+                    0 => break,
+                    count => {
+                        hasher.update(&buffer[..count]);
+                        archive.writer.data(&buffer[..count]).map_err(write_error)?;
+                    }
+                }
+            }
+            let actual = Digest::from_hasher(hasher);
+            if actual != blob.digest {
+                return Err(ContentError::Mismatch { expected: blob.digest, actual }.into());
+            }
+        } else {
+            write_tar(&layer.dir, Data(&mut archive.writer), &TarOptions::default())?;
+        }
+        archive.writer.pad(blob.size).map_err(write_error)
+    }
+}
+
+/// Bytes of a layer's archive; its digest must be the diff id the layer is known by.
+pub(crate) fn measure(layer: &Layer) -> Result<u64, ImageError> {
+    let mut measure = Measure { hasher: Sha256::new(), bytes: 0 };
+    write_tar(&layer.dir, &mut measure, &TarOptions::default())?;
+    let actual = Digest::from_hasher(measure.hasher);
+    if actual != layer.diff_id {
+        return Err(LayerError::Mismatch { expected: layer.diff_id, actual }.into());
+    }
+    Ok(measure.bytes)
+}
+
+fn blob_path(digest: &Digest) -> String {
+    format!("blobs/sha256/{}", digest.hex())
+}
+
+fn write_error(error: io::Error) -> ImageError {
+    LayerError::Write(error).into()
+}
+
+struct Archive<W> {
+    writer: TarWriter<W>,
+    /// Blobs that are in it.
+    written: BTreeSet<Digest>,
+}
+
+impl<W: Write> Archive<W> {
+    fn folder(&mut self, path: &str) -> Result<(), ImageError> {
+        self.writer.directory(path, 0o755, 0).map_err(write_error)
+    }
+
+    fn json(&mut self, path: &str, value: &Value) -> Result<(), ImageError> {
+        let text = serde_json::to_vec(value).map_err(ImageError::Config)?;
+        self.writer.member(path, 0o644, 0, &text).map_err(write_error)
+    }
+
+    fn bytes(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), ImageError> {
+        if self.begin(digest, bytes.len() as u64)? {
+            self.writer.data(bytes).and_then(|()| self.writer.pad(bytes.len() as u64)).map_err(write_error)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a blob's header unless it is in the archive already.
+    fn begin(&mut self, digest: &Digest, size: u64) -> Result<bool, ImageError> {
+        if !self.written.insert(*digest) {
+            return Ok(false);
+        }
+        let entry = crate::layer::plain(&blob_path(digest), crate::layer::Kind::File, 0o644, 0, size);
+        self.writer.header(&entry).map_err(write_error)?;
+        Ok(true)
+    }
+}
+
+/// Data of the present member as a writer.
+struct Data<'a, W>(&'a mut TarWriter<W>);
+
+impl<W: Write> Write for Data<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.data(bytes).map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
