@@ -13,7 +13,8 @@ use super::store::{Image, ImageStore};
 use super::{Descriptor, ImageConfig, ImageError, Lease};
 use crate::content::Digest;
 use crate::layer::{
-    ChainId, Compression, Decoder, DiffId, Draft, LayerBlob, LayerError, Limits, Unpacked, chain_id, fill_implied, unpack,
+    ChainId, Compression, Decoder, DiffId, Draft, LayerBlob, LayerError, Limits, Unpacked,
+    chain_id, fill_implied, unpack,
 };
 
 /// A layer that is unpacked but not published.
@@ -34,29 +35,51 @@ impl ImageStore {
     }
 
     /// Unpacks what comes out of `archive` beside the published layers and checks its diff id.
-    pub(crate) fn stage(&self, archive: impl std::io::Read, expected: &DiffId) -> Result<(Draft, Unpacked, Compression), ImageError> {
+    pub(crate) fn stage(
+        &self,
+        archive: impl std::io::Read,
+        expected: &DiffId,
+    ) -> Result<(Draft, Unpacked, Compression), ImageError> {
         let draft = self.layers.draft()?;
         let decoder = Decoder::new(archive)?;
         let compression = decoder.compression();
         let unpacked = unpack(decoder, &draft.dir(), Limits::default())?;
         if unpacked.diff_id != *expected {
-            return Err(LayerError::Mismatch { expected: *expected, actual: unpacked.diff_id }.into());
+            return Err(LayerError::Mismatch {
+                expected: *expected,
+                actual: unpacked.diff_id,
+            }
+            .into());
         }
         Ok((draft, unpacked, compression))
     }
 
     /// Publishes an image's layers in order. `staged` holds `None` where the layer was found in
     /// the store. The lease must protect the chain ids already.
-    pub(crate) fn publish_layers(&self, config: &ImageConfig, staged: Vec<Option<Staged>>) -> Result<Vec<ChainId>, ImageError> {
+    pub(crate) fn publish_layers(
+        &self,
+        config: &ImageConfig,
+        staged: Vec<Option<Staged>>,
+    ) -> Result<Vec<ChainId>, ImageError> {
         let mut chains: Vec<ChainId> = Vec::new();
         let mut lowers: Vec<PathBuf> = Vec::new();
         for (diff_id, staged) in config.rootfs.diff_ids.iter().zip(staged) {
             let parent = chains.last().copied();
             let layer = match staged {
                 None => self.layers.get(&chain_id(parent.as_ref(), diff_id))?,
-                Some(Staged { draft, unpacked, blob }) => {
+                Some(Staged {
+                    draft,
+                    unpacked,
+                    blob,
+                }) => {
                     fill_implied(&unpacked, &draft.dir(), &lowers)?;
-                    self.layers.publish(draft, *diff_id, parent.as_ref(), unpacked.size, Some(blob))?
+                    self.layers.publish(
+                        draft,
+                        *diff_id,
+                        parent.as_ref(),
+                        unpacked.size,
+                        Some(blob),
+                    )?
                 }
             };
             chains.push(layer.chain_id);
@@ -76,24 +99,38 @@ impl ImageStore {
     ) -> Result<Image, ImageError> {
         let config = ImageConfig::parse(config_bytes)?;
         if config.base.is_some() {
-            return Err(ImageError::HostileConfig("it claims to lie over another machine's `host` image".to_owned()));
+            return Err(ImageError::HostileConfig(
+                "it claims to lie over another machine's `host` image".to_owned(),
+            ));
         }
         if config.rootfs.diff_ids.len() != blobs.len() {
-            return Err(ImageError::LayerCount { named: config.rootfs.diff_ids.len(), given: blobs.len() });
+            return Err(ImageError::LayerCount {
+                named: config.rootfs.diff_ids.len(),
+                given: blobs.len(),
+            });
         }
         let chains = Self::chain_ids(&config);
         for digest in chains.iter().chain(blobs) {
             lease.protect(digest)?;
         }
-        let work: Vec<usize> = (0..chains.len()).filter(|index| !self.layers.contains(&chains[*index])).collect();
+        let work: Vec<usize> = (0..chains.len())
+            .filter(|index| !self.layers.contains(&chains[*index]))
+            .collect();
         let next = AtomicUsize::new(0);
-        let staged: Vec<Mutex<Option<Result<Staged, ImageError>>>> = chains.iter().map(|_| Mutex::new(None)).collect();
-        let workers = std::thread::available_parallelism().map_or(2, usize::from).min(work.len());
+        let staged: Vec<Mutex<Option<Result<Staged, ImageError>>>> =
+            chains.iter().map(|_| Mutex::new(None)).collect();
+        let workers = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .min(work.len());
         std::thread::scope(|scope| {
             for _ in 0..workers {
                 scope.spawn(|| {
                     while let Some(index) = work.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let result = self.stage_blob(&blobs[*index], &config.rootfs.diff_ids[*index], progress);
+                        let result = self.stage_blob(
+                            &blobs[*index],
+                            &config.rootfs.diff_ids[*index],
+                            progress,
+                        );
                         if result.is_err() {
                             next.store(work.len(), Ordering::Relaxed);
                         }
@@ -116,18 +153,41 @@ impl ImageStore {
                 }
             }
         }
-        debug_assert!(!missing, "a layer is left out only after another one's error");
+        debug_assert!(
+            !missing,
+            "a layer is left out only after another one's error"
+        );
         let published = self.publish_layers(&config, ready)?;
         self.add_with_manifest(config_bytes, &published, manifest)
     }
 
-    fn stage_blob(&self, blob: &Digest, diff_id: &DiffId, progress: &ProgressSink) -> Result<Staged, ImageError> {
+    fn stage_blob(
+        &self,
+        blob: &Digest,
+        diff_id: &DiffId,
+        progress: &ProgressSink,
+    ) -> Result<Staged, ImageError> {
         let (file, size) = self.content.open_blob(blob)?;
-        let tell = |state, current| progress(Transfer { layer: diff_id.short(), state, current, total: Some(size) });
+        let tell = |state, current| {
+            progress(Transfer {
+                layer: diff_id.short(),
+                state,
+                current,
+                total: Some(size),
+            })
+        };
         tell(TransferState::Downloading, 0);
         let (draft, unpacked, compression) = self.stage(file, diff_id)?;
         tell(TransferState::Done, size);
-        let blob = LayerBlob { digest: *blob, size, media_type: compression.media_type().to_owned() };
-        Ok(Staged { draft, unpacked, blob })
+        let blob = LayerBlob {
+            digest: *blob,
+            size,
+            media_type: compression.media_type().to_owned(),
+        };
+        Ok(Staged {
+            draft,
+            unpacked,
+            blob,
+        })
     }
 }

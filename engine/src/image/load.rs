@@ -11,7 +11,10 @@ use serde::Deserialize;
 
 use super::progress::ProgressSink;
 use super::store::{ImageId, ImageStore};
-use super::{CONFIG_LIMIT, Descriptor, Document, ImageError, Lease, MANIFEST_LIMIT, Platform, Reference, media};
+use super::{
+    CONFIG_LIMIT, Descriptor, Document, ImageError, Lease, MANIFEST_LIMIT, Platform, Reference,
+    media,
+};
 use crate::content::{ContentError, Digest};
 use crate::layer::{Decoder, Kind, Limits, Reader};
 
@@ -48,7 +51,11 @@ const MEMBERS: u64 = 100_000;
 impl ImageStore {
     /// Loads every image of an archive. Images for other platforms are left out where the archive
     /// has one for this machine.
-    pub fn load(&self, archive: impl Read, progress: &ProgressSink) -> Result<Vec<LoadedImage>, ImageError> {
+    pub fn load(
+        &self,
+        archive: impl Read,
+        progress: &ProgressSink,
+    ) -> Result<Vec<LoadedImage>, ImageError> {
         let lease = self.lease()?;
         let members = self.receive(archive, &lease)?;
         let loaded = if members.small.contains_key("manifest.json") {
@@ -56,7 +63,9 @@ impl ImageStore {
         } else if members.small.contains_key("index.json") {
             self.load_layout(&members, &lease, progress)?
         } else {
-            return Err(ImageError::Archive("it has neither manifest.json (docker save) nor index.json (OCI layout)".to_owned()));
+            return Err(ImageError::Archive(
+                "it has neither manifest.json (docker save) nor index.json (OCI layout)".to_owned(),
+            ));
         };
         if loaded.is_empty() {
             return Err(ImageError::Archive("it holds no image".to_owned()));
@@ -66,30 +75,52 @@ impl ImageStore {
 
     fn receive(&self, archive: impl Read, lease: &Lease) -> Result<Members, ImageError> {
         let decoder = Decoder::new(archive)?;
-        let limits = Limits { entries: MEMBERS, ..Limits::default() };
+        let limits = Limits {
+            entries: MEMBERS,
+            ..Limits::default()
+        };
         let mut reader = Reader::new(BufReader::with_capacity(64 << 10, decoder), limits);
         let mut members = Members::default();
         let mut buffer = vec![0; 256 << 10];
         while let Some(entry) = reader.next()? {
-            let Some(path) = String::from_utf8(entry.path).ok().and_then(|path| tidy(&path)) else { continue };
+            let Some(path) = String::from_utf8(entry.path)
+                .ok()
+                .and_then(|path| tidy(&path))
+            else {
+                continue;
+            };
             match entry.kind {
                 Kind::Symlink(target) => {
-                    let target = String::from_utf8(target).ok().and_then(|target| beside(&path, &target));
+                    let target = String::from_utf8(target)
+                        .ok()
+                        .and_then(|target| beside(&path, &target));
                     if let Some(target) = target {
                         members.links.insert(path, target);
                     }
                 }
                 Kind::HardLink(target) => {
-                    if let Some(target) = String::from_utf8(target).ok().and_then(|target| tidy(&target)) {
+                    if let Some(target) = String::from_utf8(target)
+                        .ok()
+                        .and_then(|target| tidy(&target))
+                    {
                         members.links.insert(path, target);
                     }
                 }
-                Kind::File if matches!(path.as_str(), "manifest.json" | "index.json" | "oci-layout" | "repositories") => {
+                Kind::File
+                    if matches!(
+                        path.as_str(),
+                        "manifest.json" | "index.json" | "oci-layout" | "repositories"
+                    ) =>
+                {
                     let bytes = reader.read_small(MANIFEST_LIMIT)?;
                     members.small.insert(path, bytes);
                 }
                 Kind::File => {
-                    let promised = path.strip_prefix("blobs/sha256/").map(Digest::from_hex).transpose().map_err(|error| ImageError::Archive(error.to_string()))?;
+                    let promised = path
+                        .strip_prefix("blobs/sha256/")
+                        .map(Digest::from_hex)
+                        .transpose()
+                        .map_err(|error| ImageError::Archive(error.to_string()))?;
                     if let Some(promised) = promised {
                         lease.protect(&promised)?;
                         if self.content.contains(&promised) {
@@ -101,7 +132,9 @@ impl ImageStore {
                     loop {
                         match reader.read_data(&mut buffer)? {
                             0 => break,
-                            count => ingest.write_all(&buffer[..count]).map_err(ContentError::io("write", ingest.path()))?,
+                            count => ingest
+                                .write_all(&buffer[..count])
+                                .map_err(ContentError::io("write", ingest.path()))?,
                         }
                     }
                     // Protected before it becomes visible: a collection may run at any time.
@@ -115,16 +148,34 @@ impl ImageStore {
         Ok(members)
     }
 
-    fn load_saved(&self, members: &Members, lease: &Lease, progress: &ProgressSink) -> Result<Vec<LoadedImage>, ImageError> {
-        let text = members.small.get("manifest.json").map(Vec::as_slice).unwrap_or_default();
-        let images: Vec<SavedImage> = serde_json::from_slice(text).map_err(|error| ImageError::Archive(format!("manifest.json: {error}")))?;
+    fn load_saved(
+        &self,
+        members: &Members,
+        lease: &Lease,
+        progress: &ProgressSink,
+    ) -> Result<Vec<LoadedImage>, ImageError> {
+        let text = members
+            .small
+            .get("manifest.json")
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let images: Vec<SavedImage> = serde_json::from_slice(text)
+            .map_err(|error| ImageError::Archive(format!("manifest.json: {error}")))?;
         let mut loaded = Vec::new();
         for image in images {
-            let config = self.content.read(&members.find(&image.config)?, CONFIG_LIMIT)?;
-            let blobs = image.layers.iter().map(|layer| members.find(layer)).collect::<Result<Vec<_>, _>>()?;
+            let config = self
+                .content
+                .read(&members.find(&image.config)?, CONFIG_LIMIT)?;
+            let blobs = image
+                .layers
+                .iter()
+                .map(|layer| members.find(layer))
+                .collect::<Result<Vec<_>, _>>()?;
             // Since 25 the archive is an OCI layout too, and its manifest is worth keeping.
             let manifest = self.manifest_of(members, &Digest::of(&config));
-            let id = self.assemble(&config, &blobs, manifest, lease, progress)?.id;
+            let id = self
+                .assemble(&config, &blobs, manifest, lease, progress)?
+                .id;
             let mut tags = Vec::new();
             for name in image.repo_tags.unwrap_or_default() {
                 let reference = Reference::parse(&name)?;
@@ -136,40 +187,84 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    fn load_layout(&self, members: &Members, lease: &Lease, progress: &ProgressSink) -> Result<Vec<LoadedImage>, ImageError> {
+    fn load_layout(
+        &self,
+        members: &Members,
+        lease: &Lease,
+        progress: &ProgressSink,
+    ) -> Result<Vec<LoadedImage>, ImageError> {
         let mut loaded: Vec<LoadedImage> = Vec::new();
         for descriptor in index(members)? {
-            let name = ["io.containerd.image.name", "org.opencontainers.image.ref.name"].iter().find_map(|key| descriptor.annotations.get(*key)).cloned();
-            let Some((manifest, descriptor)) = self.image_manifest(members, descriptor, 0)? else { continue };
-            let config = self.content.read(&members.blob(&manifest.config.digest)?, CONFIG_LIMIT)?;
-            let blobs = manifest.layers.iter().map(|layer| members.blob(&layer.digest)).collect::<Result<Vec<_>, _>>()?;
-            let id = self.assemble(&config, &blobs, Some(descriptor), lease, progress)?.id;
+            let name = [
+                "io.containerd.image.name",
+                "org.opencontainers.image.ref.name",
+            ]
+            .iter()
+            .find_map(|key| descriptor.annotations.get(*key))
+            .cloned();
+            let Some((manifest, descriptor)) = self.image_manifest(members, descriptor, 0)? else {
+                continue;
+            };
+            let config = self
+                .content
+                .read(&members.blob(&manifest.config.digest)?, CONFIG_LIMIT)?;
+            let blobs = manifest
+                .layers
+                .iter()
+                .map(|layer| members.blob(&layer.digest))
+                .collect::<Result<Vec<_>, _>>()?;
+            let id = self
+                .assemble(&config, &blobs, Some(descriptor), lease, progress)?
+                .id;
             // A bare tag names nothing by itself; other tools write one all the same.
-            let tag = name.filter(|name| name.contains(['/', ':'])).map(|name| Reference::parse(&name)).transpose()?;
+            let tag = name
+                .filter(|name| name.contains(['/', ':']))
+                .map(|name| Reference::parse(&name))
+                .transpose()?;
             if let Some(tag) = &tag {
                 self.tag(&id, tag)?;
             }
             match loaded.iter_mut().find(|image| image.id == id) {
                 Some(image) => image.tags.extend(tag),
-                None => loaded.push(LoadedImage { id, tags: tag.into_iter().collect() }),
+                None => loaded.push(LoadedImage {
+                    id,
+                    tags: tag.into_iter().collect(),
+                }),
             }
         }
         Ok(loaded)
     }
 
     /// Follows indexes to the manifest for this machine; `None` for attestations.
-    fn image_manifest(&self, members: &Members, descriptor: Descriptor, depth: u32) -> Result<Option<(super::Manifest, Descriptor)>, ImageError> {
+    fn image_manifest(
+        &self,
+        members: &Members,
+        descriptor: Descriptor,
+        depth: u32,
+    ) -> Result<Option<(super::Manifest, Descriptor)>, ImageError> {
         if depth > 4 {
-            return Err(ImageError::Manifest("indexes within indexes, five deep".to_owned()));
+            return Err(ImageError::Manifest(
+                "indexes within indexes, five deep".to_owned(),
+            ));
         }
-        let bytes = self.content.read(&members.blob(&descriptor.digest)?, MANIFEST_LIMIT)?;
+        let bytes = self
+            .content
+            .read(&members.blob(&descriptor.digest)?, MANIFEST_LIMIT)?;
         match Document::parse(&bytes)? {
-            Document::Manifest(manifest) if descriptor.annotations.contains_key("vnd.docker.reference.type") => {
+            Document::Manifest(manifest)
+                if descriptor
+                    .annotations
+                    .contains_key("vnd.docker.reference.type") =>
+            {
                 drop(manifest);
                 Ok(None)
             }
             Document::Manifest(manifest) => {
-                let media_type = if manifest.media_type.is_empty() { media::OCI_MANIFEST } else { &manifest.media_type };
+                let media_type = if manifest.media_type.is_empty() {
+                    media::OCI_MANIFEST
+                } else {
+                    &manifest.media_type
+                };
                 let descriptor = Descriptor::new(media_type, descriptor.digest, bytes.len() as u64);
                 Ok(Some((*manifest, descriptor)))
             }
@@ -194,7 +289,9 @@ impl ImageStore {
 
 /// The entries of `index.json`.
 fn index(members: &Members) -> Result<Vec<Descriptor>, ImageError> {
-    let Some(text) = members.small.get("index.json") else { return Ok(Vec::new()) };
+    let Some(text) = members.small.get("index.json") else {
+        return Ok(Vec::new());
+    };
     match Document::parse(text)? {
         Document::Index(index) => Ok(index.manifests),
         Document::Manifest(_) => Err(ImageError::Archive("its index.json is no index".to_owned())),
@@ -204,7 +301,8 @@ fn index(members: &Members) -> Result<Vec<Descriptor>, ImageError> {
 impl Members {
     /// The blob behind a member's name, links followed.
     fn find(&self, name: &str) -> Result<Digest, ImageError> {
-        let missing = || ImageError::Archive(format!("it names `{name:.200}`, which it does not hold"));
+        let missing =
+            || ImageError::Archive(format!("it names `{name:.200}`, which it does not hold"));
         let mut path = tidy(name).ok_or_else(missing)?;
         for _ in 0..8 {
             if let Some(digest) = self.blobs.get(&path) {

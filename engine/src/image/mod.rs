@@ -20,6 +20,7 @@ mod refs;
 mod save;
 mod store;
 
+pub(crate) use assemble::Staged;
 pub use collect::{Collected, Removed, Roots};
 pub use config::{
     CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig,
@@ -27,7 +28,6 @@ pub use config::{
 pub use error::ImageError;
 pub use host::HostBase;
 pub use lease::Lease;
-pub(crate) use assemble::Staged;
 pub use load::LoadedImage;
 pub use manifest::{Descriptor, Document, Index, MANIFEST_LIMIT, Manifest, media};
 pub use platform::{Platform, architecture};

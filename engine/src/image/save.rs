@@ -12,7 +12,10 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::store::{Base, Image, ImageStore};
-use super::{CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Reference, is_host_image, media};
+use super::{
+    CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Reference,
+    is_host_image, media,
+};
 use crate::content::{ContentError, Digest};
 use crate::layer::{Layer, LayerError, TarOptions, TarWriter, write_tar};
 
@@ -51,14 +54,25 @@ impl ImageStore {
                 }
             }
         }
-        let mut archive = Archive { writer: TarWriter::new(out), written: BTreeSet::new() };
+        let mut archive = Archive {
+            writer: TarWriter::new(out),
+            written: BTreeSet::new(),
+        };
         archive.folder("blobs/")?;
         archive.folder("blobs/sha256/")?;
-        let (mut index, mut saved, mut repositories) = (Vec::new(), Vec::new(), BTreeMap::<String, BTreeMap<String, String>>::new());
+        let (mut index, mut saved, mut repositories) = (
+            Vec::new(),
+            Vec::new(),
+            BTreeMap::<String, BTreeMap<String, String>>::new(),
+        );
         for (image, tags) in &images {
             let (manifest, bytes) = self.manifest_for(image)?;
             let descriptor = Descriptor::new(
-                if manifest.media_type.is_empty() { media::OCI_MANIFEST } else { &manifest.media_type },
+                if manifest.media_type.is_empty() {
+                    media::OCI_MANIFEST
+                } else {
+                    &manifest.media_type
+                },
                 Digest::of(&bytes),
                 bytes.len() as u64,
             );
@@ -74,11 +88,19 @@ impl ImageStore {
             }
             for tag in tags {
                 let mut named = descriptor.clone();
-                named.annotations.insert("io.containerd.image.name".to_owned(), tag.to_string());
-                named.annotations.insert("org.opencontainers.image.ref.name".to_owned(), tag.tag().unwrap_or("latest").to_owned());
+                named
+                    .annotations
+                    .insert("io.containerd.image.name".to_owned(), tag.to_string());
+                named.annotations.insert(
+                    "org.opencontainers.image.ref.name".to_owned(),
+                    tag.tag().unwrap_or("latest").to_owned(),
+                );
                 index.push(serde_json::to_value(&named).map_err(ImageError::Config)?);
                 if let Some(layer) = manifest.layers.last() {
-                    repositories.entry(tag.familiar_name()).or_default().insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
+                    repositories
+                        .entry(tag.familiar_name())
+                        .or_default()
+                        .insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
                 }
             }
             saved.push(json!({
@@ -88,7 +110,10 @@ impl ImageStore {
                 "LayerSources": sources,
             }));
         }
-        archive.json("index.json", &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index}))?;
+        archive.json(
+            "index.json",
+            &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index}),
+        )?;
         archive.json("manifest.json", &Value::Array(saved))?;
         archive.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
         if !repositories.is_empty() {
@@ -102,17 +127,25 @@ impl ImageStore {
         if is_host_image(name) {
             return Err(ImageError::HostBound(name.to_owned(), "saved"));
         }
-        let has_tag = name.contains('@') || name.rsplit_once(':').is_some_and(|(_, tag)| !tag.contains('/'));
+        let has_tag = name.contains('@')
+            || name
+                .rsplit_once(':')
+                .is_some_and(|(_, tag)| !tag.contains('/'));
         if let Ok(reference) = Reference::parse(name) {
             let all: Vec<(Reference, Digest)> = self
                 .refs
                 .list()?
                 .into_iter()
-                .filter(|(known, _)| known.digest().is_none() && known.familiar_name() == reference.familiar_name())
+                .filter(|(known, _)| {
+                    known.digest().is_none() && known.familiar_name() == reference.familiar_name()
+                })
                 .filter(|(known, _)| !has_tag || *known == reference)
                 .collect();
             if !all.is_empty() {
-                return all.into_iter().map(|(tag, id)| Ok((self.get(&id)?, Some(tag)))).collect();
+                return all
+                    .into_iter()
+                    .map(|(tag, id)| Ok((self.get(&id)?, Some(tag))))
+                    .collect();
             }
         }
         Ok(vec![(self.resolve(name)?, None)])
@@ -126,7 +159,10 @@ impl ImageStore {
             && let Ok(Document::Manifest(manifest)) = Document::parse(&bytes)
             && manifest.config.digest == image.id
             && manifest.layers.len() == image.layers.len()
-            && manifest.layers.iter().all(|layer| self.content.contains(&layer.digest))
+            && manifest
+                .layers
+                .iter()
+                .all(|layer| self.content.contains(&layer.digest))
         {
             return Ok((*manifest, bytes));
         }
@@ -150,11 +186,19 @@ impl ImageStore {
 
     /// The archive that a layer came from, if it is still here.
     fn kept_blob(&self, layer: &Layer) -> Option<Descriptor> {
-        let blob = layer.blob.as_ref().filter(|blob| self.content.contains(&blob.digest))?;
+        let blob = layer
+            .blob
+            .as_ref()
+            .filter(|blob| self.content.contains(&blob.digest))?;
         Some(Descriptor::new(&blob.media_type, blob.digest, blob.size))
     }
 
-    fn save_layer<W: Write>(&self, archive: &mut Archive<W>, layer: &Layer, blob: &Descriptor) -> Result<(), ImageError> {
+    fn save_layer<W: Write>(
+        &self,
+        archive: &mut Archive<W>,
+        layer: &Layer,
+        blob: &Descriptor,
+    ) -> Result<(), ImageError> {
         if !archive.begin(&blob.digest, blob.size)? {
             return Ok(());
         }
@@ -164,7 +208,10 @@ impl ImageStore {
             let mut buffer = vec![0; 256 << 10];
             let mut file = file.take(blob.size);
             loop {
-                match file.read(&mut buffer).map_err(ContentError::io("read", self.content.path(&blob.digest)))? {
+                match file
+                    .read(&mut buffer)
+                    .map_err(ContentError::io("read", self.content.path(&blob.digest)))?
+                {
                     0 => break,
                     count => {
                         hasher.update(&buffer[..count]);
@@ -174,10 +221,18 @@ impl ImageStore {
             }
             let actual = Digest::from_hasher(hasher);
             if actual != blob.digest {
-                return Err(ContentError::Mismatch { expected: blob.digest, actual }.into());
+                return Err(ContentError::Mismatch {
+                    expected: blob.digest,
+                    actual,
+                }
+                .into());
             }
         } else {
-            write_tar(&layer.dir, Data(&mut archive.writer), &TarOptions::default())?;
+            write_tar(
+                &layer.dir,
+                Data(&mut archive.writer),
+                &TarOptions::default(),
+            )?;
         }
         archive.writer.pad(blob.size).map_err(write_error)
     }
@@ -185,11 +240,18 @@ impl ImageStore {
 
 /// Bytes of a layer's archive; its digest must be the diff id the layer is known by.
 pub(crate) fn measure(layer: &Layer) -> Result<u64, ImageError> {
-    let mut measure = Measure { hasher: Sha256::new(), bytes: 0 };
+    let mut measure = Measure {
+        hasher: Sha256::new(),
+        bytes: 0,
+    };
     write_tar(&layer.dir, &mut measure, &TarOptions::default())?;
     let actual = Digest::from_hasher(measure.hasher);
     if actual != layer.diff_id {
-        return Err(LayerError::Mismatch { expected: layer.diff_id, actual }.into());
+        return Err(LayerError::Mismatch {
+            expected: layer.diff_id,
+            actual,
+        }
+        .into());
     }
     Ok(measure.bytes)
 }
@@ -215,12 +277,17 @@ impl<W: Write> Archive<W> {
 
     fn json(&mut self, path: &str, value: &Value) -> Result<(), ImageError> {
         let text = serde_json::to_vec(value).map_err(ImageError::Config)?;
-        self.writer.member(path, 0o644, 0, &text).map_err(write_error)
+        self.writer
+            .member(path, 0o644, 0, &text)
+            .map_err(write_error)
     }
 
     fn bytes(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), ImageError> {
         if self.begin(digest, bytes.len() as u64)? {
-            self.writer.data(bytes).and_then(|()| self.writer.pad(bytes.len() as u64)).map_err(write_error)?;
+            self.writer
+                .data(bytes)
+                .and_then(|()| self.writer.pad(bytes.len() as u64))
+                .map_err(write_error)?;
         }
         Ok(())
     }
@@ -230,7 +297,8 @@ impl<W: Write> Archive<W> {
         if !self.written.insert(*digest) {
             return Ok(false);
         }
-        let entry = crate::layer::plain(&blob_path(digest), crate::layer::Kind::File, 0o644, 0, size);
+        let entry =
+            crate::layer::plain(&blob_path(digest), crate::layer::Kind::File, 0o644, 0, size);
         self.writer.header(&entry).map_err(write_error)?;
         Ok(true)
     }

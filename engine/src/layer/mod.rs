@@ -31,8 +31,8 @@ pub use extract::{ExtractOptions, Extracted, extract};
 pub use store::{Draft, Layer, LayerBlob, LayerStore};
 pub use tar::{Entry, Kind, Limits, Reader, TarTime};
 pub use unpack::{Unpacked, fill_implied, unpack};
-pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
 pub(crate) use write::plain;
+pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
 
 use crate::content::Digest;
 
