@@ -4,6 +4,7 @@
 //! and the errno. The process is a copy of its parent with one thread, so it may allocate;
 //! it never returns to the parent's code.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 use crate::cgroup::TaskFile;
 use crate::mount::{self, Below, CgroupView, RootMount, open_root};
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
-use crate::sys::process::{CloseRange, close_from, exit_now};
+use crate::sys::process::{CloseRange, close_from, exit_now, move_fd};
 use crate::sys::{namespace, signal};
 
 use super::init::{self, Role};
@@ -94,7 +95,7 @@ impl Child<'_> {
 
     fn enter_namespaces(&self) -> Result<(), Failure> {
         let failed =
-            |what: &str, error: std::io::Error| Failure::new(Stage::Namespace, what, error);
+            |what: &str, error: io::Error| Failure::new(Stage::Namespace, what, error);
         for (fd, kind) in self.joins {
             namespace::enter(fd.as_fd(), *kind)
                 .map_err(|error| failed(&format!("{kind:?}").to_lowercase(), error))?;
@@ -120,7 +121,7 @@ impl Child<'_> {
             return Ok(());
         };
         match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 warnings.push(Warning {
                     what: format!("oom_score_adj {score}"),
                     why: "lowering it needs CAP_SYS_RESOURCE".to_owned(),
@@ -252,7 +253,7 @@ impl Child<'_> {
         else {
             return Ok(());
         };
-        let failed = |error: std::io::Error| Failure::new(Stage::Root, name, error);
+        let failed = |error: io::Error| Failure::new(Stage::Root, name, error);
         let (flag, reach) = mount::propagation(name).ok_or_else(|| failed(Errno::INVAL.into()))?;
         mount_setattr(root, MountAttr::propagate(flag), reach).map_err(failed)
     }
@@ -308,7 +309,7 @@ pub(super) fn join_cgroup(tasks: &[TaskFile]) -> Result<(), Failure> {
 
 /// Mounts made by us must not appear in the host's namespace, and those of the host arrive only below binds that ask for it.
 fn leave_the_hosts_mounts() -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::new(Stage::Root, "/", error);
+    let failed = |error: io::Error| Failure::new(Stage::Root, "/", error);
     let root = open_root(Path::new("/")).map_err(|error| failed(error.into()))?;
     let attr = MountAttr::propagate(libc::MS_SLAVE);
     mount_setattr(root.as_fd(), attr, Reach::Recursive).map_err(failed)
@@ -367,15 +368,17 @@ pub(super) fn finish(
     line: Line,
     init: Init,
 ) -> ! {
+    let Ok((line, master)) = close_the_rest(line, master) else {
+        exit_now(125)
+    };
     let ready = Message::Ready { warnings };
-    if line.send(&ready, master.as_ref().map(AsFd::as_fd)).is_err() {
+    if line
+        .send(&ready, master.as_ref().map(AsFd::as_fd))
+        .is_err()
+    {
         exit_now(125);
     }
     drop(master);
-    let line = match park(line) {
-        Ok(line) => line,
-        Err(()) => exit_now(125),
-    };
     let filter = match line.wait() {
         Ok(Some(filter)) => filter,
         // The parent gave up or died: nobody would look after this container.
@@ -398,12 +401,17 @@ pub(super) fn finish(
     fail(&line, failure)
 }
 
-/// Closes all that we inherited and opened, except for the streams and the line: a parked process
-/// must not keep somebody's pipe or socket open, and the program must not find a way out.
-fn park(line: Line) -> Result<Line, ()> {
-    let line = terminal::move_to_three(line.into_fd()).map_err(drop)?;
-    close_from(4, CloseRange::Now).map_err(drop)?;
-    Ok(Line::from_fd(line))
+/// Closes all that we inherited and opened, except for the streams, the line and the terminal's master: a
+/// parked process must not keep somebody's pipe or socket open, and the program must not find a way out.
+fn close_the_rest(line: Line, master: Option<OwnedFd>) -> io::Result<(Line, Option<OwnedFd>)> {
+    // Out of the way first: it may be where the line goes.
+    let master = master
+        .map(|master| rustix::io::fcntl_dupfd_cloexec(&master, 5))
+        .transpose()?;
+    let line = move_fd(line.into_fd(), 3)?;
+    let master = master.map(|master| move_fd(master, 4)).transpose()?;
+    close_from(if master.is_some() { 5 } else { 4 }, CloseRange::Now)?;
+    Ok((Line::from_fd(line), master))
 }
 
 /// Reports and ends.

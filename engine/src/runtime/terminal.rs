@@ -1,6 +1,6 @@
 //! Standard streams and terminals of a process.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, OFlags, Uid};
@@ -92,17 +92,6 @@ pub(super) fn give_streams_to(uid: u32) {
             let _ = rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None);
         }
     }
-}
-
-/// Moves the line to the parent to descriptor 3, so that everything above can be closed.
-pub(super) fn move_to_three(fd: OwnedFd) -> Result<OwnedFd, Failure> {
-    if fd.as_raw_fd() == 3 {
-        return Ok(fd);
-    }
-    let failed = |error: Errno| Failure::new(Stage::Report, "descriptor 3", error);
-    // The copy must land on 3 exactly: whatever is there is ours to close.
-    crate::sys::process::move_fd(fd, 3)
-        .map_err(|error| failed(Errno::from_io_error(&error).unwrap_or(Errno::BADF)))
 }
 
 #[cfg(test)]
