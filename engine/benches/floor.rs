@@ -4,7 +4,10 @@
 //! mounts and nodes, pivot_root, execve) and nothing else; `ours` is [`prepare`], [`Parked::release`] and the wait.
 //! Both run `/bin/true` without a network and take turns, so the machine's mood hits both. Root only.
 //! `cargo bench -p gantry-engine --bench floor [rounds]`.
-#![expect(clippy::print_stdout, reason = "a benchmark's result goes to its stdout")]
+#![expect(
+    clippy::print_stdout,
+    reason = "a benchmark's result goes to its stdout"
+)]
 
 use std::error::Error;
 use std::ffi::CStr;
@@ -69,8 +72,14 @@ fn measure(scratch: &Path, rounds: usize) -> Result<(), Failure> {
         .devices(defaults::device_rules())
         .build()?;
     let spec = spec()?;
-    let [mut floor, mut cgroups, mut prepared, mut released, mut reaped, mut ours] =
-        std::array::from_fn(|_| Times::default());
+    let [
+        mut floor,
+        mut cgroups,
+        mut prepared,
+        mut released,
+        mut reaped,
+        mut ours,
+    ] = std::array::from_fn(|_| Times::default());
     for round in 0..rounds + 5 {
         let root = root(&scratch.join(round.to_string()))?;
         let other = self::root(&scratch.join(format!("{round}-floor")))?;
@@ -116,8 +125,15 @@ fn measure(scratch: &Path, rounds: usize) -> Result<(), Failure> {
         }
     }
     let load = std::fs::read_to_string("/proc/loadavg")?;
-    println!("{rounds} rounds, layout {}, load {}", layout.name(), load.trim());
-    println!("{:28} {:>7} {:>7} {:>7}", "microseconds", "min", "median", "p90");
+    println!(
+        "{rounds} rounds, layout {}, load {}",
+        layout.name(),
+        load.trim()
+    );
+    println!(
+        "{:28} {:>7} {:>7} {:>7}",
+        "microseconds", "min", "median", "p90"
+    );
     floor.row("floor: clone to reaped");
     ours.row("ours: prepare to reaped");
     prepared.row("  prepare");
@@ -176,12 +192,10 @@ fn bare_start(root: &RootMount, entry: &Entry) -> Result<(), Failure> {
             let _ = bare_child(root, entry);
             exit_now(1)
         }
-        Forked::Parent { pidfd, .. } => {
-            match wait(pidfd.as_fd())?.code() {
-                0 => Ok(()),
-                code => Err(format!("the bare start ended with {code}").into()),
-            }
-        }
+        Forked::Parent { pidfd, .. } => match wait(pidfd.as_fd())?.code() {
+            0 => Ok(()),
+            code => Err(format!("the bare start ended with {code}").into()),
+        },
     }
 }
 
@@ -216,7 +230,9 @@ fn bare_child(root: &RootMount, entry: &Entry) -> Result<(), Failure> {
     rustix::process::pivot_root(".", ".")?;
     unmount(".", UnmountFlags::DETACH)?;
     let (arguments, environment) = (Vector::new(["true"])?, Vector::new([])?);
-    Err(Program::new(c"/bin/true", &arguments, &environment).execute().into())
+    Err(Program::new(c"/bin/true", &arguments, &environment)
+        .execute()
+        .into())
 }
 
 fn bare_mount(kind: &str, place: &CStr) -> Result<(), Failure> {
@@ -227,6 +243,12 @@ fn bare_mount(kind: &str, place: &CStr) -> Result<(), Failure> {
     }
     fsconfig_create(&fs)?;
     let tree = fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-    move_mount(&tree, "", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    move_mount(
+        &tree,
+        "",
+        CWD,
+        place,
+        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+    )?;
     Ok(())
 }

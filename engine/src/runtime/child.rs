@@ -94,8 +94,7 @@ impl Child<'_> {
     }
 
     fn enter_namespaces(&self) -> Result<(), Failure> {
-        let failed =
-            |what: &str, error: io::Error| Failure::new(Stage::Namespace, what, error);
+        let failed = |what: &str, error: io::Error| Failure::new(Stage::Namespace, what, error);
         for (fd, kind) in self.joins {
             namespace::enter(fd.as_fd(), *kind)
                 .map_err(|error| failed(&format!("{kind:?}").to_lowercase(), error))?;
@@ -372,10 +371,7 @@ pub(super) fn finish(
         exit_now(125)
     };
     let ready = Message::Ready { warnings };
-    if line
-        .send(&ready, master.as_ref().map(AsFd::as_fd))
-        .is_err()
-    {
+    if line.send(&ready, master.as_ref().map(AsFd::as_fd)).is_err() {
         exit_now(125);
     }
     drop(master);
