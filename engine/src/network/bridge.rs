@@ -11,7 +11,7 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 
 use super::error::NetworkError;
 use super::forwarding;
-use super::members::{derived_mac, parse_mac};
+use super::members::derived_mac;
 use super::netlink::{Batch, Netlink};
 use super::nft;
 use super::record::Network;
@@ -66,7 +66,7 @@ fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError>
     batch.new_link(link);
     netlink
         .send(&batch)
-        .map_err(|e| failed(network, "make")(e.into()))?;
+        .map_err(|e| failed(network, "make")(e))?;
     match netlink
         .link(&network.bridge)
         .map_err(failed(network, "look up"))?
@@ -92,7 +92,7 @@ fn set_up(
     for pool in &network.pools {
         let mut batch = Batch::default();
         batch.address(index, pool.gateway, pool.subnet.prefix());
-        match netlink.send(&batch).map_err(io::Error::from) {
+        match netlink.send(&batch) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
             other => other.map_err(failed(network, "give an address to"))?,
         }
@@ -105,7 +105,7 @@ fn set_up(
     batch.up(index);
     netlink
         .send(&batch)
-        .map_err(|e| failed(network, "set up")(e.into()))
+        .map_err(|e| failed(network, "set up")(e))
 }
 
 /// Removes the bridge; none is fine.
@@ -119,13 +119,8 @@ pub(super) fn remove(network: &Network) -> Result<(), NetworkError> {
     };
     let mut batch = Batch::default();
     batch.delete_link(index);
-    match netlink.send(&batch).map_err(io::Error::from) {
+    match netlink.send(&batch) {
         Err(e) if e.raw_os_error() != Some(libc::ENODEV) => Err(failed(network, "remove")(e)),
         _ => Ok(()),
     }
-}
-
-/// Checks a MAC address text early, before anything is made.
-pub(super) fn check_mac(text: Option<&str>) -> Result<Option<[u8; 6]>, NetworkError> {
-    text.filter(|t| !t.is_empty()).map(parse_mac).transpose()
 }

@@ -58,18 +58,14 @@ impl Netlink {
         })
     }
 
-    /// Sends raw requests and waits for `acks` acknowledgements. The error is the first refusal,
-    /// with the index of the refused request; later requests of a route batch still run.
-    pub(super) fn transact(&mut self, requests: &[u8], acks: usize) -> Result<(), Refused> {
-        let whole = |source| Refused {
-            index: None,
-            source,
-        };
-        self.socket.send(requests, 0).map_err(whole)?;
+    /// Sends raw requests and waits for `acks` acknowledgements. The error is the first refusal;
+    /// later requests of a route batch still run.
+    pub(super) fn transact(&mut self, requests: &[u8], acks: usize) -> io::Result<()> {
+        self.socket.send(requests, 0)?;
         let mut first = None;
         let mut seen = 0;
         while seen < acks {
-            let (packet, _) = self.socket.recv_from_full().map_err(whole)?;
+            let (packet, _) = self.socket.recv_from_full()?;
             for message in messages(&packet) {
                 if message.kind != NLMSG_ERROR || message.body.len() < 4 {
                     continue;
@@ -81,10 +77,7 @@ impl Netlink {
                     message.body[3],
                 ]);
                 if code != 0 && first.is_none() {
-                    first = Some(Refused {
-                        index: Some(seen),
-                        source: io::Error::from_raw_os_error(-code),
-                    });
+                    first = Some(io::Error::from_raw_os_error(-code));
                 }
                 seen += 1;
             }
@@ -93,7 +86,7 @@ impl Netlink {
     }
 
     /// Sends a batch in one message and waits until every request of it is answered.
-    pub(super) fn send(&mut self, batch: &Batch) -> Result<(), Refused> {
+    pub(super) fn send(&mut self, batch: &Batch) -> io::Result<()> {
         if batch.count == 0 {
             return Ok(());
         }
@@ -172,21 +165,6 @@ impl Netlink {
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())
-    }
-}
-
-/// A refused request.
-#[derive(Debug)]
-pub(super) struct Refused {
-    /// Its place in the batch, when the kernel answered at all.
-    pub(super) index: Option<usize>,
-    /// Why.
-    pub(super) source: io::Error,
-}
-
-impl From<Refused> for io::Error {
-    fn from(refused: Refused) -> Self {
-        refused.source
     }
 }
 

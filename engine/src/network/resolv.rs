@@ -12,15 +12,6 @@ pub const EMBEDDED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// Most upstream servers that are asked, as Docker and resolv.conf(5).
 const MOST_SERVERS: usize = 3;
 
-/// Who answers the container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolver {
-    /// The responder in its namespace: containers on networks.
-    Embedded,
-    /// The servers themselves: modes `host` and `none`.
-    Direct,
-}
-
 /// What a resolv.conf says.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Settings {
@@ -66,22 +57,20 @@ impl Settings {
     }
 }
 
-/// The container's resolv.conf. `host` is the text of the machine's.
-pub fn resolv_conf(spec: &DnsSpec, host: &str, resolver: Resolver) -> String {
+/// The container's resolv.conf. `host` is the text of the machine's. With `embedded` it names
+/// the responder in the container's namespace, else the servers themselves (modes `host`, `none`).
+pub fn resolv_conf(spec: &DnsSpec, host: &str, embedded: bool) -> String {
     let mut settings = Settings::parse(host).overridden(spec);
     let mut text = String::from("# Made by gantry for this container.\n");
-    match resolver {
-        Resolver::Embedded => {
-            text += &format!("nameserver {EMBEDDED}\n");
-            // Names without a dot are asked for as they stand first: service names are such.
-            if !settings.options.iter().any(|o| o.starts_with("ndots:")) {
-                settings.options.push("ndots:0".to_owned());
-            }
+    if embedded {
+        text += &format!("nameserver {EMBEDDED}\n");
+        // Names without a dot are asked for as they stand first: service names are such.
+        if !settings.options.iter().any(|o| o.starts_with("ndots:")) {
+            settings.options.push("ndots:0".to_owned());
         }
-        Resolver::Direct => {
-            for server in &settings.servers {
-                text += &format!("nameserver {server}\n");
-            }
+    } else {
+        for server in &settings.servers {
+            text += &format!("nameserver {server}\n");
         }
     }
     if !settings.search.is_empty() {
@@ -104,7 +93,7 @@ pub fn upstreams(spec: &DnsSpec, host: &str) -> Vec<SocketAddr> {
 }
 
 /// What a hosts file is made from.
-pub struct Hosts<'a> {
+pub struct HostsFile<'a> {
     /// The container's host name.
     pub hostname: &'a str,
     /// Its domain name, or nothing.
@@ -112,62 +101,44 @@ pub struct Hosts<'a> {
     /// Its endpoints.
     pub endpoints: &'a [Endpoint],
     /// Extra lines.
-    pub extra: &'a [ExtraHost],
-    /// What `host-gateway` stands for where no endpoint has a gateway (mode `host`: loopback).
+    pub extra_hosts: &'a [ExtraHost],
+    /// What `host-gateway` stands for: the bridge's own address.
     pub host_gateway: Option<IpAddr>,
 }
 
-impl Hosts<'_> {
-    /// The text of the file.
-    pub fn render(&self) -> String {
-        let mut text = String::from(
-            "127.0.0.1\tlocalhost\n\
-             ::1\tlocalhost ip6-localhost ip6-loopback\n\
-             fe00::\tip6-localnet\n\
-             ff00::\tip6-mcastprefix\n\
-             ff02::1\tip6-allnodes\n\
-             ff02::2\tip6-allrouters\n",
-        );
-        let gateways = self.gateways();
-        for extra in self.extra {
-            match extra.address {
-                Some(address) => text += &format!("{address}\t{}\n", extra.name),
-                None => {
-                    for gateway in &gateways {
-                        text += &format!("{gateway}\t{}\n", extra.name);
-                    }
-                }
-            }
-        }
-        let names = match self.domainname.filter(|d| !d.is_empty()) {
-            Some(domain) => format!("{0}.{domain} {0}", self.hostname),
-            None => self.hostname.to_owned(),
-        };
-        for endpoint in self.endpoints {
-            let v4 = endpoint.ipv4.map(|(a, _)| IpAddr::V4(a));
-            let v6 = endpoint.ipv6.map(|(a, _)| IpAddr::V6(a));
-            for address in v4.into_iter().chain(v6) {
-                text += &format!("{address}\t{names}\n");
-            }
-        }
-        text
-    }
+/// Lines for extra hosts. `gateway` is what `host-gateway` stands for; without one (mode `host`)
+/// it is the loopback address, where the machine itself answers.
+pub fn extra_hosts(extra: &[ExtraHost], gateway: Option<IpAddr>) -> String {
+    let gateway = gateway.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    extra
+        .iter()
+        .map(|host| format!("{}\t{}\n", host.address.unwrap_or(gateway), host.name))
+        .collect()
+}
 
-    /// The machine as the container sees it: the bridge's own addresses.
-    fn gateways(&self) -> Vec<IpAddr> {
-        let first = self
-            .endpoints
-            .iter()
-            .find(|e| !e.internal)
-            .or(self.endpoints.first());
-        match first {
-            Some(e) => {
-                let v4 = e.gateway4.map(IpAddr::V4);
-                v4.into_iter().chain(e.gateway6.map(IpAddr::V6)).collect()
-            }
-            None => self.host_gateway.into_iter().collect(),
+/// The container's `/etc/hosts`.
+pub fn hosts(file: &HostsFile<'_>) -> String {
+    let mut text = String::from(
+        "127.0.0.1\tlocalhost\n\
+         ::1\tlocalhost ip6-localhost ip6-loopback\n\
+         fe00::\tip6-localnet\n\
+         ff00::\tip6-mcastprefix\n\
+         ff02::1\tip6-allnodes\n\
+         ff02::2\tip6-allrouters\n",
+    );
+    text += &extra_hosts(file.extra_hosts, file.host_gateway);
+    let names = match file.domainname.filter(|d| !d.is_empty()) {
+        Some(domain) => format!("{0}.{domain} {0}", file.hostname),
+        None => file.hostname.to_owned(),
+    };
+    for endpoint in file.endpoints {
+        let v4 = endpoint.ipv4.map(|(a, _)| IpAddr::V4(a));
+        let v6 = endpoint.ipv6.map(|(a, _)| IpAddr::V6(a));
+        for address in v4.into_iter().chain(v6) {
+            text += &format!("{address}\t{names}\n");
         }
     }
+    text
 }
 
 #[cfg(test)]
@@ -178,7 +149,7 @@ mod tests {
 
     #[test]
     fn embedded() {
-        let text = resolv_conf(&DnsSpec::default(), HOST, Resolver::Embedded);
+        let text = resolv_conf(&DnsSpec::default(), HOST, true);
         assert_eq!(
             text,
             "# Made by gantry for this container.\nnameserver 127.0.0.11\nsearch a.example b.example\noptions edns0 timeout:1 ndots:0\n"
@@ -197,12 +168,12 @@ mod tests {
             search: vec![".".into()],
             options: vec!["ndots:2".into()],
         };
-        let text = resolv_conf(&spec, HOST, Resolver::Direct);
+        let text = resolv_conf(&spec, HOST, false);
         assert_eq!(
             text,
             "# Made by gantry for this container.\nnameserver 198.51.100.9\noptions ndots:2\n"
         );
-        assert!(!resolv_conf(&spec, HOST, Resolver::Embedded).contains("ndots:0"));
+        assert!(!resolv_conf(&spec, HOST, true).contains("ndots:0"));
         assert_eq!(upstreams(&spec, HOST).len(), 1);
     }
 
@@ -221,11 +192,11 @@ mod tests {
             aliases: vec![],
             internal: false,
         };
-        let hosts = Hosts {
+        let file = HostsFile {
             hostname: "web",
             domainname: Some("example.org"),
             endpoints: &[endpoint],
-            extra: &[
+            extra_hosts: &[
                 ExtraHost {
                     name: "host.docker.internal".into(),
                     address: None,
@@ -235,9 +206,9 @@ mod tests {
                     address: Some("192.0.2.7".parse().unwrap()),
                 },
             ],
-            host_gateway: None,
+            host_gateway: Some("10.0.0.1".parse().unwrap()),
         };
-        let text = hosts.render();
+        let text = hosts(&file);
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));
         assert!(
             text.ends_with(

@@ -30,6 +30,10 @@ pub struct Request<'a> {
     pub owner: &'a str,
     /// The container's name.
     pub name: &'a str,
+    /// Its host name, under which other members find it too, as in Docker.
+    pub hostname: &'a str,
+    /// MAC address of the first endpoint that does not name its own.
+    pub mac_address: Option<&'a str>,
     /// Networks in order; the first with a way out is the default route. None: `bridge`.
     pub endpoints: &'a [EndpointSpec],
     /// Whether the container of an id still lives; leases of others are taken back when needed.
@@ -114,7 +118,7 @@ pub fn loopback() -> Result<Sandbox, NetworkError> {
         let mut inside = Netlink::route()?;
         let mut batch = Batch::default();
         batch.up(LOOPBACK);
-        inside.send(&batch).map_err(std::io::Error::from)
+        inside.send(&batch)
     })
     .map_err(NetworkError::kernel("make a network namespace"))?;
     result.map_err(NetworkError::kernel("set `lo` up"))?;
@@ -136,6 +140,20 @@ pub fn disconnect(
         .map(|e| leave(store, &e.network_id, owner))
         .collect();
     results.into_iter().collect()
+}
+
+/// [`disconnect`] for a container whose endpoints may not be known, as after a crash: without
+/// any, every network is looked through.
+pub fn release(store: &NetworkStore, owner: &str, endpoints: &[Endpoint]) -> Result<(), NetworkError> {
+    if !endpoints.is_empty() {
+        return disconnect(store, owner, endpoints);
+    }
+    for network in store.records()? {
+        if store.members(&network)?.iter().any(|m| m.owner == owner) {
+            leave(store, &network.id, owner)?;
+        }
+    }
+    Ok(())
 }
 
 fn leave(store: &NetworkStore, network: &str, owner: &str) -> Result<(), NetworkError> {
@@ -189,7 +207,7 @@ pub fn disconnect_running(
         if let Some((index, _)) = inside.link(&endpoint.interface)? {
             let mut batch = Batch::default();
             batch.delete_link(index);
-            inside.send(&batch).map_err(std::io::Error::from)?;
+            inside.send(&batch)?;
         }
         let Some(next) = remaining.iter().find(|e| !e.internal) else {
             return Ok(());
@@ -200,7 +218,7 @@ pub fn disconnect_running(
         for gateway in next.gateways() {
             let mut batch = Batch::default();
             batch.default_route(index, gateway);
-            match inside.send(&batch).map_err(std::io::Error::from) {
+            match inside.send(&batch) {
                 Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
                 _ => {}
             }
@@ -291,7 +309,10 @@ fn take_places<'a>(
                 .find(|n| !used(n))
                 .unwrap_or_default(),
         };
-        let (network, bridge, member) = take_place(store, host, request, spec, &found.id)?;
+        // The container's own MAC is for one interface: the first.
+        let common = request.mac_address.filter(|_| places.is_empty() && existing.is_empty());
+        let mac = parse_optional_mac(spec.mac_address.as_deref().or(common))?;
+        let (network, bridge, member) = take_place(store, host, request, spec, &found.id, mac)?;
         undo.networks.push(network.id.clone());
         let mut random = [0; 6];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
@@ -317,14 +338,20 @@ fn take_place(
     request: &Request<'_>,
     spec: &EndpointSpec,
     id: &str,
+    mac: Option<[u8; 6]>,
 ) -> Result<(Network, u32, Member), NetworkError> {
+    let mut aliases = spec.aliases.clone();
+    let short = request.owner.get(..12).unwrap_or_default();
+    if ![request.name, short, ""].contains(&request.hostname) && !aliases.iter().any(|a| a == request.hostname) {
+        aliases.push(request.hostname.to_owned());
+    }
     let wish = Wish {
         owner: request.owner,
         name: request.name,
-        aliases: &spec.aliases,
+        aliases: &aliases,
         ipv4: spec.ipv4,
         ipv6: spec.ipv6,
-        mac: bridge::check_mac(spec.mac_address.as_deref())?,
+        mac,
     };
     let _lock = store.lock(id)?;
     // Read again: it may have been removed while the lock was waited for.
@@ -343,6 +370,10 @@ fn take_place(
     };
     members.write(&path)?;
     Ok((network, bridge, member))
+}
+
+fn parse_optional_mac(text: Option<&str>) -> Result<Option<[u8; 6]>, NetworkError> {
+    text.filter(|t| !t.is_empty()).map(parse_mac).transpose()
 }
 
 /// Checks an interface name as the kernel does.
@@ -416,7 +447,7 @@ fn plug(
         host.send(&batch).map_err(|e| NetworkError::Interface {
             step: "make",
             interface: place.interface.clone(),
-            source: e.into(),
+            source: e,
         })?;
     }
     Ok(())
@@ -462,7 +493,7 @@ fn configure(
         }
         endpoints.push(endpoint);
     }
-    inside.send(&batch).map_err(|e| failed(e.into()))?;
+    inside.send(&batch).map_err(|e| failed(e))?;
     Ok(endpoints)
 }
 

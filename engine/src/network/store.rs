@@ -210,7 +210,8 @@ impl NetworkStore {
         }
     }
 
-    fn records(&self) -> Result<Vec<Network>, NetworkError> {
+    /// All networks that were made.
+    pub(super) fn records(&self) -> Result<Vec<Network>, NetworkError> {
         let names = match fs::read_dir(self.dir().join("names")) {
             Ok(names) => names,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
