@@ -39,7 +39,8 @@ pub use netns::NetNs;
 pub use nft::{blockers, remove_table};
 pub use record::{Network, Pool};
 pub use sandbox::{
-    Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback, release,
+    Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,
+    release,
 };
 pub use status::BridgeStatus;
 pub use store::NetworkStore;

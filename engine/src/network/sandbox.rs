@@ -144,7 +144,11 @@ pub fn disconnect(
 
 /// [`disconnect`] for a container whose endpoints may not be known, as after a crash: without
 /// any, every network is looked through.
-pub fn release(store: &NetworkStore, owner: &str, endpoints: &[Endpoint]) -> Result<(), NetworkError> {
+pub fn release(
+    store: &NetworkStore,
+    owner: &str,
+    endpoints: &[Endpoint],
+) -> Result<(), NetworkError> {
     if !endpoints.is_empty() {
         return disconnect(store, owner, endpoints);
     }
@@ -310,7 +314,9 @@ fn take_places<'a>(
                 .unwrap_or_default(),
         };
         // The container's own MAC is for one interface: the first.
-        let common = request.mac_address.filter(|_| places.is_empty() && existing.is_empty());
+        let common = request
+            .mac_address
+            .filter(|_| places.is_empty() && existing.is_empty());
         let mac = parse_optional_mac(spec.mac_address.as_deref().or(common))?;
         let (network, bridge, member) = take_place(store, host, request, spec, &found.id, mac)?;
         undo.networks.push(network.id.clone());
@@ -342,7 +348,9 @@ fn take_place(
 ) -> Result<(Network, u32, Member), NetworkError> {
     let mut aliases = spec.aliases.clone();
     let short = request.owner.get(..12).unwrap_or_default();
-    if ![request.name, short, ""].contains(&request.hostname) && !aliases.iter().any(|a| a == request.hostname) {
+    if ![request.name, short, ""].contains(&request.hostname)
+        && !aliases.iter().any(|a| a == request.hostname)
+    {
         aliases.push(request.hostname.to_owned());
     }
     let wish = Wish {

@@ -55,7 +55,11 @@ impl Config {
             let v4 = e.ipv4.and_then(|(a, p)| Cidr::containing(a.into(), p));
             let v6 = e.ipv6.and_then(|(a, p)| Cidr::containing(a.into(), p));
             let subnets = v4.into_iter().chain(v6).collect();
-            Zone::new(e.network.clone(), store.members_path(&e.network_id), subnets)
+            Zone::new(
+                e.network.clone(),
+                store.members_path(&e.network_id),
+                subnets,
+            )
         });
         let way_out = endpoints.iter().any(|e| !e.internal);
         Self {
@@ -180,7 +184,9 @@ fn known(zones: &mut [Zone], query: &Query) -> Option<(Code, Vec<Record>)> {
     let name = query.name.as_deref().filter(|_| query.class == IN)?;
     if let Some(address) = packet::reverse_address(name) {
         return match zone::reverse(zones, address) {
-            Reverse::Name(name) if query.kind == PTR => Some((Code::Fine, vec![Record::Pointer(name)])),
+            Reverse::Name(name) if query.kind == PTR => {
+                Some((Code::Fine, vec![Record::Pointer(name)]))
+            }
             Reverse::Name(_) => Some((Code::Fine, Vec::new())),
             Reverse::Nobody => Some((Code::NoSuchName, Vec::new())),
             Reverse::Elsewhere => None,

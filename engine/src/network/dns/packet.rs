@@ -86,7 +86,9 @@ impl Query {
             kind,
             class,
             question: message[HEADER..after].to_vec(),
-            limit: edns.map_or(PLAIN_UDP, |size| usize::from(size).clamp(PLAIN_UDP, MOST_UDP)),
+            limit: edns.map_or(PLAIN_UDP, |size| {
+                usize::from(size).clamp(PLAIN_UDP, MOST_UDP)
+            }),
             edns: edns.is_some(),
         })
     }
@@ -233,7 +235,9 @@ pub(super) fn answers(reply: &[u8], id: u16, question: &[u8]) -> bool {
 /// Whether a reply says that its server could not find out, so that another may.
 pub(super) fn is_failure(reply: &[u8]) -> bool {
     // SERVFAIL, NOTIMP, REFUSED.
-    reply.get(3).is_some_and(|byte| matches!(byte & 0x0f, 2 | 4 | 5))
+    reply
+        .get(3)
+        .is_some_and(|byte| matches!(byte & 0x0f, 2 | 4 | 5))
 }
 
 /// The address that a reverse name stands for.
@@ -265,7 +269,12 @@ pub(super) mod tests {
     use super::*;
 
     /// A question in wire form.
-    pub(in crate::network::dns) fn question(id: u16, name: &str, kind: u16, edns: Option<u16>) -> Vec<u8> {
+    pub(in crate::network::dns) fn question(
+        id: u16,
+        name: &str,
+        kind: u16,
+        edns: Option<u16>,
+    ) -> Vec<u8> {
         let mut out = id.to_be_bytes().to_vec();
         out.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, u8::from(edns.is_some())]);
         out.extend(write_name(name));
@@ -282,9 +291,17 @@ pub(super) mod tests {
     #[test]
     fn reads_questions() {
         let query = Query::parse(&question(7, "Web.Example", A, Some(1232))).unwrap();
-        assert_eq!((query.id, query.name.as_deref(), query.kind, query.limit), (7, Some("web.example"), A, 1232));
+        assert_eq!(
+            (query.id, query.name.as_deref(), query.kind, query.limit),
+            (7, Some("web.example"), A, 1232)
+        );
         assert_eq!(Query::parse(&question(7, "a", A, None)).unwrap().limit, 512);
-        assert_eq!(Query::parse(&question(7, "a", A, Some(65535))).unwrap().limit, 4096);
+        assert_eq!(
+            Query::parse(&question(7, "a", A, Some(65535)))
+                .unwrap()
+                .limit,
+            4096
+        );
         let root = Query::parse(&question(7, "", 2, None)).unwrap();
         assert_eq!(root.name.as_deref(), Some(""));
     }
@@ -306,13 +323,18 @@ pub(super) mod tests {
         let mut pointer = good.clone();
         pointer[12] = 0xc0;
         assert_eq!(Query::parse(&pointer), refused(Code::Malformed));
-        assert_eq!(Query::parse(&good[..good.len() - 1]), refused(Code::Malformed));
+        assert_eq!(
+            Query::parse(&good[..good.len() - 1]),
+            refused(Code::Malformed)
+        );
     }
 
     #[test]
     fn answers_repeat_the_question_and_mark_truncation() {
         let query = Query::parse(&question(9, "db", A, None)).unwrap();
-        let records: Vec<_> = (0..100_u8).map(|i| Record::Address(IpAddr::from([10, 0, 0, i]))).collect();
+        let records: Vec<_> = (0..100_u8)
+            .map(|i| Record::Address(IpAddr::from([10, 0, 0, i])))
+            .collect();
         let whole = query.answer(Code::Fine, &records, 5, 65535);
         assert_eq!(u16_at(&whole, 6), Some(100));
         assert_eq!(whole[2] & 2, 0);
@@ -320,17 +342,29 @@ pub(super) mod tests {
         let cut = query.answer(Code::Fine, &records, 5, 512);
         assert!(cut.len() <= 512 && cut[2] & 2 == 2, "{}", cut.len());
         assert_eq!(u16_at(&cut, 6), Some(30));
-        let edns = Query::parse(&question(9, "db", A, Some(4096))).unwrap().answer(Code::Fine, &records[..1], 5, 4096);
+        let edns = Query::parse(&question(9, "db", A, Some(4096)))
+            .unwrap()
+            .answer(Code::Fine, &records[..1], 5, 4096);
         assert_eq!(edns[11], 1);
         assert!(is_failure(&query.answer(Code::Failure, &[], 0, 512)));
     }
 
     #[test]
     fn reverse_names() {
-        assert_eq!(reverse_address("2.0.17.172.in-addr.arpa"), Some("172.17.0.2".parse().unwrap()));
+        assert_eq!(
+            reverse_address("2.0.17.172.in-addr.arpa"),
+            Some("172.17.0.2".parse().unwrap())
+        );
         let six = "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa";
         assert_eq!(reverse_address(six), Some("fd00::1".parse().unwrap()));
-        for bad in ["", "in-addr.arpa", "1.2.3.in-addr.arpa", "1.2.3.4.5.in-addr.arpa", "x.ip6.arpa", "256.1.1.1.in-addr.arpa"] {
+        for bad in [
+            "",
+            "in-addr.arpa",
+            "1.2.3.in-addr.arpa",
+            "1.2.3.4.5.in-addr.arpa",
+            "x.ip6.arpa",
+            "256.1.1.1.in-addr.arpa",
+        ] {
             assert_eq!(reverse_address(bad), None, "{bad}");
         }
     }

@@ -38,12 +38,18 @@ impl Upstreams {
     }
 
     /// The first good answer; a failure when there is none. `message` is `query` in wire form.
-    pub(super) async fn ask(&self, mut message: Vec<u8>, query: &Query, transport: Transport) -> Vec<u8> {
+    pub(super) async fn ask(
+        &self,
+        mut message: Vec<u8>,
+        query: &Query,
+        transport: Transport,
+    ) -> Vec<u8> {
         let mut failure = None;
         for server in &self.servers {
             // A fresh id and a fresh port for each: a guesser has to hit both.
             let mut random = [0; 2];
-            if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err() {
+            if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err()
+            {
                 break;
             }
             message[..2].copy_from_slice(&random);
@@ -68,14 +74,28 @@ impl Upstreams {
     /// A socket where the server can be reached: in the container's namespace, but for servers
     /// on the machine's own loopback (systemd-resolved), which that does not have.
     fn socket(&self, server: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
-        let family = if server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let family = if server.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         let make = || rustix::net::socket_with(family, kind, flags, None);
-        let socket = if server.ip().is_loopback() { make() } else { self.netns.visit(make)? };
+        let socket = if server.ip().is_loopback() {
+            make()
+        } else {
+            self.netns.visit(make)?
+        };
         Ok(socket?)
     }
 
-    async fn by_udp(&self, server: SocketAddr, message: &[u8], id: u16, query: &Query) -> io::Result<Vec<u8>> {
+    async fn by_udp(
+        &self,
+        server: SocketAddr,
+        message: &[u8],
+        id: u16,
+        query: &Query,
+    ) -> io::Result<Vec<u8>> {
         let socket = self.socket(server, SocketType::DGRAM)?;
         // Connected: only this server's datagrams arrive, and its refusals are errors at once.
         rustix::net::connect(&socket, &server)?;
@@ -97,9 +117,17 @@ impl Upstreams {
         }
     }
 
-    async fn by_tcp(&self, server: SocketAddr, message: &[u8], id: u16, query: &Query) -> io::Result<Vec<u8>> {
+    async fn by_tcp(
+        &self,
+        server: SocketAddr,
+        message: &[u8],
+        id: u16,
+        query: &Query,
+    ) -> io::Result<Vec<u8>> {
         let socket = self.socket(server, SocketType::STREAM)?;
-        let mut stream = TcpSocket::from_std_stream(std::net::TcpStream::from(socket)).connect(server).await?;
+        let mut stream = TcpSocket::from_std_stream(std::net::TcpStream::from(socket))
+            .connect(server)
+            .await?;
         let mut framed = (message.len() as u16).to_be_bytes().to_vec();
         framed.extend_from_slice(message);
         stream.write_all(&framed).await?;

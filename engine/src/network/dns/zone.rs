@@ -57,7 +57,8 @@ impl Zone {
         for member in &members.members {
             let addresses = [member.ipv4.map(IpAddr::V4), member.ipv6.map(IpAddr::V6)];
             for address in addresses.into_iter().flatten() {
-                self.reverse.insert(address, format!("{}.{}", member.name, self.network));
+                self.reverse
+                    .insert(address, format!("{}.{}", member.name, self.network));
             }
             for name in member.names() {
                 let known = self.names.entry(name.to_ascii_lowercase()).or_default();
@@ -72,7 +73,9 @@ impl Zone {
 
     fn find(&self, name: &str) -> Option<&Vec<IpAddr>> {
         let qualified = || {
-            let bare = name.strip_suffix(self.network.as_str())?.strip_suffix('.')?;
+            let bare = name
+                .strip_suffix(self.network.as_str())?
+                .strip_suffix('.')?;
             self.names.get(bare)
         };
         self.names.get(name).or_else(qualified)
@@ -108,7 +111,11 @@ pub(super) fn reverse(zones: &mut [Zone], address: IpAddr) -> Reverse {
         }
         ours |= zone.subnets.iter().any(|s| s.contains(address));
     }
-    if ours { Reverse::Nobody } else { Reverse::Elsewhere }
+    if ours {
+        Reverse::Nobody
+    } else {
+        Reverse::Elsewhere
+    }
 }
 
 #[cfg(test)]
@@ -122,12 +129,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("members.json");
         let net = network("10.9.0.0/24", None);
-        let mut zones = [Zone::new("Shop_Net".into(), path.clone(), vec![net.pools[0].subnet])];
+        let mut zones = [Zone::new(
+            "Shop_Net".into(),
+            path.clone(),
+            vec![net.pools[0].subnet],
+        )];
         assert_eq!(addresses(&mut zones, "web"), None);
         let mut members = Members::default();
         let mut join = |owner: &str, name: &str| {
             let aliases = ["web".to_owned(), "WWW".to_owned()];
-            let wish = Wish { owner, name, aliases: &aliases, ipv4: None, ipv6: None, mac: None };
+            let wish = Wish {
+                owner,
+                name,
+                aliases: &aliases,
+                ipv4: None,
+                ipv6: None,
+                mac: None,
+            };
             members.join(&net, &wish).unwrap();
             members.write(&path).unwrap();
         };
@@ -142,8 +160,17 @@ mod tests {
         }
         assert_eq!(addresses(&mut zones, "webshop_net"), None);
         let second = "10.9.0.3".parse().unwrap();
-        assert_eq!(reverse(&mut zones, second), Reverse::Name("shop-web-2.shop_net".into()));
-        assert_eq!(reverse(&mut zones, "10.9.0.200".parse().unwrap()), Reverse::Nobody);
-        assert_eq!(reverse(&mut zones, "192.0.2.1".parse().unwrap()), Reverse::Elsewhere);
+        assert_eq!(
+            reverse(&mut zones, second),
+            Reverse::Name("shop-web-2.shop_net".into())
+        );
+        assert_eq!(
+            reverse(&mut zones, "10.9.0.200".parse().unwrap()),
+            Reverse::Nobody
+        );
+        assert_eq!(
+            reverse(&mut zones, "192.0.2.1".parse().unwrap()),
+            Reverse::Elsewhere
+        );
     }
 }

@@ -30,9 +30,19 @@ pub(super) struct Target {
 impl Forwarder {
     /// A forwarder into `netns`. Connections go to the container's own address on its first
     /// network, to its loopback when it has none.
-    pub fn new(listeners: Vec<Listener>, netns: &NetNs, endpoints: &[Endpoint]) -> io::Result<Self> {
-        let ipv4 = endpoints.iter().find_map(|e| e.ipv4).map(|(a, _)| IpAddr::V4(a));
-        let ipv6 = endpoints.iter().find_map(|e| e.ipv6).map(|(a, _)| IpAddr::V6(a));
+    pub fn new(
+        listeners: Vec<Listener>,
+        netns: &NetNs,
+        endpoints: &[Endpoint],
+    ) -> io::Result<Self> {
+        let ipv4 = endpoints
+            .iter()
+            .find_map(|e| e.ipv4)
+            .map(|(a, _)| IpAddr::V4(a));
+        let ipv6 = endpoints
+            .iter()
+            .find_map(|e| e.ipv6)
+            .map(|(a, _)| IpAddr::V6(a));
         Ok(Self {
             listeners,
             target: Arc::new(Target {
@@ -66,7 +76,11 @@ impl Forwarder {
 impl Target {
     /// The container's address for a client, of the client's own family when it has one.
     pub(super) fn address(&self, client: SocketAddr, port: u16) -> SocketAddr {
-        let (same, other) = if client.is_ipv4() { (self.ipv4, self.ipv6) } else { (self.ipv6, self.ipv4) };
+        let (same, other) = if client.is_ipv4() {
+            (self.ipv4, self.ipv6)
+        } else {
+            (self.ipv6, self.ipv4)
+        };
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         SocketAddr::new(same.or(other).unwrap_or(loopback), port)
     }
@@ -74,9 +88,15 @@ impl Target {
     /// A socket in the container's namespace. The thread is there only for this call: there is
     /// no await in it.
     pub(super) fn socket(&self, address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
-        let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let family = if address.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let socket = self.netns.visit(|| rustix::net::socket_with(family, kind, flags, None))?;
+        let socket = self
+            .netns
+            .visit(|| rustix::net::socket_with(family, kind, flags, None))?;
         Ok(socket?)
     }
 }

@@ -18,7 +18,12 @@ pub struct Holder {
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What another process calls itself may hold control characters.
-        let name: String = self.command.chars().filter(|c| !c.is_control()).take(80).collect();
+        let name: String = self
+            .command
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(80)
+            .collect();
         write!(f, "process `{name}` (pid {})", self.pid)
     }
 }
@@ -31,12 +36,19 @@ impl Holder {
         if inodes.is_empty() {
             return None;
         }
-        let targets: Vec<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
+        let targets: Vec<String> = inodes
+            .iter()
+            .map(|inode| format!("socket:[{inode}]"))
+            .collect();
         fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
             let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-            let holds = fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|fd| {
-                fs::read_link(fd.path()).is_ok_and(|link| targets.iter().any(|t| link.as_os_str() == t.as_str()))
-            });
+            let holds = fs::read_dir(entry.path().join("fd"))
+                .ok()?
+                .flatten()
+                .any(|fd| {
+                    fs::read_link(fd.path())
+                        .is_ok_and(|link| targets.iter().any(|t| link.as_os_str() == t.as_str()))
+                });
             holds.then(|| Self {
                 pid,
                 command: command(pid),
@@ -47,7 +59,11 @@ impl Holder {
 
 fn command(pid: u32) -> String {
     let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let words: Vec<_> = line.split(|b| *b == 0).filter(|w| !w.is_empty()).map(String::from_utf8_lossy).collect();
+    let words: Vec<_> = line
+        .split(|b| *b == 0)
+        .filter(|w| !w.is_empty())
+        .map(String::from_utf8_lossy)
+        .collect();
     words.join(" ")
 }
 
@@ -61,10 +77,16 @@ fn inodes(address: SocketAddr, protocol: Protocol) -> Vec<u64> {
     files
         .iter()
         .filter_map(|file| fs::read_to_string(format!("/proc/thread-self/net/{file}")).ok())
-        .flat_map(|text| text.lines().filter_map(|line| parse(line, listening)).collect::<Vec<_>>())
+        .flat_map(|text| {
+            text.lines()
+                .filter_map(|line| parse(line, listening))
+                .collect::<Vec<_>>()
+        })
         .filter(|(held, _)| {
             held.port() == address.port()
-                && (held.ip() == address.ip() || held.ip().is_unspecified() || address.ip().is_unspecified())
+                && (held.ip() == address.ip()
+                    || held.ip().is_unspecified()
+                    || address.ip().is_unspecified())
         })
         .map(|(_, inode)| inode)
         .collect()
@@ -78,7 +100,11 @@ fn parse(line: &str, state: Option<&str>) -> Option<(SocketAddr, u64)> {
         return None;
     }
     // Addresses are words of four bytes, each printed in the machine's order.
-    let word = |i: usize| u32::from_str_radix(address.get(i * 8..i * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let word = |i: usize| {
+        u32::from_str_radix(address.get(i * 8..i * 8 + 8)?, 16)
+            .ok()
+            .map(u32::to_ne_bytes)
+    };
     let ip = match address.len() {
         8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
         32 => {
@@ -98,11 +124,19 @@ mod tests {
     #[test]
     fn reads_lines_of_proc() {
         let line = "   1: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4242 1 0";
-        assert_eq!(parse(line, Some("0A")), Some(("127.0.0.1:8080".parse().unwrap(), 4242)));
+        assert_eq!(
+            parse(line, Some("0A")),
+            Some(("127.0.0.1:8080".parse().unwrap(), 4242))
+        );
         assert_eq!(parse(line, Some("01")), None);
         let line6 = "   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 0:0 0:0 0 0 0 7 1";
         assert_eq!(parse(line6, None), Some(("[::1]:80".parse().unwrap(), 7)));
-        for line in ["", "  sl  local_address", "1: 0:0 0 0A", "1: 0100007F: x 0A 0 0 0 0 0 1"] {
+        for line in [
+            "",
+            "  sl  local_address",
+            "1: 0:0 0 0A",
+            "1: 0100007F: x 0A 0 0 0 0 0 1",
+        ] {
             assert_eq!(parse(line, None), None);
         }
     }

@@ -33,7 +33,10 @@ const BACKLOG: i32 = 1024;
 
 /// Why a port cannot be published.
 #[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the message of each variant is its documentation")]
+#[expect(
+    missing_docs,
+    reason = "the message of each variant is its documentation"
+)]
 pub enum PublishError {
     #[error(
         "{address}/{protocol} is taken{}",
@@ -137,7 +140,9 @@ fn bind_one(port: &PortSpec) -> Result<Vec<Listener>, PublishError> {
     };
     let mut first_failure = None;
     let candidates: Box<dyn Iterator<Item = u16>> = match port.host_ports {
-        Some((first, last)) if first == 0 || last < first => return Err(PublishError::Range(first, last)),
+        Some((first, last)) if first == 0 || last < first => {
+            return Err(PublishError::Range(first, last));
+        }
         Some((first, last)) => Box::new(first..=last),
         None => Box::new(std::iter::repeat_n(0, DRAWS)),
     };
@@ -156,7 +161,11 @@ fn bind_one(port: &PortSpec) -> Result<Vec<Listener>, PublishError> {
 }
 
 /// One port on all addresses, or none of them.
-fn bind_all(port: &PortSpec, addresses: &[IpAddr], host_port: u16) -> Result<Vec<Listener>, (SocketAddr, io::Error)> {
+fn bind_all(
+    port: &PortSpec,
+    addresses: &[IpAddr],
+    host_port: u16,
+) -> Result<Vec<Listener>, (SocketAddr, io::Error)> {
     let mut chosen = host_port;
     let mut listeners = Vec::with_capacity(addresses.len());
     for host_ip in addresses {
@@ -184,11 +193,18 @@ fn bind_all(port: &PortSpec, addresses: &[IpAddr], host_port: u16) -> Result<Vec
 }
 
 fn no_family(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL)
+    )
 }
 
 fn open(address: SocketAddr, protocol: Protocol) -> io::Result<OwnedFd> {
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let family = if address.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (kind, transport) = match protocol {
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
@@ -221,9 +237,18 @@ fn local_port(socket: &OwnedFd) -> io::Result<u16> {
 fn failed(address: SocketAddr, protocol: Protocol, source: io::Error) -> PublishError {
     if source.kind() == io::ErrorKind::AddrInUse {
         let holder = Holder::find(address, protocol);
-        PublishError::Conflict { address, protocol, holder, source }
+        PublishError::Conflict {
+            address,
+            protocol,
+            holder,
+            source,
+        }
     } else {
-        PublishError::Bind { address, protocol, source }
+        PublishError::Bind {
+            address,
+            protocol,
+            source,
+        }
     }
 }
 
@@ -243,7 +268,10 @@ mod tests {
     #[test]
     fn an_ephemeral_port_is_one_for_both_families() {
         for protocol in [Protocol::Tcp, Protocol::Udp] {
-            let spec = PortSpec { host_ip: None, ..port(None, protocol) };
+            let spec = PortSpec {
+                host_ip: None,
+                ..port(None, protocol)
+            };
             let listeners = bind(&[spec]).unwrap();
             let ports: Vec<_> = listeners.iter().map(|l| l.published().host_port).collect();
             assert!(ports.iter().all(|p| *p != 0 && *p == ports[0]), "{ports:?}");
@@ -259,22 +287,39 @@ mod tests {
             let error = bind(&[port(Some((taken, taken)), protocol)]).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Conflict);
             let text = error.to_string();
-            assert!(text.starts_with(&format!("127.0.0.1:{taken}/{protocol} is taken by process ")), "{text}");
-            assert!(text.contains(&format!("(pid {})", std::process::id())), "{text}");
+            assert!(
+                text.starts_with(&format!(
+                    "127.0.0.1:{taken}/{protocol} is taken by process "
+                )),
+                "{text}"
+            );
+            assert!(
+                text.contains(&format!("(pid {})", std::process::id())),
+                "{text}"
+            );
             let next = bind(&[port(Some((taken, taken.saturating_add(20))), protocol)]).unwrap();
             assert!(next[0].published().host_port > taken);
             // The port is free as soon as its listener is gone, and can be bound again exactly.
             let published = first[0].published();
             drop(first);
-            assert_eq!(rebind(std::slice::from_ref(&published)).unwrap()[0].published(), published);
+            assert_eq!(
+                rebind(std::slice::from_ref(&published)).unwrap()[0].published(),
+                published
+            );
         }
     }
 
     #[test]
     fn sctp_and_empty_ranges_are_refused() {
-        assert_eq!(bind(&[port(None, Protocol::Sctp)]).unwrap_err().kind(), ErrorKind::Unsupported);
+        assert_eq!(
+            bind(&[port(None, Protocol::Sctp)]).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
         for range in [(9, 8), (0, 5)] {
-            assert!(matches!(bind(&[port(Some(range), Protocol::Tcp)]), Err(PublishError::Range(..))));
+            assert!(matches!(
+                bind(&[port(Some(range), Protocol::Tcp)]),
+                Err(PublishError::Range(..))
+            ));
         }
     }
 }

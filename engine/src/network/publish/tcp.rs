@@ -50,11 +50,17 @@ pub(super) async fn serve(listener: &Listener, target: Arc<Target>) -> io::Resul
 fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
     )
 }
 
-async fn connection(client: TcpStream, target: &Target, address: std::net::SocketAddr) -> io::Result<()> {
+async fn connection(
+    client: TcpStream,
+    target: &Target,
+    address: std::net::SocketAddr,
+) -> io::Result<()> {
     let inside = match connect(target, address).await {
         Ok(inside) => inside,
         Err(e) => {
@@ -76,7 +82,9 @@ async fn connection(client: TcpStream, target: &Target, address: std::net::Socke
 
 async fn connect(target: &Target, address: std::net::SocketAddr) -> io::Result<TcpStream> {
     let socket = target.socket(address, SocketType::STREAM)?;
-    TcpSocket::from_std_stream(std::net::TcpStream::from(socket)).connect(address).await
+    TcpSocket::from_std_stream(std::net::TcpStream::from(socket))
+        .connect(address)
+        .await
 }
 
 /// Moves everything from one stream to the other, then shuts the other's sending side.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt,
 };
 use rustix::net::SocketType;
 use tokio::io::Interest;
@@ -65,7 +66,10 @@ struct Client {
 
 pub(super) async fn serve(listener: &Listener, target: &Target) -> io::Result<()> {
     let port = listener.published().container_port;
-    let socket = Arc::new(AsyncFd::with_interest(listener.socket()?, Interest::READABLE)?);
+    let socket = Arc::new(AsyncFd::with_interest(
+        listener.socket()?,
+        Interest::READABLE,
+    )?);
     let mut sessions: HashMap<Client, Arc<UdpSocket>> = HashMap::new();
     let mut tasks = JoinSet::new();
     let (ended, mut ends) = mpsc::unbounded_channel();
@@ -123,7 +127,12 @@ async fn answer(
         loop {
             let moved = session.try_io(Interest::READABLE, || {
                 with_buffer(|buffer| {
-                    let length = rustix::net::recv(&*session, &mut *buffer, rustix::net::RecvFlags::DONTWAIT)?.1;
+                    let length = rustix::net::recv(
+                        &*session,
+                        &mut *buffer,
+                        rustix::net::RecvFlags::DONTWAIT,
+                    )?
+                    .1;
                     let _ = send(out.get_ref(), &buffer[..length], client);
                     Ok(())
                 })
@@ -161,13 +170,23 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Client, usize)> {
         )),
         _ => None,
     });
-    let address = message.address.as_ref().and_then(socket_address).ok_or(io::ErrorKind::InvalidData)?;
+    let address = message
+        .address
+        .as_ref()
+        .and_then(socket_address)
+        .ok_or(io::ErrorKind::InvalidData)?;
     Ok((Client { address, local }, message.bytes))
 }
 
 fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
-    let v4 = storage.as_sockaddr_in().map(|a| SocketAddr::V4((*a).into()));
-    v4.or_else(|| storage.as_sockaddr_in6().map(|a| SocketAddr::V6((*a).into())))
+    let v4 = storage
+        .as_sockaddr_in()
+        .map(|a| SocketAddr::V4((*a).into()));
+    v4.or_else(|| {
+        storage
+            .as_sockaddr_in6()
+            .map(|a| SocketAddr::V6((*a).into()))
+    })
 }
 
 fn send(socket: &OwnedFd, datagram: &[u8], client: Client) -> io::Result<()> {
