@@ -104,7 +104,9 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
     options.normalize = !args.no_normalize;
     options.resolve_paths = !args.no_path_resolution;
     options.check_consistency = !args.no_consistency;
-    options.resolve_environment = !args.no_env_resolution && args.hash.is_none();
+    // As with docker compose, `--no-env-resolution` leaves this output as it is: `env_file` is
+    // part of `environment` either way. Hashes are taken without it.
+    options.resolve_environment = args.hash.is_none();
     let view = View::of(&args);
     let text = match view {
         View::Variables => {

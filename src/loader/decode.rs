@@ -64,7 +64,7 @@ macro_rules! integer {
     ($($method:ident $visit:ident $type:ty),*) => { $(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DecodeError> {
             let number: i128 = match &self.0.value {
-                Value::Int(n) => i128::from(*n),
+                Value::Int(n) => *n,
                 Value::Float(v) => *v as i128,
                 Value::Str(text) => text.parse().map_err(|_| self.unfit("an integer"))?,
                 Value::Null => 0,
@@ -83,7 +83,10 @@ impl<'de> Deserializer<'de> for De<'de> {
         let result = match &self.0.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(b) => visitor.visit_bool(*b),
-            Value::Int(n) => visitor.visit_i64(*n),
+            Value::Int(n) => match i64::try_from(*n) {
+                Ok(n) => visitor.visit_i64(n),
+                Err(_) => visitor.visit_u64(u64::try_from(*n).unwrap_or(u64::MAX)),
+            },
             Value::Float(v) => visitor.visit_f64(*v),
             Value::Str(text) => visitor.visit_borrowed_str(text),
             Value::Time(text) => visitor.visit_string(timestamp(text)),

@@ -102,14 +102,11 @@ pub fn discover(
     read_environment(&mut found, &project_directory, options, sources, problems);
 
     found.profiles = options.profiles.clone();
-    if found.profiles.is_empty()
-        && let Some(list) = found.variables.get("COMPOSE_PROFILES")
-    {
-        found.profiles = list
-            .split(',')
-            .map(|p| p.trim().to_owned())
-            .filter(|p| !p.is_empty())
-            .collect();
+    if found.profiles.is_empty() {
+        // Without the variable the list is one empty name: a profile whose name came out empty
+        // is active then.
+        let list = found.variables.get("COMPOSE_PROFILES").unwrap_or_default();
+        found.profiles = list.split(',').map(|p| p.trim().to_owned()).collect();
     }
     found
 }
@@ -201,13 +198,8 @@ pub fn read_env_files(
         let Some((id, text)) = read_text(file, sources, problems, "env file") else {
             continue;
         };
-        let scope = |name: &str| {
-            outer
-                .get(name)
-                .or_else(|| read.get(name))
-                .map(str::to_owned)
-        };
-        match env::parse(&text, id, &scope) {
+        let scope = |name: &str| outer.get(name).map(str::to_owned);
+        match env::parse(&text, id, &scope, read.to_map()) {
             Ok(parsed) => {
                 for (name, span) in parsed.unset {
                     push(

@@ -111,18 +111,15 @@ pub struct Parsed {
     pub unset: Vec<(String, Span)>,
 }
 
-/// Parses a `.env` text. Values may use what `outer` knows and the entries before them.
-pub fn parse(
-    text: &str,
-    file: FileId,
-    outer: &dyn Fn(&str) -> Option<String>,
-) -> Result<Parsed, Located> {
+/// Parses a `.env` text. Values may use what `outer` knows, then the entries before them and
+/// those of `earlier` files.
+pub fn parse(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<String>, earlier: BTreeMap<String, String>) -> Result<Parsed, Located> {
     let mut parser = EnvParser {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },
         file,
         outer,
-        seen: BTreeMap::new(),
+        seen: earlier,
         parsed: Parsed::default(),
     };
     while parser.statement()? {}

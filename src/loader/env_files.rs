@@ -89,16 +89,14 @@ impl Reader<'_> {
                 continue;
             }
             let variables = self.variables;
-            let known = read.clone();
             let lookup = |name: &str| {
                 variables
                     .get(name)
                     .or_else(|| own.get(name).and_then(Option::as_ref))
-                    .or_else(|| known.get(name))
                     .cloned()
             };
             let raw = file.format == "raw";
-            for (key, (value, _)) in self.read(path, raw, &lookup) {
+            for (key, (value, _)) in self.read(path, raw, &lookup, read.clone()) {
                 read.insert(key, value);
             }
         }
@@ -124,7 +122,7 @@ impl Reader<'_> {
                 continue;
             }
             let known = labels.clone();
-            for (key, (value, _)) in self.read(path, false, &|name| known.get(name).cloned()) {
+            for (key, (value, _)) in self.read(path, false, &|name| known.get(name).cloned(), StringMap::new()) {
                 labels.insert(key, value);
             }
         }
@@ -149,16 +147,14 @@ impl Reader<'_> {
         &mut self,
         path: &FilePath,
         raw: bool,
-        lookup: &dyn Fn(&str) -> Option<String>,
-    ) -> Vec<(String, env::Variable)> {
+        lookup: &dyn Fn(&str) -> Option<String>, earlier: StringMap) -> Vec<(String, env::Variable)> {
         let Some((id, text)) = read_text(path, self.sources, self.problems, "env file") else {
             return Vec::new();
         };
         let parsed = if raw {
             env::parse_raw(&text, id, lookup)
         } else {
-            env::parse(&text, id, lookup)
-        };
+            env::parse(&text, id, lookup, earlier) };
         match parsed {
             Ok(Parsed { entries, unset }) => {
                 for (name, span) in unset {

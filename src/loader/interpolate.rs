@@ -419,7 +419,7 @@ impl Cast {
         match self {
             Self::Int => text
                 .parse::<i64>()
-                .map(|i| (Value::Int(i), None))
+                .map(|i| (Value::Int(i.into()), None))
                 .map_err(|_| "an integer"),
             Self::Float => text
                 .parse::<f64>()

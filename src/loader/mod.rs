@@ -229,6 +229,15 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     project.env_files = tree.env_files.clone();
     project.environment = tree.variables.to_map();
     profiles::enable(&mut project, &tree.profiles);
+    for service in project.services.values_mut() {
+        // `scale` is the shorter way to say `deploy.replicas`.
+        if let (Some(scale), Some(deploy)) = (service.scale, &mut service.deploy)
+            && deploy.replicas.is_none()
+            && options.check_consistency
+        {
+            deploy.replicas = Some(scale);
+        }
+    }
     if options.check_consistency && !has_errors(&problems) {
         consistency::check(&project, &tree.root, &mut problems);
     }

@@ -33,7 +33,7 @@ pub enum Value {
     /// True or false.
     Bool(bool),
     /// A whole number.
-    Int(i64),
+    Int(i128),
     /// Any other number.
     Float(f64),
     /// Text.

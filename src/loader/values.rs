@@ -218,7 +218,7 @@ impl Convert<'_> {
             return;
         };
         match duration::parse(&text) {
-            Some(nanos) => node.value = Value::Int(nanos),
+            Some(nanos) => node.value = Value::Int(nanos.into()),
             None => {
                 self.problem(
                     node,
@@ -235,7 +235,7 @@ impl Convert<'_> {
     fn size(&mut self, node: &mut Node, at: &Path) {
         match &node.value {
             Value::Str(text) => match bytes::parse(text) {
-                Some(n) => node.value = Value::Int(n),
+                Some(n) => node.value = Value::Int(n.into()),
                 None => {
                     let text = text.clone();
                     self.problem(
@@ -393,7 +393,7 @@ impl Convert<'_> {
             return;
         };
         match i64::from_str_radix(&text, 8) {
-            Ok(mode) => node.value = Value::Int(mode),
+            Ok(mode) => node.value = Value::Int(mode.into()),
             Err(_) => {
                 self.problem(
                     node,

@@ -61,7 +61,67 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
         );
         return Vec::new();
     }
-    builder.stream(text)
+    let before = builder.problems.len();
+    let documents = builder.stream(text);
+    let outdented = builder.problems[before..]
+        .iter()
+        .any(|p| p.code == "yaml-syntax" && p.message.contains("invalid indentation"));
+    match outdented.then(|| outdented_flows(text)).flatten() {
+        None => documents,
+        Some(repaired) => {
+            builder.problems.truncate(before);
+            builder.anchors.clear();
+            builder.nodes = 0;
+            builder.stream(&repaired)
+        }
+    }
+}
+
+/// Brackets and braces that stand left of the block they belong to are fine for go-yaml and
+/// common in the wild, but not for our parser. The line breaks before them become blanks, so
+/// that every byte keeps its position. `None` when that does not help.
+fn outdented_flows(text: &str) -> Option<String> {
+    const MOST: usize = 500;
+    let mut current = text.to_owned();
+    for _ in 0..MOST {
+        let mut parser = Parser::new(StrInput::new(&current));
+        let error = loop {
+            match parser.next_event() {
+                None => return Some(current),
+                Some(Ok(_)) => {}
+                Some(Err(error)) => break error,
+            }
+        };
+        if !error.info().contains("invalid indentation") {
+            return None;
+        }
+        let at = current
+            .char_indices()
+            .nth(error.marker().index())
+            .map_or(current.len(), |(i, _)| i);
+        let newline = current[..at].rfind('\n')?;
+        let line = current[..newline].rfind('\n').map_or(0, |i| i + 1);
+        let comment = comment_start(&current[line..newline]).map_or(newline, |i| line + i);
+        let blanks = " ".repeat(newline + 1 - comment);
+        current.replace_range(comment..=newline, &blanks);
+    }
+    None
+}
+
+/// Where the comment of a line begins.
+fn comment_start(line: &str) -> Option<usize> {
+    let mut quote = None;
+    let mut before = b' ';
+    for (i, b) in line.bytes().enumerate() {
+        match (quote, b) {
+            (None, b'#') if before.is_ascii_whitespace() => return Some(i),
+            (None, b'"' | b'\'') if !before.is_ascii_alphanumeric() => quote = Some(b),
+            (Some(q), b) if q == b && before != b'\\' => quote = None,
+            _ => {}
+        }
+        before = b;
+    }
+    None
 }
 
 fn yaml_directive(text: &str) -> Option<(usize, &str)> {
@@ -545,10 +605,7 @@ pub fn resolve(text: &str) -> Value {
     }
     let digits = text.replace('_', "");
     if let Some(i) = go_int(&digits) {
-        return match i64::try_from(i) {
-            Ok(i) => Value::Int(i),
-            Err(_) => Value::Float(i as f64),
-        };
+        return Value::Int(i);
     }
     if is_float(&digits)
         && let Ok(v) = digits.parse::<f64>()
@@ -558,7 +615,7 @@ pub fn resolve(text: &str) -> Value {
     number()
 }
 
-/// A whole number with Go's prefixes: `0x`, `0o`, `0b`, and `0` for octal.
+/// A whole number with Go's prefixes: `0x`, `0o`, `0b`, and `0` for octal; at most 64 bits.
 fn go_int(text: &str) -> Option<i128> {
     let (negative, digits) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),

@@ -27,6 +27,8 @@ pub enum PortError {
     Protocol(String),
     #[error("`{0}` is not an IP address")]
     Address(String),
+    #[error("the IPv6 address `{0}` needs brackets: `[{0}]`")]
+    Brackets(String),
     #[error("the host range and the container range have different lengths")]
     Lengths,
     #[error("the range `{0}` ends before it begins")]
@@ -35,18 +37,14 @@ pub enum PortError {
 
 /// The ports of one short entry, sorted as text by container port as docker compose prints them.
 pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
-    let (rest, protocol) = match text.rsplit_once('/') {
-        Some((rest, protocol)) => (rest, protocol),
-        None => (text, ""),
-    };
-    if text.contains('/') && (protocol.is_empty() || rest.contains('/')) {
-        return Err(PortError::Protocol(protocol.to_owned()));
-    }
+    let (address, host, container) = sections(text);
+    let mut parts = container.split('/');
+    let container = parts.next().unwrap_or_default();
+    let protocol = parts.next().unwrap_or_default();
     let protocol = if protocol.is_empty() { "tcp" } else { protocol }.to_lowercase();
     if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
         return Err(PortError::Protocol(protocol));
     }
-    let (address, host, container) = sections(rest);
     if container.is_empty() {
         return Err(PortError::NoContainerPort);
     }
@@ -55,6 +53,7 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
             Some(inner) => inner,
             None => return Err(PortError::Address(address.to_owned())),
         },
+        None if address.contains(':') => return Err(PortError::Brackets(address.to_owned())),
         None => address,
     };
     if !address.is_empty() && address.parse::<IpAddr>().is_err() {
@@ -153,9 +152,9 @@ mod tests {
             "",
             "a",
             "1:2:3:4",
-            "::1:8080:80x",
+            "::1:8080:80",
             "127.0.0.1:80",
-            "80/",
+            "/tcp",
             "80/x",
             "9-8",
             "1-3:1-2",
