@@ -113,7 +113,12 @@ pub struct Parsed {
 
 /// Parses a `.env` text. Values may use what `outer` knows, then the entries before them and
 /// those of `earlier` files.
-pub fn parse(text: &str, file: FileId, outer: &dyn Fn(&str) -> Option<String>, earlier: BTreeMap<String, String>) -> Result<Parsed, Located> {
+pub fn parse(
+    text: &str,
+    file: FileId,
+    outer: &dyn Fn(&str) -> Option<String>,
+    earlier: BTreeMap<String, String>,
+) -> Result<Parsed, Located> {
     let mut parser = EnvParser {
         text,
         at: if text.starts_with('\u{feff}') { 3 } else { 0 },

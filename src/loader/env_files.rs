@@ -122,7 +122,12 @@ impl Reader<'_> {
                 continue;
             }
             let known = labels.clone();
-            for (key, (value, _)) in self.read(path, false, &|name| known.get(name).cloned(), StringMap::new()) {
+            for (key, (value, _)) in self.read(
+                path,
+                false,
+                &|name| known.get(name).cloned(),
+                StringMap::new(),
+            ) {
                 labels.insert(key, value);
             }
         }
@@ -147,14 +152,17 @@ impl Reader<'_> {
         &mut self,
         path: &FilePath,
         raw: bool,
-        lookup: &dyn Fn(&str) -> Option<String>, earlier: StringMap) -> Vec<(String, env::Variable)> {
+        lookup: &dyn Fn(&str) -> Option<String>,
+        earlier: StringMap,
+    ) -> Vec<(String, env::Variable)> {
         let Some((id, text)) = read_text(path, self.sources, self.problems, "env file") else {
             return Vec::new();
         };
         let parsed = if raw {
             env::parse_raw(&text, id, lookup)
         } else {
-            env::parse(&text, id, lookup, earlier) };
+            env::parse(&text, id, lookup, earlier)
+        };
         match parsed {
             Ok(Parsed { entries, unset }) => {
                 for (name, span) in unset {

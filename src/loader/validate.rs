@@ -407,7 +407,12 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
     for (name, service) in services {
         let path = Path::of(&["services", name]);
         for attribute in ["networks", "models"] {
-            for (key, entry) in service.get(attribute).and_then(Node::as_map).into_iter().flatten() {
+            for (key, entry) in service
+                .get(attribute)
+                .and_then(Node::as_map)
+                .into_iter()
+                .flatten()
+            {
                 if key.starts_with("x-") {
                     problems.push(
                         Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
@@ -482,7 +487,9 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
         }
         for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
             let at = path.key("volumes").index(i);
-            if mount.get("type").and_then(Node::as_str) == Some("bind") && mount.get("source").is_none() {
+            if mount.get("type").and_then(Node::as_str) == Some("bind")
+                && mount.get("source").is_none()
+            {
                 problems.push(
                     Diagnostic::error("missing-key", mount.place(), format!("{at}: invalid mount config for type \"bind\": field Source must not be empty"))
                         .at(&at)
@@ -493,9 +500,16 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
                 && mode.as_str().is_some()
             {
                 problems.push(
-                    Diagnostic::error("bad-type", mode.place(), format!("`{at}.tmpfs.mode` must be a number, not a string"))
-                        .at(&at)
-                        .help(format!("remove the quotes: `0{}`", mode.value.to_string().trim_start_matches('0'))),
+                    Diagnostic::error(
+                        "bad-type",
+                        mode.place(),
+                        format!("`{at}.tmpfs.mode` must be a number, not a string"),
+                    )
+                    .at(&at)
+                    .help(format!(
+                        "remove the quotes: `0{}`",
+                        mode.value.to_string().trim_start_matches('0')
+                    )),
                 );
             }
             if mount.get("target").is_none() && mount.as_map().is_some() {
