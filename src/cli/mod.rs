@@ -4,6 +4,11 @@
 //! engine ([`nouns`]). Flags are read in two steps: the clap structs hold what was typed,
 //! `resolve()` turns them into options in which nothing is open that has a default.
 
+pub mod apply;
+pub mod attached;
+pub mod follow;
+pub mod interrupt;
+pub mod lifecycle;
 pub mod config;
 pub mod error;
 pub mod exit;

@@ -3,7 +3,8 @@
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use crate::plan::{Condition, Desired, labels};
+use crate::backend::Container;
+use crate::plan::{Condition, Desired, Wait, labels};
 
 use super::conditions::{self, Verdict};
 use super::{Event, ExecuteError, Execution, Failure, Kind, LOOK_AGAIN, Phase};
@@ -15,6 +16,51 @@ pub fn wait(
     desired: &Desired,
     services: &[String],
     timeout: Option<Duration>,
+) -> Result<(), ExecuteError> {
+    let judge = |containers: &[Container], service: &str| {
+        conditions::ready(containers, service, waited_for_as(desired, service))
+    };
+    until(run, services, timeout, &judge
+}
+
+/// Waits until what a service waits for is true.
+pub fn conditions(
+    run: &Execution<'_>,
+    waiter: &str,
+    waits: &[Wait],
+) -> Result<(), ExecuteError> {
+    for wait in waits {
+        let judge = |containers: &[Container], service: &str| {
+            conditions::evaluate(containers, service, wait.condition)
+        };
+        match until(run, std::slice::from_ref(&wait.service), None, &judge) {
+            Ok(()) => {}
+            Err(ExecuteError::Failed(failures)) if !wait.required => {
+                for failure in failures {
+                    (run.events)(Event::Warning(format!(
+                        "optional dependency of `{waiter}` failed: {}",
+                        failure.summary()
+                    )));
+                }
+            }
+            Err(ExecuteError::Failed(mut failures)) => {
+                for failure in &mut failures {
+                    failure.waiting.push(waiter.to_owned());
+                }
+                return Err(ExecuteError::Failed(failures));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Looks, waits for a change, looks again.
+fn until(
+    run: &Execution<'_>,
+    services: &[String],
+    timeout: Option<Duration>,
+    judge: &dyn Fn(&[Container], &str) -> Verdict,
 ) -> Result<(), ExecuteError> {
     let (changes, told) = mpsc::channel();
     let subscription = run
@@ -29,7 +75,7 @@ pub fn wait(
         let containers = run.backend.containers(&[(labels::PROJECT, run.project)])?;
         let mut pending = Vec::new();
         for service in services {
-            match conditions::ready(&containers, service, waited_for_as(desired, service)) {
+            match judge(&containers, service) {
                 Verdict::Met => {}
                 Verdict::Pending => pending.push(service.clone()),
                 Verdict::Failed(cause) => {
@@ -54,24 +100,21 @@ pub fn wait(
             announced = true;
             announce(run, &pending, &containers, |_| Phase::Waiting);
         }
-        let limit = match deadline {
-            Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                if left.is_zero() {
-                    return Err(ExecuteError::Timeout {
-                        seconds: timeout.map_or(0, |t| t.as_secs()),
-                        waiting: pending,
-                    });
-                }
-                left.min(LOOK_AGAIN)
+        let mut limit = LOOK_AGAIN;
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ExecuteError::Timeout {
+                    seconds: timeout.map_or(0, |t| t.as_secs()),
+                    waiting: pending,
+                });
             }
-            None => LOOK_AGAIN,
-        };
-        // A cancelled run is noticed at the next look.
-        let limit = limit.min(Duration::from_millis(500));
+            limit = limit.min(left);
+        }
         match told.recv_timeout(limit) {
             Ok(_) => while told.try_recv().is_ok() {},
             Err(RecvTimeoutError::Timeout) => {}
+            // The engine stopped telling: go on by looking.
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(limit),
         }
     }
@@ -90,8 +133,8 @@ fn waited_for_as(desired: &Desired, service: &str) -> Option<Condition> {
 fn announce(
     run: &Execution<'_>,
     services: &[String],
-    containers: &[crate::backend::Container],
-    phase: impl Fn(&crate::backend::Container) -> Phase,
+    containers: &[Container],
+    phase: impl Fn(&Container) -> Phase,
 ) {
     for service in services {
         for container in conditions::of_service(containers, service) {

@@ -11,6 +11,7 @@ use super::down::reverse_order;
 use super::graph::{Plan, StepId};
 use super::observed::{self, Observed};
 use super::operation::{Operation, Reason, StopFirst, Wait};
+use super::up::is_orphan;
 
 /// Which containers.
 #[derive(Clone, Debug)]
@@ -291,6 +292,26 @@ pub fn kill(scope: &Scope<'_>, signal: &str) -> Result<Plan, PlanError> {
             signal: signal.to_owned(),
         })
     })
+}
+
+/// Adds the removal of containers that no service owns.
+pub fn remove_orphans(plan: &mut Plan, desired: &Desired, observed: &Observed) {
+    for container in &observed.containers {
+        if is_orphan(desired, container) {
+            let operation = Operation::Remove {
+                id: container.id.clone(),
+                name: container.name.clone(),
+                service: observed::service(container).to_owned(),
+                stop: if container.state.is_live() {
+                    StopFirst::Yes(None)
+                } else {
+                    StopFirst::No
+                },
+                volumes: false,
+            };
+            plan.add(operation, Reason::Orphan, &[]);
+        }
+    }
 }
 
 /// Plans `pause`.

@@ -2,9 +2,11 @@
 
 use clap::Args;
 
+use crate::backend::{AttachSpec, Backend as _};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::session::Session;
 
 /// What was typed after `attach`.
 #[derive(Debug, Args)]
@@ -27,6 +29,20 @@ pub struct AttachArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: AttachArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "attach" })
+pub fn run(global: &Global, args: AttachArgs) -> Result<Exit, CliError> {
+    let session = Session::named(global)?;
+    let container = session.one_of(&args.service, args.index)?;
+    if !container.state.is_live() {
+        return Err(CliError::NotRunning {
+            service: args.service,
+        });
+    }
+    let spec = AttachSpec {
+        stdin: !args.no_stdin,
+        signals: args.sig_proxy,
+        detach_keys: args.detach_keys,
+        start: false,
+    };
+    let code = session.backend.attach(&container.id, &spec)?;
+    Ok(Exit::of_child(code))
 }

@@ -2,9 +2,14 @@
 
 use clap::Args;
 
+use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::session::Session;
+use crate::loader::Dependencies;
+use crate::lower::build::BuildOverrides;
+use crate::lower::image_name;
 
 /// What was typed after `build`.
 #[derive(Debug, Args)]
@@ -53,7 +58,70 @@ pub struct BuildArgs {
     pub services: Vec<String>,
 }
 
+impl BuildArgs {
+    /// Refuses what the builder has no meaning for.
+    fn refused(&self) -> Option<CliError> {
+        let given = |flag: &Option<String>| flag.as_deref().is_some_and(|value| !matches!(value, "" | "false"));
+        let flags = [
+            (self.builder.is_some(), "--builder", "Gantry has one builder, its own"),
+            (self.memory.is_some(), "--memory", "builds are not limited"),
+            (self.print, "--print", "there is no bake file to print"),
+            (given(&self.provenance), "--provenance", "attestations are not made"),
+            (given(&self.sbom), "--sbom", "attestations are not made"),
+        ];
+        let (_, flag, reason) = flags.into_iter().find(|(given, _, _)| *given)?;
+        Some(CliError::Unsupported {
+            what: format!("`{flag}`"),
+            reason,
+        })
+    }
+}
+
 /// Runs the verb.
-pub fn run(_global: &Global, _args: BuildArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "build" })
+pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
+    if let Some(error) = args.refused() {
+        return Err(error);
+    }
+    let dependencies = if args.with_dependencies {
+        Dependencies::Include
+    } else {
+        Dependencies::Ignore
+    };
+    let (session, project) = Session::loaded(global, &args.services, dependencies)?;
+    let named = if args.with_dependencies { Vec::new() } else { args.services.clone() };
+    let services = apply::buildable(&project, &named);
+    let overrides = BuildOverrides {
+        args: args
+            .build_arg
+            .iter()
+            // `NAME` alone takes this process's value, and is left out when there is none.
+            .filter_map(|entry| match entry.split_once('=') {
+                Some((key, value)) => Some((key.to_owned(), value.to_owned())),
+                None => Some((entry.clone(), project.environment.get(entry)?.clone())),
+            })
+            .collect(),
+        no_cache: args.no_cache,
+        pull: args.pull,
+        ssh: args.ssh.clone().into_iter().collect(),
+        check: args.check,
+    };
+    if global.dry_run {
+        for service in &services {
+            let image = image_name(&project.name, service, &project.services[service]);
+            crate::cli::output::print(&format!("image {image} build\n"))?;
+        }
+        return Ok(Exit::Success);
+    }
+    let reporter = apply::reporter(global);
+    let events = |event| reporter.tell(event);
+    let built = apply::build_services(&session.backend, &project, &services, &overrides, args.quiet, &events);
+    let pushed = match built {
+        Ok(()) if args.push => services.iter().try_for_each(|service| {
+            let image = image_name(&project.name, service, &project.services[service]);
+            super::push::push_one(&session.backend, &image, false, &events).map_err(CliError::from)
+        }),
+        other => other,
+    };
+    reporter.finish();
+    pushed.map(|()| Exit::Success)
 }

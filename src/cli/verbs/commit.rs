@@ -32,7 +32,10 @@ pub struct CommitArgs {
     pub reference: Option<String>,
 }
 
-/// Runs the verb.
+/// Refuses the verb.
 pub fn run(_global: &Global, _args: CommitArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "commit" })
+    Err(CliError::Unsupported {
+        what: "`commit`".to_owned(),
+        reason: "images are made by `build`, not from containers",
+    })
 }

@@ -2,9 +2,15 @@
 
 use clap::Args;
 
+use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::session::Session;
+use crate::executor::Cancel;
+use crate::lower::{Stack, image_name};
+use crate::plan::down::{DownOptions, Volumes, down as plan_down};
+use crate::plan::up::Orphans;
 
 /// What was typed after `down`.
 #[derive(Debug, Args)]
@@ -27,6 +33,92 @@ pub struct DownArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: DownArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "down" })
+pub fn run(global: &Global, args: DownArgs) -> Result<Exit, CliError> {
+    let session = Session::named(global)?;
+    let stack = match &session.project {
+        Some(project) => Some(apply::lowered(global, project.clone(), &[])?),
+        None => None,
+    };
+    let options = args.resolve(&session, stack.as_ref())?;
+    down(global, &session, stack.as_ref(), &options)
+}
+
+/// Takes the project down; also what `wait --down-project` does.
+pub fn down(
+    global: &Global,
+    session: &Session,
+    stack: Option<&Stack>,
+    options: &DownOptions,
+) -> Result<Exit, CliError> {
+    let backend = &session.backend;
+    let project = &session.project_name;
+    let _lock = apply::lock(backend, project)?;
+    let desired = stack.map(|stack| &stack.desired);
+    let observed = apply::observe(backend, project, desired)?;
+    let plan = plan_down(project, desired, &observed, options)?;
+    let reporter = apply::reporter(global);
+    let result = apply::carry_out(
+        global,
+        backend,
+        project,
+        stack,
+        &plan,
+        &|event| reporter.tell(event),
+        &Cancel::default(),
+    );
+    reporter.finish();
+    result.map(|_| Exit::Success)
+}
+
+impl DownArgs {
+    /// What was typed, with nothing left open.
+    fn resolve(self, session: &Session, stack: Option<&Stack>) -> Result<DownOptions, CliError> {
+        let images = match self.rmi.as_deref() {
+            None => Vec::new(),
+            Some("local") => images(session, stack, Which::Local),
+            Some("all") => images(session, stack, Which::All),
+            Some(other) => {
+                return Err(CliError::usage(format!(
+                    "`--rmi {other}`: expected `local` or `all`"
+                )));
+            }
+        };
+        Ok(DownOptions {
+            services: self.services,
+            volumes: if self.volumes {
+                Volumes::Remove
+            } else {
+                Volumes::Keep
+            },
+            images,
+            orphans: self.remove_orphans || apply::orphans(false) == Orphans::Removed,
+            timeout: apply::seconds(self.timeout),
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// Images without a name of their own: built for this project.
+    Local,
+    /// Every image that a service uses.
+    All,
+}
+
+fn images(session: &Session, stack: Option<&Stack>, which: Which) -> Vec<String> {
+    let Some(stack) = stack else {
+        return Vec::new();
+    };
+    let mut images: Vec<_> = stack
+        .project
+        .services
+        .iter()
+        .filter(|(_, service)| which == Which::All || service.image.is_empty())
+        .map(|(name, service)| image_name(&session.project_name, name, service))
+        // The machine itself is not removed.
+        .filter(|reference| !matches!(reference.as_str(), "host" | "host:latest"))
+        .collect();
+    images.sort();
+    images.dedup();
+    images
 }

@@ -1,10 +1,14 @@
 //! `exec`: execute a command in a running container.
 
+use std::io::IsTerminal as _;
+
 use clap::Args;
 
+use crate::backend::{Backend as _, ExecSpec};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::session::Session;
 
 /// What was typed after `exec`.
 #[derive(Debug, Args)]
@@ -43,6 +47,53 @@ pub struct ExecArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: ExecArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "exec" })
+pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
+    let (service, argv) = split(args.service_and_command, "exec")?;
+    if argv.is_empty() {
+        return Err(CliError::usage("`exec` needs a command"));
+    }
+    if global.dry_run {
+        return Err(CliError::Unsupported {
+            what: "`--dry-run` of `exec`".to_owned(),
+            reason: "what a command does is not known before it runs",
+        });
+    }
+    let session = Session::named(global)?;
+    let container = session.one_of(&service, args.index)?;
+    if !container.state.is_live() {
+        return Err(CliError::NotRunning { service });
+    }
+    let tty = !args.no_tty && !args.detach && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let spec = ExecSpec {
+        argv,
+        env: args.env.iter().map(|entry| variable(entry)).collect(),
+        user: args.user,
+        workdir: args.workdir,
+        tty,
+        stdin: !args.detach,
+        privileged: args.privileged,
+        detach: args.detach,
+    };
+    let code = session.backend.exec(&container.id, &spec)?;
+    Ok(Exit::of_child(code))
+}
+
+/// The service's name and what follows it.
+pub fn split(words: Vec<String>, verb: &str) -> Result<(String, Vec<String>), CliError> {
+    let mut words = words.into_iter();
+    match words.next() {
+        Some(flag) if flag.starts_with('-') => {
+            Err(CliError::usage(format!("`{verb}` does not know the flag `{flag}`")))
+        }
+        Some(service) => Ok((service, words.collect())),
+        None => Err(CliError::usage(format!("`{verb}` needs a service"))),
+    }
+}
+
+/// `KEY=VALUE`, or `KEY` for this process's value; a `KEY` that is not set here is unset there.
+pub fn variable(entry: &str) -> (String, Option<String>) {
+    match entry.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (entry.to_owned(), std::env::var(entry).ok()),
+    }
 }

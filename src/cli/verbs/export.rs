@@ -20,7 +20,10 @@ pub struct ExportArgs {
     pub service: String,
 }
 
-/// Runs the verb.
+/// Refuses the verb.
 pub fn run(_global: &Global, _args: ExportArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "export" })
+    Err(CliError::Unsupported {
+        what: "`export`".to_owned(),
+        reason: "the file system of a container is not exported; copy what you need with `cp`",
+    })
 }

@@ -5,6 +5,8 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle;
+use crate::plan::lifecycle as plan;
 
 /// What was typed after `kill`.
 #[derive(Debug, Args)]
@@ -21,6 +23,12 @@ pub struct KillArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: KillArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "kill" })
+pub fn run(global: &Global, args: KillArgs) -> Result<Exit, CliError> {
+    lifecycle::run(global, &args.services, |scope| {
+        let mut plan = plan::kill(scope, &args.signal)?;
+        if let (true, Some(desired)) = (args.remove_orphans, scope.desired) {
+            plan::remove_orphans(&mut plan, desired, scope.observed);
+        }
+        Ok(plan)
+    })
 }

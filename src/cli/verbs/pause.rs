@@ -5,6 +5,8 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle;
+use crate::plan::lifecycle as plan;
 
 /// What was typed after `pause`.
 #[derive(Debug, Args)]
@@ -15,6 +17,6 @@ pub struct PauseArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: PauseArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "pause" })
+pub fn run(global: &Global, args: PauseArgs) -> Result<Exit, CliError> {
+    lifecycle::run(global, &args.services, |scope| plan::pause(scope))
 }

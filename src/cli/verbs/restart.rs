@@ -5,6 +5,9 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle;
+use crate::cli::apply;
+use crate::plan::lifecycle as plan;
 
 /// What was typed after `restart`.
 #[derive(Debug, Args)]
@@ -21,6 +24,11 @@ pub struct RestartArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: RestartArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "restart" })
+pub fn run(global: &Global, args: RestartArgs) -> Result<Exit, CliError> {
+    let dependents = if args.no_deps {
+        plan::Dependents::LeftAlone
+    } else {
+        plan::Dependents::Restarted
+    };
+    lifecycle::run(global, &args.services, |scope| plan::restart(scope, dependents, apply::seconds(args.timeout)))
 }

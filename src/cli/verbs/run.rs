@@ -1,10 +1,29 @@
 //! `run`: run a one-off command on a service.
 
+use std::collections::BTreeMap;
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use gantry_engine::spec::{BindOptions, MountKind, MountSpec, PortSpec, Protocol};
+
 use clap::Args;
 
+use crate::backend::{AttachSpec, Backend as _};
+use crate::cli::apply::{self, ImageOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::output;
+use crate::cli::session::Session;
+use crate::cli::verbs::exec::{split, variable};
+use crate::executor::{Cancel, Execution, Sink, wait};
+use crate::loader;
+use crate::lower::{OneOff, PublishedPorts, Stack};
+use crate::plan::images::{Builds, Policy};
+use crate::plan::up::{
+    Anonymous, ChangedVolumes, Dependencies, Recreate, Start, UpOptions, up as plan_up,
+};
+use crate::plan::{Wait, observed};
 
 /// What was typed after `run`.
 #[derive(Debug, Args)]
@@ -94,6 +113,392 @@ pub struct RunArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: RunArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "run" })
+pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
+    let options = args.resolve()?;
+    let dependencies = match options.dependencies {
+        Dependencies::Included => loader::Dependencies::Include,
+        Dependencies::Ignored => loader::Dependencies::Ignore,
+    };
+    let service = options.service.clone();
+    let (session, project) = Session::loaded(global, std::slice::from_ref(&service), dependencies)?;
+    let mut stack = apply::lowered(global, project, &[])?;
+    stack.desired.select(std::slice::from_ref(&service))?;
+    let one_off = options.one_off(&stack)?;
+    let reporter = apply::reporter(global);
+    let prepared = prepare(global, &session, &mut stack, &options, &|event| reporter.tell(event));
+    reporter.finish();
+    prepared?;
+    if global.dry_run {
+        return output::print(&format!("service {service} run one-off\n")).map(|()| Exit::Success);
+    }
+    let spec = stack.one_off(&service, one_off).ok_or_else(|| CliError::NotFound {
+        what: "service",
+        name: service.clone(),
+        hint: None,
+    })?;
+    let id = session.backend.create(&spec)?;
+    if options.detach {
+        session.backend.start(&id)?;
+        output::print(&format!("{id}\n"))?;
+        return Ok(Exit::Success);
+    }
+    let attach = AttachSpec {
+        stdin: options.interactive,
+        signals: true,
+        detach_keys: None,
+        start: true,
+    };
+    let code = session.backend.attach(&id, &attach)?;
+    Ok(Exit::of_child(code))
+}
+
+/// What was typed, with nothing left open.
+struct Run {
+    service: String,
+    command: Vec<String>,
+    dependencies: Dependencies,
+    images: ImageOptions,
+    remove_orphans: bool,
+    detach: bool,
+    interactive: bool,
+    tty: bool,
+    typed: RunArgs,
+}
+
+impl RunArgs {
+    fn resolve(mut self) -> Result<Run, CliError> {
+        let (service, command) = split(std::mem::take(&mut self.service_and_command), "run")?;
+        let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        Ok(Run {
+            service,
+            command,
+            dependencies: if self.no_deps { Dependencies::Ignored } else { Dependencies::Included },
+            images: ImageOptions {
+                builds: if self.build { Builds::Always } else { Builds::WhenMissing },
+                pull: apply::pull_flag(&self.pull)?.filter(|policy| *policy != Policy::Build),
+                quiet_pull: self.quiet_pull || self.quiet,
+                quiet_build: self.quiet_build || self.quiet,
+            },
+            remove_orphans: self.remove_orphans,
+            detach: self.detach,
+            interactive: self.interactive && !self.detach,
+            tty: !self.no_tty && !self.detach && terminal,
+            typed: self,
+        })
+    }
+}
+
+impl Run {
+    /// What the command line changes of the service's container.
+    fn one_off(&self, stack: &Stack) -> Result<OneOff, CliError> {
+        let typed = &self.typed;
+        let mut env = Vec::new();
+        for path in &typed.env_from_file {
+            env.extend(env_file(path)?);
+        }
+        env.extend(typed.env.iter().map(|entry| variable(entry)));
+        let entrypoint = match &typed.entrypoint {
+            Some(text) => Some(words(text).ok_or_else(|| {
+                CliError::usage(format!("`--entrypoint {text}`: a quote is not closed"))
+            })?),
+            None => None,
+        };
+        let ports = if !typed.publish.is_empty() {
+            let ports = typed.publish.iter().map(|text| published(text));
+            PublishedPorts::These(ports.collect::<Result<_, _>>()?)
+        } else if typed.service_ports {
+            PublishedPorts::Service
+        } else {
+            PublishedPorts::None
+        };
+        let here = std::env::current_dir().map_err(|source| CliError::Io {
+            what: "find the working directory".to_owned(),
+            source,
+        })?;
+        let mounts = typed.volume.iter().map(|text| mount(text, stack, &here));
+        Ok(OneOff {
+            name: typed.name.clone(),
+            slug: slug()?,
+            command: self.command.clone(),
+            entrypoint,
+            env,
+            labels: typed
+                .label
+                .iter()
+                .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect(),
+            user: typed.user.clone(),
+            workdir: typed.workdir.clone(),
+            mounts: mounts.collect::<Result<_, _>>()?,
+            ports,
+            cap_add: typed.cap_add.clone(),
+            cap_drop: typed.cap_drop.clone(),
+            use_aliases: typed.use_aliases,
+            tty: self.tty,
+            interactive: self.interactive,
+            remove: typed.rm,
+        })
+    }
+}
+
+/// Images, networks, volumes, and what the service depends on.
+fn prepare(
+    global: &Global,
+    session: &Session,
+    stack: &mut Stack,
+    run: &Run,
+    events: Sink<'_>,
+) -> Result<(), CliError> {
+    let backend = &session.backend;
+    let named = [run.service.clone()];
+    let services = match run.dependencies {
+        Dependencies::Included => stack.desired.with_dependencies(&named),
+        Dependencies::Ignored => named.to_vec(),
+    };
+    let (own, others): (Vec<_>, Vec<_>) = services.into_iter().partition(|name| *name == run.service);
+    // `--build` is about the service itself.
+    let missing = ImageOptions {
+        builds: Builds::WhenMissing,
+        ..run.images.clone()
+    };
+    apply::provide_images(global, backend, stack, &others, &missing, events)?;
+    apply::provide_images(global, backend, stack, &own, &run.images, events)?;
+    let _lock = apply::lock(backend, &session.project_name)?;
+    // The service's own containers are none of this command's business: it is planned as one
+    // that wants no container and has none, which leaves its networks, volumes, dependencies.
+    let mut desired = stack.desired.clone();
+    if let Some(service) = desired.services.get_mut(&run.service) {
+        service.replicas = 0;
+    }
+    let mut observed = apply::observe(backend, &session.project_name, Some(&desired))?;
+    observed
+        .containers
+        .retain(|container| observed::service(container) != run.service);
+    let options = UpOptions {
+        services: named.to_vec(),
+        dependencies: run.dependencies,
+        recreate: Recreate::Diverged,
+        recreate_dependencies: Recreate::Diverged,
+        anonymous: Anonymous::Inherited,
+        changed_volumes: ChangedVolumes::Kept,
+        orphans: apply::orphans(run.remove_orphans),
+        start: Start::Yes,
+        timeout: None,
+    };
+    let plan = plan_up(&desired, &observed, &options)?;
+    let cancel = Cancel::default();
+    apply::carry_out(global, backend, &session.project_name, Some(stack), &plan, events, &cancel)?;
+    if global.dry_run || run.dependencies == Dependencies::Ignored {
+        return Ok(());
+    }
+    let waits: Vec<_> = stack.desired.services[&run.service]
+        .depends_on
+        .iter()
+        .filter(|(name, _)| stack.desired.services.get(*name).is_some_and(|s| s.replicas > 0))
+        .map(|(name, dependency)| Wait {
+            service: name.clone(),
+            condition: dependency.condition,
+            required: dependency.required,
+        })
+        .collect();
+    let execution = Execution {
+        backend,
+        project: &session.project_name,
+        stack: Some(stack),
+        events,
+        parallel: global.parallel,
+        cancel: &cancel,
+    };
+    Ok(wait::conditions(&execution, &run.service, &waits)?)
+}
+
+/// 12 hexadecimal digits.
+fn slug() -> Result<String, CliError> {
+    let mut bytes = [0_u8; 6];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|source| CliError::Io {
+            what: "read `/dev/urandom`".to_owned(),
+            source,
+        })?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// `KEY=VALUE` or `KEY` a line; `#` begins a comment line.
+fn env_file(path: &str) -> Result<Vec<(String, Option<String>)>, CliError> {
+    let text = std::fs::read_to_string(path).map_err(|source| CliError::Io {
+        what: format!("read `{path}`"),
+        source,
+    })?;
+    Ok(text
+        .lines()
+        .map(str::trim_start)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(variable)
+        .collect())
+}
+
+/// Splits like a shell does, without expanding anything; `None` when a quote is not closed.
+fn words(text: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut characters = text.chars();
+    while let Some(c) = characters.next() {
+        match (quote, c) {
+            (None, ' ' | '\t' | '\n') => words.extend(word.take()),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(open), c) if c == open => quote = None,
+            (None | Some('"'), '\\') => word.get_or_insert_default().push(characters.next()?),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
+}
+
+/// `[[IP:]HOST[-HOST]:]CONTAINER[/PROTOCOL]`.
+fn published(text: &str) -> Result<PortSpec, CliError> {
+    let wrong = || {
+        CliError::usage(format!(
+            "`--publish {text}`: expected [[IP:]HOST:]CONTAINER[/PROTOCOL]"
+        ))
+    };
+    let (rest, protocol) = match text.split_once('/') {
+        None | Some((_, "tcp")) => (text.split('/').next().unwrap_or(text), Protocol::Tcp),
+        Some((rest, "udp")) => (rest, Protocol::Udp),
+        Some((rest, "sctp")) => (rest, Protocol::Sctp),
+        Some(_) => return Err(wrong()),
+    };
+    let (left, container) = match rest.rsplit_once(':') {
+        Some((left, container)) => (Some(left), container),
+        None => (None, rest),
+    };
+    let container_port = container.parse().map_err(|_| wrong())?;
+    let (host_ip, host) = match left {
+        None => (None, ""),
+        Some(left) => match left.rsplit_once(':') {
+            Some((ip, host)) => {
+                let ip = ip.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
+                (Some(ip), host)
+            }
+            None => (None, left),
+        },
+    };
+    let host_ports = match (host, host.split_once('-')) {
+        ("" | "0", _) => None,
+        (_, Some((first, last))) => Some((
+            first.parse().map_err(|_| wrong())?,
+            last.parse().map_err(|_| wrong())?,
+        )),
+        (one, None) => {
+            let port = one.parse().map_err(|_| wrong())?;
+            Some((port, port))
+        }
+    };
+    Ok(PortSpec {
+        container_port,
+        host_ports,
+        host_ip,
+        protocol,
+    })
+}
+
+/// `[SOURCE:]TARGET[:OPTIONS]`.
+fn mount(text: &str, stack: &Stack, here: &Path) -> Result<MountSpec, CliError> {
+    let parts: Vec<_> = text.split(':').collect();
+    let (source, target, options) = match parts.as_slice() {
+        [target] => ("", *target, ""),
+        [source, target] if target.starts_with('/') => (*source, *target, ""),
+        [target, options] => ("", *target, *options),
+        [source, target, options] => (*source, *target, *options),
+        _ => return Err(CliError::usage(format!("`--volume {text}`: too many colons"))),
+    };
+    if !target.starts_with('/') {
+        return Err(CliError::usage(format!(
+            "`--volume {text}`: `{target}` is not an absolute path"
+        )));
+    }
+    let mut read_only = false;
+    let mut no_copy = false;
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" => read_only = true,
+            "nocopy" => no_copy = true,
+            "rw" | "z" | "Z" => {}
+            other => {
+                return Err(CliError::usage(format!(
+                    "`--volume {text}`: `{other}` is not supported"
+                )));
+            }
+        }
+    }
+    let kind = if source.starts_with(['.', '/', '~']) {
+        let source = match (source.strip_prefix('~'), std::env::var_os("HOME")) {
+            (Some(rest), Some(home)) => Path::new(&home).join(rest.trim_start_matches('/')),
+            _ => here.join(source),
+        };
+        MountKind::Bind {
+            source,
+            options: BindOptions {
+                create_source: true,
+                ..BindOptions::default()
+            },
+        }
+    } else {
+        let name = match stack.desired.volumes.get(source) {
+            Some(volume) => Some(volume.name.clone()),
+            None => (!source.is_empty()).then(|| source.to_owned()),
+        };
+        MountKind::Volume {
+            name,
+            no_copy,
+            subpath: None,
+            labels: BTreeMap::new(),
+        }
+    };
+    Ok(MountSpec {
+        target: target.to_owned(),
+        kind,
+        read_only,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_split_like_a_shell() {
+        let split = |text| words(text).map(|words| words.join("|"));
+        assert_eq!(split("sh -c 'a b' \"c d\" e\\ f"), Some("sh|-c|a b|c d|e f".to_owned()));
+        assert_eq!(split("'open"), None);
+        assert_eq!(split("''"), Some(String::new()));
+    }
+
+    #[test]
+    fn ports_in_every_form() {
+        let check = |text: &str| {
+            published(text).ok().map(|p| {
+                (p.host_ip.map(|ip| ip.to_string()), p.host_ports, p.container_port, p.protocol)
+            })
+        };
+        let tcp = Protocol::Tcp;
+        assert_eq!(check("80"), Some((None, None, 80, tcp)));
+        assert_eq!(check("8080:80/udp"), Some((None, Some((8080, 8080)), 80, Protocol::Udp)));
+        assert_eq!(check("8000-8005:80"), Some((None, Some((8000, 8005)), 80, tcp)));
+        assert_eq!(
+            check("127.0.0.1:8080:80"),
+            Some((Some("127.0.0.1".to_owned()), Some((8080, 8080)), 80, tcp))
+        );
+        assert_eq!(check("[::1]:8080:80"), Some((Some("::1".to_owned()), Some((8080, 8080)), 80, tcp)));
+        assert_eq!(check("127.0.0.1::80"), Some((Some("127.0.0.1".to_owned()), None, 80, tcp)));
+        for bad in ["", "x", "80/icmp", "1:2:3:4", "99999"] {
+            assert_eq!(check(bad), None, "{bad}");
+        }
+    }
 }

@@ -5,6 +5,9 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle;
+use crate::cli::apply;
+use crate::plan::lifecycle as plan;
 
 /// What was typed after `stop`.
 #[derive(Debug, Args)]
@@ -18,6 +21,6 @@ pub struct StopArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: StopArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "stop" })
+pub fn run(global: &Global, args: StopArgs) -> Result<Exit, CliError> {
+    lifecycle::run(global, &args.services, |scope| plan::stop(scope, apply::seconds(args.timeout)))
 }

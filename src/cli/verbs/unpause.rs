@@ -5,6 +5,8 @@ use clap::Args;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle;
+use crate::plan::lifecycle as plan;
 
 /// What was typed after `unpause`.
 #[derive(Debug, Args)]
@@ -15,6 +17,6 @@ pub struct UnpauseArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: UnpauseArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "unpause" })
+pub fn run(global: &Global, args: UnpauseArgs) -> Result<Exit, CliError> {
+    lifecycle::run(global, &args.services, |scope| plan::unpause(scope))
 }

@@ -1,11 +1,25 @@
 //! `up`: create and start containers.
 
+use std::time::Duration;
+
 use clap::Args;
 
+use crate::backend::Backend;
+use crate::cli::apply::{self, ImageOptions};
+use crate::cli::attached::{self, Abort, Attached};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::flags::Scale;
 use crate::cli::global::Global;
+use crate::cli::session::Session;
+use crate::executor::{Cancel, Event, Execution, Kind, Phase, wait};
+use crate::loader;
+use crate::lower::Stack;
+use crate::plan::images::Builds;
+use crate::plan::up::{
+    Anonymous, ChangedVolumes, Dependencies, Recreate, Start, UpOptions, up as plan_up,
+};
+use crate::plan::{Observed, Operation, Plan, observed};
 
 /// What was typed after `up`.
 #[derive(Debug, Args)]
@@ -102,7 +116,227 @@ pub struct UpArgs {
     pub services: Vec<String>,
 }
 
+/// What was typed, with nothing left open.
+#[derive(Clone, Debug)]
+pub struct Up {
+    /// What must become true.
+    pub plan: UpOptions,
+    /// How images are provided.
+    pub images: ImageOptions,
+    /// Numbers of containers.
+    pub scale: Vec<Scale>,
+    /// What happens afterwards.
+    pub mode: Mode,
+}
+
+/// What `up` does after it has started everything.
+#[derive(Clone, Debug)]
+pub enum Mode {
+    /// It ends.
+    Detached,
+    /// It waits until the services are ready.
+    Wait(Option<Duration>),
+    /// It shows what they print until they end or the user has had enough.
+    Attached(Attached),
+    /// It keeps them in step with their source.
+    Watch,
+}
+
+impl UpArgs {
+    /// Flags to options; contradictions are usage errors.
+    pub fn resolve(self) -> Result<Up, CliError> {
+        let contradictions = [
+            (self.force_recreate && self.no_recreate, "--force-recreate", "--no-recreate"),
+            (self.always_recreate_deps && self.no_recreate, "--always-recreate-deps", "--no-recreate"),
+            (self.build && self.no_build, "--build", "--no-build"),
+            (!self.attach.is_empty() && self.attach_dependencies, "--attach", "--attach-dependencies"),
+            (self.detach && self.abort_on_container_exit, "--detach", "--abort-on-container-exit"),
+            (self.detach && self.abort_on_container_failure, "--detach", "--abort-on-container-failure"),
+            (self.detach && self.exit_code_from.is_some(), "--detach", "--exit-code-from"),
+            (self.detach && self.watch, "--detach", "--watch"),
+            (self.wait && self.abort_on_container_exit, "--wait", "--abort-on-container-exit"),
+            (self.wait && self.abort_on_container_failure, "--wait", "--abort-on-container-failure"),
+            (self.wait && self.exit_code_from.is_some(), "--wait", "--exit-code-from"),
+            (self.wait && !self.attach.is_empty(), "--wait", "--attach"),
+            (self.wait && self.attach_dependencies, "--wait", "--attach-dependencies"),
+        ];
+        for (given, one, other) in contradictions {
+            if given {
+                return Err(CliError::usage(format!("`{one}` and `{other}` are incompatible")));
+            }
+        }
+        if self.menu {
+            return Err(CliError::Unsupported {
+                what: "`--menu`".to_owned(),
+                reason: "it draws over the output of containers",
+            });
+        }
+        let mode = if self.wait || self.wait_timeout.is_some() {
+            Mode::Wait(apply::seconds(self.wait_timeout))
+        } else if self.detach || self.no_start {
+            Mode::Detached
+        } else if self.watch {
+            Mode::Watch
+        } else {
+            Mode::Attached(Attached {
+                only: self.attach,
+                except: self.no_attach,
+                dependencies: self.attach_dependencies,
+                colour: !self.no_color,
+                prefix: !self.no_log_prefix,
+                timestamps: self.timestamps,
+                abort: match (self.exit_code_from, self.abort_on_container_exit, self.abort_on_container_failure) {
+                    (Some(service), _, _) => Abort::ExitCodeFrom(service),
+                    (None, true, _) => Abort::OnExit,
+                    (None, false, true) => Abort::OnFailure,
+                    (None, false, false) => Abort::Never,
+                },
+                timeout: apply::seconds(self.timeout),
+            })
+        };
+        let recreate = match (self.force_recreate, self.no_recreate) {
+            (true, _) => Recreate::Forced,
+            (_, true) => Recreate::Never,
+            _ => Recreate::Diverged,
+        };
+        Ok(Up {
+            plan: UpOptions {
+                services: self.services,
+                dependencies: if self.no_deps { Dependencies::Ignored } else { Dependencies::Included },
+                recreate,
+                recreate_dependencies: match recreate {
+                    Recreate::Never => Recreate::Never,
+                    _ if self.always_recreate_deps => Recreate::Forced,
+                    _ => Recreate::Diverged,
+                },
+                anonymous: if self.renew_anon_volumes { Anonymous::Renewed } else { Anonymous::Inherited },
+                changed_volumes: if self.yes { ChangedVolumes::Recreated } else { ChangedVolumes::Kept },
+                orphans: apply::orphans(self.remove_orphans),
+                start: if self.no_start { Start::No } else { Start::Yes },
+                timeout: apply::seconds(self.timeout),
+            },
+            images: ImageOptions {
+                builds: match (self.build, self.no_build) {
+                    (true, _) => Builds::Always,
+                    (_, true) => Builds::Never,
+                    _ => Builds::WhenMissing,
+                },
+                pull: apply::pull_flag(&self.pull)?,
+                quiet_pull: self.quiet_pull,
+                quiet_build: self.quiet_build,
+            },
+            scale: self.scale,
+            mode,
+        })
+    }
+}
+
 /// Runs the verb.
-pub fn run(_global: &Global, _args: UpArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "up" })
+pub fn run(global: &Global, args: UpArgs) -> Result<Exit, CliError> {
+    up(global, args.resolve()?)
+}
+
+/// Brings the project up.
+pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
+    let dependencies = match options.plan.dependencies {
+        Dependencies::Included => loader::Dependencies::Include,
+        Dependencies::Ignored => loader::Dependencies::Ignore,
+    };
+    let (session, project) = Session::loaded(global, &options.plan.services, dependencies)?;
+    let mut stack = apply::lowered(global, project, &options.scale)?;
+    if let Mode::Attached(attached) = &options.mode
+        && !global.dry_run
+    {
+        attached.check(&stack)?;
+        return attached::up(global, session, stack, &options, attached);
+    }
+    let reporter = apply::reporter(global);
+    let result = bring_up(
+        global,
+        &session.backend,
+        &mut stack,
+        &options,
+        &|event| reporter.tell(event),
+        &Cancel::default(),
+    );
+    let result = match (&options.mode, result) {
+        (Mode::Wait(timeout), Ok(())) if !global.dry_run => {
+            let services = options_services(&stack, &options.plan);
+            let execution = Execution {
+                backend: &session.backend,
+                project: &session.project_name,
+                stack: Some(&stack),
+                events: &|event| reporter.tell(event),
+                parallel: global.parallel,
+                cancel: &Cancel::default(),
+            };
+            wait::wait(&execution, &stack.desired, &services, *timeout).map_err(CliError::from)
+        }
+        (_, result) => result,
+    };
+    reporter.finish();
+    result?;
+    if matches!(options.mode, Mode::Watch) && !global.dry_run {
+        return super::watch::follow(global, session, stack, &options.plan.services);
+    }
+    Ok(Exit::Success)
+}
+
+/// The services named, with what they depend on, or all.
+fn options_services(stack: &Stack, options: &UpOptions) -> Vec<String> {
+    let named = stack.desired.select(&options.services).unwrap_or_default();
+    match options.dependencies {
+        Dependencies::Included => stack.desired.with_dependencies(&named),
+        Dependencies::Ignored => named,
+    }
+}
+
+/// Images, then one locked round of observing, planning and executing.
+pub fn bring_up(
+    global: &Global,
+    backend: &dyn Backend,
+    stack: &mut Stack,
+    options: &Up,
+    events: crate::executor::Sink<'_>,
+    cancel: &Cancel,
+) -> Result<(), CliError> {
+    let services = options_services(stack, &options.plan);
+    apply::provide_images(global, backend, stack, &services, &options.images, events)?;
+    let project = stack.desired.project.clone();
+    let _lock = apply::lock(backend, &project)?;
+    let observed = apply::observe(backend, &project, Some(&stack.desired))?;
+    let plan = plan_up(&stack.desired, &observed, &options.plan)?;
+    if !global.dry_run {
+        tell_unchanged(&observed, &services, &plan, events);
+    }
+    apply::carry_out(global, backend, &project, Some(stack), &plan, events, cancel)?;
+    Ok(())
+}
+
+/// Containers that are as they should be are told about too, as Docker Compose does.
+fn tell_unchanged(observed: &Observed, services: &[String], plan: &Plan, events: crate::executor::Sink<'_>) {
+    let touched: Vec<_> = plan
+        .steps()
+        .filter_map(|(_, step)| match &step.operation {
+            Operation::Create { name, .. }
+            | Operation::Start { name, .. }
+            | Operation::Stop { name, .. }
+            | Operation::Remove { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
+    for container in &observed.containers {
+        let ours = services.iter().any(|name| name == observed::service(container));
+        if ours
+            && !observed::is_one_off(container)
+            && container.state.is_live()
+            && !touched.contains(&container.name.as_str())
+        {
+            events(Event::Phase {
+                kind: Kind::Container,
+                name: container.name.clone(),
+                phase: Phase::Running,
+            });
+        }
+    }
 }

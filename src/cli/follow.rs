@@ -1,0 +1,114 @@
+//! The output of a project's containers as it is written, of those that are started later too.
+//!
+//! Each container's log is read on a thread of its own. The follower owns no policy: whoever
+//! drives the command asks it to look at the containers after each change.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use crate::backend::{Backend, Container, ContainerId, Flow, LogQuery, State};
+use crate::cli::session::short_name;
+use crate::ui::container::rfc3339;
+use crate::ui::logs::LogPrinter;
+
+/// A printer that several threads share.
+pub type Printer = Arc<Mutex<LogPrinter<Box<dyn Write + Send>>>>;
+
+/// Follows containers.
+pub struct Follower {
+    backend: Arc<dyn Backend>,
+    project: String,
+    printer: Printer,
+    /// Where each container's log begins.
+    query: LogQuery,
+    readers: BTreeMap<ContainerId, JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Follows nothing yet.
+    pub fn new(
+        backend: Arc<dyn Backend>,
+        project: &str,
+        printer: Printer,
+        query: LogQuery,
+    ) -> Self {
+        Self {
+            backend,
+            project: project.to_owned(),
+            printer,
+            query,
+            readers: BTreeMap::new(),
+        }
+    }
+
+    /// Begins with every container of these that is not followed yet and has begun to run.
+    pub fn look_at<'c>(&mut self, containers: impl IntoIterator<Item = &'c Container>) {
+        for container in containers {
+            let begun = container.state != State::Created;
+            let over = self
+                .readers
+                .get(&container.id)
+                .is_some_and(JoinHandle::is_finished);
+            if !begun || (self.readers.contains_key(&container.id) && !(over && container.state.is_live())) {
+                continue;
+            }
+            let query = if over {
+                // It was started again after its log had been read to the end.
+                LogQuery {
+                    since: container.started,
+                    tail: None,
+                    ..self.query.clone()
+                }
+            } else {
+                self.query.clone()
+            };
+            let reader = self.read(container, query);
+            self.readers.insert(container.id.clone(), reader);
+        }
+    }
+
+    fn read(&self, container: &Container, query: LogQuery) -> JoinHandle<()> {
+        let name = short_name(&self.project, container);
+        let backend = Arc::clone(&self.backend);
+        let printer = Arc::clone(&self.printer);
+        let id = container.id.clone();
+        thread::spawn(move || {
+            let ended = backend.logs(&id, &query, &mut |line| {
+                let time = rfc3339(line.time);
+                let mut printer = printer.lock().unwrap_or_else(PoisonError::into_inner);
+                match printer.line(&name, Some(&time), &line.text) {
+                    Ok(()) => Flow::Continue,
+                    // Nobody reads any more.
+                    Err(_) => Flow::Stop,
+                }
+            });
+            if let Err(error) = ended {
+                tracing::debug!(%id, %error, "the log cannot be followed");
+            }
+        })
+    }
+
+    /// Whether the log of a container has been read to its end.
+    #[must_use]
+    pub fn has_read(&self, id: &ContainerId) -> bool {
+        self.readers.get(id).is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Waits until every log has been read to its end.
+    pub fn finish(self) {
+        for reader in self.readers.into_values() {
+            // A reader that panicked has said so itself.
+            let _ = reader.join();
+        }
+    }
+
+    /// Says something about a container between its lines.
+    pub fn note(&self, container: &Container, text: &str) {
+        let name = short_name(&self.project, container);
+        let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
+        // As above: a closed output is noticed by the readers.
+        let _ = printer.note(&name, text);
+    }
+}
