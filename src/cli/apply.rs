@@ -19,7 +19,11 @@ use crate::plan::{Desired, Observed, Plan, labels};
 use crate::ui::progress::Reporter;
 
 /// Translates the model; refused attributes are the error, all of them.
-pub fn lowered(global: &Global, project: Project, scale: &[crate::cli::flags::Scale]) -> Result<Stack, CliError> {
+pub fn lowered(
+    global: &Global,
+    project: Project,
+    scale: &[crate::cli::flags::Scale],
+) -> Result<Stack, CliError> {
     for entry in scale {
         if !project.services.contains_key(&entry.service) {
             return Err(CliError::NotFound {
@@ -244,7 +248,10 @@ fn policy(service: &str, text: &str) -> Result<Policy, CliError> {
         None => Err(CliError::Refused(vec![Finding {
             path: format!("services.{service}.pull_policy"),
             message: format!("`{text}` is no pull policy"),
-            hint: Some("use `missing`, `always`, `never`, `build`, `daily`, `weekly` or `every_<n>`".to_owned()),
+            hint: Some(
+                "use `missing`, `always`, `never`, `build`, `daily`, `weekly` or `every_<n>`"
+                    .to_owned(),
+            ),
         }])),
     }
 }
@@ -284,7 +291,13 @@ fn run_image_steps(
             scope.spawn(move || {
                 let platform = project.services[&need.service].platform.as_str();
                 let platform = (!platform.is_empty()).then_some(platform);
-                let result = pull_one(backend, &need.reference, platform, options.quiet_pull, events);
+                let result = pull_one(
+                    backend,
+                    &need.reference,
+                    platform,
+                    options.quiet_pull,
+                    events,
+                );
                 let slot = match (result, step) {
                     (Ok(()), _) => return,
                     (Err(_), ImageStep::PullOrBuild) => {
@@ -297,15 +310,31 @@ fn run_image_steps(
             });
         }
     });
-    if let Some(error) = failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
+    if let Some(error) = failed
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+    {
         return Err(error.into());
     }
-    builds.extend(fallback.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner));
-    build_services(backend, project, &builds, &BuildOverrides::default(), options.quiet_build, events)
+    builds.extend(
+        fallback
+            .into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner),
+    );
+    build_services(
+        backend,
+        project,
+        &builds,
+        &BuildOverrides::default(),
+        options.quiet_build,
+        events,
+    )
 }
 
 fn lock_of<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Fetches one image.

@@ -112,7 +112,7 @@ pub fn up(
     attached: &Attached,
 ) -> Result<Exit, CliError> {
     let since = SystemTime::now();
-    let backend: Arc<dyn Backend> = Arc::new(session.backend);
+    let backend: Arc<dyn Backend> = Arc::from(session.backend);
     let project = session.project_name;
     let shown = attached.services(&stack, &options.plan.services);
     let (sender, messages) = mpsc::channel();
@@ -165,7 +165,14 @@ pub fn up(
         let backend = Arc::clone(&backend);
         let attaching = format!("Attaching to {}\n", names.join(", "));
         scope.spawn(move || {
-            let result = execute(global, &*backend, &mut planned, options, &cancel, &attaching);
+            let result = execute(
+                global,
+                &*backend,
+                &mut planned,
+                options,
+                &cancel,
+                &attaching,
+            );
             // The driver may have given up.
             let _ = sender.send(Message::Executed(result));
         });
@@ -192,7 +199,13 @@ fn execute(
     let events = |event: Event| match &event {
         // From the first start on the screen belongs to the logs.
         Event::Phase {
-            phase: Phase::Starting | Phase::Started | Phase::Waiting | Phase::Healthy | Phase::Exited | Phase::Running,
+            phase:
+                Phase::Starting
+                | Phase::Started
+                | Phase::Waiting
+                | Phase::Healthy
+                | Phase::Exited
+                | Phase::Running,
             ..
         } => begin(),
         _ if logs_begin.load(Ordering::SeqCst) => {
@@ -261,10 +274,11 @@ impl Driver<'_> {
         let mut interrupted = false;
         loop {
             let containers = self.containers()?;
-            self.follower.look_at(containers.iter().filter(|c| self.is_shown(c)));
+            let shown = self.shown(&containers);
+            self.follower.look_at(shown.iter().copied());
             let reading = self.tell_ends(&containers);
             if self.executed && !reading {
-                if self.phase == Stopping::No && self.must_abort(&containers) {
+                if self.phase == Stopping::No && self.first_code.is_some() {
                     talk("Aborting on container exit...\n");
                     self.stop(messages)?;
                     continue;
@@ -304,18 +318,22 @@ impl Driver<'_> {
     }
 
     fn containers(&self) -> Result<Vec<Container>, CliError> {
-        Ok(self.backend.containers(&[(labels::PROJECT, self.project)])?)
+        Ok(self
+            .backend
+            .containers(&[(labels::PROJECT, self.project)])?)
     }
 
-    fn is_shown(&self, container: &Container) -> bool {
-        self.shown.contains(observed::service(container)) && !observed::is_one_off(container)
+    fn shown<'c>(&self, containers: &'c [Container]) -> Vec<&'c Container> {
+        let shown =
+            |c: &&Container| self.shown.contains(observed::service(c)) && !observed::is_one_off(c);
+        containers.iter().filter(shown).collect()
     }
 
     /// Tells of containers that ended since the last look, once their last line is out; says
     /// whether some log is still being read.
     fn tell_ends(&mut self, containers: &[Container]) -> bool {
         let mut reading = false;
-        for container in containers.iter().filter(|c| self.is_shown(c)) {
+        for container in self.shown(containers) {
             let State::Exited(ended) = &container.state else {
                 continue;
             };
@@ -362,15 +380,9 @@ impl Driver<'_> {
         })
     }
 
-    fn must_abort(&self, _containers: &[Container]) -> bool {
-        self.first_code.is_some()
-    }
-
     fn all_ended(&self, containers: &[Container]) -> bool {
-        containers
-            .iter()
-            .filter(|c| self.is_shown(c))
-            .all(|c| !c.state.is_live())
+        let shown = self.shown(containers);
+        shown.iter().all(|c| !c.state.is_live())
     }
 
     fn interrupt(&mut self, messages: &Receiver<Message>) -> Result<(), CliError> {
@@ -400,7 +412,11 @@ impl Driver<'_> {
         };
         let plan = lifecycle::stop(&scope, self.attached.timeout)?;
         let (done, stopped) = mpsc::channel();
-        let (global, backend, project) = (self.global.clone(), Arc::clone(&self.backend), self.project.to_owned());
+        let (global, backend, project) = (
+            self.global.clone(),
+            Arc::clone(&self.backend),
+            self.project.to_owned(),
+        );
         let stack = self.stack.clone();
         thread::spawn(move || {
             let reporter = apply::reporter(&global);

@@ -13,6 +13,9 @@ use gantry_engine::error::Classify as _;
 
 use crate::backend::BackendError;
 use crate::cli::exit::Exit;
+use crate::executor::ExecuteError;
+use crate::lower::Finding;
+use crate::plan::PlanError;
 use crate::ui::template::TemplateError;
 use crate::ui::text::printable;
 
@@ -58,6 +61,21 @@ pub enum CliError {
         /// A next step.
         hint: Option<String>,
     },
+    /// The plan cannot be made.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The plan could not be carried out.
+    #[error(transparent)]
+    Execute(#[from] ExecuteError),
+    /// Attributes that the engine cannot do.
+    #[error("{}", .0.first().map_or("", |finding| finding.message.as_str()))]
+    Refused(Vec<Finding>),
+    /// A service's container does not run.
+    #[error("service `{service}` is not running")]
+    NotRunning {
+        /// The service.
+        service: String,
+    },
     /// A thing that Docker Compose has and Gantry refuses.
     #[error("{what} is not supported: {reason}")]
     Unsupported {
@@ -83,10 +101,14 @@ impl CliError {
             Self::Usage { .. } => Exit::Usage,
             Self::Backend(error) => Exit::from(error.kind()),
             Self::Template(_) => Exit::Usage,
+            Self::Execute(error) => Exit::from(error.kind()),
             Self::NotYet { .. }
             | Self::Load(_)
             | Self::Io { .. }
             | Self::NotFound { .. }
+            | Self::Plan(_)
+            | Self::Refused(_)
+            | Self::NotRunning { .. }
             | Self::Unsupported { .. } => Exit::Failure,
         }
     }
@@ -97,6 +119,13 @@ impl CliError {
         match self {
             Self::Backend(error) => error.hint.clone(),
             Self::NotFound { hint, .. } => hint.clone(),
+            Self::Plan(error) => error.hint(),
+            Self::Execute(ExecuteError::Backend(error)) => error.hint.clone(),
+            Self::Execute(ExecuteError::Timeout { waiting, .. }) => Some(format!(
+                "not ready: {}; `gantry ps` and `gantry logs` show how far they are",
+                waiting.join(", ")
+            )),
+            Self::NotRunning { service } => Some(format!("start it with `gantry up -d {service}`")),
             _ => None,
         }
     }
@@ -106,6 +135,15 @@ impl CliError {
     pub fn render(&self) -> String {
         if let Self::Load(rendered) = self {
             return rendered.clone();
+        }
+        if let Self::Execute(ExecuteError::Failed(failures)) = self {
+            return failures
+                .iter()
+                .map(|failure| failure.render(&printable))
+                .collect();
+        }
+        if let Self::Refused(findings) = self {
+            return findings.iter().map(refused).collect();
         }
         let mut text = format!("error: {}\n", printable(&self.to_string()));
         let mut source = self.source();
@@ -118,4 +156,13 @@ impl CliError {
         }
         text
     }
+}
+
+/// One refused attribute.
+fn refused(finding: &Finding) -> String {
+    let mut text = format!("error: {}: {}\n", finding.path, printable(&finding.message));
+    if let Some(hint) = &finding.hint {
+        let _ = writeln!(text, "hint: {hint}");
+    }
+    text
 }

@@ -51,7 +51,10 @@ impl Follower {
                 .readers
                 .get(&container.id)
                 .is_some_and(JoinHandle::is_finished);
-            if !begun || (self.readers.contains_key(&container.id) && !(over && container.state.is_live())) {
+            if !begun
+                || (self.readers.contains_key(&container.id)
+                    && !(over && container.state.is_live()))
+            {
                 continue;
             }
             let query = if over {

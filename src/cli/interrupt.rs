@@ -18,7 +18,10 @@ pub fn install() -> std::io::Result<Receiver<()>> {
         // Registration needs the runtime's driver and must be over before this returns: a
         // Ctrl-C in between would kill the program.
         let _inside = runtime.enter();
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+        (
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+        )
     };
     thread::Builder::new()
         .name("signals".to_owned())

@@ -21,9 +21,9 @@ pub fn run(
         None => None,
     };
     let project = &session.project_name;
-    let _lock = apply::lock(&session.backend, project)?;
+    let _lock = apply::lock(&*session.backend, project)?;
     let desired = stack.as_ref().map(|stack| &stack.desired);
-    let observed = apply::observe(&session.backend, project, desired)?;
+    let observed = apply::observe(&*session.backend, project, desired)?;
     let scope = Scope {
         desired,
         observed: &observed,
@@ -33,7 +33,7 @@ pub fn run(
     let reporter = apply::reporter(global);
     let result = apply::carry_out(
         global,
-        &session.backend,
+        &*session.backend,
         project,
         stack.as_ref(),
         &plan,

@@ -6,14 +6,14 @@
 
 pub mod apply;
 pub mod attached;
-pub mod follow;
-pub mod interrupt;
-pub mod lifecycle;
 pub mod config;
 pub mod error;
 pub mod exit;
 pub mod flags;
+pub mod follow;
 pub mod global;
+pub mod interrupt;
+pub mod lifecycle;
 pub mod nouns;
 pub mod output;
 pub mod session;

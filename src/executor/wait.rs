@@ -20,15 +20,11 @@ pub fn wait(
     let judge = |containers: &[Container], service: &str| {
         conditions::ready(containers, service, waited_for_as(desired, service))
     };
-    until(run, services, timeout, &judge
+    until(run, services, timeout, &judge)
 }
 
 /// Waits until what a service waits for is true.
-pub fn conditions(
-    run: &Execution<'_>,
-    waiter: &str,
-    waits: &[Wait],
-) -> Result<(), ExecuteError> {
+pub fn conditions(run: &Execution<'_>, waiter: &str, waits: &[Wait]) -> Result<(), ExecuteError> {
     for wait in waits {
         let judge = |containers: &[Container], service: &str| {
             conditions::evaluate(containers, service, wait.condition)

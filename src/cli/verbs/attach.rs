@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::backend::{AttachSpec, Backend as _};
+use crate::backend::AttachSpec;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;

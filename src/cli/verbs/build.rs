@@ -61,12 +61,23 @@ pub struct BuildArgs {
 impl BuildArgs {
     /// Refuses what the builder has no meaning for.
     fn refused(&self) -> Option<CliError> {
-        let given = |flag: &Option<String>| flag.as_deref().is_some_and(|value| !matches!(value, "" | "false"));
+        let given = |flag: &Option<String>| {
+            flag.as_deref()
+                .is_some_and(|value| !matches!(value, "" | "false"))
+        };
         let flags = [
-            (self.builder.is_some(), "--builder", "Gantry has one builder, its own"),
+            (
+                self.builder.is_some(),
+                "--builder",
+                "Gantry has one builder, its own",
+            ),
             (self.memory.is_some(), "--memory", "builds are not limited"),
             (self.print, "--print", "there is no bake file to print"),
-            (given(&self.provenance), "--provenance", "attestations are not made"),
+            (
+                given(&self.provenance),
+                "--provenance",
+                "attestations are not made",
+            ),
             (given(&self.sbom), "--sbom", "attestations are not made"),
         ];
         let (_, flag, reason) = flags.into_iter().find(|(given, _, _)| *given)?;
@@ -88,7 +99,11 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         Dependencies::Ignore
     };
     let (session, project) = Session::loaded(global, &args.services, dependencies)?;
-    let named = if args.with_dependencies { Vec::new() } else { args.services.clone() };
+    let named = if args.with_dependencies {
+        Vec::new()
+    } else {
+        args.services.clone()
+    };
     let services = apply::buildable(&project, &named);
     let overrides = BuildOverrides {
         args: args
@@ -114,11 +129,18 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
     }
     let reporter = apply::reporter(global);
     let events = |event| reporter.tell(event);
-    let built = apply::build_services(&session.backend, &project, &services, &overrides, args.quiet, &events);
+    let built = apply::build_services(
+        &*session.backend,
+        &project,
+        &services,
+        &overrides,
+        args.quiet,
+        &events,
+    );
     let pushed = match built {
         Ok(()) if args.push => services.iter().try_for_each(|service| {
             let image = image_name(&project.name, service, &project.services[service]);
-            super::push::push_one(&session.backend, &image, false, &events).map_err(CliError::from)
+            super::push::push_one(&*session.backend, &image, false, &events).map_err(CliError::from)
         }),
         other => other,
     };

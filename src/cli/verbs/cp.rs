@@ -75,7 +75,11 @@ pub fn run(global: &Global, args: CpArgs) -> Result<Exit, CliError> {
         if args.index.is_some() {
             return Ok(vec![session.one_of(service, args.index)?]);
         }
-        let one_off = if args.all { OneOff::Include } else { OneOff::Exclude };
+        let one_off = if args.all {
+            OneOff::Include
+        } else {
+            OneOff::Exclude
+        };
         let found = session.of_services(&[service.to_owned()], one_off)?;
         if found.is_empty() {
             return Err(CliError::NotRunning {
@@ -94,11 +98,18 @@ pub fn run(global: &Global, args: CpArgs) -> Result<Exit, CliError> {
         _ if global.dry_run => {}
         (End::Container { service, path }, destination) => {
             let container = containers(&service)?.remove(0);
-            copy_out(&session.backend, &container, &path, follow, &destination)?;
+            copy_out(&*session.backend, &container, &path, follow, &destination)?;
         }
         (source, End::Container { service, path }) => {
             for container in containers(&service)? {
-                copy_in(&session.backend, &container, &source, &path, follow, args.archive)?;
+                copy_in(
+                    &*session.backend,
+                    &container,
+                    &source,
+                    &path,
+                    follow,
+                    args.archive,
+                )?;
             }
         }
     }
@@ -122,17 +133,23 @@ fn copy_out(
         backend.archive_get(&container.id, path, follow, &mut io::stdout().lock())?;
         return Ok(());
     };
-    let kind = backend.path_kind(&container.id, path)?.ok_or_else(|| CliError::NotFound {
-        what: "path",
-        name: format!("{}:{path}", container.name),
-        hint: None,
-    })?;
+    let kind = backend
+        .path_kind(&container.id, path)?
+        .ok_or_else(|| CliError::NotFound {
+            what: "path",
+            name: format!("{}:{path}", container.name),
+            hint: None,
+        })?;
     // As cp(1): into a directory that exists, else under the destination's own name.
     let (directory, name) = if destination.is_dir() {
         let contents = path.ends_with("/.") || path == ".";
-        (destination.clone(), if contents { Some(PathBuf::new()) } else { None })
+        (
+            destination.clone(),
+            if contents { Some(PathBuf::new()) } else { None },
+        )
     } else if kind == PathKind::Directory {
-        fs::create_dir(destination).map_err(failed(format!("create `{}`", destination.display())))?;
+        fs::create_dir(destination)
+            .map_err(failed(format!("create `{}`", destination.display())))?;
         (destination.clone(), Some(PathBuf::new()))
     } else {
         let parent = destination.parent().filter(|p| !p.as_os_str().is_empty());
@@ -141,7 +158,8 @@ fn copy_out(
     };
     let (mut reader, mut writer) = io::pipe().map_err(failed("make a pipe".to_owned()))?;
     std::thread::scope(|scope| {
-        let sent = scope.spawn(move || backend.archive_get(&container.id, path, follow, &mut writer));
+        let sent =
+            scope.spawn(move || backend.archive_get(&container.id, path, follow, &mut writer));
         let unpacked = unpack(&mut reader, &directory, name.as_deref());
         // Let the sender end when unpacking failed.
         drop(reader);
@@ -166,14 +184,23 @@ fn unpack(tar: &mut dyn io::Read, directory: &Path, name: Option<&Path>) -> io::
                 continue;
             }
             // A plain path of this machine's choosing or below the directory: refuse the rest.
-            if renamed.components().any(|part| !matches!(part, Component::Normal(_))) {
-                return Err(io::Error::other(format!("`{}` leaves the destination", path.display())));
+            if renamed
+                .components()
+                .any(|part| !matches!(part, Component::Normal(_)))
+            {
+                return Err(io::Error::other(format!(
+                    "`{}` leaves the destination",
+                    path.display()
+                )));
             }
             let target = directory.join(&renamed);
             if let Some(parent) = target.parent() {
                 let inside = fs::canonicalize(parent)?;
                 if !inside.starts_with(fs::canonicalize(directory)?) {
-                    return Err(io::Error::other(format!("`{}` leaves the destination", path.display())));
+                    return Err(io::Error::other(format!(
+                        "`{}` leaves the destination",
+                        path.display()
+                    )));
                 }
             }
             entry.unpack(target)?;
@@ -207,11 +234,15 @@ fn copy_in(
     let (directory, name) = match backend.path_kind(&container.id, path)? {
         Some(PathKind::Directory) if contents => (path.to_owned(), String::new()),
         Some(PathKind::Directory) => {
-            let name = source.file_name().map(|name| name.to_string_lossy().into_owned());
+            let name = source
+                .file_name()
+                .map(|name| name.to_string_lossy().into_owned());
             (path.to_owned(), name.unwrap_or_default())
         }
         Some(PathKind::File) if metadata.is_dir() => {
-            return Err(CliError::usage(format!("`{path}` is a file; a directory cannot replace it")));
+            return Err(CliError::usage(format!(
+                "`{path}` is a file; a directory cannot replace it"
+            )));
         }
         None if path.ends_with('/') && !metadata.is_dir() => {
             return Err(CliError::NotFound {
@@ -245,7 +276,13 @@ fn copy_in(
 
 /// Packs a path under `name`; an empty name packs a directory's contents. Without `archive`
 /// everything belongs to root, as Docker does it.
-fn pack(out: impl io::Write, source: &Path, name: &str, follow: FollowLink, archive: bool) -> io::Result<()> {
+fn pack(
+    out: impl io::Write,
+    source: &Path,
+    name: &str,
+    follow: FollowLink,
+    archive: bool,
+) -> io::Result<()> {
     let mut builder = tar::Builder::new(out);
     builder.follow_symlinks(false);
     let mut todo = vec![(source.to_owned(), PathBuf::from(name))];
@@ -275,7 +312,10 @@ fn pack(out: impl io::Write, source: &Path, name: &str, follow: FollowLink, arch
         } else if metadata.is_file() {
             builder.append_data(&mut header, &name, fs::File::open(&path)?)?;
         } else {
-            return Err(io::Error::other(format!("`{}` is neither file nor directory", path.display())));
+            return Err(io::Error::other(format!(
+                "`{}` is neither file nor directory",
+                path.display()
+            )));
         }
     }
     builder.finish()
@@ -306,13 +346,29 @@ mod tests {
         fs::write(from.path().join("sub/a"), "one").expect("written");
         std::os::unix::fs::symlink("a", from.path().join("sub/l")).expect("linked");
         let mut tar = Vec::new();
-        pack(&mut tar, &from.path().join("sub"), "x", FollowLink::No, false).expect("packed");
+        pack(
+            &mut tar,
+            &from.path().join("sub"),
+            "x",
+            FollowLink::No,
+            false,
+        )
+        .expect("packed");
         let to = tempfile::tempdir().expect("a directory");
         unpack(&mut tar.as_slice(), to.path(), None).expect("unpacked");
-        assert_eq!(fs::read_to_string(to.path().join("x/a")).expect("there"), "one");
-        assert_eq!(fs::read_link(to.path().join("x/l")).expect("there"), Path::new("a"));
+        assert_eq!(
+            fs::read_to_string(to.path().join("x/a")).expect("there"),
+            "one"
+        );
+        assert_eq!(
+            fs::read_link(to.path().join("x/l")).expect("there"),
+            Path::new("a")
+        );
         unpack(&mut tar.as_slice(), to.path(), Some(Path::new(""))).expect("unpacked");
-        assert_eq!(fs::read_to_string(to.path().join("a")).expect("there"), "one");
+        assert_eq!(
+            fs::read_to_string(to.path().join("a")).expect("there"),
+            "one"
+        );
     }
 
     #[test]
@@ -321,10 +377,14 @@ mod tests {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
         header.set_size(0);
-        builder.append_link(&mut header, "x/out", "/tmp").expect("a link");
+        builder
+            .append_link(&mut header, "x/out", "/tmp")
+            .expect("a link");
         let mut header = tar::Header::new_gnu();
         header.set_size(4);
-        builder.append_data(&mut header, "x/out/evil", &b"evil"[..]).expect("a file");
+        builder
+            .append_data(&mut header, "x/out/evil", &b"evil"[..])
+            .expect("a file");
         let tar = builder.into_inner().expect("a tar");
         let to = tempfile::tempdir().expect("a directory");
         assert!(unpack(&mut tar.as_slice(), to.path(), Some(Path::new(""))).is_err());

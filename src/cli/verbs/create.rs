@@ -50,11 +50,17 @@ impl CreateArgs {
     /// `create` is `up` that starts nothing.
     fn resolve(self) -> Result<Up, CliError> {
         for (given, one, other) in [
-            (self.force_recreate && self.no_recreate, "--force-recreate", "--no-recreate"),
+            (
+                self.force_recreate && self.no_recreate,
+                "--force-recreate",
+                "--no-recreate",
+            ),
             (self.build && self.no_build, "--build", "--no-build"),
         ] {
             if given {
-                return Err(CliError::usage(format!("`{one}` and `{other}` are incompatible")));
+                return Err(CliError::usage(format!(
+                    "`{one}` and `{other}` are incompatible"
+                )));
             }
         }
         let recreate = match (self.force_recreate, self.no_recreate) {
@@ -72,7 +78,11 @@ impl CreateArgs {
                     other => other,
                 },
                 anonymous: Anonymous::Inherited,
-                changed_volumes: if self.yes { ChangedVolumes::Recreated } else { ChangedVolumes::Kept },
+                changed_volumes: if self.yes {
+                    ChangedVolumes::Recreated
+                } else {
+                    ChangedVolumes::Kept
+                },
                 orphans: apply::orphans(self.remove_orphans),
                 start: Start::No,
                 timeout: None,

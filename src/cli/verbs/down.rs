@@ -50,7 +50,7 @@ pub fn down(
     stack: Option<&Stack>,
     options: &DownOptions,
 ) -> Result<Exit, CliError> {
-    let backend = &session.backend;
+    let backend = &*session.backend;
     let project = &session.project_name;
     let _lock = apply::lock(backend, project)?;
     let desired = stack.map(|stack| &stack.desired);

@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 
 use clap::Args;
 
-use crate::backend::{Backend as _, ExecSpec};
+use crate::backend::ExecSpec;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
@@ -63,7 +63,10 @@ pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
     if !container.state.is_live() {
         return Err(CliError::NotRunning { service });
     }
-    let tty = !args.no_tty && !args.detach && std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    let tty = !args.no_tty
+        && !args.detach
+        && std::io::stdout().is_terminal()
+        && std::io::stdin().is_terminal();
     let spec = ExecSpec {
         argv,
         env: args.env.iter().map(|entry| variable(entry)).collect(),
@@ -82,9 +85,9 @@ pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
 pub fn split(words: Vec<String>, verb: &str) -> Result<(String, Vec<String>), CliError> {
     let mut words = words.into_iter();
     match words.next() {
-        Some(flag) if flag.starts_with('-') => {
-            Err(CliError::usage(format!("`{verb}` does not know the flag `{flag}`")))
-        }
+        Some(flag) if flag.starts_with('-') => Err(CliError::usage(format!(
+            "`{verb}` does not know the flag `{flag}`"
+        ))),
         Some(service) => Ok((service, words.collect())),
         None => Err(CliError::usage(format!("`{verb}` needs a service"))),
     }

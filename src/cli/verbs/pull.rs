@@ -4,7 +4,6 @@ use clap::Args;
 
 use std::collections::BTreeMap;
 
-use crate::backend::Backend as _;
 use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -85,9 +84,15 @@ pub fn run(global: &Global, args: PullArgs) -> Result<Exit, CliError> {
             continue;
         }
         let platform = (!platform.is_empty()).then_some(platform);
-        let pulled = apply::pull_one(&session.backend, reference, platform, args.quiet, &|event| {
-            reporter.tell(event);
-        });
+        let pulled = apply::pull_one(
+            &*session.backend,
+            reference,
+            platform,
+            args.quiet,
+            &|event| {
+                reporter.tell(event);
+            },
+        );
         // Every image is tried; the first failure is what the command ends with.
         if let Err(error) = pulled
             && !args.ignore_pull_failures

@@ -51,7 +51,9 @@ pub fn run(global: &Global, args: PushArgs) -> Result<Exit, CliError> {
             crate::cli::output::print(&format!("image {} push\n", service.image))?;
             continue;
         }
-        let pushed = push_one(&session.backend, &service.image, args.quiet, &|event| reporter.tell(event));
+        let pushed = push_one(&*session.backend, &service.image, args.quiet, &|event| {
+            reporter.tell(event)
+        });
         if let Err(error) = pushed
             && !args.ignore_push_failures
         {

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
+use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::lifecycle;
-use crate::cli::apply;
 use crate::plan::lifecycle as plan;
 
 /// What was typed after `restart`.
@@ -30,5 +30,7 @@ pub fn run(global: &Global, args: RestartArgs) -> Result<Exit, CliError> {
     } else {
         plan::Dependents::Restarted
     };
-    lifecycle::run(global, &args.services, |scope| plan::restart(scope, dependents, apply::seconds(args.timeout)))
+    lifecycle::run(global, &args.services, |scope| {
+        plan::restart(scope, dependents, apply::seconds(args.timeout))
+    })
 }

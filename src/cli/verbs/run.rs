@@ -8,7 +8,7 @@ use gantry_engine::spec::{BindOptions, MountKind, MountSpec, PortSpec, Protocol}
 
 use clap::Args;
 
-use crate::backend::{AttachSpec, Backend as _};
+use crate::backend::AttachSpec;
 use crate::cli::apply::{self, ImageOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -125,17 +125,21 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     stack.desired.select(std::slice::from_ref(&service))?;
     let one_off = options.one_off(&stack)?;
     let reporter = apply::reporter(global);
-    let prepared = prepare(global, &session, &mut stack, &options, &|event| reporter.tell(event));
+    let prepared = prepare(global, &session, &mut stack, &options, &|event| {
+        reporter.tell(event)
+    });
     reporter.finish();
     prepared?;
     if global.dry_run {
         return output::print(&format!("service {service} run one-off\n")).map(|()| Exit::Success);
     }
-    let spec = stack.one_off(&service, one_off).ok_or_else(|| CliError::NotFound {
-        what: "service",
-        name: service.clone(),
-        hint: None,
-    })?;
+    let spec = stack
+        .one_off(&service, one_off)
+        .ok_or_else(|| CliError::NotFound {
+            what: "service",
+            name: service.clone(),
+            hint: None,
+        })?;
     let id = session.backend.create(&spec)?;
     if options.detach {
         session.backend.start(&id)?;
@@ -172,9 +176,17 @@ impl RunArgs {
         Ok(Run {
             service,
             command,
-            dependencies: if self.no_deps { Dependencies::Ignored } else { Dependencies::Included },
+            dependencies: if self.no_deps {
+                Dependencies::Ignored
+            } else {
+                Dependencies::Included
+            },
             images: ImageOptions {
-                builds: if self.build { Builds::Always } else { Builds::WhenMissing },
+                builds: if self.build {
+                    Builds::Always
+                } else {
+                    Builds::WhenMissing
+                },
                 pull: apply::pull_flag(&self.pull)?.filter(|policy| *policy != Policy::Build),
                 quiet_pull: self.quiet_pull || self.quiet,
                 quiet_build: self.quiet_build || self.quiet,
@@ -250,13 +262,14 @@ fn prepare(
     run: &Run,
     events: Sink<'_>,
 ) -> Result<(), CliError> {
-    let backend = &session.backend;
+    let backend = &*session.backend;
     let named = [run.service.clone()];
     let services = match run.dependencies {
         Dependencies::Included => stack.desired.with_dependencies(&named),
         Dependencies::Ignored => named.to_vec(),
     };
-    let (own, others): (Vec<_>, Vec<_>) = services.into_iter().partition(|name| *name == run.service);
+    let (own, others): (Vec<_>, Vec<_>) =
+        services.into_iter().partition(|name| *name == run.service);
     // `--build` is about the service itself.
     let missing = ImageOptions {
         builds: Builds::WhenMissing,
@@ -288,14 +301,28 @@ fn prepare(
     };
     let plan = plan_up(&desired, &observed, &options)?;
     let cancel = Cancel::default();
-    apply::carry_out(global, backend, &session.project_name, Some(stack), &plan, events, &cancel)?;
+    apply::carry_out(
+        global,
+        backend,
+        &session.project_name,
+        Some(stack),
+        &plan,
+        events,
+        &cancel,
+    )?;
     if global.dry_run || run.dependencies == Dependencies::Ignored {
         return Ok(());
     }
     let waits: Vec<_> = stack.desired.services[&run.service]
         .depends_on
         .iter()
-        .filter(|(name, _)| stack.desired.services.get(*name).is_some_and(|s| s.replicas > 0))
+        .filter(|(name, _)| {
+            stack
+                .desired
+                .services
+                .get(*name)
+                .is_some_and(|s| s.replicas > 0)
+        })
         .map(|(name, dependency)| Wait {
             service: name.clone(),
             condition: dependency.condition,
@@ -416,7 +443,11 @@ fn mount(text: &str, stack: &Stack, here: &Path) -> Result<MountSpec, CliError> 
         [source, target] if target.starts_with('/') => (*source, *target, ""),
         [target, options] => ("", *target, *options),
         [source, target, options] => (*source, *target, *options),
-        _ => return Err(CliError::usage(format!("`--volume {text}`: too many colons"))),
+        _ => {
+            return Err(CliError::usage(format!(
+                "`--volume {text}`: too many colons"
+            )));
+        }
     };
     if !target.starts_with('/') {
         return Err(CliError::usage(format!(
@@ -475,7 +506,10 @@ mod tests {
     #[test]
     fn words_are_split_like_a_shell() {
         let split = |text| words(text).map(|words| words.join("|"));
-        assert_eq!(split("sh -c 'a b' \"c d\" e\\ f"), Some("sh|-c|a b|c d|e f".to_owned()));
+        assert_eq!(
+            split("sh -c 'a b' \"c d\" e\\ f"),
+            Some("sh|-c|a b|c d|e f".to_owned())
+        );
         assert_eq!(split("'open"), None);
         assert_eq!(split("''"), Some(String::new()));
     }
@@ -484,19 +518,36 @@ mod tests {
     fn ports_in_every_form() {
         let check = |text: &str| {
             published(text).ok().map(|p| {
-                (p.host_ip.map(|ip| ip.to_string()), p.host_ports, p.container_port, p.protocol)
+                (
+                    p.host_ip.map(|ip| ip.to_string()),
+                    p.host_ports,
+                    p.container_port,
+                    p.protocol,
+                )
             })
         };
         let tcp = Protocol::Tcp;
         assert_eq!(check("80"), Some((None, None, 80, tcp)));
-        assert_eq!(check("8080:80/udp"), Some((None, Some((8080, 8080)), 80, Protocol::Udp)));
-        assert_eq!(check("8000-8005:80"), Some((None, Some((8000, 8005)), 80, tcp)));
+        assert_eq!(
+            check("8080:80/udp"),
+            Some((None, Some((8080, 8080)), 80, Protocol::Udp))
+        );
+        assert_eq!(
+            check("8000-8005:80"),
+            Some((None, Some((8000, 8005)), 80, tcp))
+        );
         assert_eq!(
             check("127.0.0.1:8080:80"),
             Some((Some("127.0.0.1".to_owned()), Some((8080, 8080)), 80, tcp))
         );
-        assert_eq!(check("[::1]:8080:80"), Some((Some("::1".to_owned()), Some((8080, 8080)), 80, tcp)));
-        assert_eq!(check("127.0.0.1::80"), Some((Some("127.0.0.1".to_owned()), None, 80, tcp)));
+        assert_eq!(
+            check("[::1]:8080:80"),
+            Some((Some("::1".to_owned()), Some((8080, 8080)), 80, tcp))
+        );
+        assert_eq!(
+            check("127.0.0.1::80"),
+            Some((Some("127.0.0.1".to_owned()), None, 80, tcp))
+        );
         for bad in ["", "x", "80/icmp", "1:2:3:4", "99999"] {
             assert_eq!(check(bad), None, "{bad}");
         }

@@ -29,8 +29,16 @@ impl ScaleArgs {
     fn resolve(self) -> Up {
         Up {
             plan: UpOptions {
-                services: self.replicas.iter().map(|entry| entry.service.clone()).collect(),
-                dependencies: if self.no_deps { Dependencies::Ignored } else { Dependencies::Included },
+                services: self
+                    .replicas
+                    .iter()
+                    .map(|entry| entry.service.clone())
+                    .collect(),
+                dependencies: if self.no_deps {
+                    Dependencies::Ignored
+                } else {
+                    Dependencies::Included
+                },
                 recreate: Recreate::Diverged,
                 recreate_dependencies: Recreate::Diverged,
                 anonymous: Anonymous::Inherited,

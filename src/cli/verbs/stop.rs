@@ -2,11 +2,11 @@
 
 use clap::Args;
 
+use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::lifecycle;
-use crate::cli::apply;
 use crate::plan::lifecycle as plan;
 
 /// What was typed after `stop`.
@@ -22,5 +22,7 @@ pub struct StopArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: StopArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, |scope| plan::stop(scope, apply::seconds(args.timeout)))
+    lifecycle::run(global, &args.services, |scope| {
+        plan::stop(scope, apply::seconds(args.timeout))
+    })
 }

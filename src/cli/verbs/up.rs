@@ -146,23 +146,65 @@ impl UpArgs {
     /// Flags to options; contradictions are usage errors.
     pub fn resolve(self) -> Result<Up, CliError> {
         let contradictions = [
-            (self.force_recreate && self.no_recreate, "--force-recreate", "--no-recreate"),
-            (self.always_recreate_deps && self.no_recreate, "--always-recreate-deps", "--no-recreate"),
+            (
+                self.force_recreate && self.no_recreate,
+                "--force-recreate",
+                "--no-recreate",
+            ),
+            (
+                self.always_recreate_deps && self.no_recreate,
+                "--always-recreate-deps",
+                "--no-recreate",
+            ),
             (self.build && self.no_build, "--build", "--no-build"),
-            (!self.attach.is_empty() && self.attach_dependencies, "--attach", "--attach-dependencies"),
-            (self.detach && self.abort_on_container_exit, "--detach", "--abort-on-container-exit"),
-            (self.detach && self.abort_on_container_failure, "--detach", "--abort-on-container-failure"),
-            (self.detach && self.exit_code_from.is_some(), "--detach", "--exit-code-from"),
+            (
+                !self.attach.is_empty() && self.attach_dependencies,
+                "--attach",
+                "--attach-dependencies",
+            ),
+            (
+                self.detach && self.abort_on_container_exit,
+                "--detach",
+                "--abort-on-container-exit",
+            ),
+            (
+                self.detach && self.abort_on_container_failure,
+                "--detach",
+                "--abort-on-container-failure",
+            ),
+            (
+                self.detach && self.exit_code_from.is_some(),
+                "--detach",
+                "--exit-code-from",
+            ),
             (self.detach && self.watch, "--detach", "--watch"),
-            (self.wait && self.abort_on_container_exit, "--wait", "--abort-on-container-exit"),
-            (self.wait && self.abort_on_container_failure, "--wait", "--abort-on-container-failure"),
-            (self.wait && self.exit_code_from.is_some(), "--wait", "--exit-code-from"),
+            (
+                self.wait && self.abort_on_container_exit,
+                "--wait",
+                "--abort-on-container-exit",
+            ),
+            (
+                self.wait && self.abort_on_container_failure,
+                "--wait",
+                "--abort-on-container-failure",
+            ),
+            (
+                self.wait && self.exit_code_from.is_some(),
+                "--wait",
+                "--exit-code-from",
+            ),
             (self.wait && !self.attach.is_empty(), "--wait", "--attach"),
-            (self.wait && self.attach_dependencies, "--wait", "--attach-dependencies"),
+            (
+                self.wait && self.attach_dependencies,
+                "--wait",
+                "--attach-dependencies",
+            ),
         ];
         for (given, one, other) in contradictions {
             if given {
-                return Err(CliError::usage(format!("`{one}` and `{other}` are incompatible")));
+                return Err(CliError::usage(format!(
+                    "`{one}` and `{other}` are incompatible"
+                )));
             }
         }
         if self.menu {
@@ -185,7 +227,11 @@ impl UpArgs {
                 colour: !self.no_color,
                 prefix: !self.no_log_prefix,
                 timestamps: self.timestamps,
-                abort: match (self.exit_code_from, self.abort_on_container_exit, self.abort_on_container_failure) {
+                abort: match (
+                    self.exit_code_from,
+                    self.abort_on_container_exit,
+                    self.abort_on_container_failure,
+                ) {
                     (Some(service), _, _) => Abort::ExitCodeFrom(service),
                     (None, true, _) => Abort::OnExit,
                     (None, false, true) => Abort::OnFailure,
@@ -202,15 +248,27 @@ impl UpArgs {
         Ok(Up {
             plan: UpOptions {
                 services: self.services,
-                dependencies: if self.no_deps { Dependencies::Ignored } else { Dependencies::Included },
+                dependencies: if self.no_deps {
+                    Dependencies::Ignored
+                } else {
+                    Dependencies::Included
+                },
                 recreate,
                 recreate_dependencies: match recreate {
                     Recreate::Never => Recreate::Never,
                     _ if self.always_recreate_deps => Recreate::Forced,
                     _ => Recreate::Diverged,
                 },
-                anonymous: if self.renew_anon_volumes { Anonymous::Renewed } else { Anonymous::Inherited },
-                changed_volumes: if self.yes { ChangedVolumes::Recreated } else { ChangedVolumes::Kept },
+                anonymous: if self.renew_anon_volumes {
+                    Anonymous::Renewed
+                } else {
+                    Anonymous::Inherited
+                },
+                changed_volumes: if self.yes {
+                    ChangedVolumes::Recreated
+                } else {
+                    ChangedVolumes::Kept
+                },
                 orphans: apply::orphans(self.remove_orphans),
                 start: if self.no_start { Start::No } else { Start::Yes },
                 timeout: apply::seconds(self.timeout),
@@ -253,7 +311,7 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
     let reporter = apply::reporter(global);
     let result = bring_up(
         global,
-        &session.backend,
+        &*session.backend,
         &mut stack,
         &options,
         &|event| reporter.tell(event),
@@ -263,7 +321,7 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
         (Mode::Wait(timeout), Ok(())) if !global.dry_run => {
             let services = options_services(&stack, &options.plan);
             let execution = Execution {
-                backend: &session.backend,
+                backend: &*session.backend,
                 project: &session.project_name,
                 stack: Some(&stack),
                 events: &|event| reporter.tell(event),
@@ -277,7 +335,13 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
     reporter.finish();
     result?;
     if matches!(options.mode, Mode::Watch) && !global.dry_run {
-        return super::watch::follow(global, session, stack, &options.plan.services);
+        let watch = super::watch::WatchArgs {
+            no_up: true,
+            prune: true,
+            quiet: options.images.quiet_build,
+            services: options.plan.services,
+        };
+        return super::watch::run(global, watch);
     }
     Ok(Exit::Success)
 }
@@ -309,12 +373,25 @@ pub fn bring_up(
     if !global.dry_run {
         tell_unchanged(&observed, &services, &plan, events);
     }
-    apply::carry_out(global, backend, &project, Some(stack), &plan, events, cancel)?;
+    apply::carry_out(
+        global,
+        backend,
+        &project,
+        Some(stack),
+        &plan,
+        events,
+        cancel,
+    )?;
     Ok(())
 }
 
 /// Containers that are as they should be are told about too, as Docker Compose does.
-fn tell_unchanged(observed: &Observed, services: &[String], plan: &Plan, events: crate::executor::Sink<'_>) {
+fn tell_unchanged(
+    observed: &Observed,
+    services: &[String],
+    plan: &Plan,
+    events: crate::executor::Sink<'_>,
+) {
     let touched: Vec<_> = plan
         .steps()
         .filter_map(|(_, step)| match &step.operation {
@@ -326,7 +403,9 @@ fn tell_unchanged(observed: &Observed, services: &[String], plan: &Plan, events:
         })
         .collect();
     for container in &observed.containers {
-        let ours = services.iter().any(|name| name == observed::service(container));
+        let ours = services
+            .iter()
+            .any(|name| name == observed::service(container));
         if ours
             && !observed::is_one_off(container)
             && container.state.is_live()

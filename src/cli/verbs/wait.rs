@@ -5,7 +5,7 @@ use clap::Args;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::backend::{Backend as _, State};
+use crate::backend::State;
 use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -48,7 +48,12 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
     let mut code = 0;
     while told.len() < first.len() {
         let now = session.of_services(&args.services, OneOff::Exclude)?;
-        for waited in first.iter().filter(|c| !told.contains(&c.id)).cloned().collect::<Vec<_>>() {
+        for waited in first
+            .iter()
+            .filter(|c| !told.contains(&c.id))
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             let ended = match now.iter().find(|c| c.id == waited.id).map(|c| &c.state) {
                 Some(State::Exited(ended)) => ended.code,
                 // Removed: its code is not known any more.
