@@ -18,5 +18,5 @@ pub struct UnpauseArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: UnpauseArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, |scope| plan::unpause(scope))
+    lifecycle::run(global, &args.services, plan::unpause)
 }
