@@ -422,7 +422,7 @@ impl<'a> Copier<'a> {
             return Ok(());
         }
         self.clear(dir, name, at)?;
-        let key = (entry.stat.st_dev as u64, entry.stat.st_ino as u64);
+        let key = (entry.stat.st_dev, entry.stat.st_ino);
         let several = entry.stat.st_nlink > 1;
         if several && let Some((first_dir, first)) = self.links.get(&key) {
             return rustix::fs::linkat(first_dir, first, dir, name, AtFlags::empty())
@@ -558,7 +558,7 @@ fn finish_file(
 
 fn times(stat: &Stat) -> Timestamps {
     let time = Timespec {
-        tv_sec: stat.st_mtime as i64,
+        tv_sec: stat.st_mtime,
         tv_nsec: stat.st_mtime_nsec as i64,
     };
     Timestamps {
@@ -568,7 +568,7 @@ fn times(stat: &Stat) -> Timestamps {
 }
 
 fn copy_times(fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
-    set_times(fd, stat.st_mtime as i64, stat.st_mtime_nsec as i64)
+    set_times(fd, stat.st_mtime, stat.st_mtime_nsec as i64)
 }
 
 fn set_times(fd: BorrowedFd<'_>, seconds: i64, nanoseconds: i64) -> io::Result<()> {

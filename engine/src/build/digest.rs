@@ -75,8 +75,8 @@ impl Stamp {
     fn of(stat: &Stat) -> Self {
         Self {
             size: stat.st_size as u64,
-            mtime: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
-            ctime: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+            mtime: (stat.st_mtime, stat.st_mtime_nsec as u32),
+            ctime: (stat.st_ctime, stat.st_ctime_nsec as u32),
         }
     }
 
@@ -149,7 +149,7 @@ impl Index {
 
     /// The digest of a regular file.
     fn file(&self, dir: BorrowedFd<'_>, entry: &Entry) -> io::Result<Hash> {
-        let key = (entry.stat.st_dev as u64, entry.stat.st_ino as u64);
+        let key = (entry.stat.st_dev, entry.stat.st_ino);
         let stamp = Stamp::of(&entry.stat);
         {
             let mut state = self.lock();
@@ -269,7 +269,7 @@ pub(super) fn add_entry(
             fields.add(rustix::fs::readlinkat(dir, &entry.name, Vec::new())?.as_bytes());
         }
         FileType::CharacterDevice | FileType::BlockDevice => {
-            fields.add(&(entry.stat.st_rdev as u64).to_le_bytes());
+            fields.add(&entry.stat.st_rdev.to_le_bytes());
         }
         FileType::Directory => {
             let inner = tree::open_dir(dir, &entry.name)?;
@@ -294,9 +294,8 @@ pub(super) fn add_children(
             tree::join(path, &entry.name),
             tree::join(shown, &entry.name),
         );
-        match visible(tree, &entry, &path, &shown, skip, dir)? {
-            true => add_entry(fields, tree, dir, &entry, &path, &shown, skip)?,
-            false => {}
+        if visible(tree, &entry, &path, &shown, skip, dir)? {
+            add_entry(fields, tree, dir, &entry, &path, &shown, skip)?;
         }
     }
     fields.add(b"/");

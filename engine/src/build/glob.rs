@@ -133,12 +133,9 @@ pub(super) fn matches(pattern: &[Token], text: &str) -> bool {
 
 /// Marks a state, and those reached from it without consuming anything.
 fn enter(pattern: &[Token], states: &mut [bool], first: usize) {
-    for state in first..=pattern.len() {
-        states[state] = true;
-        if !matches!(
-            pattern.get(state),
-            Some(Token::Star | Token::DeepStar | Token::DeepPrefix)
-        ) {
+    for (state, mark) in states.iter_mut().enumerate().skip(first) {
+        *mark = true;
+        if !matches!(pattern.get(state), Some(Token::Star | Token::DeepStar | Token::DeepPrefix)) {
             break;
         }
     }

@@ -151,7 +151,7 @@ fn local(result: &StageResult, path: &Path) -> Result<(), BuildError> {
     let to = Tree::open(path, View::Image).map_err(io("open", path))?;
     let selected = select::select_plain(&tree, "/").map_err(io("read", Path::new("/")))?;
     let attributes = Attributes::default();
-    for selected in selected {
+    if let Some(selected) = selected {
         Copier::new(&to, &attributes)
             .copy(&tree, &selected, "/", true, &Patterns::default())
             .map_err(|error| BuildError::Io {

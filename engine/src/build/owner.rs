@@ -55,7 +55,7 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
 fn entry<'a>(file: &'a str, name: &str, fields: usize) -> Option<Vec<&'a str>> {
     file.lines()
         .map(|line| line.split(':').collect::<Vec<_>>())
-        .find(|entry| entry.len() >= fields.min(4).max(3) && entry[0] == name)
+        .find(|entry| entry.len() >= fields.clamp(3, 4) && entry[0] == name)
 }
 
 #[cfg(test)]

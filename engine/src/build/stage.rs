@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::context::{self, Context};
-use super::diagnostic::{Diagnostic, Source, Span};
+use super::diagnostic::{Source, Span};
 use super::digest::{Fields, Hash};
 use super::error::BuildError;
 use super::expand::Expander;
@@ -672,11 +672,6 @@ impl Stage<'_, '_> {
             drop(tree);
             store::commit(solver.images, &upper, stack)
         })
-    }
-
-    /// A lint warning.
-    pub(super) fn warn(&self, diagnostic: Diagnostic) {
-        self.solver.tell(BuildProgress::Warning(diagnostic));
     }
 }
 
