@@ -135,7 +135,10 @@ pub(super) fn matches(pattern: &[Token], text: &str) -> bool {
 fn enter(pattern: &[Token], states: &mut [bool], first: usize) {
     for (state, mark) in states.iter_mut().enumerate().skip(first) {
         *mark = true;
-        if !matches!(pattern.get(state), Some(Token::Star | Token::DeepStar | Token::DeepPrefix)) {
+        if !matches!(
+            pattern.get(state),
+            Some(Token::Star | Token::DeepStar | Token::DeepPrefix)
+        ) {
             break;
         }
     }

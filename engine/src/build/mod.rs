@@ -200,15 +200,14 @@ pub fn build(
             source,
         })?,
         scratch,
+        lease: deps.images.lease().map_err(|source| BuildError::Store {
+            action: "begin a build".into(),
+            kind: crate::error::Classify::kind(&source),
+            source: Box::new(source),
+        })?,
         shared: Shared::new(stages.list.len(), progress, cancel),
         root,
     };
-    // Layers of this build are in nobody's records until the image is.
-    let _lease = deps.images.lease().map_err(|source| BuildError::Store {
-        action: "begin a build".into(),
-        kind: crate::error::Classify::kind(&source),
-        source: Box::new(source),
-    })?;
     let result = solver.run(&needed, target)?;
     if let Some(index) = &solver.context.tree.index {
         index.save();

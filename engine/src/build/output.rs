@@ -203,11 +203,15 @@ fn archive(solver: &Solver<'_>, image: &Image, path: &Path) -> Result<(), BuildE
             tags.to_vec()
         }
     };
-    let _ = (names, &mut out);
-    Err(BuildError::Unsupported {
-        option: "--output type=docker|oci".into(),
-        reason: "save the image instead".into(),
-    })
+    solver
+        .images
+        .save(&names, &mut out)
+        .map_err(|source| BuildError::Store {
+            action: "write the archive".into(),
+            kind: source.kind(),
+            source: Box::new(source),
+        })?;
+    out.flush().map_err(io("write", path))
 }
 
 fn sink(path: &Path) -> Result<Box<dyn Write>, BuildError> {

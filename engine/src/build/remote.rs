@@ -4,15 +4,9 @@ use std::path::Path;
 
 use super::progress::StepId;
 use super::solve::Solver;
-use crate::error::ErrorKind;
+use crate::error::{Classify, ErrorKind};
 use crate::image::{Image, Reference};
-
-/// What a web server answered.
-pub(super) struct Fetched {
-    pub(super) status: u16,
-    pub(super) etag: Option<String>,
-    pub(super) last_modified: Option<String>,
-}
+use crate::registry::{self, Fetched};
 
 /// Pulls an image into the store.
 pub(super) fn pull(
@@ -32,11 +26,41 @@ pub(super) fn pull(
 /// Downloads a file.
 pub(super) fn fetch(
     url: &str,
-    _: &[(String, String)],
-    _: &Path,
+    headers: &[(String, String)],
+    to: &Path,
 ) -> Result<Fetched, (ErrorKind, String)> {
-    Err((
-        ErrorKind::Unsupported,
-        format!("cannot fetch `{url}`: downloads are not there yet"),
-    ))
+    block_on(registry::fetch(url, headers, to))?.map_err(|error| {
+        (
+            error.kind(),
+            format!("cannot fetch `{url}`: {}", chain(&error)),
+        )
+    })
+}
+
+/// A runtime for one exchange; the caller's thread may block.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, (ErrorKind, String)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(|error| {
+        (
+            ErrorKind::Internal,
+            format!("cannot start a runtime: {error}"),
+        )
+    })?;
+    Ok(runtime.block_on(future))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text += &format!(": {more}");
+        }
+        next = source.source();
+    }
+    text
 }

@@ -25,7 +25,7 @@ use super::store::{self, Stack};
 use super::values::Platform;
 use super::variables::Variables;
 use crate::error::ErrorKind;
-use crate::image::{ImageConfig, ImageStore};
+use crate::image::{ImageConfig, ImageStore, Lease};
 use crate::layer::Layer;
 
 /// What a stage has made.
@@ -56,6 +56,8 @@ pub(super) struct Solver<'a> {
     pub(super) epoch: Option<i64>,
     pub(super) cache: Cache,
     pub(super) scratch: Scratch,
+    /// Layers of this build are in nobody's records until the image is.
+    pub(super) lease: Lease,
     pub(super) shared: Shared<'a>,
 }
 
@@ -243,6 +245,8 @@ impl Solver<'_> {
             let record = solver
                 .cache
                 .get(key, below.top().map(ToString::to_string).as_ref())?;
+            // Protected first, looked for then: it cannot be collected in between.
+            solver.lease.protect(&record.layer.parse().ok()?).ok()?;
             Some((store::layer(solver.images, &record.layer)?, record.created))
         };
         if (!no_cache || mine.is_some())
@@ -284,6 +288,13 @@ impl Solver<'_> {
                 return Err(error);
             }
         };
+        self.lease
+            .protect(&layer.chain_id)
+            .map_err(|source| BuildError::Store {
+                action: "protect a layer".into(),
+                kind: crate::error::Classify::kind(&source),
+                source: Box::new(source),
+            })?;
         let created = self.now();
         let parent = below.top().map(ToString::to_string);
         self.cache

@@ -1,1 +1,5 @@
-//! The distribution protocol's client.
+//! Registry client.
+
+mod fetch;
+
+pub use fetch::{FetchError, Fetched, fetch};
