@@ -31,6 +31,8 @@ mod record;
 mod sandbox;
 mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub use cidr::Cidr;
 pub use error::NetworkError;

@@ -249,6 +249,11 @@ impl Batch {
         self.push(Rt::SetLink(link), 0)
     }
 
+    /// Changes what an interface is as a port. The kernel heeds that only in this request.
+    pub(super) fn change_port(&mut self, link: LinkMessage) -> &mut Self {
+        self.push(Rt::NewLink(link), 0)
+    }
+
     /// Sets an interface up.
     pub(super) fn up(&mut self, index: u32) -> &mut Self {
         let mut link = LinkMessage::default();

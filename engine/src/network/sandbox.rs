@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, AsRawFd};
 
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, In6AddrGenMode, InfoBridgePort, InfoData, InfoKind, InfoPortData,
+    InfoBridgePort, InfoData, InfoKind, InfoPortData,
     InfoPortKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
 };
 use serde::{Deserialize, Serialize};
@@ -18,9 +18,6 @@ use super::record::Network;
 use super::store::{DEFAULT, NetworkStore};
 use crate::spec::EndpointSpec;
 
-/// Index of the first interface in a new namespace. Chosen here, so that its address can go
-/// in without asking; above the fallback tunnel devices that some kernels put into each.
-const FIRST_INDEX: u32 = 64;
 /// `lo` is the first interface of every namespace.
 const LOOPBACK: u32 = 1;
 
@@ -103,7 +100,8 @@ pub fn connect(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, N
     let (places, undo) = take_places(store, &mut host, request, wanted, &[], undo)?;
     let (netns, endpoints) = NetNs::create(|ns| {
         let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
-        plug(&mut host, ns, &places, Some(FIRST_INDEX))?;
+        no_link_local(&places);
+        plug(&mut host, ns, &places)?;
         configure(&mut inside, &places, true)
     })
     .map_err(NetworkError::kernel("make a network namespace"))?;
@@ -183,7 +181,7 @@ pub fn connect_running(
     let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
     let undo = Undo::new(store, request.owner);
     let (places, undo) = take_places(store, &mut host, request, request.endpoints, existing, undo)?;
-    plug(&mut host, netns, &places, None)?;
+    plug(&mut host, netns, &places)?;
     let has_default = existing.iter().any(|e| !e.internal);
     let endpoints = netns
         .visit(|| {
@@ -400,33 +398,21 @@ pub(super) fn valid_interface(name: &str) -> Result<(), NetworkError> {
 }
 
 /// One message a pair: both ends with their names, the near end in the bridge and up, the far
-/// end in the namespace, with its MAC, and up.
-fn plug(
-    host: &mut Netlink,
-    ns: &NetNs,
-    places: &[Place],
-    first: Option<u32>,
-) -> Result<(), NetworkError> {
-    for (n, place) in places.iter().enumerate() {
+/// end in the namespace, with its MAC.
+fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place]) -> Result<(), NetworkError> {
+    for place in places {
         let mut peer = LinkMessage::default();
-        peer.header.index = first.map_or(0, |first| first + n as u32);
-        peer.header.flags = LinkFlags::Up;
-        peer.header.change_mask = LinkFlags::Up;
         peer.attributes = vec![
             LinkAttribute::IfName(place.interface.clone()),
             LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
             LinkAttribute::Address(parse_mac(&place.member.mac)?.to_vec()),
         ];
-        if place.member.ipv6.is_none() {
-            peer.attributes.push(no_link_local());
-        }
         let mut link = LinkMessage::default();
         link.header.flags = LinkFlags::Up;
         link.header.change_mask = LinkFlags::Up;
         link.attributes = vec![
             LinkAttribute::IfName(place.host_interface.clone()),
             LinkAttribute::Controller(place.bridge),
-            no_link_local(),
         ];
         if let Some(mtu) = place.network.mtu {
             peer.attributes.push(LinkAttribute::Mtu(mtu));
@@ -450,7 +436,7 @@ fn plug(
                     )])),
                 ]),
             ];
-            batch.set_link(port);
+            batch.change_port(port);
         }
         host.send(&batch).map_err(|e| NetworkError::Interface {
             step: "make",
@@ -461,12 +447,13 @@ fn plug(
     Ok(())
 }
 
-/// Ports of a bridge and IPv4-only interfaces need no IPv6 address of their own making, nor
-/// the neighbour discovery that comes with one.
-fn no_link_local() -> LinkAttribute {
-    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(
-        In6AddrGenMode::None,
-    )])])
+/// IPv4-only interfaces need no IPv6 address of their own making, nor the neighbour discovery
+/// that comes with one. The calling thread is in the new namespace; a kernel without IPv6 has
+/// no such switch.
+fn no_link_local(places: &[Place]) {
+    if places.iter().all(|p| p.member.ipv6.is_none()) {
+        let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1");
+    }
 }
 
 /// Inside the namespace: `lo` up, addresses, default route, in one message.
@@ -486,6 +473,8 @@ fn configure(
             Ok(None) => return Err(failed(std::io::ErrorKind::NotFound.into())),
             Err(e) => return Err(failed(e)),
         };
+        // A pair's far end cannot be born up: it does not know its other end yet.
+        batch.up(index);
         let endpoint = place.endpoint();
         if let Some((address, prefix)) = endpoint.ipv4 {
             batch.address(index, address.into(), prefix);

@@ -8,7 +8,7 @@
 //! Answers live [`TTL`] seconds. Docker says 600, for which clients that obey keep an address
 //! that was replaced or scaled away; asking again costs microseconds here.
 
-mod packet;
+pub(super) mod packet;
 mod upstream;
 mod zone;
 

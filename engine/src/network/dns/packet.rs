@@ -263,13 +263,13 @@ pub(super) fn reverse_address(name: &str) -> Option<IpAddr> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::network) mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
     /// A question in wire form.
-    pub(in crate::network::dns) fn question(
+    pub(in crate::network) fn question(
         id: u16,
         name: &str,
         kind: u16,

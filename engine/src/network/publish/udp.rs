@@ -81,11 +81,10 @@ pub(super) async fn serve(listener: &Listener, target: &Target) -> io::Result<()
                     let received = ready.try_io(|fd| with_buffer(|buffer| {
                         let (client, length) = receive(fd.get_ref(), buffer)?;
                         if let Some(session) = sessions.get(&client) {
-                            // Like the network, a full or refusing socket loses the datagram.
-                            let _ = session.try_send(&buffer[..length]);
+                            hand_over(session, &buffer[..length]);
                         } else if sessions.len() < MOST_SESSIONS {
                             let session = Arc::new(open(target, target.address(client.address, port))?);
-                            let _ = session.try_send(&buffer[..length]);
+                            hand_over(&session, &buffer[..length]);
                             sessions.insert(client, Arc::clone(&session));
                             tasks.spawn(answer(session, Arc::clone(&socket), client, ended.clone()));
                         }
@@ -108,6 +107,12 @@ pub(super) async fn serve(listener: &Listener, target: &Target) -> io::Result<()
             Some(_) = tasks.join_next() => {}
         }
     }
+}
+
+/// Like the network, a full or refusing socket loses the datagram. Not tokio's `try_send`: that
+/// refuses until its driver has seen the socket once, and would lose every client's first.
+fn hand_over(session: &UdpSocket, datagram: &[u8]) {
+    let _ = rustix::net::send(session, datagram, rustix::net::SendFlags::DONTWAIT);
 }
 
 fn open(target: &Target, address: SocketAddr) -> io::Result<UdpSocket> {

@@ -1,0 +1,105 @@
+//! Ways out, and ways that must be closed.
+
+use super::super::*;
+use super::machine::*;
+use crate::network::netlink::{Batch, Netlink};
+
+#[test]
+fn containers_reach_out_under_the_machines_address() {
+    on_a_machine(|m| {
+        let outside = m.outside();
+        m.network("net");
+        let a = m.container("a", &[on("net")]);
+        tell_client_addresses(&outside, 80, false);
+        assert_eq!(ask(&a.netns, ip("203.0.113.1"), 80, PATIENCE).unwrap(), "203.0.113.2");
+        // Not by turning the whole machine into a router.
+        let forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+        assert_eq!(forward.trim(), "0");
+    });
+}
+
+#[test]
+fn ipv6_reaches_out_too() {
+    on_a_machine(|m| {
+        let outside = m.outside();
+        m.network_with("six", |s| s.ipv6 = true);
+        let a = m.container("a", &[on("six")]);
+        let b = m.container("b", &[on("six")]);
+        let b6 = b.endpoints[0].ipv6.unwrap().0.into();
+        tell_client_addresses(&b.netns, 81, true);
+        let a6 = a.endpoints[0].ipv6.unwrap().0.to_string();
+        assert_eq!(ask(&a.netns, b6, 81, PATIENCE).unwrap(), a6);
+        tell_client_addresses(&outside, 80, true);
+        assert_eq!(ask(&a.netns, ip("fd99::1"), 80, PATIENCE).unwrap(), "fd99::2");
+    });
+}
+
+#[test]
+fn internal_networks_have_no_way_out_even_with_a_route() {
+    on_a_machine(|m| {
+        let outside = m.outside();
+        tell_client_addresses(&outside, 80, false);
+        m.network("open");
+        let net = m.network_with("closed", |s| s.internal = true);
+        let open = m.container("open1", &[on("open")]);
+        ask(&open.netns, ip("203.0.113.1"), 80, PATIENCE).unwrap();
+        let a = m.container("a", &[on("closed")]);
+        ask(&a.netns, ip("203.0.113.1"), 80, MOMENT).unwrap_err();
+        // A container with the right to change its routes gets no further.
+        a.netns
+            .visit(|| {
+                let mut inside = Netlink::route().unwrap();
+                let (index, _) = inside.link("eth0").unwrap().unwrap();
+                let mut batch = Batch::default();
+                batch.default_route(index, net.pools[0].gateway);
+                inside.send(&batch).unwrap();
+            })
+            .unwrap();
+        ask(&a.netns, ip("203.0.113.1"), 80, MOMENT).unwrap_err();
+        let b = m.container("b", &[on("closed")]);
+        tell_client_addresses(&b.netns, 80, false);
+        ask(&a.netns, v4(&b, 0), 80, PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn networks_are_isolated_from_each_other_and_from_neighbours() {
+    on_a_machine(|m| {
+        let outside = m.outside();
+        m.network("one");
+        m.network("two");
+        let a = m.container("a", &[on("one")]);
+        let b = m.container("b", &[on("two")]);
+        tell_client_addresses(&b.netns, 80, false);
+        ask(&a.netns, v4(&b, 0), 80, MOMENT).unwrap_err();
+        // A neighbour that routes into our subnet by the machine.
+        outside
+            .visit(|| {
+                let mut batch = Batch::default();
+                let mut outside = Netlink::route().unwrap();
+                let (index, _) = outside.link("out0").unwrap().unwrap();
+                batch.default_route(index, ip("203.0.113.2"));
+                outside.send(&batch).unwrap();
+            })
+            .unwrap();
+        ask(&outside, v4(&b, 0), 80, MOMENT).unwrap_err();
+        // A container on both is in neither's way.
+        let both = m.container("c", &[on("one"), on("two")]);
+        ask(&both.netns, v4(&b, 0), 80, PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn removing_a_network_forgets_its_rules() {
+    on_a_machine(|m| {
+        let net = m.network("net");
+        let a = m.container("a", &[on("net")]);
+        disconnect(&m.store, &id("a"), &a.endpoints).unwrap();
+        m.store.remove("net", &|_| false).unwrap();
+        // Elements that are gone cannot be removed again, which is no error.
+        nft::remove(m.store.root_hash(), &net).unwrap();
+        remove_table(m.store.root_hash()).unwrap();
+        remove_table(m.store.root_hash()).unwrap();
+        assert_eq!(blockers().unwrap(), Vec::<String>::new());
+    });
+}
