@@ -44,7 +44,10 @@ pub(super) struct Machine {
 }
 
 pub(super) fn on(network: &str) -> EndpointSpec {
-    EndpointSpec { network: network.into(), ..EndpointSpec::default() }
+    EndpointSpec {
+        network: network.into(),
+        ..EndpointSpec::default()
+    }
 }
 
 /// An id that begins with `name`, padded as container ids are long.
@@ -57,15 +60,30 @@ impl Machine {
         self.store.create(&spec(name)).unwrap()
     }
 
-    pub(super) fn network_with(&self, name: &str, change: impl FnOnce(&mut NetworkSpec)) -> Network {
+    pub(super) fn network_with(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut NetworkSpec),
+    ) -> Network {
         let mut spec = spec(name);
         change(&mut spec);
         self.store.create(&spec).unwrap()
     }
 
-    pub(super) fn try_container(&self, name: &str, endpoints: &[EndpointSpec]) -> Result<Sandbox, NetworkError> {
+    pub(super) fn try_container(
+        &self,
+        name: &str,
+        endpoints: &[EndpointSpec],
+    ) -> Result<Sandbox, NetworkError> {
         let owner = id(name);
-        let request = Request { owner: &owner, name, hostname: name, mac_address: None, endpoints, alive: &|_| true };
+        let request = Request {
+            owner: &owner,
+            name,
+            hostname: name,
+            mac_address: None,
+            endpoints,
+            alive: &|_| true,
+        };
         connect(&self.store, &request)
     }
 
@@ -76,13 +94,17 @@ impl Machine {
     /// Joins the machine to a namespace of its own that stands for the world outside.
     /// The machine is 203.0.113.2 and fd99::2, the outside is `.1` and its default gateway.
     pub(super) fn outside(&self) -> NetNs {
-        use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+        use netlink_packet_route::link::{
+            InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage,
+        };
         use std::os::fd::{AsFd, AsRawFd};
         let mut host = Netlink::route().unwrap();
         let (ns, ()) = NetNs::create(|ns| {
             let mut peer = LinkMessage::default();
-            peer.attributes =
-                vec![LinkAttribute::IfName("out0".into()), LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd())];
+            peer.attributes = vec![
+                LinkAttribute::IfName("out0".into()),
+                LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
+            ];
             let mut link = LinkMessage::default();
             link.header.flags = LinkFlags::Up;
             link.header.change_mask = LinkFlags::Up;
@@ -99,7 +121,11 @@ impl Machine {
             let mut batch = Batch::default();
             let mut inside = Netlink::route().unwrap();
             let (index, _) = inside.link("out0").unwrap().unwrap();
-            batch.up(1).up(index).address(index, ip("203.0.113.1"), 24).address(index, ip("fd99::1"), 64);
+            batch
+                .up(1)
+                .up(index)
+                .address(index, ip("203.0.113.1"), 24)
+                .address(index, ip("fd99::1"), 64);
             inside.send(&batch).unwrap();
         })
         .unwrap();
@@ -126,7 +152,9 @@ pub(super) fn v4(sandbox: &Sandbox, endpoint: usize) -> IpAddr {
 /// A listener in a namespace that answers each connection with the client's address.
 pub(super) fn tell_client_addresses(ns: &NetNs, port: u16, ipv6: bool) {
     let any = if ipv6 { ip("::") } else { ip("0.0.0.0") };
-    let listener = ns.visit(|| TcpListener::bind((any, port)).unwrap()).unwrap();
+    let listener = ns
+        .visit(|| TcpListener::bind((any, port)).unwrap())
+        .unwrap();
     // Ends with the test's process; its namespace goes with it.
     std::thread::spawn(move || {
         while let Ok((mut stream, client)) = listener.accept() {
@@ -161,10 +189,15 @@ pub(super) fn dig(ns: &NetNs, message: &[u8]) -> Vec<u8> {
 
 /// Runs a future beside the test, on a runtime of one thread as a supervisor's, until the
 /// returned guard is dropped.
-pub(super) fn beside<F: Future<Output = ()> + 'static>(make: impl FnOnce() -> F + Send + 'static) -> Beside {
+pub(super) fn beside<F: Future<Output = ()> + 'static>(
+    make: impl FnOnce() -> F + Send + 'static,
+) -> Beside {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let thread = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let future = make();
         runtime.block_on(async {
             tokio::select! {
@@ -173,7 +206,10 @@ pub(super) fn beside<F: Future<Output = ()> + 'static>(make: impl FnOnce() -> F 
             }
         });
     });
-    Beside { stop: Some(stop), thread: Some(thread) }
+    Beside {
+        stop: Some(stop),
+        thread: Some(thread),
+    }
 }
 
 pub(super) struct Beside {

@@ -20,14 +20,21 @@ fn serve(m: &Machine, sandbox: &Sandbox, upstreams: Vec<SocketAddr>) -> Beside {
 
 /// Code, number of answers, whether truncated.
 fn verdict(reply: &[u8]) -> (u8, u16, bool) {
-    (reply[3] & 15, u16::from_be_bytes([reply[6], reply[7]]), reply[2] & 2 != 0)
+    (
+        reply[3] & 15,
+        u16::from_be_bytes([reply[6], reply[7]]),
+        reply[2] & 2 != 0,
+    )
 }
 
 #[test]
 fn names_lead_to_containers() {
     on_a_machine(|m| {
         m.network("net");
-        let alias = |name: &str| EndpointSpec { aliases: vec![name.into()], ..on("net") };
+        let alias = |name: &str| EndpointSpec {
+            aliases: vec![name.into()],
+            ..on("net")
+        };
         let a = m.container("a", &[on("net")]);
         let _dns = serve(m, &a, vec![]);
         // Joined after the server began: no restart, no signal.
@@ -39,7 +46,10 @@ fn names_lead_to_containers() {
         tell_client_addresses(&b.netns, 80, false);
         ask(&a.netns, address.into(), 80, PATIENCE).unwrap();
         // Known, but without an IPv6 address: no data, rather than no such name.
-        assert_eq!(verdict(&dig(&a.netns, &question(2, "web", AAAA, None))), (0, 0, false));
+        assert_eq!(
+            verdict(&dig(&a.netns, &question(2, "web", AAAA, None))),
+            (0, 0, false)
+        );
         let reversed: Vec<String> = address.iter().rev().map(u8::to_string).collect();
         let name = format!("{}.in-addr.arpa", reversed.join("."));
         let reply = dig(&a.netns, &question(3, &name, PTR, None));
@@ -57,7 +67,10 @@ fn many_replicas_go_by_tcp() {
         m.network("net");
         let a = m.container("a", &[on("net")]);
         for i in 0..40 {
-            let endpoint = EndpointSpec { aliases: vec!["web".into()], ..on("net") };
+            let endpoint = EndpointSpec {
+                aliases: vec!["web".into()],
+                ..on("net")
+            };
             m.container(&format!("web{i}"), &[endpoint]);
         }
         let _dns = serve(m, &a, vec![]);
@@ -71,7 +84,9 @@ fn many_replicas_go_by_tcp() {
                 use std::io::{Read, Write};
                 let mut stream = std::net::TcpStream::connect("127.0.0.11:53").unwrap();
                 let message = question(9, "web", A, None);
-                stream.write_all(&(message.len() as u16).to_be_bytes()).unwrap();
+                stream
+                    .write_all(&(message.len() as u16).to_be_bytes())
+                    .unwrap();
                 stream.write_all(&message).unwrap();
                 let mut length = [0; 2];
                 stream.read_exact(&mut length).unwrap();
@@ -92,7 +107,9 @@ fn many_replicas_go_by_tcp() {
 fn other_names_go_upstream_from_inside_and_never_from_internal_networks() {
     on_a_machine(|m| {
         let outside = m.outside();
-        let upstream = outside.visit(|| UdpSocket::bind("203.0.113.1:53").unwrap()).unwrap();
+        let upstream = outside
+            .visit(|| UdpSocket::bind("203.0.113.1:53").unwrap())
+            .unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 512];
             while let Ok((length, client)) = upstream.recv_from(&mut buffer) {
@@ -103,7 +120,10 @@ fn other_names_go_upstream_from_inside_and_never_from_internal_networks() {
                 let _ = upstream.send_to(&reply, client);
             }
         });
-        let servers = vec![SocketAddr::new(ip("203.0.113.99"), 9), SocketAddr::new(ip("203.0.113.1"), 53)];
+        let servers = vec![
+            SocketAddr::new(ip("203.0.113.99"), 9),
+            SocketAddr::new(ip("203.0.113.1"), 53),
+        ];
         m.network("net");
         m.network_with("closed", |s| s.internal = true);
         let a = m.container("a", &[on("net")]);
@@ -112,6 +132,9 @@ fn other_names_go_upstream_from_inside_and_never_from_internal_networks() {
         assert_eq!((verdict(&reply).0, &reply[..2]), (3, &[0, 77][..]));
         let b = m.container("b", &[on("closed")]);
         let _dns = serve(m, &b, servers);
-        assert_eq!(verdict(&dig(&b.netns, &question(77, "example.org", A, None))).0, 2);
+        assert_eq!(
+            verdict(&dig(&b.netns, &question(77, "example.org", A, None))).0,
+            2
+        );
     });
 }

@@ -8,7 +8,12 @@ use super::machine::*;
 use crate::spec::{PortSpec, Protocol};
 
 fn port(container_port: u16, protocol: Protocol) -> PortSpec {
-    PortSpec { container_port, host_ports: None, host_ip: None, protocol }
+    PortSpec {
+        container_port,
+        host_ports: None,
+        host_ip: None,
+        protocol,
+    }
 }
 
 /// Publishes a port; gives where it listens.
@@ -24,7 +29,10 @@ fn tcp_in_both_directions_with_half_close() {
     on_a_machine(|m| {
         m.network_with("net", |s| s.internal = true);
         let a = m.container("a", &[on("net")]);
-        let listener = a.netns.visit(|| TcpListener::bind("0.0.0.0:80").unwrap()).unwrap();
+        let listener = a
+            .netns
+            .visit(|| TcpListener::bind("0.0.0.0:80").unwrap())
+            .unwrap();
         // Reads to the end, and only then answers: needs the half-closed connection.
         std::thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
@@ -62,7 +70,10 @@ fn a_port_nobody_listens_on_resets() {
 fn udp_answers_come_from_where_they_were_asked() {
     on_a_machine(|m| {
         let a = m.container("a", &[]);
-        let server = a.netns.visit(|| UdpSocket::bind("0.0.0.0:53").unwrap()).unwrap();
+        let server = a
+            .netns
+            .visit(|| UdpSocket::bind("0.0.0.0:53").unwrap())
+            .unwrap();
         std::thread::spawn(move || {
             let mut buffer = [0; 2048];
             while let Ok((length, client)) = server.recv_from(&mut buffer) {
@@ -70,7 +81,11 @@ fn udp_answers_come_from_where_they_were_asked() {
             }
         });
         let (host_port, _serving) = publish(&a, port(53, Protocol::Udp));
-        for (own, to) in [("127.0.0.1", "127.0.0.1"), ("127.0.0.1", "127.0.0.3"), ("::1", "::1")] {
+        for (own, to) in [
+            ("127.0.0.1", "127.0.0.1"),
+            ("127.0.0.1", "127.0.0.3"),
+            ("::1", "::1"),
+        ] {
             for client in 0..3 {
                 let socket = UdpSocket::bind(SocketAddr::new(ip(own), 0)).unwrap();
                 socket.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -11,7 +11,10 @@ fn containers_reach_out_under_the_machines_address() {
         m.network("net");
         let a = m.container("a", &[on("net")]);
         tell_client_addresses(&outside, 80, false);
-        assert_eq!(ask(&a.netns, ip("203.0.113.1"), 80, PATIENCE).unwrap(), "203.0.113.2");
+        assert_eq!(
+            ask(&a.netns, ip("203.0.113.1"), 80, PATIENCE).unwrap(),
+            "203.0.113.2"
+        );
         // Not by turning the whole machine into a router.
         let forward = std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
         assert_eq!(forward.trim(), "0");
@@ -30,7 +33,10 @@ fn ipv6_reaches_out_too() {
         let a6 = a.endpoints[0].ipv6.unwrap().0.to_string();
         assert_eq!(ask(&a.netns, b6, 81, PATIENCE).unwrap(), a6);
         tell_client_addresses(&outside, 80, true);
-        assert_eq!(ask(&a.netns, ip("fd99::1"), 80, PATIENCE).unwrap(), "fd99::2");
+        assert_eq!(
+            ask(&a.netns, ip("fd99::1"), 80, PATIENCE).unwrap(),
+            "fd99::2"
+        );
     });
 }
 

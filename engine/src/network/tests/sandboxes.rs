@@ -16,10 +16,16 @@ fn two_containers_talk_and_leave_nothing() {
         let a = m.container("a", &[on("net")]);
         let b = m.container("b", &[on("net")]);
         tell_client_addresses(&b.netns, 80, false);
-        assert_eq!(ask(&a.netns, v4(&b, 0), 80, PATIENCE).unwrap(), v4(&a, 0).to_string());
+        assert_eq!(
+            ask(&a.netns, v4(&b, 0), 80, PATIENCE).unwrap(),
+            v4(&a, 0).to_string()
+        );
         assert!(has_link(&net.bridge));
         let refused = m.store.remove("net", &|_| true).unwrap_err();
-        assert_eq!(refused.to_string(), "network `net` is in use by container `a`, container `b`");
+        assert_eq!(
+            refused.to_string(),
+            "network `net` is in use by container `a`, container `b`"
+        );
         for (name, sandbox) in [("a", &a), ("b", &b)] {
             disconnect(&m.store, &id(name), &sandbox.endpoints).unwrap();
         }
@@ -38,7 +44,12 @@ fn the_same_owner_gets_the_same_place_again() {
         assert_eq!(first.endpoints[0].mac, second.endpoints[0].mac);
         drop(first);
         release(&m.store, &id("a"), &[]).unwrap();
-        assert!(m.store.members(&m.store.get("net").unwrap()).unwrap().is_empty());
+        assert!(
+            m.store
+                .members(&m.store.get("net").unwrap())
+                .unwrap()
+                .is_empty()
+        );
     });
 }
 
@@ -46,11 +57,20 @@ fn the_same_owner_gets_the_same_place_again() {
 fn a_failed_connect_gives_everything_back() {
     on_a_machine(|m| {
         m.network("one");
-        let wish = EndpointSpec { ipv4: Some("198.51.100.1".parse().unwrap()), ..on("bridge") };
+        let wish = EndpointSpec {
+            ipv4: Some("198.51.100.1".parse().unwrap()),
+            ..on("bridge")
+        };
         m.try_container("a", &[on("one"), wish]).unwrap_err();
-        m.try_container("a", &[on("one"), on("missing")]).unwrap_err();
+        m.try_container("a", &[on("one"), on("missing")])
+            .unwrap_err();
         m.try_container("a", &[on("one"), on("one")]).unwrap_err();
-        assert!(m.store.members(&m.store.get("one").unwrap()).unwrap().is_empty());
+        assert!(
+            m.store
+                .members(&m.store.get("one").unwrap())
+                .unwrap()
+                .is_empty()
+        );
     });
 }
 
@@ -67,7 +87,10 @@ fn leases_of_dead_containers_are_taken_back_when_needed() {
         });
         m.container("a", &[on("small")]);
         let refused = m.try_container("b", &[on("small")]).unwrap_err();
-        assert_eq!(refused.to_string(), "network `small` has no free address left in 10.91.0.0/30");
+        assert_eq!(
+            refused.to_string(),
+            "network `small` has no free address left in 10.91.0.0/30"
+        );
         let endpoints = [on("small")];
         let owner = id("b");
         let request = Request {
@@ -86,7 +109,8 @@ fn leases_of_dead_containers_are_taken_back_when_needed() {
 fn interfaces_are_as_asked() {
     on_a_machine(|m| {
         m.network_with("big", |s| {
-            s.driver_opts.insert("com.docker.network.driver.mtu".into(), "1400".into());
+            s.driver_opts
+                .insert("com.docker.network.driver.mtu".into(), "1400".into());
             s.pools.push(crate::spec::IpamPool {
                 subnet: "10.92.0.0/24".into(),
                 ip_range: None,
@@ -108,18 +132,27 @@ fn interfaces_are_as_asked() {
         );
         let read = |path: &str| {
             let path = format!("/sys/class/net/{path}");
-            sandbox.netns.visit(|| std::fs::read_to_string(&path)).unwrap()
+            sandbox
+                .netns
+                .visit(|| std::fs::read_to_string(&path))
+                .unwrap()
         };
         // sysfs shows the namespace it was mounted in, so the kernel is asked by netlink.
         drop(read);
         let endpoint = &sandbox.endpoints[0];
-        assert_eq!((endpoint.interface.as_str(), endpoint.mac.as_str()), ("lan0", "02:00:00:00:00:07"));
+        assert_eq!(
+            (endpoint.interface.as_str(), endpoint.mac.as_str()),
+            ("lan0", "02:00:00:00:00:07")
+        );
         assert_eq!(sandbox.endpoints[1].interface, "eth0");
         let names = sandbox
             .netns
             .visit(|| crate::network::netlink::link_names(&mut Netlink::route().unwrap()).unwrap())
             .unwrap();
-        assert!(names.iter().any(|(_, n)| n == "lan0") && names.iter().any(|(_, n)| n == "eth0"), "{names:?}");
+        assert!(
+            names.iter().any(|(_, n)| n == "lan0") && names.iter().any(|(_, n)| n == "eth0"),
+            "{names:?}"
+        );
     });
 }
 
@@ -134,15 +167,28 @@ fn networks_come_and_go_while_a_container_runs() {
         ask(&a.netns, v4(&b, 0), 80, MOMENT).unwrap_err();
         let endpoints = [on("two")];
         let owner = id("a");
-        let request = Request { owner: &owner, name: "a", hostname: "a", mac_address: None, endpoints: &endpoints, alive: &|_| true };
+        let request = Request {
+            owner: &owner,
+            name: "a",
+            hostname: "a",
+            mac_address: None,
+            endpoints: &endpoints,
+            alive: &|_| true,
+        };
         let added = connect_running(&m.store, &request, &a.netns, &a.endpoints).unwrap();
         assert_eq!(added[0].interface, "eth1");
         ask(&a.netns, v4(&b, 0), 80, PATIENCE).unwrap();
         let again = connect_running(&m.store, &request, &a.netns, &added).unwrap_err();
-        assert_eq!(again.to_string(), "the container is already connected to network `two`");
+        assert_eq!(
+            again.to_string(),
+            "the container is already connected to network `two`"
+        );
         disconnect_running(&m.store, &owner, &a.netns, &added[0], &a.endpoints).unwrap();
         ask(&a.netns, v4(&b, 0), 80, MOMENT).unwrap_err();
-        assert_eq!(m.store.members(&m.store.get("two").unwrap()).unwrap().len(), 1);
+        assert_eq!(
+            m.store.members(&m.store.get("two").unwrap()).unwrap().len(),
+            1
+        );
     });
 }
 
@@ -150,7 +196,10 @@ fn networks_come_and_go_while_a_container_runs() {
 fn members_of_a_network_without_icc_are_strangers() {
     on_a_machine(|m| {
         m.network_with("shy", |s| {
-            s.driver_opts.insert("com.docker.network.bridge.enable_icc".into(), "false".into());
+            s.driver_opts.insert(
+                "com.docker.network.bridge.enable_icc".into(),
+                "false".into(),
+            );
         });
         let a = m.container("a", &[on("shy")]);
         let b = m.container("b", &[on("shy")]);
@@ -178,7 +227,10 @@ fn a_subnet_that_was_taken_meanwhile_is_left_to_its_taker() {
 fn the_bridge_tells_its_state() {
     on_a_machine(|m| {
         let net = m.network("net");
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         assert_eq!(runtime.block_on(BridgeStatus::of(&net)).unwrap(), None);
         let a = m.container("a", &[on("net")]);
         let status = runtime.block_on(BridgeStatus::of(&net)).unwrap().unwrap();
