@@ -235,3 +235,108 @@ impl Classify for CgroupError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::{
+        LinuxBlockIoBuilder, LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder,
+        LinuxResourcesBuilder,
+    };
+
+    /// A v2 machine in a directory: the files are plain ones.
+    fn check(controllers: &str, test: impl FnOnce(&Path, Layout)) {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let mounts = format!(
+            "1 2 0:3 / {} rw - cgroup2 cgroup2 rw\n",
+            root.path().display()
+        );
+        std::fs::write(root.path().join("cgroup.controllers"), controllers).expect("written");
+        let layout = Layout::from_texts(&mounts, "0::/\n", false, &|_| true, &|mount| {
+            std::fs::read_to_string(mount.join("cgroup.controllers")).unwrap_or_default()
+        });
+        test(root.path(), layout);
+    }
+
+    fn limits() -> LinuxResources {
+        let memory = LinuxMemoryBuilder::default().limit(1 << 20).swap(3 << 20);
+        let cpu = LinuxCpuBuilder::default().quota(20_000).cpus("0");
+        let pids = LinuxPidsBuilder::default().limit(7);
+        LinuxResourcesBuilder::default()
+            .memory(memory.build().expect("valid"))
+            .cpu(cpu.build().expect("valid"))
+            .pids(pids.build().expect("valid"))
+            .block_io(
+                LinuxBlockIoBuilder::default()
+                    .weight(100u16)
+                    .build()
+                    .expect("valid"),
+            )
+            .unified([("memory.high".to_owned(), "900000".to_owned())])
+            .build()
+            .expect("valid")
+    }
+
+    #[test]
+    fn v2_files_get_the_limits() {
+        check("cpuset cpu io memory pids\n", |root, layout| {
+            let (cgroup, warnings) = Cgroup::create(&layout, "g/one", &limits()).expect("made");
+            assert_eq!(warnings, []);
+            let leaf = root.join("g/one");
+            for (file, text) in [
+                ("memory.max", "1048576"),
+                ("memory.swap.max", "2097152"),
+                ("memory.high", "900000"),
+                ("cpu.max", "20000 100000"),
+                ("cpuset.cpus", "0"),
+                ("pids.max", "7"),
+            ] {
+                let written = std::fs::read_to_string(leaf.join(file)).expect(file);
+                assert_eq!(written, text, "{file}");
+            }
+            // Controllers were switched on above the leaf, the last one written being the last of the list.
+            for directory in [root.to_owned(), root.join("g")] {
+                let control = std::fs::read_to_string(directory.join("cgroup.subtree_control"));
+                assert_eq!(control.expect("written"), "+pids");
+            }
+            assert!(!leaf.join("cgroup.subtree_control").exists());
+            let entry = cgroup.entry().expect("opens");
+            assert!(entry.directory.is_some() && entry.tasks.is_empty());
+        });
+    }
+
+    #[test]
+    fn missing_controllers_are_named() {
+        check("memory\n", |_, layout| {
+            let (_, warnings) = Cgroup::create(&layout, "one", &limits()).expect("made");
+            let named: Vec<_> = warnings.iter().map(|w| w.limit.as_str()).collect();
+            assert_eq!(named, ["cpu", "cpuset", "pids", "block io"]);
+            assert!(warnings[0].reason.contains("`cpu`"), "{}", warnings[0]);
+        });
+    }
+
+    #[test]
+    fn usage_from_v2_files() {
+        check("memory pids io cpu\n", |root, layout| {
+            let (cgroup, _) =
+                Cgroup::create(&layout, "one", &LinuxResources::default()).expect("made");
+            for (file, text) in [
+                ("memory.current", "1000\n"),
+                ("memory.max", "max\n"),
+                ("memory.stat", "anon 5\ninactive_file 300\n"),
+                ("memory.events", "low 0\noom 2\noom_kill 2\n"),
+                ("cpu.stat", "usage_usec 5\n"),
+                ("io.stat", "8:0 rbytes=4 wbytes=6\n"),
+                ("pids.current", "3\n"),
+                ("pids.max", "9\n"),
+            ] {
+                std::fs::write(root.join("one").join(file), text).expect("written");
+            }
+            let stats = cgroup.stats().expect("read");
+            assert_eq!((stats.memory_usage, stats.memory_limit), (700, None));
+            assert_eq!((stats.cpu_usage, stats.io_write), (5000, 6));
+            assert_eq!((stats.pids, stats.pids_limit), (3, Some(9)));
+            assert_eq!(cgroup.oom_kills().expect("read"), 2);
+        });
+    }
+}

@@ -56,7 +56,8 @@ fn delegate(directory: &Path, controllers: &[String]) -> Result<(), CgroupError>
         return Ok(());
     }
     let file = directory.join("cgroup.subtree_control");
-    let active = read(&file)?;
+    // Missing only in a threaded cgroup, which cannot delegate anything.
+    let active = std::fs::read_to_string(&file).unwrap_or_default();
     for controller in controllers {
         if !active.split_whitespace().any(|a| a == controller) {
             let _ = std::fs::write(&file, format!("+{controller}"));

@@ -191,7 +191,7 @@ pub fn attach(
                 .map_err(|error| failed("mount the cgroups at", error))?;
         }
         "overlay" => {
-            let tree = detached_overlay(&overlay(&options))?;
+            let tree = detached_overlay(&overlay(&options, mount)?)?;
             set_attributes(tree.as_fd(), &options)
                 .map_err(|error| MountError::step("set the options of", text(mount), error))?;
             place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
@@ -255,7 +255,7 @@ pub fn place(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> Result<(), Errno> 
 }
 
 /// The overlay that the options of an `overlay` mount describe.
-fn overlay(options: &Options) -> Overlay {
+fn overlay(options: &Options, mount: &Mount) -> Result<Overlay, MountError> {
     let mut overlay = Overlay::default();
     for (key, value) in &options.data {
         let value = value.as_deref().unwrap_or_default();
@@ -264,10 +264,16 @@ fn overlay(options: &Options) -> Overlay {
             "upperdir" => overlay.upper = Some(value.into()),
             "workdir" => overlay.work = Some(value.into()),
             "volatile" => overlay.volatile = true,
-            _ => {}
+            _ => {
+                return Err(MountError::Option {
+                    option: key.clone(),
+                    destination: text(mount),
+                    reason: "an overlay takes lowerdir, upperdir, workdir and volatile",
+                });
+            }
         }
     }
-    overlay
+    Ok(overlay)
 }
 
 /// The container's view of the cgroup hierarchies.

@@ -4,14 +4,16 @@
 //! of mount(2) nor characters in paths matter. Older kernels get mount(2)'s single string, made of short names
 //! in /proc/self/fd.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen, open_tree,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags,
+    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, open_tree,
+    unmount,
 };
 
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
@@ -48,60 +50,78 @@ fn step(action: &'static str, path: &Path, error: impl Into<std::io::Error>) -> 
 
 /// Makes an overlay; also used for `overlay` mounts below the root.
 pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError> {
-    match configure(overlay, Lower::OneByOne) {
+    match configure(overlay) {
         Err(MountError::Step { source, .. })
             if Errno::from_io_error(&source) == Some(Errno::INVAL) =>
         {
-            configure(overlay, Lower::Joined)
+            mount_and_clone(overlay)
         }
         other => other,
     }
 }
 
-/// How the kernel is told about the lower layers.
-#[derive(Clone, Copy)]
-enum Lower {
-    OneByOne,
-    Joined,
+/// By mount(2), for kernels before 6.5: one string of short names, at a place that is hidden in the present
+/// namespace for a moment; a clone of the mount is detached and stays.
+fn mount_and_clone(overlay: &Overlay) -> Result<OwnedFd, MountError> {
+    let place = overlay
+        .upper
+        .as_deref()
+        .or(overlay.lower.first().map(PathBuf::as_path));
+    let place = place.unwrap_or(Path::new("/"));
+    let failed = |error: Errno| step("mount the overlay of", place, error);
+    let mut names = Names::default();
+    let mut views = Vec::new();
+    let layers = separate(&overlay.lower, &mut views)?;
+    let layers = layers.iter().map(|layer| names.short(layer));
+    let layers = layers.collect::<Result<Vec<_>, _>>()?.join(":");
+    let mut data = format!("index=off,lowerdir={layers}");
+    for (key, path) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
+        if let Some(path) = path {
+            data.push_str(&format!(",{key}={}", names.short(path)?));
+        }
+    }
+    if overlay.volatile && overlay.upper.is_some() {
+        data.push_str(",volatile");
+    }
+    let data = CString::new(data).map_err(|_| failed(Errno::INVAL))?;
+    mount(
+        "overlay",
+        place,
+        "overlay",
+        MountFlags::empty(),
+        data.as_c_str(),
+    )
+    .map_err(failed)?;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, place, flags);
+    unmount(place, UnmountFlags::DETACH).map_err(failed)?;
+    tree.map_err(failed)
 }
 
-fn configure(overlay: &Overlay, lower: Lower) -> Result<OwnedFd, MountError> {
+/// Layers of which none contains another: one that does is replaced by a view of it.
+fn separate(layers: &[PathBuf], views: &mut Vec<OwnedFd>) -> Result<Vec<PathBuf>, MountError> {
+    let separated = layers.iter().map(|layer| {
+        if !contains_another(layer, layers) {
+            return Ok(layer.clone());
+        }
+        let view = view_of(layer)?;
+        let name = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
+        views.push(view);
+        Ok(name)
+    });
+    separated.collect()
+}
+
+fn configure(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     let failed = |action, error: Errno| MountError::step(action, "overlay", error);
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|error| failed("open the file system", error))?;
     fsconfig_set_string(&fs, "source", "overlay").map_err(|error| failed("configure", error))?;
     let mut names = Names::default();
     let mut views = Vec::new();
-    let layers = overlay
-        .lower
-        .iter()
-        .map(|layer| {
-            if !contains_another(layer, &overlay.lower) {
-                return Ok(layer.clone());
-            }
-            let view = view_of(layer)?;
-            let name = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
-            views.push(view);
-            Ok(name)
-        })
-        .collect::<Result<Vec<_>, MountError>>()?;
-    match lower {
-        Lower::OneByOne => {
-            for layer in &layers {
-                let name = names.of(layer)?;
-                fsconfig_set_string(&fs, "lowerdir+", &name)
-                    .map_err(|error| step("use the layer", layer, error))?;
-            }
-        }
-        Lower::Joined => {
-            let joined = layers
-                .iter()
-                .map(|layer| names.short(layer))
-                .collect::<Result<Vec<_>, _>>()?
-                .join(":");
-            fsconfig_set_string(&fs, "lowerdir", &joined)
-                .map_err(|error| failed("use the layers of", error))?;
-        }
+    for layer in separate(&overlay.lower, &mut views)? {
+        fsconfig_set_string(&fs, "lowerdir+", &names.of(&layer)?)
+            .map_err(|error| step("use the layer", &layer, error))?;
     }
     for (key, path) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
         if let Some(path) = path {
@@ -151,16 +171,13 @@ fn view_of(layer: &Path) -> Result<OwnedFd, MountError> {
         fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attr)
     };
     let empty = empty().map_err(failed)?;
-    configure(
-        &Overlay {
-            lower: vec![
-                format!("/proc/self/fd/{}", empty.as_raw_fd()).into(),
-                layer.to_owned(),
-            ],
-            ..Overlay::default()
-        },
-        Lower::OneByOne,
-    )
+    detached_overlay(&Overlay {
+        lower: vec![
+            format!("/proc/self/fd/{}", empty.as_raw_fd()).into(),
+            layer.to_owned(),
+        ],
+        ..Overlay::default()
+    })
 }
 
 /// Names of directories for the kernel's parser; keeps the descriptors behind short ones open.
@@ -188,5 +205,55 @@ impl Names {
         let name = format!("/proc/self/fd/{}", fd.as_raw_fd());
         self.open.push(fd);
         Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mount::Below;
+    use rustix::mount::{MountPropagationFlags, mount_change};
+
+    /// Runs in a mount namespace of this test's own thread.
+    fn check(make: fn(&Overlay) -> Result<OwnedFd, MountError>) {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: mounting needs root");
+            return;
+        }
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a namespace");
+        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+        mount_change("/", private).expect("private");
+        let scratch = tempfile::tempdir().expect("temporary directory");
+        let make_dir = |name: &str| {
+            let path = scratch.path().join(name);
+            std::fs::create_dir(&path).expect("made");
+            path
+        };
+        let (upper, work) = (make_dir("upper"), make_dir("work"));
+        let lower: Vec<PathBuf> = (0..40).map(|n| make_dir(&format!("l,:{n}"))).collect();
+        for (number, layer) in lower.iter().enumerate() {
+            std::fs::write(layer.join("file"), number.to_string()).expect("written");
+        }
+        let overlay = Overlay {
+            lower,
+            upper: Some(upper.clone()),
+            work: Some(work),
+            volatile: true,
+        };
+        let root = make(&overlay).expect("mounted");
+        let read = Below::new(root.as_fd()).read(Path::new("/file"), 10);
+        assert_eq!(read.expect("read"), b"0");
+        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("readable");
+        assert!(!mounts.contains("upper"), "attached nowhere");
+    }
+
+    #[test]
+    fn an_overlay_layer_by_layer() {
+        check(configure);
+    }
+
+    #[test]
+    fn an_overlay_as_older_kernels_take_it() {
+        check(mount_and_clone);
     }
 }

@@ -74,7 +74,7 @@ impl Child<'_> {
         join_cgroup(self.tasks)?;
         self.enter_namespaces()?;
         self.adjust_oom_score(&mut warnings)?;
-        self.set_lsm_label(&mut warnings)?;
+        set_lsm_label(self.process, &mut warnings)?;
         let terminal = self.build_root()?;
         self.name_host()?;
         let payload = Payload::resolve(self.process, self.user, self.groups, self.filtered)?;
@@ -129,35 +129,6 @@ impl Child<'_> {
             }
             other => other.map_err(|error| Failure::new(Stage::Limits, "oom_score_adj", error)),
         }
-    }
-
-    /// The AppArmor profile of the next execve; the host's /proc is still in place, so nobody in the
-    /// container can have redirected the file.
-    fn set_lsm_label(&self, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
-        let Some(profile) = self.process.apparmor_profile().as_deref() else {
-            return Ok(());
-        };
-        if profile.is_empty() || profile == "unconfined" {
-            return Ok(());
-        }
-        let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
-        if !enabled.is_ok_and(|text| text.first() == Some(&b'Y')) {
-            warnings.push(Warning {
-                what: format!("AppArmor profile {profile}"),
-                why: "AppArmor is not enabled on this machine".to_owned(),
-            });
-            return Ok(());
-        }
-        let own = Path::new("/proc/self/attr/apparmor/exec");
-        let shared = Path::new("/proc/self/attr/exec");
-        let file = if own.exists() { own } else { shared };
-        std::fs::write(file, format!("exec {profile}")).map_err(|error| {
-            Failure::new(
-                Stage::Privileges,
-                format!("AppArmor profile {profile}"),
-                error,
-            )
-        })
     }
 
     /// Mounts everything and makes it our root. The terminal comes from the container's own devpts.
@@ -306,6 +277,35 @@ pub(super) fn join_cgroup(tasks: &[TaskFile]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The AppArmor profile of the next execve; the host's /proc is still in place, so nobody in the
+/// container can have redirected the file.
+pub(super) fn set_lsm_label(process: &Process, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
+    let Some(profile) = process.apparmor_profile().as_deref() else {
+        return Ok(());
+    };
+    if profile.is_empty() || profile == "unconfined" {
+        return Ok(());
+    }
+    let enabled = std::fs::read("/sys/module/apparmor/parameters/enabled");
+    if !enabled.is_ok_and(|text| text.first() == Some(&b'Y')) {
+        warnings.push(Warning {
+            what: format!("AppArmor profile {profile}"),
+            why: "AppArmor is not enabled on this machine".to_owned(),
+        });
+        return Ok(());
+    }
+    let own = Path::new("/proc/self/attr/apparmor/exec");
+    let shared = Path::new("/proc/self/attr/exec");
+    let file = if own.exists() { own } else { shared };
+    std::fs::write(file, format!("exec {profile}")).map_err(|error| {
+        Failure::new(
+            Stage::Privileges,
+            format!("AppArmor profile {profile}"),
+            error,
+        )
+    })
+}
+
 /// Mounts made by us must not appear in the host's namespace, and those of the host arrive only below binds that ask for it.
 fn leave_the_hosts_mounts() -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Stage::Root, "/", error);
@@ -348,8 +348,13 @@ pub(super) fn take_streams(
         ) => terminal::connect([stdin.as_fd(), stdout.as_fd(), stderr.as_fd()])?,
         (Stdio::Null | Stdio::Terminal { .. }, _) => {
             let flags = OFlags::RDWR | OFlags::CLOEXEC;
-            let null = rustix::fs::open("/dev/null", flags, Mode::empty())
-                .map_err(|error| Failure::new(Stage::Stdio, "/dev/null", error))?;
+            // The container's own: a change of its mode through the descriptor must not reach the host's node.
+            let failed = |error: Errno| Failure::new(Stage::Stdio, "/dev/null", error);
+            let null = rustix::fs::open("/dev/null", flags | OFlags::NOFOLLOW, Mode::empty())
+                .map_err(failed)?;
+            if rustix::fs::fstat(&null).map_err(failed)?.st_rdev != rustix::fs::makedev(1, 3) {
+                return Err(failed(Errno::NODEV));
+            }
             terminal::connect([null.as_fd(), null.as_fd(), null.as_fd()])?;
         }
     }

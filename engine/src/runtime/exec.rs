@@ -12,9 +12,9 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::cgroup::{Cgroup, TaskFile};
 use crate::mount::{Below, open_root};
 use crate::sys::namespace;
-use crate::sys::process::{Fork, Forked};
+use crate::sys::process::{Fork, Forked, NoReturn};
 
-use super::child::{be_invisible, fail, finish, join_cgroup, take_streams};
+use super::child::{be_invisible, fail, finish, join_cgroup, set_lsm_label, take_streams};
 use super::error::parent;
 use super::launch::{Init, Started, Stdio, cannot_clone, park};
 use super::plan::PidNamespace;
@@ -64,6 +64,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
     let _pids = PidNamespace::of_process(exec.target.init)?;
     match fork.run().map_err(cannot_clone)? {
         Forked::Child => {
+            let _never_back = NoReturn;
             let line = Line::from_fd(childs_line.into_fd());
             match set_up(&exec, tasks) {
                 Ok((payload, terminal, warnings)) => {
@@ -88,6 +89,7 @@ fn set_up<'a>(exec: &'a Exec<'_>, tasks: &[TaskFile]) -> Result<SetUp<'a>, Failu
     let mut warnings = Vec::new();
     be_invisible()?;
     join_cgroup(tasks)?;
+    set_lsm_label(exec.process, &mut warnings)?;
     let namespaces = ThreadNameSpaceType::MOUNT
         | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
         | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION

@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
 use crate::mount::RootMount;
-use crate::sys::process::{Fork, Forked};
+use crate::sys::process::{Fork, Forked, NoReturn};
 use crate::sys::seccomp::Instruction;
 
 use super::child::Child;
@@ -222,7 +222,10 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
     };
     let _pids = plan.enter_pid_namespace()?;
     match fork.run().map_err(cannot_clone)? {
-        Forked::Child => child.run(childs_line.into_fd()),
+        Forked::Child => {
+            let _never_back = NoReturn;
+            child.run(childs_line.into_fd())
+        }
         Forked::Parent { pid, pidfd } => {
             drop(childs_line);
             // Compiled here, while the child mounts on another CPU.
@@ -247,8 +250,9 @@ pub(super) fn park(
             warnings: Vec::new(),
         }),
         line,
-        filter: filter?,
+        filter: Vec::new(),
     };
+    parked.filter = filter?;
     match parked
         .line
         .receive()

@@ -100,6 +100,16 @@ pub fn exit_now(code: u8) -> ! {
     unsafe { libc::_exit(i32::from(code)) }
 }
 
+/// Ends the process when it is dropped: a panic in a forked child must not unwind into its parent's code.
+#[derive(Debug)]
+pub struct NoReturn;
+
+impl Drop for NoReturn {
+    fn drop(&mut self) {
+        exit_now(125)
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -172,12 +172,12 @@ fn exec_missing() {
     for (command, code) in [("no-such-program", 127), ("/etc/passwd", 126)] {
         let process = process(&mut container, &[command]);
         let error = run_exec(&container, &started, &process, Stdio::Null);
-        assert_eq!(error.err().expect("refused").exit_code(), code);
+        assert_eq!(error.expect_err("refused").exit_code(), code);
     }
     let mut process = process(&mut container, &["true"]);
     process.set_cwd("/no/such/directory".into());
     let error = run_exec(&container, &started, &process, Stdio::Null);
-    let error = error.err().expect("refused").to_string();
+    let error = error.expect_err("refused").to_string();
     assert!(error.contains("/no/such/directory"), "{error}");
 }
 
@@ -203,7 +203,7 @@ fn exec_dead() {
     started.wait().expect("ended");
     let process = process(&mut container, &["true"]);
     let error = run_exec(&container, &started, &process, Stdio::Null);
-    assert_eq!(error.err().expect("refused").exit_code(), 125);
+    assert_eq!(error.expect_err("refused").exit_code(), 125);
 }
 
 fn joined() {
