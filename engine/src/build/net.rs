@@ -1,54 +1,71 @@
-//! The network of a `RUN` step: a namespace, and the two files that go with it.
+//! The network of a `RUN` step: a namespace on a network of the engine, and the two files that go with it.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-
-use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use std::os::fd::{AsFd, BorrowedFd};
 
 use super::run_role::{Network, RunSpec};
+use crate::network::resolv::{self, HostsFile};
+use crate::network::{self, NetworkError, NetworkStore, Request, Sandbox};
+use crate::spec::{DnsSpec, EndpointSpec};
+use crate::state::Paths;
 
 /// A step's network; given back by [`Connected::release`].
 pub(super) struct Connected {
-    netns: Option<OwnedFd>,
+    store: NetworkStore,
+    owner: String,
+    sandbox: Option<Sandbox>,
 }
 
 impl Connected {
     /// Connects. The caller is single-threaded.
-    pub(super) fn new(spec: &RunSpec) -> io::Result<Self> {
-        if spec.network == Network::Host {
-            return Ok(Self { netns: None });
-        }
-        let host = std::fs::File::open("/proc/self/ns/net")?;
-        crate::sys::namespace::unshare(UnshareFlags::NEWNET)?;
-        crate::sys::namespace::bring_up_loopback()?;
-        let new = std::fs::File::open("/proc/self/ns/net")?;
-        crate::sys::namespace::enter(host.as_fd(), LinkNameSpaceType::Network)?;
-        Ok(Self {
-            netns: Some(new.into()),
-        })
+    pub(super) fn new(spec: &RunSpec) -> Result<Self, NetworkError> {
+        let store = NetworkStore::open(&Paths::new(spec.root.clone(), spec.run_dir.clone()));
+        let sandbox = match &spec.network {
+            Network::Host => None,
+            Network::None => Some(network::loopback()?),
+            Network::Named(name) => {
+                let endpoint = EndpointSpec { network: name.clone(), ..Default::default() };
+                let request = Request {
+                    owner: &spec.id,
+                    name: &format!("build-{}", &spec.id[..12]),
+                    hostname: &spec.hostname,
+                    mac_address: None,
+                    endpoints: &[endpoint],
+                    alive: &|_| true,
+                };
+                Some(network::connect(&store, &request)?)
+            }
+        };
+        Ok(Self { store, owner: spec.id.clone(), sandbox })
     }
 
     /// The namespace; `None` is the machine's.
     pub(super) fn netns(&self) -> Option<BorrowedFd<'_>> {
-        self.netns.as_ref().map(AsFd::as_fd)
+        self.sandbox.as_ref().map(|sandbox| sandbox.netns.as_fd())
     }
 
     /// `/etc/resolv.conf` and `/etc/hosts`.
     pub(super) fn files(&self, spec: &RunSpec) -> [(&'static str, String); 2] {
-        let resolv = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let mut hosts =
-            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n".to_owned();
-        for extra in &spec.extra_hosts {
-            let address = extra
-                .address
-                .unwrap_or(std::net::Ipv4Addr::LOCALHOST.into());
-            hosts += &format!("{address}\t{}\n", extra.name);
-        }
-        [("resolv.conf", resolv), ("hosts", hosts)]
+        let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+        let endpoints = self.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.endpoints);
+        let hosts = HostsFile {
+            hostname: &spec.hostname,
+            domainname: None,
+            endpoints,
+            extra_hosts: &spec.extra_hosts,
+            host_gateway: endpoints.iter().find_map(|endpoint| endpoint.gateway4).map(Into::into),
+        };
+        // No supervisor answers for a step: it asks the machine's own servers.
+        let resolv = resolv::resolv_conf(&DnsSpec::default(), &host, false);
+        [("resolv.conf", resolv), ("hosts", resolv::hosts(&hosts))]
     }
 
     /// Gives leases and names back.
-    pub(super) fn release(self) -> io::Result<()> {
-        Ok(())
+    pub(super) fn release(self) -> Result<(), NetworkError> {
+        match &self.sandbox {
+            Some(sandbox) if !sandbox.endpoints.is_empty() => {
+                network::disconnect(&self.store, &self.owner, &sandbox.endpoints)
+            }
+            _ => Ok(()),
+        }
     }
 }

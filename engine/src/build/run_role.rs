@@ -178,7 +178,7 @@ enum RunError {
     #[error("{}", chain(.0))]
     Runtime(RuntimeError),
     #[error("{}", chain(.0))]
-    Network(std::io::Error),
+    Network(crate::network::NetworkError),
     #[error("{}", chain(.0))]
     Cgroup(crate::cgroup::CgroupError),
     #[error("unknown resource limit `{0}`")]
