@@ -23,7 +23,10 @@ impl Connected {
             Network::Host => None,
             Network::None => Some(network::loopback()?),
             Network::Named(name) => {
-                let endpoint = EndpointSpec { network: name.clone(), ..Default::default() };
+                let endpoint = EndpointSpec {
+                    network: name.clone(),
+                    ..Default::default()
+                };
                 let request = Request {
                     owner: &spec.id,
                     name: &format!("build-{}", &spec.id[..12]),
@@ -35,7 +38,11 @@ impl Connected {
                 Some(network::connect(&store, &request)?)
             }
         };
-        Ok(Self { store, owner: spec.id.clone(), sandbox })
+        Ok(Self {
+            store,
+            owner: spec.id.clone(),
+            sandbox,
+        })
     }
 
     /// The namespace; `None` is the machine's.
@@ -46,13 +53,19 @@ impl Connected {
     /// `/etc/resolv.conf` and `/etc/hosts`.
     pub(super) fn files(&self, spec: &RunSpec) -> [(&'static str, String); 2] {
         let host = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        let endpoints = self.sandbox.as_ref().map_or(&[][..], |sandbox| &sandbox.endpoints);
+        let endpoints = self
+            .sandbox
+            .as_ref()
+            .map_or(&[][..], |sandbox| &sandbox.endpoints);
         let hosts = HostsFile {
             hostname: &spec.hostname,
             domainname: None,
             endpoints,
             extra_hosts: &spec.extra_hosts,
-            host_gateway: endpoints.iter().find_map(|endpoint| endpoint.gateway4).map(Into::into),
+            host_gateway: endpoints
+                .iter()
+                .find_map(|endpoint| endpoint.gateway4)
+                .map(Into::into),
         };
         // No supervisor answers for a step: it asks the machine's own servers.
         let resolv = resolv::resolv_conf(&DnsSpec::default(), &host, false);
