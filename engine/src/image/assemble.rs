@@ -95,7 +95,7 @@ impl ImageStore {
         blobs: &[Digest],
         manifest: Option<Descriptor>,
         lease: &Lease,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Image, ImageError> {
         let config = ImageConfig::parse(config_bytes)?;
         if config.base.is_some() {
@@ -165,7 +165,7 @@ impl ImageStore {
         &self,
         blob: &Digest,
         diff_id: &DiffId,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Staged, ImageError> {
         let (file, size) = self.content.open_blob(blob)?;
         let tell = |state, current| {

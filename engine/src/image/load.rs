@@ -54,7 +54,7 @@ impl ImageStore {
     pub fn load(
         &self,
         archive: impl Read,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Vec<LoadedImage>, ImageError> {
         let lease = self.lease()?;
         let members = self.receive(archive, &lease)?;
@@ -152,7 +152,7 @@ impl ImageStore {
         &self,
         members: &Members,
         lease: &Lease,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Vec<LoadedImage>, ImageError> {
         let text = members
             .small
@@ -191,7 +191,7 @@ impl ImageStore {
         &self,
         members: &Members,
         lease: &Lease,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Vec<LoadedImage>, ImageError> {
         let mut loaded: Vec<LoadedImage> = Vec::new();
         for descriptor in index(members)? {

@@ -19,6 +19,8 @@ mod reference;
 mod refs;
 mod save;
 mod store;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use assemble::Staged;
 pub use collect::{Collected, Removed, Roots};

@@ -33,7 +33,7 @@ pub enum TransferState {
 }
 
 /// Takes progress; called from several threads.
-pub type ProgressSink = dyn Fn(Transfer) + Send + Sync;
+pub type ProgressSink<'a> = dyn Fn(Transfer) + Send + Sync + 'a;
 
 /// Ignores progress.
 pub fn quiet(_: Transfer) {}

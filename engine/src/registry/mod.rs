@@ -12,6 +12,8 @@ mod error;
 mod fetch;
 mod pull;
 mod push;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::path::PathBuf;

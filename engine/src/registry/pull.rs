@@ -39,7 +39,7 @@ pub async fn pull(
     store: &ImageStore,
     reference: &Reference,
     options: &RegistryOptions,
-    progress: &ProgressSink,
+    progress: &ProgressSink<'_>,
 ) -> Result<Pulled, RegistryError> {
     if reference.host() == DEFAULT_HOST {
         for mirror in &options.mirrors {
@@ -65,7 +65,7 @@ async fn pull_from(
     host: &str,
     reference: &Reference,
     options: &RegistryOptions,
-    progress: &ProgressSink,
+    progress: &ProgressSink<'_>,
 ) -> Result<Pulled, RegistryError> {
     let transport = Transport::open(host, options).await?;
     let scope = format!("repository:{}:pull", reference.repository());
@@ -306,7 +306,7 @@ impl Source<'_> {
         store: &ImageStore,
         layer: &Descriptor,
         diff_id: Digest,
-        progress: &ProgressSink,
+        progress: &ProgressSink<'_>,
     ) -> Result<Staged, RegistryError> {
         let tell = |state, current| {
             progress(Transfer {

@@ -34,7 +34,7 @@ pub async fn push(
     store: &ImageStore,
     reference: &Reference,
     options: &RegistryOptions,
-    progress: &ProgressSink,
+    progress: &ProgressSink<'_>,
 ) -> Result<Pushed, RegistryError> {
     let image = store.resolve(&reference.to_string())?;
     if image.base != Base::Scratch {
@@ -187,7 +187,7 @@ impl Target<'_> {
     async fn blob(
         &self,
         blob: &Descriptor,
-        progress: Option<&ProgressSink>,
+        progress: Option<&ProgressSink<'_>>,
     ) -> Result<(), RegistryError> {
         let tell = |state, current| {
             if let Some(progress) = progress {
