@@ -15,13 +15,23 @@ fn store() -> Option<(tempfile::TempDir, ImageStore)> {
         println!("skipped: needs root");
         return None;
     }
-    let root = tempfile::Builder::new().prefix("gantry-image-").tempdir_in("/var/tmp").unwrap();
+    let root = tempfile::Builder::new()
+        .prefix("gantry-image-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
     let store = ImageStore::open(root.path()).unwrap();
     Some((root, store))
 }
 
-fn layer(store: &ImageStore, parent: Option<&ChainId>, path: &str, text: &str) -> crate::layer::Layer {
-    let upper = store.root().join(format!("upper-{:x}", crate::content::random()));
+fn layer(
+    store: &ImageStore,
+    parent: Option<&ChainId>,
+    path: &str,
+    text: &str,
+) -> crate::layer::Layer {
+    let upper = store
+        .root()
+        .join(format!("upper-{:x}", crate::content::random()));
     let file = upper.join(path);
     fs::create_dir_all(file.parent().unwrap_or(Path::new("/"))).unwrap();
     fs::write(file, text).unwrap();
@@ -32,7 +42,10 @@ fn image(store: &ImageStore, layers: &[&crate::layer::Layer], note: &str) -> Ima
     let config = ImageConfig {
         os: "linux".to_owned(),
         author: note.to_owned(),
-        rootfs: RootFs { diff_ids: layers.iter().map(|layer| layer.diff_id).collect(), ..RootFs::default() },
+        rootfs: RootFs {
+            diff_ids: layers.iter().map(|layer| layer.diff_id).collect(),
+            ..RootFs::default()
+        },
         ..ImageConfig::default()
     };
     let chains: Vec<ChainId> = layers.iter().map(|layer| layer.chain_id).collect();
@@ -45,15 +58,27 @@ fn name(text: &str) -> Reference {
 
 #[test]
 fn names_ids_and_beginnings_of_ids_resolve() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let bottom = layer(&store, None, "a", "1");
     let made = image(&store, &[&bottom], "x");
     store.tag(&made.id, &name("app:1")).unwrap();
-    for text in ["app:1", "docker.io/library/app:1", &made.id.to_string(), &made.id.hex(), &made.id.short(), &made.id.hex()[..4]] {
+    for text in [
+        "app:1",
+        "docker.io/library/app:1",
+        &made.id.to_string(),
+        &made.id.hex(),
+        &made.id.short(),
+        &made.id.hex()[..4],
+    ] {
         assert_eq!(store.resolve(text).unwrap().id, made.id, "{text}");
     }
     assert!(matches!(store.resolve("app"), Err(ImageError::NotFound(_))));
-    assert!(matches!(store.resolve(&Digest::of(b"none").hex()), Err(ImageError::NotFound(_))));
+    assert!(matches!(
+        store.resolve(&Digest::of(b"none").hex()),
+        Err(ImageError::NotFound(_))
+    ));
     assert!(store.add(&made.config, &[]).is_err());
     let other = layer(&store, None, "b", "2");
     assert!(store.add(&made.config, &[other.chain_id]).is_err());
@@ -61,17 +86,34 @@ fn names_ids_and_beginnings_of_ids_resolve() {
 
 #[test]
 fn removal_keeps_what_is_used() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let bottom = layer(&store, None, "a", "1");
     let top = layer(&store, Some(&bottom.chain_id), "b", "2");
-    let (one, two) = (image(&store, &[&bottom], "1"), image(&store, &[&bottom, &top], "2"));
+    let (one, two) = (
+        image(&store, &[&bottom], "1"),
+        image(&store, &[&bottom, &top], "2"),
+    );
     for (image, tag) in [(&one, "one:1"), (&two, "two:1"), (&two, "two:2")] {
         store.tag(&image.id, &name(tag)).unwrap();
     }
-    let used = Roots { images: [(two.id, vec!["web".to_owned()])].into(), ..Roots::default() };
-    assert_eq!(store.remove("two:2", false, &used).unwrap(), [Removed::Untagged(name("two:2"))]);
-    assert!(matches!(store.remove("two:1", false, &used), Err(ImageError::InUse { .. })));
-    assert_eq!(store.remove("two:1", true, &used).unwrap(), [Removed::Untagged(name("two:1"))]);
+    let used = Roots {
+        images: [(two.id, vec!["web".to_owned()])].into(),
+        ..Roots::default()
+    };
+    assert_eq!(
+        store.remove("two:2", false, &used).unwrap(),
+        [Removed::Untagged(name("two:2"))]
+    );
+    assert!(matches!(
+        store.remove("two:1", false, &used),
+        Err(ImageError::InUse { .. })
+    ));
+    assert_eq!(
+        store.remove("two:1", true, &used).unwrap(),
+        [Removed::Untagged(name("two:1"))]
+    );
     // The container keeps it, nameless.
     store.prune(true, &used, &|_| false).unwrap();
     assert!(store.get(&two.id).is_ok() && store.get(&one.id).is_err());
@@ -80,10 +122,16 @@ fn removal_keeps_what_is_used() {
     let lease = store.lease().unwrap();
     lease.protect(&top.chain_id).unwrap();
     store.prune(true, &Roots::default(), &|_| false).unwrap();
-    assert!(store.get(&two.id).is_err() && store.layers().contains(&top.chain_id) && store.layers().contains(&bottom.chain_id));
+    assert!(
+        store.get(&two.id).is_err()
+            && store.layers().contains(&top.chain_id)
+            && store.layers().contains(&bottom.chain_id)
+    );
     drop(lease);
     store.collect(&Roots::default()).unwrap();
-    assert!(store.layers().list().unwrap().is_empty() && store.content().list().unwrap().is_empty());
+    assert!(
+        store.layers().list().unwrap().is_empty() && store.content().list().unwrap().is_empty()
+    );
 }
 
 #[test]
@@ -91,7 +139,11 @@ fn the_builders_cache_counts_as_used() {
     let Some((root, store)) = store() else { return };
     let kept = layer(&store, None, "a", "1");
     fs::create_dir_all(root.path().join("build/cache")).unwrap();
-    fs::write(root.path().join("build/cache/k.json"), format!(r#"{{"layer":"{}"}}"#, kept.chain_id)).unwrap();
+    fs::write(
+        root.path().join("build/cache/k.json"),
+        format!(r#"{{"layer":"{}"}}"#, kept.chain_id),
+    )
+    .unwrap();
     fs::write(root.path().join("build/cache/broken.json"), "{").unwrap();
     store.collect(&Roots::default()).unwrap();
     assert!(store.layers().contains(&kept.chain_id));
@@ -99,7 +151,9 @@ fn the_builders_cache_counts_as_used() {
 
 #[test]
 fn what_is_saved_loads_the_same() {
-    let (Some((_a, from)), Some((_b, to))) = (store(), store()) else { return };
+    let (Some((_a, from)), Some((_b, to))) = (store(), store()) else {
+        return;
+    };
     let bottom = layer(&from, None, "bin/x", "1");
     let top = layer(&from, Some(&bottom.chain_id), "etc/y", "2");
     let made = image(&from, &[&bottom, &top], "n");
@@ -111,13 +165,29 @@ fn what_is_saved_loads_the_same() {
     from.save(&["app".to_owned()], &mut again).unwrap();
     assert_eq!(bytes, again);
     let told = AtomicUsize::new(0);
-    let loaded = to.load(bytes.as_slice(), &|_| drop(told.fetch_add(1, Ordering::Relaxed))).unwrap();
-    assert_eq!(loaded, [LoadedImage { id: made.id, tags: vec![name("app:1"), name("app:2")] }]);
+    let loaded = to
+        .load(bytes.as_slice(), &|_| {
+            drop(told.fetch_add(1, Ordering::Relaxed))
+        })
+        .unwrap();
+    assert_eq!(
+        loaded,
+        [LoadedImage {
+            id: made.id,
+            tags: vec![name("app:1"), name("app:2")]
+        }]
+    );
     assert!(told.load(Ordering::Relaxed) > 0);
     let there = to.resolve("app:2").unwrap();
     assert_eq!(there.chain(), made.chain());
     let view = View::open(&there.lower()).unwrap();
-    assert_eq!((view.read("/bin/x", 9).unwrap(), view.read("/etc/y", 9).unwrap()), (b"1".to_vec(), b"2".to_vec()));
+    assert_eq!(
+        (
+            view.read("/bin/x", 9).unwrap(),
+            view.read("/etc/y", 9).unwrap()
+        ),
+        (b"1".to_vec(), b"2".to_vec())
+    );
     // What was loaded saves to the same bytes, and compressed archives load too.
     let mut third = Vec::new();
     to.save(&["app".to_owned()], &mut third).unwrap();
@@ -130,16 +200,31 @@ fn what_is_saved_loads_the_same() {
 
 #[test]
 fn old_archives_with_links_between_layers_load() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let files = layer(&store, None, "a", "1");
     let mut tar = Vec::new();
     crate::layer::write_tar(&files.dir, &mut tar, &Default::default()).unwrap();
     store.collect(&Roots::default()).unwrap();
-    let config = format!(r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{0}","{0}"]}}}}"#, files.diff_id);
+    let config = format!(
+        r#"{{"os":"linux","rootfs":{{"type":"layers","diff_ids":["{0}","{0}"]}}}}"#,
+        files.diff_id
+    );
     let mut writer = crate::layer::TarWriter::new(Vec::new());
     writer.member("one/layer.tar", 0o644, 0, &tar).unwrap();
-    writer.header(&crate::layer::plain("two/layer.tar", crate::layer::Kind::Symlink(b"../one/layer.tar".to_vec()), 0o777, 0, 0)).unwrap();
-    writer.member("c.json", 0o644, 0, config.as_bytes()).unwrap();
+    writer
+        .header(&crate::layer::plain(
+            "two/layer.tar",
+            crate::layer::Kind::Symlink(b"../one/layer.tar".to_vec()),
+            0o777,
+            0,
+            0,
+        ))
+        .unwrap();
+    writer
+        .member("c.json", 0o644, 0, config.as_bytes())
+        .unwrap();
     writer.member("manifest.json", 0o644, 0, br#"[{"Config":"c.json","RepoTags":["old:1"],"Layers":["one/layer.tar","two/layer.tar"]}]"#).unwrap();
     let bytes = writer.finish().unwrap();
     store.load(bytes.as_slice(), &quiet).unwrap();
@@ -148,7 +233,9 @@ fn old_archives_with_links_between_layers_load() {
 
 #[test]
 fn damaged_archives_leave_nothing() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let bottom = layer(&store, None, "a", &"x".repeat(5000));
     let made = image(&store, &[&bottom], "n");
     store.tag(&made.id, &name("app:1")).unwrap();
@@ -164,22 +251,41 @@ fn damaged_archives_leave_nothing() {
             store.prune(true, &Roots::default(), &|_| false).unwrap();
         }
         store.collect(&Roots::default()).unwrap();
-        assert!(store.ids().unwrap().is_empty() && store.content().list().unwrap().is_empty() && store.layers().list().unwrap().is_empty(), "at {at}");
+        assert!(
+            store.ids().unwrap().is_empty()
+                && store.content().list().unwrap().is_empty()
+                && store.layers().list().unwrap().is_empty(),
+            "at {at}"
+        );
     }
 }
 
 #[test]
 fn images_over_the_host_run_but_do_not_leave() {
-    let Some((_root, store)) = store() else { return };
+    let Some((_root, store)) = store() else {
+        return;
+    };
     let host = store.host().unwrap();
     let upper = store.root().join("upper");
     fs::create_dir_all(upper.join("srv")).unwrap();
     fs::write(upper.join("srv/app"), "app").unwrap();
-    let top = store.layers().commit(&upper, None, &host.base.lower()).unwrap();
-    let config = ImageConfig { rootfs: RootFs { diff_ids: vec![top.diff_id], ..RootFs::default() }, ..host.config.clone() };
+    let top = store
+        .layers()
+        .commit(&upper, None, &host.base.lower())
+        .unwrap();
+    let config = ImageConfig {
+        rootfs: RootFs {
+            diff_ids: vec![top.diff_id],
+            ..RootFs::default()
+        },
+        ..host.config.clone()
+    };
     let made = store.add(&config, &[top.chain_id]).unwrap();
     store.tag(&made.id, &name("mine")).unwrap();
-    assert_eq!(made.lower().last().map(|path| path.as_path()), Some(Path::new("/")));
+    assert_eq!(
+        made.lower().last().map(|path| path.as_path()),
+        Some(Path::new("/"))
+    );
     let view = View::open(&store.resolve("mine").unwrap().lower()).unwrap();
     assert_eq!(view.read("/srv/app", 9).unwrap(), b"app");
     assert!(view.open_file("/bin/sh").is_ok() && view.open_file("/etc/shadow").is_err());

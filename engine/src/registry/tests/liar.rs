@@ -14,7 +14,10 @@ pub(super) struct Asked {
 
 impl Asked {
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -31,7 +34,13 @@ pub(super) struct Answer {
 }
 
 pub(super) fn answer(status: u16, body: impl Into<Vec<u8>>) -> Answer {
-    Answer { status, headers: Vec::new(), body: body.into(), announced: None, endless: false }
+    Answer {
+        status,
+        headers: Vec::new(),
+        body: body.into(),
+        announced: None,
+        endless: false,
+    }
 }
 
 impl Answer {
@@ -55,7 +64,10 @@ impl Liar {
     pub fn start(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (asked, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let (asked, stop) = (
+            Arc::new(Mutex::new(Vec::new())),
+            Arc::new(AtomicBool::new(false)),
+        );
         let (log, end, script) = (Arc::clone(&asked), Arc::clone(&stop), Arc::new(script));
         let thread = std::thread::spawn(move || {
             let mut clients = Vec::new();
@@ -72,12 +84,22 @@ impl Liar {
                 let _ = client.join();
             }
         });
-        Self { address, asked, stop, thread: Some(thread) }
+        Self {
+            address,
+            asked,
+            stop,
+            thread: Some(thread),
+        }
     }
 
     /// The paths asked for, in order.
     pub fn paths(&self) -> Vec<String> {
-        self.asked.lock().unwrap().iter().map(|asked| asked.path.clone()).collect()
+        self.asked
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|asked| asked.path.clone())
+            .collect()
     }
 }
 
@@ -94,7 +116,10 @@ impl Drop for Liar {
 fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, script: &Script) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream.try_clone()?).lines();
     let first = lines.next().transpose()?.unwrap_or_default();
-    let mut asked = Asked { path: first.split(' ').nth(1).unwrap_or_default().to_owned(), headers: Vec::new() };
+    let mut asked = Asked {
+        path: first.split(' ').nth(1).unwrap_or_default().to_owned(),
+        headers: Vec::new(),
+    };
     for line in lines {
         let line = line?;
         match line.split_once(": ") {
@@ -104,8 +129,15 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, script: &Script) -> std
     }
     let answer = script(&asked);
     log.lock().unwrap().push(asked);
-    let length = if answer.endless { 1 << 40 } else { answer.announced.unwrap_or(answer.body.len()) };
-    let mut head = format!("HTTP/1.1 {} Said\r\nconnection: close\r\ncontent-length: {length}\r\n", answer.status);
+    let length = if answer.endless {
+        1 << 40
+    } else {
+        answer.announced.unwrap_or(answer.body.len())
+    };
+    let mut head = format!(
+        "HTTP/1.1 {} Said\r\nconnection: close\r\ncontent-length: {length}\r\n",
+        answer.status
+    );
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }

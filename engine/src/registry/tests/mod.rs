@@ -18,7 +18,10 @@ pub(super) fn store() -> Option<(tempfile::TempDir, ImageStore)> {
         println!("skipped: needs root");
         return None;
     }
-    let root = tempfile::Builder::new().prefix("gantry-registry-").tempdir_in("/var/tmp").unwrap();
+    let root = tempfile::Builder::new()
+        .prefix("gantry-registry-")
+        .tempdir_in("/var/tmp")
+        .unwrap();
     let store = ImageStore::open(root.path()).unwrap();
     Some((root, store))
 }
@@ -28,7 +31,9 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
     let mut chains = Vec::new();
     let mut diff_ids: Vec<Digest> = Vec::new();
     for (index, files) in layers.iter().enumerate() {
-        let upper = store.root().join(format!("upper{index}-{:x}", crate::content::random()));
+        let upper = store
+            .root()
+            .join(format!("upper{index}-{:x}", crate::content::random()));
         fs::create_dir(&upper).unwrap();
         for (path, bytes) in *files {
             let path = upper.join(path);
@@ -42,9 +47,18 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
     let config = ImageConfig {
         architecture: crate::image::architecture().to_owned(),
         os: "linux".to_owned(),
-        config: RunConfig { cmd: Some(vec!["/bin/busybox".to_owned()]), ..RunConfig::default() },
-        rootfs: RootFs { diff_ids, ..RootFs::default() },
-        history: vec![History { created_by: "test".to_owned(), ..History::default() }],
+        config: RunConfig {
+            cmd: Some(vec!["/bin/busybox".to_owned()]),
+            ..RunConfig::default()
+        },
+        rootfs: RootFs {
+            diff_ids,
+            ..RootFs::default()
+        },
+        history: vec![History {
+            created_by: "test".to_owned(),
+            ..History::default()
+        }],
         ..ImageConfig::default()
     };
     store.add(&config, &chains).unwrap()
@@ -52,9 +66,17 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
 
 /// Options that wait for nothing and read nobody's configuration.
 pub(super) fn options(store: &ImageStore) -> RegistryOptions {
-    RegistryOptions { first_pause: Duration::from_millis(1), docker_config: Some(store.root().join("no-docker")), ..RegistryOptions::default() }
+    RegistryOptions {
+        first_pause: Duration::from_millis(1),
+        docker_config: Some(store.root().join("no-docker")),
+        ..RegistryOptions::default()
+    }
 }
 
 pub(super) fn block<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(future)
 }
