@@ -43,9 +43,9 @@ pub struct Exec<'a> {
     pub stdio: Stdio,
     /// The system call filter; that of the container unless privileged.
     pub seccomp: Seccomp<'a>,
-    /// As [`Launch::user`].
+    /// As [`super::Launch::user`].
     pub user: Option<&'a str>,
-    /// As [`Launch::groups`].
+    /// As [`super::Launch::groups`].
     pub groups: &'a [String],
 }
 

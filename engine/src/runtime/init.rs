@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::{Pid, WaitOptions};
 
-use crate::sys::process::{CloseRange, Exit, Fork, Forked, close_from, exit_now};
+use crate::sys::process::{CloseRange, Exit, Fork, Forked, close_from, exit_now, set_title};
 use crate::sys::signal;
 
 use super::Stage;
@@ -58,7 +58,9 @@ impl Children {
         std::mem::forget(self);
         let _ = close_from(3, CloseRange::Now);
         let _ = rustix::process::chdir("/");
+        // What `ps` shows inside: not the command line of the process we were forked from.
         let _ = rustix::thread::set_name(c"gantry-init");
+        let _ = set_title("gantry-init");
         loop {
             let Ok(signal) = signal::wait_any() else {
                 exit_now(125)

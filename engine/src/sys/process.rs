@@ -227,6 +227,31 @@ pub fn join_session_keyring(name: &CStr) -> io::Result<()> {
         .map(drop)
 }
 
+/// Overwrites the command line that others see of this process. For a process that never reads
+/// its own arguments again.
+pub fn set_title(title: &str) -> io::Result<()> {
+    let bad = || io::Error::from_raw_os_error(libc::EINVAL);
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The second field is a name that may hold anything; it ends with the last bracket. After it
+    // `arg_start` and `arg_end` are fields 48 and 49 (proc(5)).
+    let fields = stat.rsplit_once(')').ok_or_else(bad)?.1;
+    let mut fields = fields.split_whitespace().skip(45);
+    let mut address = || -> Option<usize> { fields.next()?.parse().ok() };
+    let (start, end) = (
+        address().filter(|&a| a != 0).ok_or_else(bad)?,
+        address().ok_or_else(bad)?,
+    );
+    let length = end.checked_sub(start).ok_or_else(bad)?;
+    let text = &title.as_bytes()[..title.len().min(length.saturating_sub(1))];
+    // SAFETY: the kernel says that its own copy of our arguments lies there, `length` writable bytes of the
+    // stack's mapping; no Rust reference points into it, and the caller no longer reads arguments.
+    unsafe {
+        std::ptr::write_bytes(start as *mut u8, 0, length);
+        std::ptr::copy_nonoverlapping(text.as_ptr(), start as *mut u8, text.len());
+    }
+    Ok(())
+}
+
 /// What happens to the descriptors of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseRange {

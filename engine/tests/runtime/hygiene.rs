@@ -37,7 +37,11 @@ fn descriptors() {
 }
 
 fn init_descriptors() {
-    let mut container = container(&["sh", "-c", "ls -l /proc/1/fd 2>&1; cat /proc/1/comm"]);
+    let mut container = container(&[
+        "sh",
+        "-c",
+        "ls -l /proc/1/fd 2>&1; cat /proc/1/comm; tr -d '\\0' </proc/1/cmdline",
+    ]);
     container.init = Init::Reaper;
     let _leak = secret(container.scratch.path());
     let output = container.run().expect("runs");
@@ -47,7 +51,11 @@ fn init_descriptors() {
         "{}",
         output.stdout
     );
-    assert!(output.stdout.contains("gantry-init"), "{}", output.stdout);
+    assert!(
+        output.stdout.ends_with("gantry-init\ngantry-init"),
+        "{}",
+        output.stdout
+    );
     assert!(!output.stdout.contains("secret"), "{}", output.stdout);
 }
 

@@ -1,8 +1,8 @@
 //! System call filters: profiles in, classic BPF out.
 //!
-//! [`profile`] reads Docker's JSON format (the default profile is such a file, compiled in) and decides
-//! which rules apply to a process with these capabilities on this kernel. [`compile`] turns the rules into a balanced tree of
-//! number ranges: a tenth of the instructions libseccomp makes, and no library. [`table`] knows the numbers.
+//! `profile` reads Docker's JSON format (the default profile is such a file, compiled in) and decides
+//! which rules apply to a process with these capabilities on this kernel. `compile` turns the rules into a balanced tree of
+//! number ranges: a tenth of the instructions libseccomp makes, and no library. `table` knows the numbers.
 
 mod compile;
 mod profile;
