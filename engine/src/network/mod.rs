@@ -26,6 +26,7 @@ mod members;
 mod netlink;
 mod netns;
 mod nft;
+mod options;
 mod pool;
 mod record;
 mod sandbox;
@@ -33,6 +34,7 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod veth;
 
 pub use cidr::Cidr;
 pub use error::NetworkError;

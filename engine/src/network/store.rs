@@ -10,6 +10,7 @@ use super::error::NetworkError;
 use super::members::{Member, Members};
 use super::netlink::{Netlink, link_names, used_subnets};
 use super::nft;
+use super::options::Options;
 use super::pool::{self, Used};
 use super::record::{Network, VERSION};
 use crate::spec::{NetworkDriver, NetworkSpec};
@@ -262,8 +263,15 @@ impl NetworkStore {
                 members,
             });
         }
-        bridge::remove(&network)?;
-        nft::remove(self.root_hash(), &network)?;
+        // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
+        std::thread::scope(|scope| {
+            let filter = scope.spawn(|| nft::remove(self.root_hash(), &network));
+            let bridge = bridge::remove(&network);
+            let filter = filter
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            bridge.and(filter)
+        })?;
         // The name goes last: while it is there, a repeated `remove` finds the rest.
         let gone = |result: io::Result<()>| match result {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -346,54 +354,6 @@ fn valid_name(name: &str) -> Result<(), NetworkError> {
         return Err(NetworkError::ReservedName(name.to_owned()));
     }
     Ok(())
-}
-
-/// The driver options that are known.
-struct Options {
-    bridge: Option<String>,
-    mtu: Option<u32>,
-    masquerade: bool,
-    icc: bool,
-}
-
-impl Options {
-    fn parse(spec: &NetworkSpec) -> Result<Self, NetworkError> {
-        let mut options = Self {
-            bridge: None,
-            mtu: None,
-            masquerade: true,
-            icc: true,
-        };
-        for (name, value) in &spec.driver_opts {
-            let wrong = |reason| NetworkError::DriverOption {
-                name: name.clone(),
-                value: value.clone(),
-                reason,
-            };
-            let truth = || match value.as_str() {
-                "true" | "1" => Ok(true),
-                "false" | "0" => Ok(false),
-                _ => Err(wrong("it is `true` or `false`")),
-            };
-            match name.as_str() {
-                "com.docker.network.driver.mtu" | "mtu" => {
-                    let mtu = value.parse().ok().filter(|m| (68..=65535).contains(m));
-                    options.mtu = Some(mtu.ok_or_else(|| wrong("it is between 68 and 65535"))?);
-                }
-                "com.docker.network.bridge.name" => {
-                    super::sandbox::valid_interface(value)?;
-                    options.bridge = Some(value.clone());
-                }
-                "com.docker.network.bridge.enable_ip_masquerade" => options.masquerade = truth()?,
-                "com.docker.network.bridge.enable_icc" => options.icc = truth()?,
-                "com.docker.network.bridge.gateway_mode_ipv4"
-                | "com.docker.network.bridge.gateway_mode_ipv6"
-                    if value == "nat" => {}
-                _ => return Err(NetworkError::UnknownDriverOption(name.clone())),
-            }
-        }
-        Ok(options)
-    }
 }
 
 #[cfg(test)]

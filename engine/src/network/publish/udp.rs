@@ -15,7 +15,6 @@ use nix::sys::socket::{
 };
 use rustix::net::SocketType;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -66,20 +65,19 @@ struct Client {
 
 pub(super) async fn serve(listener: &Listener, target: &Target) -> io::Result<()> {
     let port = listener.published().container_port;
-    let socket = Arc::new(AsyncFd::with_interest(
+    let socket = Arc::new(UdpSocket::from_std(std::net::UdpSocket::from(
         listener.socket()?,
-        Interest::READABLE,
-    )?);
+    ))?);
     let mut sessions: HashMap<Client, Arc<UdpSocket>> = HashMap::new();
     let mut tasks = JoinSet::new();
     let (ended, mut ends) = mpsc::unbounded_channel();
     loop {
         tokio::select! {
             ready = socket.readable() => {
-                let mut ready = ready?;
+                ready?;
                 for _ in 0..BURST {
-                    let received = ready.try_io(|fd| with_buffer(|buffer| {
-                        let (client, length) = receive(fd.get_ref(), buffer)?;
+                    let received = socket.try_io(Interest::READABLE, || with_buffer(|buffer| {
+                        let (client, length) = receive(&socket, buffer)?;
                         if let Some(session) = sessions.get(&client) {
                             hand_over(session, &buffer[..length]);
                         } else if sessions.len() < MOST_SESSIONS {
@@ -91,12 +89,12 @@ pub(super) async fn serve(listener: &Listener, target: &Target) -> io::Result<()
                         Ok(())
                     }));
                     match received {
-                        Ok(Ok(())) => {}
-                        Ok(Err(e)) => {
+                        Ok(()) => {}
+                        Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(e) => {
                             tracing::debug!(error = %e, "a datagram was lost");
                             break;
                         }
-                        Err(_would_block) => break,
                     }
                 }
                 tokio::task::yield_now().await;
@@ -124,7 +122,7 @@ fn open(target: &Target, address: SocketAddr) -> io::Result<UdpSocket> {
 /// Takes the container's answers back to one client until both were silent for [`IDLE`].
 async fn answer(
     session: Arc<UdpSocket>,
-    out: Arc<AsyncFd<OwnedFd>>,
+    out: Arc<UdpSocket>,
     client: Client,
     ended: mpsc::UnboundedSender<Client>,
 ) {
@@ -138,7 +136,7 @@ async fn answer(
                         rustix::net::RecvFlags::DONTWAIT,
                     )?
                     .1;
-                    let _ = send(out.get_ref(), &buffer[..length], client);
+                    let _ = send(&out, &buffer[..length], client);
                     Ok(())
                 })
             });
@@ -153,7 +151,7 @@ async fn answer(
     let _ = ended.send(client);
 }
 
-fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Client, usize)> {
+fn receive(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(Client, usize)> {
     let mut slices = [IoSliceMut::new(buffer)];
     let mut control = nix::cmsg_space!(libc::in6_pktinfo);
     let message = recvmsg::<SockaddrStorage>(
@@ -171,7 +169,7 @@ fn receive(socket: &OwnedFd, buffer: &mut [u8]) -> io::Result<(Client, usize)> {
         ControlMessageOwned::Ipv6PacketInfo(info) => Some((
             IpAddr::from(info.ipi6_addr.s6_addr),
             // A link-local address means one only with its interface.
-            info.ipi6_ifindex as u32,
+            info.ipi6_ifindex,
         )),
         _ => None,
     });
@@ -194,7 +192,7 @@ fn socket_address(storage: &SockaddrStorage) -> Option<SocketAddr> {
     })
 }
 
-fn send(socket: &OwnedFd, datagram: &[u8], client: Client) -> io::Result<()> {
+fn send(socket: &UdpSocket, datagram: &[u8], client: Client) -> io::Result<()> {
     let v4;
     let v6;
     let control = match client.local {

@@ -19,7 +19,7 @@ pub(super) const MOMENT: Duration = Duration::from_millis(300);
 /// Runs a test on a thread whose network namespace is empty but for `lo`.
 pub(super) fn on_a_machine(test: impl FnOnce(&Machine) + Send + 'static) {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: making a network namespace needs root");
+        eprintln!("skipped: making a network namespace needs root");
         return;
     }
     let run = move || {

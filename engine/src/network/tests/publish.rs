@@ -42,7 +42,7 @@ fn tcp_in_both_directions_with_half_close() {
             }
         });
         let (host_port, _serving) = publish(&a, port(80, Protocol::Tcp));
-        let sent: Vec<u8> = (0..8_000_000_u32).map(|i| (i * 7 >> 3) as u8).collect();
+        let sent: Vec<u8> = (0..8_000_000_u32).map(|i| ((i * 7) >> 3) as u8).collect();
         for address in ["127.0.0.1", "::1"] {
             let mut stream = TcpStream::connect(SocketAddr::new(ip(address), host_port)).unwrap();
             stream.write_all(&sent).unwrap();

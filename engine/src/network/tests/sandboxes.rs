@@ -2,7 +2,7 @@
 
 use super::super::*;
 use super::machine::*;
-use crate::network::netlink::Netlink;
+use crate::network::netlink::{Batch, Netlink, link_names};
 use crate::spec::EndpointSpec;
 
 fn has_link(name: &str) -> bool {
@@ -130,15 +130,6 @@ fn interfaces_are_as_asked() {
                 on("bridge"),
             ],
         );
-        let read = |path: &str| {
-            let path = format!("/sys/class/net/{path}");
-            sandbox
-                .netns
-                .visit(|| std::fs::read_to_string(&path))
-                .unwrap()
-        };
-        // sysfs shows the namespace it was mounted in, so the kernel is asked by netlink.
-        drop(read);
         let endpoint = &sandbox.endpoints[0];
         assert_eq!(
             (endpoint.interface.as_str(), endpoint.mac.as_str()),
@@ -147,7 +138,7 @@ fn interfaces_are_as_asked() {
         assert_eq!(sandbox.endpoints[1].interface, "eth0");
         let names = sandbox
             .netns
-            .visit(|| crate::network::netlink::link_names(&mut Netlink::route().unwrap()).unwrap())
+            .visit(|| link_names(&mut Netlink::route().unwrap()).unwrap())
             .unwrap();
         assert!(
             names.iter().any(|(_, n)| n == "lan0") && names.iter().any(|(_, n)| n == "eth0"),
@@ -213,7 +204,7 @@ fn a_subnet_that_was_taken_meanwhile_is_left_to_its_taker() {
     on_a_machine(|m| {
         let net = m.network("net");
         let mut host = Netlink::route().unwrap();
-        let mut batch = crate::network::netlink::Batch::default();
+        let mut batch = Batch::default();
         batch.address(1, net.pools[0].gateway, net.pools[0].subnet.prefix());
         host.send(&batch).unwrap();
         let sandbox = m.container("a", &[on("net")]);

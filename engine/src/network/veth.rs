@@ -1,0 +1,143 @@
+//! The pair of interfaces that joins a container's namespace to a bridge.
+
+use std::os::fd::{AsFd, AsRawFd};
+
+use netlink_packet_route::link::{
+    InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
+    LinkFlags, LinkInfo, LinkMessage,
+};
+
+use super::error::NetworkError;
+use super::members::{Member, parse_mac};
+use super::netlink::{Batch, Netlink};
+use super::netns::NetNs;
+use super::record::Network;
+use super::sandbox::Endpoint;
+
+/// `lo` is the first interface of every namespace.
+pub(super) const LOOPBACK: u32 = 1;
+
+/// A lease on a network whose bridge is up.
+pub(super) struct Place {
+    pub(super) network: Network,
+    pub(super) bridge: u32,
+    pub(super) member: Member,
+    pub(super) interface: String,
+    pub(super) host_interface: String,
+}
+
+/// One message a pair: both ends with their names, the near end in the bridge and up, the far
+/// end in the namespace, with its MAC.
+pub(super) fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place]) -> Result<(), NetworkError> {
+    for place in places {
+        let mut peer = LinkMessage::default();
+        peer.attributes = vec![
+            LinkAttribute::IfName(place.interface.clone()),
+            LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
+            LinkAttribute::Address(parse_mac(&place.member.mac)?.to_vec()),
+        ];
+        let mut link = LinkMessage::default();
+        link.header.flags = LinkFlags::Up;
+        link.header.change_mask = LinkFlags::Up;
+        link.attributes = vec![
+            LinkAttribute::IfName(place.host_interface.clone()),
+            LinkAttribute::Controller(place.bridge),
+        ];
+        if let Some(mtu) = place.network.mtu {
+            peer.attributes.push(LinkAttribute::Mtu(mtu));
+            link.attributes.push(LinkAttribute::Mtu(mtu));
+        }
+        link.attributes.push(LinkAttribute::LinkInfo(vec![
+            LinkInfo::Kind(InfoKind::Veth),
+            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+        ]));
+        let mut batch = Batch::default();
+        batch.new_link(link);
+        if !place.network.icc {
+            // Members that may not talk to each other: isolated ports reach only the bridge.
+            let mut port = LinkMessage::default();
+            port.attributes = vec![
+                LinkAttribute::IfName(place.host_interface.clone()),
+                LinkAttribute::LinkInfo(vec![
+                    LinkInfo::PortKind(InfoPortKind::Bridge),
+                    LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(
+                        true,
+                    )])),
+                ]),
+            ];
+            batch.change_port(port);
+        }
+        host.send(&batch).map_err(|e| NetworkError::Interface {
+            step: "make",
+            interface: place.interface.clone(),
+            source: e,
+        })?;
+    }
+    Ok(())
+}
+
+/// IPv4-only interfaces need no IPv6 address of their own making, nor the neighbour discovery
+/// that comes with one. The calling thread is in the new namespace; a kernel without IPv6 has
+/// no such switch.
+pub(super) fn no_link_local(places: &[Place]) {
+    if places.iter().all(|p| p.member.ipv6.is_none()) {
+        let _ = std::fs::write("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "1");
+    }
+}
+
+/// Inside the namespace: `lo` up, addresses, default route, in one message.
+pub(super) fn configure(
+    inside: &mut Netlink,
+    places: &[Place],
+    route: bool,
+) -> Result<Vec<Endpoint>, NetworkError> {
+    let failed = NetworkError::kernel("give the container's interfaces their addresses");
+    let mut batch = Batch::default();
+    batch.up(LOOPBACK);
+    let mut endpoints = Vec::with_capacity(places.len());
+    let mut routed = !route;
+    for place in places {
+        let index = match inside.link(&place.interface) {
+            Ok(Some((index, _))) => index,
+            Ok(None) => return Err(failed(std::io::ErrorKind::NotFound.into())),
+            Err(e) => return Err(failed(e)),
+        };
+        // A pair's far end cannot be born up: it does not know its other end yet.
+        batch.up(index);
+        let endpoint = place.endpoint();
+        if let Some((address, prefix)) = endpoint.ipv4 {
+            batch.address(index, address.into(), prefix);
+        }
+        if let Some((address, prefix)) = endpoint.ipv6 {
+            batch.address(index, address.into(), prefix);
+        }
+        if !routed && !endpoint.internal {
+            for gateway in endpoint.gateways() {
+                batch.default_route(index, gateway);
+            }
+            routed = true;
+        }
+        endpoints.push(endpoint);
+    }
+    inside.send(&batch).map_err(failed)?;
+    Ok(endpoints)
+}
+
+impl Place {
+    fn endpoint(&self) -> Endpoint {
+        let (pool4, pool6) = (self.network.pool4(), self.network.pool6());
+        Endpoint {
+            network_id: self.network.id.clone(),
+            network: self.network.name.clone(),
+            interface: self.interface.clone(),
+            host_interface: self.host_interface.clone(),
+            ipv4: self.member.ipv4.zip(pool4.map(|p| p.subnet.prefix())),
+            ipv6: self.member.ipv6.zip(pool6.map(|p| p.subnet.prefix())),
+            gateway4: pool4.and_then(|p| p.gateway.to_string().parse().ok()),
+            gateway6: pool6.and_then(|p| p.gateway.to_string().parse().ok()),
+            mac: self.member.mac.clone(),
+            aliases: self.member.aliases.clone(),
+            internal: self.network.internal,
+        }
+    }
+}
