@@ -163,6 +163,15 @@ impl Cgroup {
         results.into_iter().collect()
     }
 
+    /// Removes a parent of containers' cgroups where nothing is left in it. [`Cgroup::remove`] keeps parents,
+    /// because making them again costs the next start more than an empty directory costs anyone; whoever
+    /// gives a state root up calls this.
+    pub fn remove_if_empty(&self) {
+        for hierarchy in self.layout.hierarchies() {
+            let _ = std::fs::remove_dir(hierarchy.base().join(&self.path));
+        }
+    }
+
     /// The directory where this controller's files are, and which kind they are.
     fn route(&self, controller: &str) -> Option<(Version, PathBuf)> {
         let hierarchy = self.layout.route(controller)?;

@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("limits::usage_is_counted", usage),
     ("limits::freeze_and_thaw", freeze),
     ("limits::kill_reaches_everyone", kill),
+    ("limits::an_empty_parent_goes", parents),
     ("limits::what_cannot_be_applied_is_named", unknown),
 ];
 
@@ -140,6 +141,19 @@ fn kill() {
     assert_eq!(exit.code(), 137);
     container.cgroup.remove().expect("removed");
     assert_eq!(container.cgroup.pids().expect("listed"), []);
+}
+
+fn parents() {
+    let container = container(&["true"]);
+    let layout = container.cgroup.layout();
+    let path = format!("{}/child", container.name);
+    let none = LinuxResources::default();
+    let (child, _) = Cgroup::create(layout, &path, &none).expect("made");
+    container.cgroup.remove_if_empty();
+    assert!(child.entry().is_ok(), "its parent was not empty");
+    child.remove().expect("removed");
+    container.cgroup.remove_if_empty();
+    assert!(container.cgroup.entry().is_err());
 }
 
 fn unknown() {
