@@ -375,3 +375,6 @@ fn finish(
     outcome.executed = count(&solver.shared.executed);
     output::write(solver, result, outcome)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,26 +1,49 @@
 //! What the builder asks of registries and web servers.
 
 use std::path::Path;
+use std::sync::PoisonError;
 
-use super::progress::StepId;
+use super::progress::{BuildProgress, StepId};
 use super::solve::Solver;
 use crate::error::{Classify, ErrorKind};
-use crate::image::{Image, Reference};
-use crate::registry::{self, Fetched};
+use crate::image::{Image, Platform, Reference, Transfer};
+use crate::registry::{self, Fetched, RegistryOptions};
 
-/// Pulls an image into the store.
+/// Pulls an image into the store, for the platform of the build.
 pub(super) fn pull(
-    _: &Solver<'_>,
+    solver: &Solver<'_>,
     reference: &Reference,
-    _: StepId,
+    step: StepId,
 ) -> Result<Image, (ErrorKind, String)> {
-    Err((
-        ErrorKind::NotFound,
-        format!(
-            "`{}` is not in the store and cannot be pulled yet",
-            reference.familiar()
-        ),
-    ))
+    // The sink outlives this call by its type, so what it tells goes through a channel.
+    let (sender, receiver) = std::sync::mpsc::channel::<Transfer>();
+    let sender = std::sync::Mutex::new(sender);
+    let sink = move |transfer: Transfer| {
+        let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nobody listens any more when the pull has failed elsewhere.
+        let _ = sender.send(transfer);
+    };
+    let platform = Platform::parse(&solver.platform.to_string())
+        .map_err(|error| (error.kind(), chain(&error)))?;
+    let options = RegistryOptions {
+        platform: Some(platform),
+        ..RegistryOptions::default()
+    };
+    let pulled = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for transfer in receiver {
+                solver.tell(BuildProgress::Transfer {
+                    step,
+                    item: transfer.layer,
+                    done: transfer.current,
+                    total: transfer.total,
+                });
+            }
+        });
+        let sink = sink;
+        block_on(registry::pull(solver.images, reference, &options, &sink))
+    })?;
+    pulled.map(|pulled| pulled.image).map_err(|error| (error.kind(), chain(&error)))
 }
 
 /// Downloads a file.
