@@ -43,7 +43,9 @@ pub(super) fn pull(
         let sink = sink;
         block_on(registry::pull(solver.images, reference, &options, &sink))
     })?;
-    pulled.map(|pulled| pulled.image).map_err(|error| (error.kind(), chain(&error)))
+    pulled
+        .map(|pulled| pulled.image)
+        .map_err(|error| (error.kind(), chain(&error)))
 }
 
 /// Downloads a file.

@@ -17,7 +17,11 @@ impl Place {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("root");
         std::fs::create_dir(&root).unwrap();
-        let place = Self { paths: Paths::below(&root), images: ImageStore::open(&root).unwrap(), dir };
+        let place = Self {
+            paths: Paths::below(&root),
+            images: ImageStore::open(&root).unwrap(),
+            dir,
+        };
         for (name, text) in files {
             place.write(name, text);
         }
@@ -35,16 +39,24 @@ impl Place {
     }
 
     fn build(&self, change: impl FnOnce(&mut BuildRequest)) -> Result<BuildOutcome, BuildError> {
-        let mut request =
-            BuildRequest { context: ContextSource::Directory(self.context()), ..BuildRequest::default() };
+        let mut request = BuildRequest {
+            context: ContextSource::Directory(self.context()),
+            ..BuildRequest::default()
+        };
         change(&mut request);
-        let deps = BuildDeps { paths: &self.paths, images: &self.images };
+        let deps = BuildDeps {
+            paths: &self.paths,
+            images: &self.images,
+        };
         build(&request, deps, &|_| {}, &Cancel::default())
     }
 
     /// A file of the only or the topmost layer.
     fn layer(&self, outcome: &BuildOutcome) -> std::path::PathBuf {
-        let image = self.images.resolve(outcome.image_id.as_deref().unwrap()).unwrap();
+        let image = self
+            .images
+            .resolve(outcome.image_id.as_deref().unwrap())
+            .unwrap();
         image.layers.last().unwrap().dir.clone()
     }
 }
@@ -56,7 +68,10 @@ fn text(path: &Path) -> String {
 #[test]
 fn content_decides_what_is_made_again() {
     let Some(place) = Place::new(&[
-        ("Dockerfile", "FROM scratch\nCOPY a /a\nCOPY d /d/\nLABEL x=y\n"),
+        (
+            "Dockerfile",
+            "FROM scratch\nCOPY a /a\nCOPY d /d/\nLABEL x=y\n",
+        ),
         ("a", "one"),
         ("d/b", "two"),
         (".dockerignore", "ignored\n"),
@@ -74,12 +89,19 @@ fn content_decides_what_is_made_again() {
     assert_eq!(again.image_id, first.image_id);
 
     place.write("d/b", "three");
-    let edited = place.build(|request| request.tags.push("built:1".into())).unwrap();
+    let edited = place
+        .build(|request| request.tags.push("built:1".into()))
+        .unwrap();
     assert_eq!((edited.cached, edited.executed), (1, 1));
     assert_eq!(text(&place.layer(&edited).join("d/b")), "three");
-    assert_eq!(place.images.resolve("built:1").unwrap().id.to_string(), edited.image_id.unwrap());
+    assert_eq!(
+        place.images.resolve("built:1").unwrap().id.to_string(),
+        edited.image_id.unwrap()
+    );
 
-    let forced = place.build(|request| request.no_cache = NoCache::All).unwrap();
+    let forced = place
+        .build(|request| request.no_cache = NoCache::All)
+        .unwrap();
     assert_eq!((forced.cached, forced.executed), (0, 2));
 }
 
@@ -87,23 +109,38 @@ fn content_decides_what_is_made_again() {
 fn only_needed_stages_run_and_stages_share_files() {
     let dockerfile = "FROM scratch AS files\nCOPY a /in/a\nFROM scratch AS broken\nCOPY missing /\n\
                       FROM scratch\nCOPY --from=files /in /out\n";
-    let Some(place) = Place::new(&[("Dockerfile", dockerfile), ("a", "text")]) else { return };
+    let Some(place) = Place::new(&[("Dockerfile", dockerfile), ("a", "text")]) else {
+        return;
+    };
     let outcome = place.build(|_| {}).unwrap();
     assert_eq!(text(&place.layer(&outcome).join("out/a")), "text");
-    let error = place.build(|request| request.target = Some("broken".into())).unwrap_err();
+    let error = place
+        .build(|request| request.target = Some("broken".into()))
+        .unwrap_err();
     let diagnostic = error.diagnostic().unwrap();
     assert_eq!(diagnostic.span.line, 4);
     assert!(diagnostic.message.contains("missing"), "{error}");
-    assert!(place.build(|request| request.target = Some("brokn".into())).unwrap_err().to_string().contains("did you mean"));
+    assert!(
+        place
+            .build(|request| request.target = Some("brokn".into()))
+            .unwrap_err()
+            .to_string()
+            .contains("did you mean")
+    );
 }
 
 #[test]
 fn nothing_is_left_behind() {
-    let Some(place) = Place::new(&[("Dockerfile", "FROM scratch\nCOPY . /\nCOPY nothere /\n"), ("a", "x")]) else {
+    let Some(place) = Place::new(&[
+        ("Dockerfile", "FROM scratch\nCOPY . /\nCOPY nothere /\n"),
+        ("a", "x"),
+    ]) else {
         return;
     };
     place.build(|_| {}).unwrap_err();
-    let left = std::fs::read_dir(place.paths.root().join("build/work")).unwrap().count();
+    let left = std::fs::read_dir(place.paths.root().join("build/work"))
+        .unwrap()
+        .count();
     assert_eq!(left, 0);
     let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
     assert!(!mounts.contains(&*place.dir.path().to_string_lossy()));
@@ -111,23 +148,42 @@ fn nothing_is_left_behind() {
 
 #[test]
 fn what_is_not_supported_is_refused_by_name() {
-    let Some(place) = Place::new(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]) else { return };
-    let several = |request: &mut BuildRequest| request.platforms = vec!["linux/amd64".into(), "linux/arm64".into()];
-    assert!(matches!(place.build(several), Err(BuildError::Unsupported { .. })));
+    let Some(place) = Place::new(&[("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n")]) else {
+        return;
+    };
+    let several = |request: &mut BuildRequest| {
+        request.platforms = vec!["linux/amd64".into(), "linux/arm64".into()]
+    };
+    assert!(matches!(
+        place.build(several),
+        Err(BuildError::Unsupported { .. })
+    ));
     let cache = |request: &mut BuildRequest| request.cache_to = vec!["type=registry,ref=x".into()];
-    assert!(matches!(place.build(cache), Err(BuildError::Unsupported { .. })));
+    assert!(matches!(
+        place.build(cache),
+        Err(BuildError::Unsupported { .. })
+    ));
 }
 
 #[test]
 fn outputs_are_files_and_archives() {
-    let Some(place) = Place::new(&[("Dockerfile", "FROM scratch\nCOPY a /d/a\n"), ("a", "x")]) else { return };
-    let (local, tar) = (place.dir.path().join("out"), place.dir.path().join("out.tar"));
+    let Some(place) = Place::new(&[("Dockerfile", "FROM scratch\nCOPY a /d/a\n"), ("a", "x")])
+    else {
+        return;
+    };
+    let (local, tar) = (
+        place.dir.path().join("out"),
+        place.dir.path().join("out.tar"),
+    );
     let outputs = vec![Output::Local(local.clone()), Output::Tar(tar.clone())];
     let outcome = place.build(|request| request.outputs = outputs).unwrap();
     assert_eq!(outcome.image_id, None);
     assert_eq!(text(&local.join("d/a")), "x");
     let mut archive = ::tar::Archive::new(std::fs::File::open(tar).unwrap());
-    let names: Vec<String> =
-        archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().display().to_string()).collect();
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+        .collect();
     assert!(names.iter().any(|name| name.ends_with("d/a")), "{names:?}");
 }
