@@ -27,6 +27,8 @@ pub use failure::{Cause, ExecuteError, Failure};
 
 use conditions::Verdict;
 
+/// Threads for steps that wait for something else than a processor.
+const MOST_THREADS: usize = 64;
 /// When nothing is told for so long, look again: a supervisor that was killed tells nothing.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
@@ -40,7 +42,8 @@ pub struct Execution<'a> {
     pub stack: Option<&'a Stack>,
     /// Where events go.
     pub events: Sink<'a>,
-    /// How many steps run at once; `None`: twice the processors.
+    /// How many steps run at once; `None`: as many as there are for those that mostly wait
+    /// (stops), twice the processors for those that work (creations, starts).
     pub parallel: Option<usize>,
     /// Stops the run when the user wants so.
     pub cancel: &'a Cancel,
@@ -70,10 +73,7 @@ pub fn execute(run: &Execution<'_>, plan: &Plan) -> Result<Done, ExecuteError> {
     });
     let subscription = subscribe(run, plan, &sender)?;
     let queue = Queue::default();
-    let workers = run
-        .parallel
-        .unwrap_or_else(default_parallel)
-        .min(plan.len());
+    let workers = run.parallel.unwrap_or(MOST_THREADS).min(plan.len());
     let outcome = std::thread::scope(|scope| {
         for _ in 0..workers {
             let sender = sender.clone();
@@ -95,8 +95,18 @@ pub fn execute(run: &Execution<'_>, plan: &Plan) -> Result<Done, ExecuteError> {
     outcome
 }
 
-fn default_parallel() -> usize {
+/// How many containers may be made or started at once: more only get in each other's way.
+fn busy_limit() -> usize {
     std::thread::available_parallelism().map_or(2, usize::from) * 2
+}
+
+/// Whether a step keeps a processor busy. One that begins with a stop mostly waits.
+fn is_busy(operation: &Operation) -> bool {
+    match operation {
+        Operation::Create { replaces, .. } => !replaces.as_ref().is_some_and(|old| old.live),
+        Operation::Start { .. } => true,
+        _ => false,
+    }
 }
 
 /// Changes are only listened to when a start waits for more than another start.
@@ -191,6 +201,10 @@ struct Walk<'a, 'q> {
     queue: &'q Queue,
     progress: HashMap<StepId, Progress>,
     running: usize,
+    /// Of them, those that keep a processor busy.
+    busy: usize,
+    /// Steps that would do so and wait for their turn.
+    held_back: VecDeque<(StepId, job::Job)>,
     /// Containers made by `Create` steps, by name.
     created: BTreeMap<String, ContainerId>,
     started: BTreeMap<String, ContainerId>,
@@ -212,6 +226,8 @@ impl<'a, 'q> Walk<'a, 'q> {
                 .map(|(id, _)| (id, Progress::Blocked))
                 .collect(),
             running: 0,
+            busy: 0,
+            held_back: VecDeque::new(),
             created: BTreeMap::new(),
             started: BTreeMap::new(),
             failures: Vec::new(),
@@ -245,6 +261,7 @@ impl<'a, 'q> Walk<'a, 'q> {
                 }
             }
             if !cancelled {
+                self.fill_up();
                 self.unblock();
                 self.check_conditions()?;
             }
@@ -263,6 +280,9 @@ impl<'a, 'q> Walk<'a, 'q> {
 
     fn finished(&mut self, step: StepId, result: Result<Option<ContainerId>, Box<Failure>>) {
         self.running -= 1;
+        if is_busy(&self.plan.step(step).operation) {
+            self.busy -= 1;
+        }
         match result {
             Ok(id) => {
                 self.progress.insert(step, Progress::Done);
@@ -364,8 +384,26 @@ impl<'a, 'q> Walk<'a, 'q> {
             }
         };
         self.progress.insert(step, Progress::Running);
+        if is_busy(operation) && self.busy >= busy_limit() {
+            self.held_back.push_back((step, job));
+        } else {
+            self.give(step, job);
+        }
+    }
+
+    fn give(&mut self, step: StepId, job: job::Job) {
         self.running += 1;
+        self.busy += usize::from(is_busy(&self.plan.step(step).operation));
         self.queue.push(step, job);
+    }
+
+    /// Hands out what was held back, as far as there is room now.
+    fn fill_up(&mut self) {
+        while self.busy < busy_limit()
+            && let Some((step, job)) = self.held_back.pop_front()
+        {
+            self.give(step, job);
+        }
     }
 
     /// Starts whatever waits and may go; fails whatever waits in vain.

@@ -179,7 +179,12 @@ fn unpack(tar: &mut dyn io::Read, directory: &Path, name: Option<&Path>) -> io::
         if let Some(name) = name {
             let path = entry.path()?.into_owned();
             let rest: PathBuf = path.components().skip(1).collect();
-            let renamed = name.join(rest);
+            // Joining nothing would leave a slash at the end, which names a directory.
+            let renamed = if rest.as_os_str().is_empty() {
+                name.to_owned()
+            } else {
+                name.join(rest)
+            };
             if renamed.as_os_str().is_empty() {
                 continue;
             }
@@ -369,6 +374,17 @@ mod tests {
             fs::read_to_string(to.path().join("a")).expect("there"),
             "one"
         );
+    }
+
+    #[test]
+    fn a_file_is_unpacked_under_another_name() {
+        let from = tempfile::tempdir().expect("a directory");
+        fs::write(from.path().join("a"), "one").expect("written");
+        let mut tar = Vec::new();
+        pack(&mut tar, &from.path().join("a"), "a", FollowLink::No, false).expect("packed");
+        let to = tempfile::tempdir().expect("a directory");
+        unpack(&mut tar.as_slice(), to.path(), Some(Path::new("b"))).expect("unpacked");
+        assert_eq!(fs::read_to_string(to.path().join("b")).expect("there"), "one");
     }
 
     #[test]
