@@ -384,7 +384,10 @@ mod tests {
         pack(&mut tar, &from.path().join("a"), "a", FollowLink::No, false).expect("packed");
         let to = tempfile::tempdir().expect("a directory");
         unpack(&mut tar.as_slice(), to.path(), Some(Path::new("b"))).expect("unpacked");
-        assert_eq!(fs::read_to_string(to.path().join("b")).expect("there"), "one");
+        assert_eq!(
+            fs::read_to_string(to.path().join("b")).expect("there"),
+            "one"
+        );
     }
 
     #[test]
