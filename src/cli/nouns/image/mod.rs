@@ -206,7 +206,8 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         Some(root) => Paths::below(root),
         None => Paths::system(),
     };
-    let store = ImageStore::open(paths.root()).map_err(|error| failed("cannot open the image store", error))?;
+    let store = ImageStore::open(paths.root())
+        .map_err(|error| failed("cannot open the image store", error))?;
     match command {
         ImageCommand::History(args) => show::history(&store, &args),
         ImageCommand::Inspect(args) => show::inspect(&store, &args),
@@ -228,28 +229,57 @@ fn roots(paths: &Paths) -> Result<Roots, CliError> {
     let list = match std::fs::read_dir(&folder) {
         Ok(list) => list,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Roots::default()),
-        Err(source) => return Err(CliError::Io { what: format!("list `{}`", folder.display()), source }),
+        Err(source) => {
+            return Err(CliError::Io {
+                what: format!("list `{}`", folder.display()),
+                source,
+            });
+        }
     };
     for container in list.filter_map(Result::ok) {
-        let Ok(files) = std::fs::read_dir(container.path()) else { continue };
-        for file in files.filter_map(Result::ok).map(|file| file.path()).filter(|file| file.extension().is_some_and(|end| end == "json")) {
-            let Ok(text) = std::fs::read(&file) else { continue };
-            let Ok(record) = serde_json::from_slice::<serde_json::Value>(&text) else { continue };
-            let Some(image) = find(&record, "image_id").and_then(|id| id.parse().ok()) else { continue };
-            let name = find(&record, "name").map_or_else(|| container.file_name().to_string_lossy().into_owned(), str::to_owned);
+        let Ok(files) = std::fs::read_dir(container.path()) else {
+            continue;
+        };
+        for file in files
+            .filter_map(Result::ok)
+            .map(|file| file.path())
+            .filter(|file| file.extension().is_some_and(|end| end == "json"))
+        {
+            let Ok(text) = std::fs::read(&file) else {
+                continue;
+            };
+            let Ok(record) = serde_json::from_slice::<serde_json::Value>(&text) else {
+                continue;
+            };
+            let Some(image) = find(&record, "image_id").and_then(|id| id.parse().ok()) else {
+                continue;
+            };
+            let name = find(&record, "name").map_or_else(
+                || container.file_name().to_string_lossy().into_owned(),
+                str::to_owned,
+            );
             images.entry(image).or_default().push(name);
         }
     }
-    Ok(Roots { images, ..Roots::default() })
+    Ok(Roots {
+        images,
+        ..Roots::default()
+    })
 }
 
 /// A text field of a record, at its top or one level below: records are versioned envelopes.
 fn find<'a>(record: &'a serde_json::Value, field: &str) -> Option<&'a str> {
     let fields = record.as_object()?;
-    fields.get(field).and_then(serde_json::Value::as_str).or_else(|| fields.values().find_map(|value| value.get(field)?.as_str()))
+    fields
+        .get(field)
+        .and_then(serde_json::Value::as_str)
+        .or_else(|| fields.values().find_map(|value| value.get(field)?.as_str()))
 }
 
 /// A failure of the store or a registry, for the user.
-fn failed<E: Classify + Error + Send + Sync + 'static>(what: impl Into<String>, error: E) -> CliError {
+fn failed<E: Classify + Error + Send + Sync + 'static>(
+    what: impl Into<String>,
+    error: E,
+) -> CliError {
     BackendError::wrap(what, error).into()
 }

@@ -20,7 +20,10 @@ pub(super) fn rm(store: &ImageStore, args: &RmArgs, roots: &Roots) -> Result<Exi
             Ok(removed) => print(&lines(&removed))?,
             Err(error) if args.force && error.kind() == ErrorKind::NotFound => {}
             Err(error) => {
-                eprint!("{}", failed(format!("cannot remove image `{name}`"), error).render());
+                eprint!(
+                    "{}",
+                    failed(format!("cannot remove image `{name}`"), error).render()
+                );
                 exit = Exit::Failure;
             }
         }
@@ -40,41 +43,70 @@ fn lines(removed: &[Removed]) -> String {
 
 pub(super) fn tag(store: &ImageStore, args: &TagArgs) -> Result<Exit, CliError> {
     let what = || format!("cannot tag `{}` as `{}`", args.source, args.target);
-    let target = Reference::parse(&args.target).map_err(|error| failed(what(), gantry_engine::image::ImageError::from(error)))?;
+    let target = Reference::parse(&args.target)
+        .map_err(|error| failed(what(), gantry_engine::image::ImageError::from(error)))?;
     if target.digest().is_some() {
-        return Err(CliError::usage(format!("`{}`: a tag cannot hold a digest", args.target)));
+        return Err(CliError::usage(format!(
+            "`{}`: a tag cannot hold a digest",
+            args.target
+        )));
     }
-    let source = store.resolve_id(&args.source).map_err(|error| failed(what(), error))?;
-    store.tag(&source, &target).map_err(|error| failed(what(), error))?;
+    let source = store
+        .resolve_id(&args.source)
+        .map_err(|error| failed(what(), error))?;
+    store
+        .tag(&source, &target)
+        .map_err(|error| failed(what(), error))?;
     Ok(Exit::Success)
 }
 
 pub(super) fn prune(store: &ImageStore, args: &PruneArgs, roots: &Roots) -> Result<Exit, CliError> {
     let mut keep: Vec<Box<dyn Fn(&ImageSummary) -> bool>> = Vec::new();
     for filter in &args.filter {
-        let (key, value) = filter.split_once('=').ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
+        let (key, value) = filter
+            .split_once('=')
+            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
         let value = value.to_owned();
         keep.push(match key {
             "label" => Box::new(move |image| !has_label(image, &value)),
             "label!" => Box::new(move |image| has_label(image, &value)),
             "until" => {
                 let border = until(&value)?;
-                Box::new(move |image| time(image.created.as_deref()).is_some_and(|created| created >= border))
+                Box::new(move |image| {
+                    time(image.created.as_deref()).is_some_and(|created| created >= border)
+                })
             }
-            other => return Err(CliError::usage(format!("filter `{other}` is not supported; known are label, label! and until"))),
+            other => {
+                return Err(CliError::usage(format!(
+                    "filter `{other}` is not supported; known are label, label! and until"
+                )));
+            }
         });
     }
-    let what = if args.all { "all images that no container uses" } else { "all images without a name" };
+    let what = if args.all {
+        "all images that no container uses"
+    } else {
+        "all images without a name"
+    };
     if !args.force && !confirmed(what)? {
         return Ok(Exit::Success);
     }
-    let (removed, freed) = store.prune(args.all, roots, &|image| keep.iter().any(|keep| keep(image))).map_err(|error| failed("cannot prune images", error))?;
+    let (removed, freed) = store
+        .prune(args.all, roots, &|image| {
+            keep.iter().any(|keep| keep(image))
+        })
+        .map_err(|error| failed("cannot prune images", error))?;
     let mut out = String::new();
     if !removed.is_empty() {
-        let lines = lines(&removed).replace("Untagged: ", "untagged: ").replace("Deleted: ", "deleted: ");
+        let lines = lines(&removed)
+            .replace("Untagged: ", "untagged: ")
+            .replace("Deleted: ", "deleted: ");
         out = format!("Deleted Images:\n{lines}\n");
     }
-    print(&format!("{out}Total reclaimed space: {}\n", text::size(freed.bytes)))?;
+    print(&format!(
+        "{out}Total reclaimed space: {}\n",
+        text::size(freed.bytes)
+    ))?;
     Ok(Exit::Success)
 }
 
@@ -83,7 +115,11 @@ fn until(value: &str) -> Result<SystemTime, CliError> {
     if let Ok(time) = value.parse::<jiff::Timestamp>() {
         return Ok(time.into());
     }
-    let wrong = || CliError::usage(format!("filter `until={value}`: expected a time or a duration such as 24h"));
+    let wrong = || {
+        CliError::usage(format!(
+            "filter `until={value}`: expected a time or a duration such as 24h"
+        ))
+    };
     let mut total = Duration::ZERO;
     let mut digits = String::new();
     for character in value.chars() {
@@ -108,12 +144,19 @@ fn until(value: &str) -> Result<SystemTime, CliError> {
 
 fn confirmed(what: &str) -> Result<bool, CliError> {
     if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("this removes {what}, and nobody can be asked here: use --force")));
+        return Err(CliError::usage(format!(
+            "this removes {what}, and nobody can be asked here: use --force"
+        )));
     }
     eprint!("WARNING! This will remove {what}.\nAre you sure you want to continue? [y/N] ");
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|source| CliError::Io { what: "read the answer".to_owned(), source })?;
+    std::io::stdin()
+        .read_line(&mut answer)
+        .map_err(|source| CliError::Io {
+            what: "read the answer".to_owned(),
+            source,
+        })?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
@@ -123,7 +166,9 @@ mod tests {
 
     #[test]
     fn ages_and_times_are_read() {
-        assert!(until("24h").is_ok() && until("1h30m").is_ok() && until("2026-01-31T12:00:00Z").is_ok());
+        assert!(
+            until("24h").is_ok() && until("1h30m").is_ok() && until("2026-01-31T12:00:00Z").is_ok()
+        );
         for bad in ["", "5", "h", "1x", "-1h"] {
             assert!(until(bad).is_err(), "{bad}");
         }

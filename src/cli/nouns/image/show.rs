@@ -20,11 +20,16 @@ pub(super) fn inspect(store: &ImageStore, args: &InspectArgs) -> Result<Exit, Cl
     for name in &args.images {
         match store.resolve(name).and_then(|image| to_json(store, &image)) {
             Ok(value) => found.push(value),
-            Err(error) => failures += &failed(format!("cannot inspect image `{name}`"), error).render(),
+            Err(error) => {
+                failures += &failed(format!("cannot inspect image `{name}`"), error).render()
+            }
         }
     }
     match &args.format {
-        None => print(&format!("{}\n", serde_json::to_string_pretty(&found).unwrap_or_default()))?,
+        None => print(&format!(
+            "{}\n",
+            serde_json::to_string_pretty(&found).unwrap_or_default()
+        ))?,
         Some(format) => {
             for value in &found {
                 print(&match Format::parse(format)? {
@@ -70,14 +75,31 @@ fn to_json(store: &ImageStore, image: &Image) -> Result<Value, ImageError> {
 }
 
 pub(super) fn history(store: &ImageStore, args: &HistoryArgs) -> Result<Exit, CliError> {
-    let image = store.resolve(&args.image).map_err(|error| failed(format!("cannot show the history of `{}`", args.image), error))?;
-    let id = if args.no_trunc { image.id.to_string() } else { image.id.short() };
+    let image = store.resolve(&args.image).map_err(|error| {
+        failed(
+            format!("cannot show the history of `{}`", args.image),
+            error,
+        )
+    })?;
+    let id = if args.no_trunc {
+        image.id.to_string()
+    } else {
+        image.id.short()
+    };
     let mut sizes = image.layers.iter().rev().map(|layer| layer.size);
     let mut rows = Vec::new();
     for (index, step) in image.config.history.iter().rev().enumerate() {
-        let size = if step.empty_layer { 0 } else { sizes.next().unwrap_or(0) };
+        let size = if step.empty_layer {
+            0
+        } else {
+            sizes.next().unwrap_or(0)
+        };
         let created = time(step.created.as_deref());
-        let by = if args.no_trunc { step.created_by.clone() } else { shorten(&step.created_by) };
+        let by = if args.no_trunc {
+            step.created_by.clone()
+        } else {
+            shorten(&step.created_by)
+        };
         rows.push(json!({
             "ID": if index == 0 { id.as_str() } else { MISSING },
             "CreatedAt": step.created.clone().unwrap_or_default(),
@@ -89,14 +111,24 @@ pub(super) fn history(store: &ImageStore, args: &HistoryArgs) -> Result<Exit, Cl
     }
     let field = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
     if args.quiet {
-        print(&rows.iter().map(|row| field(row, "ID") + "\n").collect::<String>())?;
+        print(
+            &rows
+                .iter()
+                .map(|row| field(row, "ID") + "\n")
+                .collect::<String>(),
+        )?;
         return Ok(Exit::Success);
     }
-    let list = List { format: Format::parse(&args.format)?, rows };
+    let list = List {
+        format: Format::parse(&args.format)?,
+        rows,
+    };
     list.print(|| {
         let mut table = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], 10);
         for row in &list.rows {
-            table.row(["ID", "CreatedSince", "CreatedBy", "Size", "Comment"].map(|name| field(row, name)));
+            table.row(
+                ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"].map(|name| field(row, name)),
+            );
         }
         table
     })?;
@@ -106,5 +138,9 @@ pub(super) fn history(store: &ImageStore, args: &HistoryArgs) -> Result<Exit, Cl
 /// At most 45 characters, as Docker shows steps.
 fn shorten(step: &str) -> String {
     let step = step.replace('\t', " ");
-    if step.chars().count() <= 45 { step } else { step.chars().take(44).chain(['…']).collect() }
+    if step.chars().count() <= 45 {
+        step
+    } else {
+        step.chars().take(44).chain(['…']).collect()
+    }
 }

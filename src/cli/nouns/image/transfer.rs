@@ -4,7 +4,9 @@ use std::fs::File;
 use std::io::{BufWriter, IsTerminal as _, Read, Write as _};
 use std::sync::Mutex;
 
-use gantry_engine::image::{ImageError, ImageStore, Platform, Reference, Transfer, TransferState, is_host_image};
+use gantry_engine::image::{
+    ImageError, ImageStore, Platform, Reference, Transfer, TransferState, is_host_image,
+};
 use gantry_engine::registry::{self, RegistryOptions};
 
 use super::{LoadArgs, PullArgs, PushArgs, SaveArgs, failed};
@@ -14,11 +16,20 @@ use crate::cli::output::print;
 
 pub(super) fn load(store: &ImageStore, args: &LoadArgs) -> Result<Exit, CliError> {
     let archive: Box<dyn Read> = match &args.input {
-        Some(path) => Box::new(File::open(path).map_err(|source| CliError::Io { what: format!("open `{}`", path.display()), source })?),
-        None if std::io::stdin().is_terminal() => return Err(CliError::usage("load reads an archive: give it with --input, or on standard input")),
+        Some(path) => Box::new(File::open(path).map_err(|source| CliError::Io {
+            what: format!("open `{}`", path.display()),
+            source,
+        })?),
+        None if std::io::stdin().is_terminal() => {
+            return Err(CliError::usage(
+                "load reads an archive: give it with --input, or on standard input",
+            ));
+        }
         None => Box::new(std::io::stdin().lock()),
     };
-    let loaded = store.load(archive, &gantry_engine::image::quiet).map_err(|error| failed("cannot load images", error))?;
+    let loaded = store
+        .load(archive, &gantry_engine::image::quiet)
+        .map_err(|error| failed("cannot load images", error))?;
     if args.quiet {
         return Ok(Exit::Success);
     }
@@ -34,20 +45,33 @@ pub(super) fn load(store: &ImageStore, args: &LoadArgs) -> Result<Exit, CliError
 }
 
 pub(super) fn save(store: &ImageStore, args: &SaveArgs) -> Result<Exit, CliError> {
-    let done = |result: Result<(), ImageError>| result.map_err(|error| failed("cannot save images", error));
+    let done = |result: Result<(), ImageError>| {
+        result.map_err(|error| failed("cannot save images", error))
+    };
     let Some(path) = &args.output else {
         if std::io::stdout().is_terminal() {
-            return Err(CliError::usage("cannot save to a terminal: use --output or redirect"));
+            return Err(CliError::usage(
+                "cannot save to a terminal: use --output or redirect",
+            ));
         }
-        done(store.save(&args.images, BufWriter::with_capacity(256 << 10, std::io::stdout().lock())))?;
+        done(store.save(
+            &args.images,
+            BufWriter::with_capacity(256 << 10, std::io::stdout().lock()),
+        ))?;
         return Ok(Exit::Success);
     };
     // A failure leaves what was there before.
-    let temporary = path.with_file_name(format!(".{}.{}.part", path.file_name().unwrap_or_default().to_string_lossy(), std::process::id()));
+    let temporary = path.with_file_name(format!(
+        ".{}.{}.part",
+        path.file_name().unwrap_or_default().to_string_lossy(),
+        std::process::id()
+    ));
     let io = |what: String| move |source| CliError::Io { what, source };
     let file = File::create(&temporary).map_err(io(format!("create `{}`", temporary.display())))?;
     let result = done(store.save(&args.images, BufWriter::with_capacity(256 << 10, file)));
-    let result = result.and_then(|()| std::fs::rename(&temporary, path).map_err(io(format!("write `{}`", path.display()))));
+    let result = result.and_then(|()| {
+        std::fs::rename(&temporary, path).map_err(io(format!("write `{}`", path.display())))
+    });
     if result.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
@@ -55,12 +79,25 @@ pub(super) fn save(store: &ImageStore, args: &SaveArgs) -> Result<Exit, CliError
 }
 
 fn options(insecure: &[String], platform: Option<&str>) -> Result<RegistryOptions, CliError> {
-    let platform = platform.map(Platform::parse).transpose().map_err(|error| failed("cannot use the platform", error))?;
-    Ok(RegistryOptions { insecure: insecure.to_vec(), platform, ..RegistryOptions::default() })
+    let platform = platform
+        .map(Platform::parse)
+        .transpose()
+        .map_err(|error| failed("cannot use the platform", error))?;
+    Ok(RegistryOptions {
+        insecure: insecure.to_vec(),
+        platform,
+        ..RegistryOptions::default()
+    })
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| CliError::Io { what: "start the network".to_owned(), source })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| CliError::Io {
+            what: "start the network".to_owned(),
+            source,
+        })
 }
 
 fn reference(name: &str, what: &str) -> Result<Reference, CliError> {
@@ -69,7 +106,8 @@ fn reference(name: &str, what: &str) -> Result<Reference, CliError> {
 
 /// A line for each change of a layer's state, as Docker prints where it cannot redraw.
 fn plain() -> impl Fn(Transfer) + Send + Sync {
-    let told: Mutex<std::collections::BTreeMap<String, TransferState>> = Mutex::new(Default::default());
+    let told: Mutex<std::collections::BTreeMap<String, TransferState>> =
+        Mutex::new(Default::default());
     move |transfer: Transfer| {
         let Ok(mut told) = told.lock() else { return };
         if told.insert(transfer.layer.clone(), transfer.state) == Some(transfer.state) {
@@ -96,11 +134,25 @@ pub(super) fn pull(store: &ImageStore, args: &PullArgs) -> Result<Exit, CliError
     let what = format!("cannot pull `{}`", args.name);
     let reference = reference(&args.name, &what)?;
     let options = options(&args.insecure_registry, args.platform.as_deref())?;
-    let progress: Box<dyn Fn(Transfer) + Send + Sync> = if args.quiet { Box::new(gantry_engine::image::quiet) } else { Box::new(plain()) };
-    let pulled = runtime()?.block_on(registry::pull(store, &reference, &options, &*progress)).map_err(|error| failed(what, error))?;
+    let progress: Box<dyn Fn(Transfer) + Send + Sync> = if args.quiet {
+        Box::new(gantry_engine::image::quiet)
+    } else {
+        Box::new(plain())
+    };
+    let pulled = runtime()?
+        .block_on(registry::pull(store, &reference, &options, &*progress))
+        .map_err(|error| failed(what, error))?;
     if !args.quiet {
-        let status = if pulled.up_to_date { "Image is up to date for" } else { "Downloaded newer image for" };
-        print(&format!("Digest: {}\nStatus: {status} {}\n", pulled.digest, reference.familiar()))?;
+        let status = if pulled.up_to_date {
+            "Image is up to date for"
+        } else {
+            "Downloaded newer image for"
+        };
+        print(&format!(
+            "Digest: {}\nStatus: {status} {}\n",
+            pulled.digest,
+            reference.familiar()
+        ))?;
     }
     print(&format!("{reference}\n"))?;
     Ok(Exit::Success)
@@ -109,12 +161,18 @@ pub(super) fn pull(store: &ImageStore, args: &PullArgs) -> Result<Exit, CliError
 pub(super) fn push(store: &ImageStore, args: &PushArgs) -> Result<Exit, CliError> {
     let what = format!("cannot push `{}`", args.name);
     if is_host_image(&args.name) {
-        return Err(failed(what, ImageError::HostBound(args.name.clone(), "pushed")));
+        return Err(failed(
+            what,
+            ImageError::HostBound(args.name.clone(), "pushed"),
+        ));
     }
     let named = reference(&args.name, &what)?;
     let names = if args.all_tags {
         let list = store.list().map_err(|error| failed(what.as_str(), error))?;
-        list.into_iter().flat_map(|image| image.tags).filter(|tag| tag.familiar_name() == named.familiar_name()).collect()
+        list.into_iter()
+            .flat_map(|image| image.tags)
+            .filter(|tag| tag.familiar_name() == named.familiar_name())
+            .collect()
     } else {
         vec![named]
     };
@@ -122,14 +180,25 @@ pub(super) fn push(store: &ImageStore, args: &PushArgs) -> Result<Exit, CliError
         return Err(failed(what, ImageError::NotFound(args.name.clone())));
     }
     let options = options(&args.insecure_registry, None)?;
-    let progress: Box<dyn Fn(Transfer) + Send + Sync> = if args.quiet { Box::new(gantry_engine::image::quiet) } else { Box::new(plain()) };
+    let progress: Box<dyn Fn(Transfer) + Send + Sync> = if args.quiet {
+        Box::new(gantry_engine::image::quiet)
+    } else {
+        Box::new(plain())
+    };
     let runtime = runtime()?;
     for name in names {
-        let pushed = runtime.block_on(registry::push(store, &name, &options, &*progress)).map_err(|error| failed(what.as_str(), error))?;
+        let pushed = runtime
+            .block_on(registry::push(store, &name, &options, &*progress))
+            .map_err(|error| failed(what.as_str(), error))?;
         if args.quiet {
             print(&format!("{name}\n"))?;
         } else {
-            print(&format!("{}: digest: {} size: {}\n", name.tag().unwrap_or_default(), pushed.digest, pushed.size))?;
+            print(&format!(
+                "{}: digest: {} size: {}\n",
+                name.tag().unwrap_or_default(),
+                pushed.digest,
+                pushed.size
+            ))?;
         }
     }
     Ok(Exit::Success)
