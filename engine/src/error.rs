@@ -1,7 +1,7 @@
 //! What every engine error can be classed as.
 
 /// The class of an error: decides exit codes and HTTP status, never the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub enum ErrorKind {
     /// The thing named does not exist.
     NotFound,

@@ -1,1 +1,21 @@
 //! Containers: records and life cycle.
+//!
+//! [`record`] is what is kept of a container, [`create`] makes one, [`oci`] turns its record
+//! into the specification a runtime takes, [`live`] finds out what it does now, [`control`]
+//! talks to its supervisor. Nothing here is a daemon: each call reads the records, asks the
+//! supervisor where one lives, and replaces it where it has died.
+
+pub mod control;
+pub mod create;
+mod error;
+pub mod info;
+pub mod live;
+pub mod oci;
+pub mod record;
+pub mod store;
+
+pub use error::{ContainerError, Failure};
+pub use info::{
+    Container, Health, HealthStatus, ListFilter, MountPoint, MountType, Probe, State, Status,
+};
+pub use store::ContainerStore;

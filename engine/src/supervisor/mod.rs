@@ -1,1 +1,26 @@
 //! The supervisor role: what lives as long as a container.
+//!
+//! [`role`] is the process's main: first, with one thread and no runtime, everything that makes a
+//! container ([`setup`]: network, published ports, cgroup, keeper), or the taking over of a live one
+//! ([`adopt`]); then one loop on the same thread ([`life`]) that waits for orders, output, probes and the end;
+//! last, giving everything back ([`finish`]). When nothing happens it does nothing: no timer ticks.
+//!
+//! It knows no image, no registry, no build: all that was decided when the container was made.
+
+mod adopt;
+mod clients;
+mod finish;
+mod health;
+mod keeper;
+mod life;
+pub mod log;
+mod output;
+mod pipes;
+mod restart;
+pub mod role;
+mod serve;
+mod setup;
+mod status;
+mod wire;
+
+pub use log::LogLimits;

@@ -1,0 +1,629 @@
+//! Making a container: everything is validated and decided here, nothing runs yet.
+//!
+//! The order matters for crashes: directory, volumes, files, name, and the record last. A directory
+//! without a record is a creation that died; it is nobody's container and is swept away.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::image::{HealthConfig, Image, ImageStore, RunConfig};
+use crate::runtime::defaults;
+use crate::snapshot;
+use crate::spec::{
+    ContainerSpec, FileSpec, Healthcheck, LogDriver, MountKind, NamespaceMode, NetworkMode,
+    Propagation, RestartPolicy,
+};
+use crate::state::{ContainerId, Durability, Name, crash_point, create_private_dir, write_file};
+use crate::volume::{Backing, VolumeSpec};
+
+use super::info::{MountPoint, MountType};
+use super::record::{Files, ProbeConfig, Record, Resolved};
+use super::store::ContainerStore;
+use super::{ContainerError, names, signal};
+
+/// A container just made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// What was asked for and is not so.
+    pub warnings: Vec<String>,
+}
+
+/// Makes a container.
+pub fn create(
+    store: &ContainerStore,
+    images: &ImageStore,
+    mut spec: ContainerSpec,
+) -> Result<Created, ContainerError> {
+    let mut warnings = Vec::new();
+    validate(&spec, &mut warnings)?;
+    let image = images.resolve(&spec.image)?;
+    let id = ContainerId::random().map_err(host("read random numbers from", "getrandom"))?;
+    let resolved = resolve(&spec, &image, &id)?;
+    resolve_references(store, &mut spec)?;
+
+    let files = Files::new(store.paths(), &id);
+    create_private_dir(&files.dir)?;
+    crash_point("create.directory");
+    let made = make(store, images, &image, spec, resolved, id, &files);
+    match made {
+        Ok((id, name)) => Ok(Created {
+            id,
+            name: name.to_string(),
+            warnings,
+        }),
+        Err(error) => {
+            // Best effort: the first error is the one to tell.
+            let _ = store.paths().trash().put(&files.dir);
+            Err(error)
+        }
+    }
+}
+
+fn make(
+    store: &ContainerStore,
+    images: &ImageStore,
+    image: &Image,
+    mut spec: ContainerSpec,
+    resolved: Resolved,
+    id: ContainerId,
+    files: &Files,
+) -> Result<(ContainerId, Name), ContainerError> {
+    snapshot::prepare(image, &files.dir)?;
+    let volatile = if spec.auto_remove {
+        snapshot::Volatile::Yes
+    } else {
+        snapshot::Volatile::No
+    };
+    let root = snapshot::root_mount(image, &files.dir, volatile);
+    write_given_files(files, &spec.files)?;
+    let mounts = mount_points(store, images, image, &spec)?;
+    crash_point("create.mounts");
+
+    let alive = |other: &ContainerId| store.holds_name(other);
+    let name = match &spec.name {
+        Some(name) => {
+            let name: Name = name.parse()?;
+            store.paths().names().reserve(&name, &id, &alive)?;
+            name
+        }
+        None => names::reserve_random(store, &id, &alive)?,
+    };
+    spec.name = Some(name.to_string());
+    crash_point("create.named");
+
+    let durability = if spec.auto_remove {
+        Durability::Process
+    } else {
+        Durability::Power
+    };
+    // Their content is on disk now; the record need not say it a second time.
+    for file in &mut spec.files {
+        file.content = Vec::new();
+    }
+    let record = Record {
+        cgroup: cgroup_path(store, &spec, &id),
+        created: Timestamp::now(),
+        image_id: image.id.to_string(),
+        name: name.clone(),
+        id,
+        spec,
+        resolved,
+        mounts,
+        root,
+    };
+    let written = store.write(&record, durability);
+    if written.is_err() {
+        let _ = store.paths().names().release(&name, &record.id);
+    }
+    written?;
+    crash_point("create.recorded");
+    Ok((record.id, name))
+}
+
+fn host(
+    action: &'static str,
+    path: impl Into<String>,
+) -> impl FnOnce(std::io::Error) -> ContainerError {
+    let path = path.into();
+    move |source| ContainerError::Host {
+        action,
+        path,
+        source,
+    }
+}
+
+fn cgroup_path(store: &ContainerStore, spec: &ContainerSpec, id: &ContainerId) -> String {
+    match &spec.cgroup_parent {
+        Some(parent) => format!("{}/{id}", parent.trim_matches('/')),
+        None => format!("{}/{id}", store.paths().cgroup_parent()),
+    }
+}
+
+/// Refuses what cannot be honoured, by name.
+fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), ContainerError> {
+    let unsupported = |option: &str, reason: &str| {
+        Err(ContainerError::Unsupported {
+            option: option.to_owned(),
+            reason: reason.to_owned(),
+        })
+    };
+    if let Some(name) = &spec.name {
+        name.parse::<Name>()?;
+    }
+    if spec.auto_remove && spec.restart != RestartPolicy::No {
+        return Err(ContainerError::Invalid(
+            "`--rm` and a restart policy contradict each other; choose one".to_owned(),
+        ));
+    }
+    if let NamespaceMode::Container(_) = spec.userns {
+        return unsupported("user namespace `container:`", "only `host` is known");
+    }
+    if let NamespaceMode::Container(_) = spec.cgroup {
+        return unsupported("cgroup namespace `container:`", "there are `private` and `host`");
+    }
+    for label in &spec.security.labels {
+        if label != "disable" {
+            return unsupported(
+                &format!("security option `label:{label}`"),
+                "SELinux labels are not set; `label:disable` is accepted",
+            );
+        }
+    }
+    if let Some(profile) = &spec.security.apparmor
+        && profile != "unconfined"
+    {
+        return unsupported(
+            &format!("AppArmor profile `{profile}`"),
+            "only `unconfined` is accepted",
+        );
+    }
+    if spec.log.driver == LogDriver::JsonFile {
+        crate::supervisor::LogLimits::from_options(&spec.log.options)
+            .map_err(ContainerError::Invalid)?;
+    }
+    if let Some(platform) = &spec.platform {
+        let ours = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        let mut parts = platform.split('/');
+        let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(ours));
+        if os != "linux" || (arch != ours && !(arch == "386" && ours == "amd64")) {
+            return unsupported(
+                &format!("platform `{platform}`"),
+                "this machine runs its own architecture only",
+            );
+        }
+    }
+    if let Some(signal) = &spec.stop_signal {
+        signal::parse(signal)?;
+    }
+    if !spec.ports.is_empty() && matches!(spec.network, NetworkMode::Host | NetworkMode::None) {
+        // Docker discards them and says so.
+        warnings.push(
+            "published ports are discarded when using host or none network mode".to_owned(),
+        );
+    }
+    for mount in &spec.mounts {
+        if !mount.target.starts_with('/') {
+            return Err(ContainerError::Invalid(format!(
+                "mount target `{}` is not an absolute path",
+                mount.target
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Replaces names of other containers by ids, so that a rename does not break them.
+fn resolve_references(
+    store: &ContainerStore,
+    spec: &mut ContainerSpec,
+) -> Result<(), ContainerError> {
+    if let NetworkMode::Container(other) = &mut spec.network {
+        *other = store.find(other)?.to_string();
+    }
+    for mode in [&mut spec.pid, &mut spec.ipc, &mut spec.uts] {
+        if let NamespaceMode::Container(other) = mode {
+            *other = store.find(other)?.to_string();
+        }
+    }
+    Ok(())
+}
+
+/// What image, specification and defaults add up to.
+fn resolve(
+    spec: &ContainerSpec,
+    image: &Image,
+    id: &ContainerId,
+) -> Result<Resolved, ContainerError> {
+    let config = &image.config.config;
+    let (argv, entrypoint_len) = argv(spec, config)?;
+    let hostname = spec
+        .hostname
+        .clone()
+        .unwrap_or_else(|| id.short().to_owned());
+    let stop_signal = spec
+        .stop_signal
+        .as_deref()
+        .or(Some(config.stop_signal.as_str()).filter(|signal| !signal.is_empty()))
+        .map_or(Ok(libc::SIGTERM), signal::parse)?;
+    let image_grace = config
+        .stop_timeout
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs);
+    let mut labels = config.labels.clone();
+    labels.extend(spec.labels.clone());
+    let mut exposed: Vec<String> = config.exposed_ports.keys().cloned().collect();
+    exposed.extend(spec.expose.iter().cloned());
+    exposed.extend(
+        spec.ports
+            .iter()
+            .map(|port| format!("{}/{}", port.container_port, port.protocol)),
+    );
+    exposed.iter_mut().for_each(|port| {
+        if !port.contains('/') {
+            port.push_str("/tcp");
+        }
+    });
+    exposed.sort();
+    exposed.dedup();
+    Ok(Resolved {
+        argv,
+        entrypoint_len,
+        env: environment(spec, config, &hostname),
+        working_dir: spec
+            .working_dir
+            .clone()
+            .or_else(|| Some(config.working_dir.clone()).filter(|dir| !dir.is_empty()))
+            .unwrap_or_else(|| "/".to_owned()),
+        user: spec.user.clone().unwrap_or_else(|| config.user.clone()),
+        hostname,
+        stop_signal,
+        stop_timeout: spec
+            .stop_timeout
+            .or(image_grace)
+            .unwrap_or(Duration::from_secs(10)),
+        labels,
+        exposed,
+        probe: probe(spec.healthcheck.as_ref(), config),
+    })
+}
+
+/// Docker's rule: an entrypoint of one's own drops the image's command.
+fn argv(
+    spec: &ContainerSpec,
+    config: &RunConfig,
+) -> Result<(Vec<String>, usize), ContainerError> {
+    let image_command = config.cmd.clone().unwrap_or_default();
+    let (mut argv, command) = match (&spec.entrypoint, &spec.command) {
+        (Some(entrypoint), command) => (entrypoint.clone(), command.clone().unwrap_or_default()),
+        (None, Some(command)) => (
+            config.entrypoint.clone().unwrap_or_default(),
+            command.clone(),
+        ),
+        (None, None) => (
+            config.entrypoint.clone().unwrap_or_default(),
+            image_command,
+        ),
+    };
+    let entrypoint_len = argv.len();
+    argv.extend(command);
+    if argv.first().is_none_or(String::is_empty) {
+        return Err(ContainerError::Invalid(format!(
+            "no command specified: image `{}` has none; give one",
+            spec.image
+        )));
+    }
+    Ok((argv, entrypoint_len))
+}
+
+/// PATH, HOSTNAME and TERM as Docker sets them, then the image's, then the user's. HOME is the
+/// runtime's, which knows the user.
+fn environment(spec: &ContainerSpec, config: &RunConfig, hostname: &str) -> Vec<String> {
+    let mut env: indexmap::IndexMap<String, String> = indexmap::IndexMap::new();
+    env.insert("PATH".to_owned(), defaults::PATH.to_owned());
+    env.insert("HOSTNAME".to_owned(), hostname.to_owned());
+    if spec.tty {
+        env.insert("TERM".to_owned(), "xterm".to_owned());
+    }
+    for entry in &config.env {
+        let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
+        env.insert(name.to_owned(), value.to_owned());
+    }
+    for (name, value) in &spec.env {
+        match value {
+            Some(value) => {
+                env.insert(name.clone(), value.clone());
+            }
+            None => {
+                env.shift_remove(name);
+            }
+        }
+    }
+    env.into_iter().map(|(k, v)| format!("{k}={v}")).collect()
+}
+
+fn probe(asked: Option<&Healthcheck>, config: &RunConfig) -> Option<ProbeConfig> {
+    let image = config.healthcheck.clone().unwrap_or_default();
+    let from_image = image_test(&image, config);
+    let nanos = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_nanos);
+    let (test, interval, timeout, retries, start_period, start_interval) = match asked {
+        Some(Healthcheck::Disabled) => return None,
+        Some(Healthcheck::Probe {
+            test,
+            interval,
+            timeout,
+            retries,
+            start_period,
+            start_interval,
+        }) => (
+            test.clone().or(from_image)?,
+            *interval,
+            *timeout,
+            *retries,
+            *start_period,
+            *start_interval,
+        ),
+        None => (from_image?, None, None, None, None, None),
+    };
+    let seconds = Duration::from_secs;
+    Some(ProbeConfig {
+        test,
+        interval: interval.or(nanos(image.interval)).unwrap_or(seconds(30)),
+        timeout: timeout.or(nanos(image.timeout)).unwrap_or(seconds(30)),
+        retries: retries
+            .or(u32::try_from(image.retries).ok().filter(|n| *n > 0))
+            .unwrap_or(3),
+        start_period: start_period
+            .or(nanos(image.start_period))
+            .unwrap_or_default(),
+        start_interval: start_interval
+            .or(nanos(image.start_interval))
+            .unwrap_or(seconds(5)),
+    })
+}
+
+fn image_test(health: &HealthConfig, config: &RunConfig) -> Option<Vec<String>> {
+    match health.test.split_first() {
+        Some((kind, rest)) if kind == "CMD" && !rest.is_empty() => Some(rest.to_vec()),
+        Some((kind, rest)) if kind == "CMD-SHELL" => {
+            let mut argv = config
+                .shell
+                .clone()
+                .filter(|shell| !shell.is_empty())
+                .unwrap_or_else(|| vec!["/bin/sh".to_owned(), "-c".to_owned()]);
+            argv.push(rest.join(" "));
+            Some(argv)
+        }
+        _ => None,
+    }
+}
+
+/// Writes configs and secrets beside the writable layer; they are bound into place at start.
+fn write_given_files(files: &Files, given: &[FileSpec]) -> Result<(), ContainerError> {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    if given.is_empty() {
+        return Ok(());
+    }
+    create_private_dir(&files.dir.join("files"))?;
+    for (index, file) in given.iter().enumerate() {
+        let path = files.given(index);
+        let name = || path.display().to_string();
+        write_file(&path, &file.content, Durability::Process)?;
+        chown(&path, Some(file.uid), Some(file.gid)).map_err(host("give away", name()))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(file.mode & 0o7777))
+            .map_err(host("set the mode of", name()))?;
+    }
+    Ok(())
+}
+
+/// Decides every mount's source; makes and fills volumes.
+fn mount_points(
+    store: &ContainerStore,
+    images: &ImageStore,
+    image: &Image,
+    spec: &ContainerSpec,
+) -> Result<Vec<MountPoint>, ContainerError> {
+    let mut points = Vec::new();
+    for from in &spec.volumes_from {
+        points.extend(taken_over(store, from)?);
+    }
+    for mount in &spec.mounts {
+        let point = match &mount.kind {
+            MountKind::Bind { source, options } => {
+                bind_source(source, options.create_source)?;
+                MountPoint {
+                    kind: MountType::Bind {
+                        options: bind_options(options.non_recursive, options.propagation),
+                    },
+                    source: source.clone(),
+                    target: mount.target.clone(),
+                    read_only: mount.read_only,
+                }
+            }
+            MountKind::Volume {
+                name,
+                no_copy,
+                subpath,
+                labels,
+            } => volume_point(
+                store,
+                image,
+                VolumeRequest {
+                    name: name.as_deref(),
+                    labels,
+                    target: &mount.target,
+                    subpath: subpath.clone(),
+                    read_only: mount.read_only,
+                    copy: !no_copy,
+                },
+            )?,
+            MountKind::Tmpfs(options) => MountPoint {
+                kind: MountType::Tmpfs(options.clone()),
+                source: PathBuf::new(),
+                target: mount.target.clone(),
+                read_only: mount.read_only,
+            },
+            MountKind::Image { reference, subpath } => MountPoint {
+                kind: MountType::Image {
+                    reference: reference.clone(),
+                    lower: images.resolve(reference)?.lower(),
+                    subpath: subpath.clone(),
+                },
+                source: PathBuf::new(),
+                target: mount.target.clone(),
+                read_only: true,
+            },
+        };
+        // A later mount on the same target replaces what was taken over, as with Docker.
+        points.retain(|other: &MountPoint| !same_target(&other.target, &point.target));
+        points.push(point);
+    }
+    for target in image.config.config.volumes.keys() {
+        if points.iter().any(|point| same_target(&point.target, target)) {
+            continue;
+        }
+        points.push(volume_point(
+            store,
+            image,
+            VolumeRequest {
+                name: None,
+                labels: &BTreeMap::new(),
+                target,
+                subpath: None,
+                read_only: false,
+                copy: true,
+            },
+        )?);
+    }
+    // A mount inside another's target must come after it.
+    points.sort_by_key(|point| Path::new(&point.target).components().count());
+    Ok(points)
+}
+
+fn same_target(a: &str, b: &str) -> bool {
+    Path::new(a).components().eq(Path::new(b).components())
+}
+
+fn taken_over(store: &ContainerStore, from: &str) -> Result<Vec<MountPoint>, ContainerError> {
+    let (reference, read_only) = match from.rsplit_once(':') {
+        Some((reference, "ro")) => (reference, true),
+        Some((reference, "rw")) => (reference, false),
+        _ => (from, false),
+    };
+    let other = store.read(&store.find(reference)?)?;
+    Ok(other
+        .mounts
+        .into_iter()
+        .filter(|point| !matches!(point.kind, MountType::Tmpfs(_)))
+        .map(|mut point| {
+            // It stays the other's: removing this container must not take it away.
+            if let MountType::Volume { anonymous, .. } = &mut point.kind {
+                *anonymous = false;
+            }
+            point.read_only |= read_only;
+            point
+        })
+        .collect())
+}
+
+fn bind_source(source: &Path, create: bool) -> Result<(), ContainerError> {
+    let name = source.display().to_string();
+    if !source.is_absolute() {
+        return Err(ContainerError::Invalid(format!(
+            "bind source `{name}` is not an absolute path"
+        )));
+    }
+    match fs::metadata(source) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            fs::create_dir_all(source).map_err(host("make the bind source", name))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(ContainerError::Invalid(format!(
+                "bind source path does not exist: {name}"
+            )))
+        }
+        Err(error) => Err(host("use the bind source", name)(error)),
+    }
+}
+
+fn bind_options(non_recursive: bool, propagation: Propagation) -> Vec<String> {
+    let bind = if non_recursive { "bind" } else { "rbind" };
+    let propagation = match propagation {
+        Propagation::RPrivate => "rprivate",
+        Propagation::Private => "private",
+        Propagation::RShared => "rshared",
+        Propagation::Shared => "shared",
+        Propagation::RSlave => "rslave",
+        Propagation::Slave => "slave",
+    };
+    vec![bind.to_owned(), propagation.to_owned()]
+}
+
+struct VolumeRequest<'a> {
+    name: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    target: &'a str,
+    subpath: Option<String>,
+    read_only: bool,
+    copy: bool,
+}
+
+fn volume_point(
+    store: &ContainerStore,
+    image: &Image,
+    request: VolumeRequest<'_>,
+) -> Result<MountPoint, ContainerError> {
+    let volumes = store.volumes();
+    let existing = match request.name {
+        Some(name) => match volumes.get(name) {
+            Ok(volume) => Some(volume),
+            Err(crate::volume::VolumeError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    let volume = match existing {
+        Some(volume) => volume,
+        None => volumes.create(&VolumeSpec {
+            name: request.name.map(str::to_owned),
+            labels: request.labels.clone(),
+            anonymous: request.name.is_none(),
+            ..VolumeSpec::default()
+        })?,
+    };
+    if request.copy && request.subpath.is_none() && volumes.is_fresh(&volume) {
+        volumes.fill(&volume, |copy| -> Result<(), ContainerError> {
+            snapshot::View::open(image, None)?.copy_dir(request.target, copy)?;
+            Ok(())
+        })?;
+        crash_point("create.volume_filled");
+    }
+    let (read_only, tmpfs) = match &volume.backing {
+        Backing::Directory => (false, None),
+        Backing::Bind { read_only, .. } => (*read_only, None),
+        Backing::Tmpfs { options } => (false, Some(options.clone())),
+    };
+    Ok(MountPoint {
+        source: volume.source(volumes).unwrap_or_default(),
+        kind: MountType::Volume {
+            name: volume.name.to_string(),
+            anonymous: volume.anonymous,
+            subpath: request.subpath,
+            tmpfs,
+        },
+        target: request.target.to_owned(),
+        read_only: request.read_only || read_only,
+    })
+}

@@ -1,0 +1,362 @@
+//! The one conversion from a container's record to an OCI runtime specification.
+//!
+//! Pure but for two looks at the host: device nodes are read for their numbers, and
+//! a namespace of another container is named by its process. Network namespace, cgroup and the system
+//! call filter are not in the specification: they are handed to the launch as descriptors and data.
+
+mod devices;
+mod limits;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{
+    Capability, Linux, LinuxCapabilities, LinuxNamespace, LinuxNamespaceBuilder,
+    LinuxNamespaceType, LinuxResources, Mount, MountBuilder, Process, Root, Spec, User,
+};
+
+use crate::runtime::defaults::{self, SysAccess};
+use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
+use crate::state::ContainerId;
+
+use super::ContainerError;
+use super::info::{MountPoint, MountType};
+use super::record::{Files, Record};
+
+pub use limits::resources;
+
+/// Finds the first process of a running container by id, for shared namespaces.
+pub type FindInit<'a> = &'a dyn Fn(&ContainerId) -> Result<i32, ContainerError>;
+
+/// The specification of a container.
+pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, ContainerError> {
+    let asked = &record.spec;
+    let mut spec = Spec::default();
+    spec.set_process(Some(process(record)?))
+        .set_root(Some({
+            let mut root = Root::default();
+            root.set_path(PathBuf::from("/"))
+                .set_readonly(Some(asked.security.read_only_rootfs));
+            root
+        }))
+        .set_mounts(Some(mounts(record, files)))
+        .set_linux(Some(linux(asked, init)?));
+    if asked.uts != NamespaceMode::Host {
+        spec.set_hostname(Some(record.resolved.hostname.clone()))
+            .set_domainname(asked.domainname.clone());
+    }
+    if !asked.annotations.is_empty() {
+        spec.set_annotations(Some(asked.annotations.clone().into_iter().collect()));
+    }
+    Ok(spec)
+}
+
+/// The specification of a container's first process.
+fn process(record: &Record) -> Result<Process, ContainerError> {
+    let asked = &record.spec;
+    let mut process = base_process(
+        &asked.security,
+        record.resolved.argv.clone(),
+        record.resolved.env.clone(),
+        &record.resolved.working_dir,
+        asked.tty,
+    )?;
+    process
+        .set_rlimits(Some(limits::rlimits(asked)?))
+        .set_oom_score_adj(asked.resources.oom_score_adj);
+    Ok(process)
+}
+
+/// What the first and every further process of a container have in common.
+pub fn base_process(
+    security: &SecuritySpec,
+    argv: Vec<String>,
+    env: Vec<String>,
+    working_dir: &str,
+    tty: bool,
+) -> Result<Process, ContainerError> {
+    let mut process = Process::default();
+    process
+        .set_terminal(Some(tty))
+        .set_user(User::default())
+        .set_args(Some(argv))
+        .set_env(Some(env))
+        .set_cwd(PathBuf::from(working_dir))
+        .set_capabilities(Some(capabilities(security)?))
+        .set_rlimits(None)
+        .set_no_new_privileges(Some(security.no_new_privileges));
+    Ok(process)
+}
+
+/// Docker's order: start from the default, `ALL` first, then drops, then additions.
+fn capabilities(security: &SecuritySpec) -> Result<LinuxCapabilities, ContainerError> {
+    if security.privileged {
+        return Ok(defaults::capability_sets(&defaults::all_capabilities()));
+    }
+    let (add_all, add) = capability_list(&security.cap_add)?;
+    let (drop_all, drop) = capability_list(&security.cap_drop)?;
+    let base: HashSet<Capability> = if add_all {
+        defaults::all_capabilities()
+    } else if drop_all {
+        HashSet::new()
+    } else {
+        defaults::capabilities()
+    };
+    let kept = base
+        .into_iter()
+        .filter(|capability| !drop.contains(capability))
+        .chain(add)
+        .collect();
+    Ok(defaults::capability_sets(&kept))
+}
+
+fn capability_list(names: &[String]) -> Result<(bool, Vec<Capability>), ContainerError> {
+    let mut all = false;
+    let mut list = Vec::new();
+    for name in names {
+        let upper = name.to_ascii_uppercase();
+        let plain = upper.strip_prefix("CAP_").unwrap_or(&upper);
+        if plain == "ALL" {
+            all = true;
+            continue;
+        }
+        list.push(plain.parse().map_err(|_| {
+            ContainerError::Invalid(format!("unknown capability `{name}` (see capabilities(7))"))
+        })?);
+    }
+    Ok((all, list))
+}
+
+fn linux(asked: &ContainerSpec, init: FindInit<'_>) -> Result<Linux, ContainerError> {
+    let privileged = asked.security.privileged;
+    let mut linux = Linux::default();
+    linux
+        .set_namespaces(Some(namespaces(asked, init)?))
+        .set_resources(None)
+        .set_devices(Some(devices::nodes(asked)?));
+    if privileged || asked.security.unmasked {
+        linux
+            .set_masked_paths(Some(Vec::new()))
+            .set_readonly_paths(Some(Vec::new()));
+    } else {
+        linux
+            .set_masked_paths(Some(defaults::masked_paths()))
+            .set_readonly_paths(Some(defaults::readonly_paths()));
+    }
+    let sysctls = sysctls(asked)?;
+    if !sysctls.is_empty() {
+        linux.set_sysctl(Some(sysctls));
+    }
+    let shared = asked.mounts.iter().any(|mount| {
+        matches!(&mount.kind, crate::spec::MountKind::Bind { options, .. }
+            if matches!(options.propagation, crate::spec::Propagation::Shared | crate::spec::Propagation::RShared))
+    });
+    linux.set_rootfs_propagation(Some(
+        if shared { "shared" } else { "private" }.to_owned(),
+    ));
+    Ok(linux)
+}
+
+/// The limits and device rules of a container, for its cgroup.
+pub fn cgroup_resources(asked: &ContainerSpec) -> Result<LinuxResources, ContainerError> {
+    let mut resources = resources(&asked.resources)?;
+    resources.set_devices(Some(devices::rules(asked)?));
+    Ok(resources)
+}
+
+fn namespaces(
+    asked: &ContainerSpec,
+    init: FindInit<'_>,
+) -> Result<Vec<LinuxNamespace>, ContainerError> {
+    let mut result = Vec::new();
+    for namespace in defaults::namespaces() {
+        let (mode, file) = match namespace.typ() {
+            LinuxNamespaceType::Pid => (&asked.pid, "pid"),
+            LinuxNamespaceType::Ipc => (&asked.ipc, "ipc"),
+            LinuxNamespaceType::Uts => (&asked.uts, "uts"),
+            LinuxNamespaceType::Cgroup => (&asked.cgroup, "cgroup"),
+            _ => (&NamespaceMode::Private, ""),
+        };
+        match mode {
+            NamespaceMode::Private => result.push(namespace),
+            NamespaceMode::Host => {}
+            NamespaceMode::Container(other) => {
+                let pid = init(&other.parse()?)?;
+                let joined = LinuxNamespaceBuilder::default()
+                    .typ(namespace.typ())
+                    .path(format!("/proc/{pid}/ns/{file}"))
+                    .build();
+                result.extend(joined.ok());
+            }
+        }
+    }
+    Ok(result)
+}
+
+/// Only kernel parameters that a namespace of the container's own holds back from the host.
+fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerError> {
+    let own_network = !matches!(
+        asked.network,
+        NetworkMode::Host | NetworkMode::Container(_)
+    );
+    let own_ipc = asked.ipc == NamespaceMode::Private;
+    let mut result = HashMap::new();
+    for (key, value) in &asked.sysctls {
+        let dotted = key.replace('/', ".");
+        let allowed = if dotted.starts_with("net.") {
+            own_network
+        } else if dotted.starts_with("fs.mqueue.")
+            || dotted.starts_with("kernel.msg")
+            || dotted.starts_with("kernel.sem")
+            || dotted.starts_with("kernel.shm")
+        {
+            own_ipc
+        } else {
+            false
+        };
+        if !allowed {
+            return Err(ContainerError::Invalid(format!(
+                "sysctl `{key}` is not allowed: it would change the host (namespaced are `net.*`, `fs.mqueue.*`, `kernel.msg*`, `kernel.sem`, `kernel.shm*`, unless that namespace is the host's)"
+            )));
+        }
+        result.insert(dotted, value.clone());
+    }
+    // Docker's two: unprivileged ping and low ports in the container's own network.
+    if own_network {
+        for (key, value) in [
+            ("net.ipv4.ip_unprivileged_port_start", "0"),
+            ("net.ipv4.ping_group_range", "0 2147483647"),
+        ] {
+            result
+                .entry(key.to_owned())
+                .or_insert_with(|| value.to_owned());
+        }
+    }
+    Ok(result)
+}
+
+fn mounts(record: &Record, files: &Files) -> Vec<Mount> {
+    let asked = &record.spec;
+    let sys = if asked.security.privileged {
+        SysAccess::ReadWrite
+    } else {
+        SysAccess::ReadOnly
+    };
+    let targets: BTreeSet<&Path> = record
+        .mounts
+        .iter()
+        .map(|point| Path::new(point.target.as_str()))
+        .collect();
+    let mut result: Vec<Mount> =
+        defaults::mounts(asked.shm_size.unwrap_or(defaults::SHM_SIZE), sys)
+            .into_iter()
+            // A mount of the user's on /dev/shm, /sys … takes the place of ours.
+            .filter(|mount| !targets.contains(mount.destination().as_path()))
+            .collect();
+    match asked.ipc {
+        NamespaceMode::Private => {}
+        NamespaceMode::Host | NamespaceMode::Container(_) => {
+            for mount in &mut result {
+                if mount.destination() == Path::new("/dev/shm") && asked.ipc == NamespaceMode::Host
+                {
+                    *mount = bind(Path::new("/dev/shm"), "/dev/shm", &["rbind", "rw"]);
+                }
+            }
+        }
+    }
+    let own_files = [
+        (files.resolv_conf(), "/etc/resolv.conf"),
+        (files.hostname(), "/etc/hostname"),
+        (files.hosts(), "/etc/hosts"),
+    ];
+    for (source, target) in own_files {
+        if !targets.contains(Path::new(target)) {
+            result.push(bind(&source, target, &["rbind", "rprivate", "rw"]));
+        }
+    }
+    result.extend(record.mounts.iter().map(user_mount));
+    for (index, file) in asked.files.iter().enumerate() {
+        result.push(bind(
+            &files.given(index),
+            &file.target,
+            &["rbind", "rprivate", "rw"],
+        ));
+    }
+    result
+}
+
+fn user_mount(point: &MountPoint) -> Mount {
+    let access = if point.read_only { "ro" } else { "rw" };
+    match &point.kind {
+        MountType::Bind { options } => {
+            let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
+            words.push(access);
+            bind(&point.source, &point.target, &words)
+        }
+        MountType::Volume {
+            tmpfs: Some(options),
+            ..
+        } => {
+            let mut words = vec!["nosuid", "nodev", access];
+            words.extend(options.iter().map(String::as_str));
+            mount(&point.target, "tmpfs", Path::new("tmpfs"), &words)
+        }
+        MountType::Volume { subpath, .. } => {
+            let sub = subpath.as_ref().map(|path| format!("subpath={path}"));
+            let mut words = vec!["rbind", "rprivate", access];
+            words.extend(sub.as_deref());
+            bind(&point.source, &point.target, &words)
+        }
+        MountType::Tmpfs(options) => {
+            let words = tmpfs_options(options, access);
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            mount(&point.target, "tmpfs", Path::new("tmpfs"), &words)
+        }
+        MountType::Image { lower, subpath, .. } => {
+            let layers: Vec<String> = lower.iter().map(|dir| dir.display().to_string()).collect();
+            let lower = format!("lowerdir={}", layers.join(":"));
+            let sub = subpath.as_ref().map(|path| format!("subpath={path}"));
+            let mut words = vec![lower.as_str(), "ro"];
+            words.extend(sub.as_deref());
+            mount(&point.target, "overlay", Path::new("overlay"), &words)
+        }
+    }
+}
+
+fn tmpfs_options(options: &TmpfsOptions, access: &str) -> Vec<String> {
+    let mut words: Vec<String> = ["nosuid", "nodev"].map(str::to_owned).to_vec();
+    if !options.exec {
+        words.push("noexec".to_owned());
+    }
+    words.push(access.to_owned());
+    if let Some(size) = options.size {
+        words.push(format!("size={size}"));
+    }
+    if let Some(mode) = options.mode {
+        words.push(format!("mode={mode:o}"));
+    }
+    if let Some(uid) = options.uid {
+        words.push(format!("uid={uid}"));
+    }
+    if let Some(gid) = options.gid {
+        words.push(format!("gid={gid}"));
+    }
+    words
+}
+
+fn bind(source: &Path, target: &str, options: &[&str]) -> Mount {
+    mount(target, "bind", source, options)
+}
+
+fn mount(target: &str, typ: &str, source: &Path, options: &[&str]) -> Mount {
+    MountBuilder::default()
+        .destination(target)
+        .typ(typ)
+        .source(source)
+        .options(options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>())
+        .build()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,413 @@
+//! The keeper: the parent of a container's first process.
+//!
+//! A tiny process, forked by the supervisor before its loop begins. It prepares and releases the
+//! container, holds its terminal and a side of each of its pipes, waits for its end and writes
+//! that down. So neither the exit status nor unread output is lost when a supervisor is killed; its
+//! replacement connects to the keeper's socket and goes on.
+//!
+//! While nothing runs it ends together with its supervisor; while something runs, or an exit
+//! has been noted and not fetched, it stays until it is told to go.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use oci_spec::runtime::Spec;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Cgroup;
+use crate::container::Failure;
+use crate::container::record::ProcessRef;
+use crate::mount::RootMount;
+use crate::runtime::seccomp::{Profile, Seccomp};
+use crate::runtime::{Exit, Init, Launch, NetNs, Parked, Started, Stdio};
+use crate::state::{Durability, write_record};
+
+use super::pipes::Pipes;
+use super::wire;
+
+/// Name of the socket in the run directory.
+pub const SOCKET: &str = "keeper.sock";
+
+/// What a supervisor asks of a keeper: one byte each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Prepare the container.
+    Prepare,
+    /// Let it run.
+    Start,
+    /// Let its standard input end.
+    CloseStdin,
+    /// Say what there is: for a replacement.
+    Report,
+    /// End.
+    Quit,
+}
+
+impl Order {
+    const ALL: [(u8, Self); 5] = [
+        (b'P', Self::Prepare),
+        (b'S', Self::Start),
+        (b'C', Self::CloseStdin),
+        (b'R', Self::Report),
+        (b'Q', Self::Quit),
+    ];
+
+    /// As a byte.
+    pub fn byte(self) -> u8 {
+        Self::ALL
+            .iter()
+            .find(|(_, order)| *order == self)
+            .map_or(0, |(byte, _)| *byte)
+    }
+
+    fn parse(byte: u8) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .find(|(known, _)| *known == byte)
+            .map(|(_, order)| *order)
+    }
+}
+
+/// What a keeper answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// Ready, before the program. The terminal's master side comes with it, if there is one.
+    Parked {
+        /// The first process.
+        init: ProcessRef,
+        /// What was asked for and is not so.
+        warnings: Vec<String>,
+    },
+    /// The program runs.
+    Started,
+    /// Preparing or starting failed.
+    Failed(Failure),
+    /// The first process has ended.
+    Exited(Ended),
+    /// Still running: for a replacement. The terminal's master side comes with it.
+    Running,
+}
+
+/// How the first process ended, as the keeper writes it down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// Exit code; 128 plus the number for a signal.
+    pub code: u8,
+    /// The signal.
+    pub signal: Option<u8>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Ended {
+    fn new(exit: Exit) -> Self {
+        Self {
+            code: exit.code(),
+            signal: match exit {
+                Exit::Code(_) => None,
+                Exit::Signal { signal, .. } => Some(signal),
+            },
+            at: Timestamp::now(),
+        }
+    }
+}
+
+/// Everything a keeper needs to launch the container, again and again.
+#[derive(Debug)]
+pub struct Job {
+    /// The container's id.
+    pub id: String,
+    /// The specification.
+    pub spec: Spec,
+    /// Its root.
+    pub root: RootMount,
+    /// Its network namespace; `None` is the host's.
+    pub netns: Option<OwnedFd>,
+    /// Its cgroup.
+    pub cgroup: Cgroup,
+    /// Its system call filter; `None` is Docker's default.
+    pub seccomp: Filter,
+    /// Whether PID 1 is our small init.
+    pub init: Init,
+    /// Who it runs as.
+    pub user: String,
+    /// Further groups.
+    pub groups: Vec<String>,
+    /// Its standard streams.
+    pub pipes: Pipes,
+    /// Where its end is written down.
+    pub exit_file: PathBuf,
+}
+
+/// A system call filter that is owned.
+#[derive(Debug)]
+pub enum Filter {
+    /// None.
+    Unconfined,
+    /// Docker's default.
+    Default,
+    /// One of the user's.
+    Profile(Profile),
+}
+
+impl Filter {
+    /// As the runtime takes it.
+    pub fn as_seccomp(&self) -> Seccomp<'_> {
+        match self {
+            Self::Unconfined => Seccomp::Unconfined,
+            Self::Default => Seccomp::Default,
+            Self::Profile(profile) => Seccomp::Profile(profile),
+        }
+    }
+}
+
+enum State {
+    Empty,
+    Parked(Parked),
+    Running(Started),
+    Ended(Ended),
+}
+
+/// The keeper's process: answers `supervisor`, and whoever connects to `listener` after its death.
+pub fn run(job: Job, supervisor: OwnedFd, listener: OwnedFd) -> io::Result<()> {
+    Keeper {
+        job,
+        listener,
+        connection: Some(supervisor),
+        state: State::Empty,
+        terminal: None,
+    }
+    .serve()
+}
+
+struct Keeper {
+    job: Job,
+    listener: OwnedFd,
+    connection: Option<OwnedFd>,
+    state: State,
+    terminal: Option<OwnedFd>,
+}
+
+/// What woke us.
+struct Woken {
+    order: bool,
+    newcomer: bool,
+    exit: bool,
+}
+
+impl Keeper {
+    fn serve(mut self) -> io::Result<()> {
+        loop {
+            let woken = self.sleep()?;
+            // The end first: an order that follows it finds it noted.
+            if woken.exit {
+                self.note_end()?;
+            }
+            if woken.order && !self.obey()? {
+                return Ok(());
+            }
+            if woken.newcomer {
+                self.connection = rustix::net::accept_with(
+                    &self.listener,
+                    rustix::net::SocketFlags::CLOEXEC,
+                )
+                .ok();
+            }
+        }
+    }
+
+    fn sleep(&self) -> io::Result<Woken> {
+        let mut fds = vec![PollFd::new(&self.listener, PollFlags::IN)];
+        if let Some(connection) = &self.connection {
+            fds.push(PollFd::new(connection, PollFlags::IN));
+        }
+        if let State::Running(started) = &self.state {
+            fds.push(PollFd::new(&started.pidfd, PollFlags::IN));
+        }
+        loop {
+            match poll(&mut fds, None) {
+                Ok(_) => break,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let ready = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        let connected = self.connection.is_some();
+        Ok(Woken {
+            newcomer: ready(0),
+            order: connected && ready(1),
+            exit: matches!(self.state, State::Running(_)) && ready(1 + usize::from(connected)),
+        })
+    }
+
+    /// Returns whether to go on.
+    fn obey(&mut self) -> io::Result<bool> {
+        let Some(connection) = &self.connection else {
+            return Ok(true);
+        };
+        let mut byte = [0u8; 1];
+        let received = rustix::net::recv(connection, &mut byte, RecvFlags::empty());
+        let order = match received {
+            Ok((1, _)) => Order::parse(byte[0]),
+            Err(Errno::INTR) => return Ok(true),
+            // The supervisor is gone.
+            Ok(_) | Err(_) => {
+                self.connection = None;
+                return Ok(matches!(self.state, State::Running(_) | State::Ended(_)));
+            }
+        };
+        match order {
+            Some(Order::Prepare) => {
+                let answer = self.prepare();
+                self.answer(&answer);
+            }
+            Some(Order::Start) => {
+                let answer = self.start();
+                self.answer(&answer);
+            }
+            Some(Order::CloseStdin) => self.job.pipes.close_stdin(),
+            Some(Order::Report) => {
+                let answer = match &self.state {
+                    State::Running(_) => Answer::Running,
+                    State::Ended(ended) => Answer::Exited(*ended),
+                    State::Empty | State::Parked(_) => return Ok(false),
+                };
+                self.answer(&answer);
+            }
+            // Dropping a parked process ends it.
+            Some(Order::Quit) => return Ok(false),
+            None => {}
+        }
+        Ok(true)
+    }
+
+    fn prepare(&mut self) -> Answer {
+        self.state = State::Empty;
+        self.terminal = None;
+        match self.try_prepare() {
+            Ok(answer) => answer,
+            Err(failure) => Answer::Failed(failure),
+        }
+    }
+
+    fn try_prepare(&mut self) -> Result<Answer, Failure> {
+        let streams = |source: io::Error| Failure {
+            kind: crate::error::ErrorKind::Internal,
+            exit_code: 125,
+            message: "cannot open the container's standard streams".to_owned(),
+            cause: Some(Box::new(Failure::new(&source, 125))),
+        };
+        let job = &mut self.job;
+        let stdio = if job
+            .spec
+            .process()
+            .as_ref()
+            .and_then(oci_spec::runtime::Process::terminal)
+            .unwrap_or(false)
+        {
+            Stdio::Terminal { size: None }
+        } else {
+            job.pipes.container_side().map_err(streams)?
+        };
+        let mut parked = crate::runtime::prepare(Launch {
+            id: &job.id,
+            spec: &job.spec,
+            root: &job.root,
+            netns: job
+                .netns
+                .as_ref()
+                .map_or(NetNs::Host, |fd| NetNs::Join(fd.as_fd())),
+            cgroup: Some(&job.cgroup),
+            stdio,
+            seccomp: job.seccomp.as_seccomp(),
+            init: job.init,
+            user: Some(job.user.as_str()).filter(|user| !user.is_empty()),
+            groups: &job.groups,
+        })
+        .map_err(|error| Failure::new(&error, error.exit_code()))?;
+        self.terminal = parked.terminal();
+        let pid = parked.pid().as_raw_pid();
+        let init = ProcessRef::of(pid).ok_or_else(|| Failure {
+            kind: crate::error::ErrorKind::Internal,
+            exit_code: 125,
+            message: format!("the container's process {pid} vanished"),
+            cause: None,
+        })?;
+        let warnings = parked.warnings().iter().map(ToString::to_string).collect();
+        self.state = State::Parked(parked);
+        Ok(Answer::Parked { init, warnings })
+    }
+
+    fn start(&mut self) -> Answer {
+        let State::Parked(parked) = std::mem::replace(&mut self.state, State::Empty) else {
+            return Answer::Failed(Failure {
+                kind: crate::error::ErrorKind::Internal,
+                exit_code: 125,
+                message: "nothing is prepared".to_owned(),
+                cause: None,
+            });
+        };
+        match parked.release() {
+            Ok(started) => {
+                self.state = State::Running(started);
+                Answer::Started
+            }
+            Err(error) => Answer::Failed(Failure::new(&error, error.exit_code())),
+        }
+    }
+
+    fn note_end(&mut self) -> io::Result<()> {
+        let State::Running(started) = &self.state else {
+            return Ok(());
+        };
+        let exit = started.wait().map_err(io::Error::other)?;
+        let ended = Ended::new(exit);
+        // First on disk, then told: whoever is killed in between, the other knows.
+        let _ = write_record(&self.job.exit_file, 1, &ended, Durability::Process);
+        self.state = State::Ended(ended);
+        self.answer(&Answer::Exited(ended));
+        Ok(())
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        let Some(connection) = &self.connection else {
+            return;
+        };
+        let terminal = match answer {
+            Answer::Parked { .. } | Answer::Running => self.terminal.as_ref().map(AsFd::as_fd),
+            _ => None,
+        };
+        // A supervisor that is gone is noticed when its end of the connection is read.
+        let _ = wire::send(connection.as_fd(), answer, terminal);
+    }
+}
+
+/// Sends an order.
+pub fn order(keeper: BorrowedFd<'_>, order: Order) -> io::Result<()> {
+    rustix::net::send(keeper, &[order.byte()], SendFlags::NOSIGNAL)?;
+    Ok(())
+}
+
+/// Listens for replacements of a dead supervisor.
+pub fn listen(run: &Path) -> io::Result<OwnedFd> {
+    wire::listen(run, SOCKET, rustix::net::SocketType::SEQPACKET)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_are_one_byte_each() {
+        for (byte, order) in Order::ALL {
+            assert_eq!((order.byte(), Order::parse(byte)), (byte, Some(order)));
+        }
+        assert_eq!(Order::parse(0), None);
+    }
+}
