@@ -1,52 +1,55 @@
-//! Giving everything back: after the end, after a failure, and after a predecessor's death.
+//! Giving everything back: after the end, after a failure, after a predecessor's death.
 //!
 //! Every step is tried whatever became of the others; a step whose object is gone already succeeds.
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::container::events::Action;
 use crate::container::record::{Live, Record, VERSION};
 use crate::container::{ContainerError, ContainerStore, MountType};
 use crate::network;
+use crate::spec::NetworkMode;
 use crate::state::{StateError, crash_point, failed, read_record};
 
 use super::keeper::{self, Order};
-use super::setup::{Assets, KeeperHandle, network_store};
+use super::setup::{Held, KeeperHandle, network_store};
+use super::status::Status;
 
-use std::os::fd::AsFd;
-
-/// Takes apart what [`Assets`] hold, and removes the container if it was to be removed at its end.
+/// Gives back what a supervisor holds, and removes the container if it was to be removed at its end.
 /// Nothing of it runs any more afterwards. Returns what could not be done.
-pub fn dismantle(assets: &mut Assets) -> Vec<ContainerError> {
+pub fn dismantle(status: &Status, held: &mut Held) -> Vec<ContainerError> {
     let mut errors = Vec::new();
     let mut note = |result: Result<(), ContainerError>| errors.extend(result.err());
-    assets.control = None;
-    assets.terminal = None;
-    if let Some(keeper) = assets.keeper.take() {
+    held.control = None;
+    held.terminal = None;
+    if let Some(keeper) = held.keeper.take() {
         dismiss(keeper);
     }
     crash_point("finish.keeper");
-    let store = assets.status.store().clone();
-    let record = assets.status.record.clone();
-    let network = std::mem::take(&mut assets.network);
-    let endpoints = network.endpoints.clone();
+    let store = status.store();
+    let record = &status.record;
     // Sockets and namespace first: then the kernel takes the interfaces away in its own time.
+    let network = std::mem::take(&mut held.network);
+    let connected = network.netns.is_some();
     drop(network);
-    note(disconnect(&store, &record, &endpoints));
+    if connected {
+        note(release(store, record, &status.live));
+    }
     crash_point("finish.disconnected");
-    if let Some(cgroup) = assets.cgroup.take() {
+    if let Some(cgroup) = held.cgroup.take() {
         note(remove_cgroup(&cgroup));
     }
     crash_point("finish.cgroup");
-    if record.spec.auto_remove && assets.status.outcome.started_at.is_some() {
-        note(remove(&store, &record, Volumes::Anonymous));
+    if record.spec.auto_remove && status.outcome.started_at.is_some() {
+        note(remove(store, record, Volumes::Anonymous));
     }
     crash_point("finish.removed");
-    note(assets.status.forget().map_err(Into::into));
-    note(remove_run_dir(&store, &record).map_err(Into::into));
-    assets.lock = None;
+    note(status.forget().map_err(Into::into));
+    note(remove_run_dir(store, record).map_err(Into::into));
+    held.lock = None;
     errors
 }
 
@@ -57,18 +60,6 @@ pub fn dismiss(keeper: KeeperHandle) {
     if let Some((_, pidfd)) = &keeper.child {
         let _ = crate::sys::process::wait(pidfd.as_fd());
     }
-}
-
-fn disconnect(
-    store: &ContainerStore,
-    record: &Record,
-    endpoints: &[network::Endpoint],
-) -> Result<(), ContainerError> {
-    if endpoints.is_empty() {
-        return Ok(());
-    }
-    network::disconnect(&network_store(store)?, record.id.as_str(), endpoints)?;
-    Ok(())
 }
 
 fn remove_cgroup(cgroup: &Cgroup) -> Result<(), ContainerError> {
@@ -155,7 +146,7 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
             remove_cgroup(&cgroup)?;
         }
     }
-    disconnect_all(store, record, &live)?;
+    release(store, record, &live)?;
     crate::state::remove_file(&files.live())?;
     crate::state::remove_file(&files.exit())?;
     for name in ["stdout", "stderr", "stdin", "stdout.journal", "stderr.journal"] {
@@ -164,12 +155,10 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
     Ok(())
 }
 
-/// A predecessor killed while connecting has written no endpoints down; its leases go all the same.
-fn disconnect_all(
-    store: &ContainerStore,
-    record: &Record,
-    live: &Live,
-) -> Result<(), ContainerError> {
-    network::release(&network_store(store)?, record.id.as_str(), &live.endpoints)?;
+/// Addresses and names go back; those of a predecessor killed before it wrote them down as well.
+fn release(store: &ContainerStore, record: &Record, live: &Live) -> Result<(), ContainerError> {
+    if matches!(record.spec.network, NetworkMode::Networks(_)) {
+        network::release(&network_store(store)?, record.id.as_str(), &live.endpoints)?;
+    }
     Ok(())
 }

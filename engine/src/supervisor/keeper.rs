@@ -106,7 +106,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    fn new(exit: Exit) -> Self {
+    /// From what the kernel says.
+    pub fn new(exit: Exit) -> Self {
         Self {
             code: exit.code(),
             signal: match exit {

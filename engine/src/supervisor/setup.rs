@@ -30,10 +30,19 @@ use super::pipes::Pipes;
 use super::status::Status;
 use super::wire;
 
-/// Everything a supervised container consists of, as far as it has been made.
+/// A supervised container, as far as it has been made.
 pub struct Assets {
     /// Its records.
     pub status: Status,
+    /// What is to be given back.
+    pub held: Held,
+    /// What was asked for and is not so.
+    pub warnings: Vec<String>,
+}
+
+/// What a supervisor holds, and gives back at the end.
+#[derive(Default)]
+pub struct Held {
     /// That we, and nobody else, supervise it. Given up before the last words to clients.
     pub lock: Option<Lock>,
     /// Its network.
@@ -46,8 +55,6 @@ pub struct Assets {
     pub terminal: Option<OwnedFd>,
     /// Where clients connect.
     pub control: Option<OwnedFd>,
-    /// What was asked for and is not so.
-    pub warnings: Vec<String>,
 }
 
 /// The keeper, as the supervisor sees it.
@@ -92,12 +99,10 @@ impl Assets {
         let status = Status::new(store, record)?;
         Ok(Self {
             status,
-            lock: Some(lock),
-            network: Network::default(),
-            cgroup: None,
-            keeper: None,
-            terminal: None,
-            control: None,
+            held: Held {
+                lock: Some(lock),
+                ..Held::default()
+            },
             warnings: Vec::new(),
         })
     }
@@ -124,7 +129,7 @@ impl Assets {
     fn connect(&mut self) -> Result<(), ContainerError> {
         let store = self.status.store().clone();
         let record = &self.status.record;
-        let network = &mut self.network;
+        let network = &mut self.held.network;
         match &record.spec.network {
             NetworkMode::Host => {}
             NetworkMode::None => {
@@ -158,7 +163,7 @@ impl Assets {
                 network.responder = bind_responder(&networks, record, network)?;
             }
         }
-        self.status.live.endpoints = self.network.endpoints.clone();
+        self.status.live.endpoints = self.held.network.endpoints.clone();
         self.status.live.ports = self
             .network
             .listeners
@@ -190,14 +195,14 @@ impl Assets {
                 resolv::hosts(&resolv::HostsFile {
                     hostname: &record.resolved.hostname,
                     domainname: record.spec.domainname.as_deref(),
-                    endpoints: &self.network.endpoints,
+                    endpoints: &self.held.network.endpoints,
                     extra_hosts: &record.spec.extra_hosts,
-                    host_gateway: host_gateway(&self.network.endpoints),
+                    host_gateway: host_gateway(&self.held.network.endpoints),
                 }),
                 resolv::resolv_conf(
                     &record.spec.dns,
                     &read_host("/etc/resolv.conf"),
-                    self.network.responder.is_some(),
+                    self.held.network.responder.is_some(),
                 ),
             ),
         };
@@ -225,12 +230,12 @@ impl Assets {
                 .into_iter()
                 .map(|warning| format!("{}: {}", warning.limit, warning.reason)),
         );
-        self.cgroup = Some(cgroup);
+        self.held.cgroup = Some(cgroup);
         Ok(())
     }
 
     fn fork_keeper(&mut self) -> Result<(), ContainerError> {
-        let Some(cgroup) = self.cgroup.clone() else {
+        let Some(cgroup) = self.held.cgroup.clone() else {
             return Ok(());
         };
         let record = &self.status.record;
@@ -244,7 +249,7 @@ impl Assets {
         };
         let store = self.status.store();
         let find_init = |other: &ContainerId| init_of(store, other);
-        let netns = match &self.network.netns {
+        let netns = match &self.held.network.netns {
             Some(netns) => Some(
                 netns
                     .as_fd()
@@ -285,15 +290,15 @@ impl Assets {
             Forked::Child => {
                 drop(ours);
                 // The lock is ours as long as anybody holds a copy of its descriptor: it must not be the keeper.
-                self.lock = None;
-                self.network.listeners.clear();
-                self.network.responder = None;
+                self.held.lock = None;
+                self.held.network.listeners.clear();
+                self.held.network.responder = None;
                 let ended = keeper::run(job, theirs, listener);
                 exit_now(u8::from(ended.is_err()))
             }
             Forked::Parent { pid, pidfd } => {
                 self.status.live.keeper = ProcessRef::of(pid.as_raw_pid());
-                self.keeper = Some(KeeperHandle {
+                self.held.keeper = Some(KeeperHandle {
                     socket: ours,
                     child: Some((pid, pidfd)),
                 });
@@ -303,7 +308,7 @@ impl Assets {
     }
 
     fn prepare(&mut self) -> Result<(), ContainerError> {
-        let Some(keeper) = &self.keeper else {
+        let Some(keeper) = &self.held.keeper else {
             return Ok(());
         };
         keeper::order(keeper.socket.as_fd(), Order::Prepare)
@@ -313,7 +318,7 @@ impl Assets {
         match answer {
             Some((Answer::Parked { init, warnings }, terminal)) => {
                 self.status.live.init = Some(init);
-                self.terminal = terminal;
+                self.held.terminal = terminal;
                 self.warnings.extend(warnings);
                 Ok(())
             }
@@ -327,7 +332,7 @@ impl Assets {
         let run = &self.status.files.run;
         let socket = wire::listen(run, crate::container::control::SOCKET, SocketType::STREAM)
             .map_err(host("listen in", run.display().to_string()))?;
-        self.control = Some(socket);
+        self.held.control = Some(socket);
         Ok(())
     }
 }

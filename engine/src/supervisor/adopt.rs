@@ -1,0 +1,213 @@
+//! Taking over from a supervisor that died.
+//!
+//! The keeper tells whether the container still runs. If so, everything is picked up where it
+//! is: pipes by name, terminal from the keeper, network by the process's namespace, ports by
+//! binding them again. If it has ended meanwhile, its true end is written down, the rest of its
+//! output goes into the log, and the restart policy has its say.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::net::SocketType;
+
+use crate::cgroup::{Cgroup, Layout};
+use crate::container::record::{ExitRecord, Live, Phase, VERSION};
+use crate::container::{ContainerError, ContainerStore};
+use crate::network::NetNs;
+use crate::network::publish;
+use crate::runtime::RuntimeError;
+use crate::spec::{LogDriver, NetworkMode};
+use crate::state::{ContainerId, read_record};
+
+use super::keeper::{self, Answer, Ended, Order};
+use super::log::LogLimits;
+use super::log::file::LogFile;
+use super::log::json::Stream;
+use super::log::pipe::{LogPipe, Step};
+use super::restart::BackOff;
+use super::setup::{Assets, Held, KeeperHandle, bind_responder, network_store, take_lock};
+use super::status::Status;
+use super::{finish, pipes, wire};
+
+/// What was found.
+pub enum Adopted {
+    /// It lives.
+    Running(Box<Assets>),
+    /// It does not, and everything is given back.
+    Ended {
+        /// Its policy wants another start.
+        restart: bool,
+    },
+}
+
+/// Takes over.
+pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, ContainerError> {
+    let record = store.read(id)?;
+    let lock = take_lock(store, &record)?;
+    let files = store.files(id);
+    let live: Option<Live> = read_record(&files.live(), VERSION)?;
+    let Some(live) = live.filter(|live| live.boot_id == crate::state::boot_id()) else {
+        return Ok(Adopted::Ended { restart: false });
+    };
+    let mut status = Status::new(store, record)?;
+    status.live = live;
+    let mut held = Held {
+        lock: Some(lock),
+        ..Held::default()
+    };
+    let found = question(&status);
+    let layout = Layout::detect().map_err(RuntimeError::from)?;
+    held.cgroup = Cgroup::open(&layout, &status.record.cgroup).ok();
+    match found {
+        Some((Answer::Running, terminal, socket)) => {
+            held.keeper = Some(KeeperHandle {
+                socket,
+                child: None,
+            });
+            held.terminal = terminal;
+            let mut assets = Assets {
+                status,
+                held,
+                warnings: Vec::new(),
+            };
+            reconnect(&mut assets)?;
+            assets.listen()?;
+            Ok(Adopted::Running(Box::new(assets)))
+        }
+        Some((Answer::Exited(ended), _, socket)) => {
+            held.keeper = Some(KeeperHandle {
+                socket,
+                child: None,
+            });
+            end(status, held, Some(ended))
+        }
+        // The keeper is gone too: what it wrote down last, if anything.
+        _ => {
+            let ended = read_record::<Ended>(&files.exit(), 1)?;
+            end(status, held, ended)
+        }
+    }
+}
+
+/// Asks the keeper how things are.
+fn question(status: &Status) -> Option<(Answer, Option<OwnedFd>, OwnedFd)> {
+    let socket = wire::connect(&status.files.run, keeper::SOCKET, SocketType::SEQPACKET).ok()?;
+    keeper::order(socket.as_fd(), Order::Report).ok()?;
+    let (answer, terminal) = wire::receive::<Answer>(socket.as_fd()).ok()??;
+    Some((answer, terminal, socket))
+}
+
+fn reconnect(assets: &mut Assets) -> Result<(), ContainerError> {
+    let Assets { status, held, .. } = assets;
+    let NetworkMode::Networks(_) = status.record.spec.network else {
+        return Ok(());
+    };
+    let Some(init) = status.live.init else {
+        return Ok(());
+    };
+    let netns = NetNs::of_process(init.pid as u32).map_err(|source| ContainerError::Host {
+        action: "enter the network of",
+        path: status.record.name.to_string(),
+        source,
+    })?;
+    held.network.netns = Some(netns);
+    held.network.endpoints = status.live.endpoints.clone();
+    // A port that somebody took meanwhile is lost, and no reason to give the container up.
+    match publish::rebind(&status.live.ports) {
+        Ok(listeners) => held.network.listeners = listeners,
+        Err(error) => eprintln!("published ports: {error}"),
+    }
+    let networks = network_store(status.store())?;
+    match bind_responder(&networks, &status.record, &held.network) {
+        Ok(responder) => held.network.responder = responder,
+        Err(error) => eprintln!("name server: {error}"),
+    }
+    Ok(())
+}
+
+/// It has ended while nobody looked.
+fn end(
+    mut status: Status,
+    mut held: Held,
+    ended: Option<Ended>,
+) -> Result<Adopted, ContainerError> {
+    let was_running = matches!(
+        status.live.phase,
+        Phase::Running | Phase::Paused | Phase::Restarting
+    );
+    let mut restart = false;
+    if was_running {
+        drain(&status);
+        let oom_killed = held
+            .cgroup
+            .as_ref()
+            .and_then(|cgroup| cgroup.oom_kills().ok())
+            .is_some_and(|kills| kills > 0);
+        let (exit, at) = match (ended, status.live.phase, status.outcome.exit) {
+            // Between two runs: the last end is written down already.
+            (None, Phase::Restarting, Some(exit)) => (exit, status.outcome.finished_at),
+            (Some(ended), _, _) => (
+                ExitRecord {
+                    code: ended.code,
+                    signal: ended.signal,
+                    oom_killed,
+                },
+                Some(ended.at),
+            ),
+            // Its keeper was killed with it, so most likely by the same hand.
+            (None, _, _) => (
+                ExitRecord {
+                    code: 137,
+                    signal: Some(9),
+                    oom_killed,
+                },
+                None,
+            ),
+        };
+        let at = at.unwrap_or_else(jiff::Timestamp::now);
+        let ran = status
+            .live
+            .started_at
+            .and_then(|started| Duration::try_from(at.duration_since(started)).ok())
+            .unwrap_or_default();
+        restart = BackOff::default()
+            .next(
+                status.record.spec.restart,
+                exit.code,
+                status.live.restart_count,
+                ran,
+                status.live.manually_stopped,
+            )
+            .is_some();
+        if restart {
+            status.live.restart_count += 1;
+        }
+        status.ended(exit, at, Phase::Stopped)?;
+    }
+    for error in finish::dismantle(&status, &mut held) {
+        eprintln!("giving back: {error}");
+    }
+    Ok(Adopted::Ended { restart })
+}
+
+/// Moves what is left in the pipes into the log. They have content only while the keeper lives.
+fn drain(status: &Status) {
+    if status.record.spec.log.driver != LogDriver::JsonFile || !pipes::exist(&status.files.run) {
+        return;
+    }
+    let limits = LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();
+    let path = status.files.log(&status.record.id);
+    let drained = LogFile::open(path, limits).and_then(|mut log| {
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let reader = pipes::reader(&status.files.run, stream)?;
+            let journal = pipes::journal(&status.files.run, stream);
+            let mut pipe = LogPipe::open(stream, reader, &journal, &mut log)?;
+            while pipe.step(&mut log)? != Step::Empty {}
+            pipe.finish(&mut log)?;
+        }
+        Ok(())
+    });
+    if let Err(error) = drained {
+        eprintln!("the rest of the output: {error}");
+    }
+}
