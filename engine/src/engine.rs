@@ -1,1 +1,351 @@
 //! The facade: everything a caller of the engine can do.
+//!
+//! An [`Engine`] is cheap to open: it reads nothing, starts no thread and no runtime. All calls
+//! are synchronous and may come from several threads at once; what lasts longer than a
+//! call (a container, a followed log) is held by processes and files, not by it.
+
+mod disk;
+mod facts;
+mod processes;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::container::control::WaitFor as Until;
+use crate::container::events::{Action, Event, EventFilter, EventStream};
+use crate::container::exec::{self, Attendance};
+use crate::container::manage::Containers;
+use crate::container::{ContainerError, MountType};
+use crate::error::{Classify, ErrorKind};
+use crate::image::{ImageError, ImageStore};
+use crate::network::{Network, NetworkError, NetworkStore};
+use crate::spec::{ContainerSpec, NetworkSpec};
+use crate::state::{Paths, StateError};
+use crate::volume::{Volume, VolumeError, VolumeSpec, VolumeStore};
+
+pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
+pub use crate::container::control::WaitFor;
+pub use crate::container::create::Created;
+pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
+pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
+pub use crate::container::manage::{RemoveOptions, StopOptions, Waited};
+pub use crate::container::{Container, ListFilter};
+pub use crate::supervisor::log::json::Stream;
+pub use disk::{DiskUsage, PruneOptions, Pruned};
+pub use facts::Info;
+pub use processes::ProcessTable;
+
+/// Where an engine keeps its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EngineOptions {
+    /// Everything below this directory, instead of `/var/lib/gantry` and `/run/gantry`.
+    pub root: Option<PathBuf>,
+}
+
+/// Any failure of the engine.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each is the error of the module it names")]
+pub enum EngineError {
+    #[error(transparent)]
+    Container(#[from] ContainerError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl EngineError {
+    /// The exit code `docker run` would give: 126 and 127 for the program, 125 for all else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Container(error) => error.exit_code(),
+            _ => 125,
+        }
+    }
+}
+
+impl Classify for EngineError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Container(error) => error.kind(),
+            Self::Volume(error) => error.kind(),
+            Self::Network(error) => error.kind(),
+            Self::Image(error) => error.kind(),
+            Self::State(error) => error.kind(),
+        }
+    }
+}
+
+type Result<T, E = EngineError> = std::result::Result<T, E>;
+
+/// The engine.
+#[derive(Debug)]
+pub struct Engine {
+    paths: Paths,
+    containers: Containers,
+    images: ImageStore,
+    networks: NetworkStore,
+}
+
+impl Engine {
+    /// Opens the engine.
+    pub fn open(options: EngineOptions) -> Result<Self> {
+        let paths = match options.root {
+            Some(root) => {
+                let root = std::path::absolute(&root)
+                    .map_err(crate::state::failed("use the root", &root))?;
+                Paths::below(&root)
+            }
+            None => Paths::system(),
+        };
+        Ok(Self {
+            containers: Containers::open(&paths),
+            images: ImageStore::open(paths.root())?,
+            networks: NetworkStore::open(&paths),
+            paths,
+        })
+    }
+
+    /// Where everything is.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
+    /// The images.
+    pub fn images(&self) -> &ImageStore {
+        &self.images
+    }
+
+    /// The networks.
+    pub fn networks(&self) -> &NetworkStore {
+        &self.networks
+    }
+
+    /// The volumes.
+    pub fn volumes(&self) -> &VolumeStore {
+        self.containers.volumes()
+    }
+
+    /// The containers that fit, the newest first.
+    pub fn list(&self, filter: &ListFilter) -> Result<Vec<Container>> {
+        Ok(self.containers.list(filter)?)
+    }
+
+    /// One container, by name, id or beginning of an id.
+    pub fn inspect(&self, reference: &str) -> Result<Container> {
+        Ok(self.containers.inspect(reference)?)
+    }
+
+    /// Makes a container. Nothing runs yet.
+    pub fn create(&self, spec: ContainerSpec) -> Result<Created> {
+        if let crate::spec::NetworkMode::Networks(endpoints) = &spec.network {
+            for endpoint in endpoints {
+                self.networks.get(&endpoint.network)?;
+            }
+        }
+        Ok(self.containers.create(&self.images, spec)?)
+    }
+
+    /// Does everything up to the moment before the program runs; ends with this engine if nobody starts it.
+    /// Returns what was asked for and is not so.
+    pub fn prepare(&self, reference: &str) -> Result<Vec<String>> {
+        Ok(self.containers.prepare(reference)?)
+    }
+
+    /// Starts a container; one that runs already is left alone.
+    pub fn start(&self, reference: &str) -> Result<()> {
+        Ok(self.containers.start(reference)?)
+    }
+
+    /// Attaches to a container and then starts it, so that no output is missed.
+    pub fn start_attached(&self, reference: &str, options: &AttachOptions) -> Result<Attachment> {
+        Ok(self.containers.start_attached(reference, options)?)
+    }
+
+    /// Attaches to a container that runs.
+    pub fn attach(&self, reference: &str, options: &AttachOptions) -> Result<Attachment> {
+        Ok(self.containers.attach(reference, options)?)
+    }
+
+    /// Stops a container; one that does not run is left alone.
+    pub fn stop(&self, reference: &str, options: &StopOptions) -> Result<()> {
+        Ok(self.containers.stop(reference, options)?)
+    }
+
+    /// Stops it, if it runs, and starts it.
+    pub fn restart(&self, reference: &str, options: &StopOptions) -> Result<()> {
+        Ok(self.containers.restart(reference, options)?)
+    }
+
+    /// Sends a signal, by name or number, to its first process.
+    pub fn kill(&self, reference: &str, signal: &str) -> Result<()> {
+        Ok(self.containers.kill(reference, signal)?)
+    }
+
+    /// Freezes it.
+    pub fn pause(&self, reference: &str) -> Result<()> {
+        Ok(self.containers.pause(reference)?)
+    }
+
+    /// Lets it run on.
+    pub fn unpause(&self, reference: &str) -> Result<()> {
+        Ok(self.containers.unpause(reference)?)
+    }
+
+    /// Removes it.
+    pub fn remove(&self, reference: &str, options: &RemoveOptions) -> Result<()> {
+        self.containers.remove(reference, options)?;
+        self.sweep_later();
+        Ok(())
+    }
+
+    /// Gives it another name.
+    pub fn rename(&self, reference: &str, new: &str) -> Result<()> {
+        Ok(self.containers.rename(reference, new)?)
+    }
+
+    /// Waits, without polling.
+    pub fn wait(&self, reference: &str, until: Until) -> Result<Waited> {
+        Ok(self.containers.wait(reference, until)?)
+    }
+
+    /// Runs a further process in a container and waits for it; its exit code.
+    /// With a terminal, the caller's is used raw until the end.
+    pub fn exec(&self, reference: &str, spec: &ExecSpec, streams: Streams<'_>) -> Result<u8> {
+        let shield =
+            exec::Shield::new(streams, spec.tty).map_err(|source| ContainerError::Host {
+                action: "make pipes for",
+                path: reference.to_owned(),
+                source,
+            })?;
+        let session =
+            self.containers
+                .exec(reference, spec, shield.inner(&streams), Attendance::Stay)?;
+        Ok(exec::attend(&session, streams, shield, reference)?)
+    }
+
+    /// Runs a further process and gives the caller its handle: for callers with loops of their own.
+    pub fn exec_session(
+        &self,
+        reference: &str,
+        spec: &ExecSpec,
+        streams: Streams<'_>,
+    ) -> Result<ExecSession> {
+        Ok(self
+            .containers
+            .exec(reference, spec, streams, Attendance::Stay)?)
+    }
+
+    /// Runs a further process and leaves it alone.
+    pub fn exec_detached(&self, reference: &str, spec: &ExecSpec) -> Result<()> {
+        self.containers
+            .exec(reference, spec, Streams::default(), Attendance::Leave)?;
+        Ok(())
+    }
+
+    /// Reads its log.
+    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader> {
+        Ok(self.containers.logs(reference, query)?)
+    }
+
+    /// Hears of what happens from now on.
+    pub fn subscribe(&self, filter: EventFilter) -> Result<EventStream> {
+        Ok(EventStream::open(&self.paths, filter)?)
+    }
+
+    fn emit(&self, kind: &str, id: &str, action: Action) {
+        // A courtesy: nothing fails because nobody can be told.
+        let _ = Event::of(kind, id, action).append(&self.paths);
+    }
+
+    /// Makes a network.
+    pub fn create_network(&self, spec: &NetworkSpec) -> Result<Network> {
+        let network = self.networks.create(spec)?;
+        self.emit("network", &network.name, Action::Create);
+        Ok(network)
+    }
+
+    /// Removes a network that no live container is on.
+    pub fn remove_network(&self, reference: &str) -> Result<Network> {
+        let alive = |owner: &str| self.is_alive(owner);
+        let network = self.networks.remove(reference, &alive)?;
+        self.emit("network", &network.name, Action::Remove);
+        Ok(network)
+    }
+
+    fn is_alive(&self, owner: &str) -> bool {
+        use crate::container::live::{Standing, standing};
+        owner
+            .parse()
+            .is_ok_and(|id| !matches!(standing(self.containers.store(), &id), Ok(Standing::Idle)))
+    }
+
+    /// Makes a volume; one that is there already and fits is returned as it is.
+    pub fn create_volume(&self, spec: &VolumeSpec) -> Result<Volume> {
+        let volume = self.volumes().create(spec)?;
+        self.emit("volume", volume.name.as_str(), Action::Create);
+        Ok(volume)
+    }
+
+    /// Removes a volume that no container has.
+    pub fn remove_volume(&self, name: &str) -> Result<()> {
+        if let Some(users) = self.volume_users()?.remove(name) {
+            return Err(VolumeError::InUse {
+                name: name.to_owned(),
+                users,
+            }
+            .into());
+        }
+        self.volumes().remove(name)?;
+        self.emit("volume", name, Action::Remove);
+        self.sweep_later();
+        Ok(())
+    }
+
+    /// Which containers have which volumes, running or not.
+    pub fn volume_users(&self) -> Result<BTreeMap<String, Vec<String>>> {
+        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let store = self.containers.store();
+        for id in store.ids()? {
+            let Some(record) = store.record(&id)? else {
+                continue;
+            };
+            for mount in &record.mounts {
+                if let MountType::Volume { name, .. } = &mount.kind {
+                    users
+                        .entry(name.clone())
+                        .or_default()
+                        .push(record.name.to_string());
+                }
+            }
+        }
+        Ok(users)
+    }
+
+    /// Names of the volumes that some container has.
+    pub fn volumes_in_use(&self) -> Result<std::collections::BTreeSet<String>> {
+        Ok(self.volume_users()?.into_keys().collect())
+    }
+
+    /// Has the trash emptied by a process of its own, with nobody waiting.
+    fn sweep_later(&self) {
+        let trash = self.paths.trash();
+        if trash.is_empty() {
+            return;
+        }
+        // Whoever cannot start it leaves the trash to the next one.
+        let Ok(executable) = self.containers.executable() else {
+            return;
+        };
+        let arguments = [
+            std::ffi::OsStr::new("gantry"),
+            std::ffi::OsStr::new(crate::role::SWEEP),
+            trash.path().as_os_str(),
+        ];
+        let _ = crate::sys::spawn_role(executable, &arguments, &[]);
+    }
+}

@@ -22,7 +22,11 @@ pub fn dispatch() {
     let Some(role) = arguments.next() else {
         return;
     };
-    let code = if role == OsStr::new(SWEEP) {
+    let code = if role == OsStr::new(SUPERVISOR) {
+        crate::supervisor::role::main(arguments)
+    } else if role == OsStr::new(EXEC) {
+        crate::container::exec::main()
+    } else if role == OsStr::new(SWEEP) {
         sweep(arguments.next())
     } else if role == OsStr::new(BUILD_RUN) {
         crate::build::run_role()

@@ -17,7 +17,9 @@ use crate::spec::{
     ContainerSpec, FileSpec, Healthcheck, LogDriver, MountKind, NamespaceMode, NetworkMode,
     Propagation, RestartPolicy,
 };
-use crate::state::{ContainerId, Durability, Name, crash_point, create_private_dir, write_file};
+use crate::state::{
+    ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
+};
 use crate::volume::{Backing, VolumeSpec};
 
 use super::info::{MountPoint, MountType};
@@ -51,6 +53,8 @@ pub fn create(
 
     let files = Files::new(store.paths(), &id);
     create_private_dir(&files.dir)?;
+    // While it is held, name and directory are a creation under way and not a leftover.
+    let _creating = Lock::exclusive(&files.lock())?;
     crash_point("create.directory");
     let made = make(store, images, &image, spec, resolved, id, &files);
     match made {
@@ -77,12 +81,12 @@ fn make(
     files: &Files,
 ) -> Result<(ContainerId, Name), ContainerError> {
     snapshot::prepare(image, &files.dir)?;
-    let volatile = if spec.auto_remove {
-        snapshot::Volatile::Yes
+    let durability = if spec.auto_remove {
+        snapshot::Durability::Volatile
     } else {
-        snapshot::Volatile::No
+        snapshot::Durability::Kept
     };
-    let root = snapshot::root_mount(image, &files.dir, volatile);
+    let root = snapshot::root_mount(image, &files.dir, durability);
     write_given_files(files, &spec.files)?;
     let mounts = mount_points(store, images, image, &spec)?;
     crash_point("create.mounts");
@@ -167,7 +171,10 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
         return unsupported("user namespace `container:`", "only `host` is known");
     }
     if let NamespaceMode::Container(_) = spec.cgroup {
-        return unsupported("cgroup namespace `container:`", "there are `private` and `host`");
+        return unsupported(
+            "cgroup namespace `container:`",
+            "there are `private` and `host`",
+        );
     }
     for label in &spec.security.labels {
         if label != "disable" {
@@ -196,7 +203,10 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             other => other,
         };
         let mut parts = platform.split('/');
-        let (os, arch) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(ours));
+        let (os, arch) = (
+            parts.next().unwrap_or_default(),
+            parts.next().unwrap_or(ours),
+        );
         if os != "linux" || (arch != ours && !(arch == "386" && ours == "amd64")) {
             return unsupported(
                 &format!("platform `{platform}`"),
@@ -209,9 +219,8 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
     }
     if !spec.ports.is_empty() && matches!(spec.network, NetworkMode::Host | NetworkMode::None) {
         // Docker discards them and says so.
-        warnings.push(
-            "published ports are discarded when using host or none network mode".to_owned(),
-        );
+        warnings
+            .push("published ports are discarded when using host or none network mode".to_owned());
     }
     for mount in &spec.mounts {
         if !mount.target.starts_with('/') {
@@ -300,10 +309,7 @@ fn resolve(
 }
 
 /// Docker's rule: an entrypoint of one's own drops the image's command.
-fn argv(
-    spec: &ContainerSpec,
-    config: &RunConfig,
-) -> Result<(Vec<String>, usize), ContainerError> {
+fn argv(spec: &ContainerSpec, config: &RunConfig) -> Result<(Vec<String>, usize), ContainerError> {
     let image_command = config.cmd.clone().unwrap_or_default();
     let (mut argv, command) = match (&spec.entrypoint, &spec.command) {
         (Some(entrypoint), command) => (entrypoint.clone(), command.clone().unwrap_or_default()),
@@ -311,10 +317,7 @@ fn argv(
             config.entrypoint.clone().unwrap_or_default(),
             command.clone(),
         ),
-        (None, None) => (
-            config.entrypoint.clone().unwrap_or_default(),
-            image_command,
-        ),
+        (None, None) => (config.entrypoint.clone().unwrap_or_default(), image_command),
     };
     let entrypoint_len = argv.len();
     argv.extend(command);
@@ -356,7 +359,12 @@ fn environment(spec: &ContainerSpec, config: &RunConfig, hostname: &str) -> Vec<
 fn probe(asked: Option<&Healthcheck>, config: &RunConfig) -> Option<ProbeConfig> {
     let image = config.healthcheck.clone().unwrap_or_default();
     let from_image = image_test(&image, config);
-    let nanos = |n: i64| u64::try_from(n).ok().filter(|n| *n > 0).map(Duration::from_nanos);
+    let nanos = |n: i64| {
+        u64::try_from(n)
+            .ok()
+            .filter(|n| *n > 0)
+            .map(Duration::from_nanos)
+    };
     let (test, interval, timeout, retries, start_period, start_interval) = match asked {
         Some(Healthcheck::Disabled) => return None,
         Some(Healthcheck::Probe {
@@ -490,7 +498,10 @@ fn mount_points(
         points.push(point);
     }
     for target in image.config.config.volumes.keys() {
-        if points.iter().any(|point| same_target(&point.target, target)) {
+        if points
+            .iter()
+            .any(|point| same_target(&point.target, target))
+        {
             continue;
         }
         points.push(volume_point(
@@ -549,11 +560,9 @@ fn bind_source(source: &Path, create: bool) -> Result<(), ContainerError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
             fs::create_dir_all(source).map_err(host("make the bind source", name))
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(ContainerError::Invalid(format!(
-                "bind source path does not exist: {name}"
-            )))
-        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ContainerError::Invalid(
+            format!("bind source path does not exist: {name}"),
+        )),
         Err(error) => Err(host("use the bind source", name)(error)),
     }
 }
@@ -605,7 +614,7 @@ fn volume_point(
     };
     if request.copy && request.subpath.is_none() && volumes.is_fresh(&volume) {
         volumes.fill(&volume, |copy| -> Result<(), ContainerError> {
-            snapshot::View::open(image, None)?.copy_dir(request.target, copy)?;
+            snapshot::View::open(&image.lower())?.copy_dir(request.target, copy)?;
             Ok(())
         })?;
         crash_point("create.volume_filled");

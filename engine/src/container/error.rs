@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Classify, ErrorKind};
 use crate::image::ImageError;
 use crate::network::NetworkError;
+use crate::network::publish::PublishError;
 use crate::runtime::RuntimeError;
 use crate::snapshot::SnapshotError;
 use crate::state::{IdError, StateError};
@@ -76,6 +77,9 @@ pub enum ContainerError {
     /// Networks.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// Published ports.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// The runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -108,6 +112,7 @@ impl Classify for ContainerError {
             Self::Image(error) => error.kind(),
             Self::Snapshot(error) => error.kind(),
             Self::Network(error) => error.kind(),
+            Self::Publish(error) => error.kind(),
             Self::Runtime(error) => error.kind(),
         }
     }

@@ -286,15 +286,23 @@ mod tests {
     fn who_listens_hears_what_comes_after() {
         let dir = tempfile::tempdir().unwrap();
         let paths = Paths::below(dir.path());
-        Event::of("volume", "old", Action::Create).append(&paths).unwrap();
+        Event::of("volume", "old", Action::Create)
+            .append(&paths)
+            .unwrap();
         let mut stream = EventStream::open(&paths, EventFilter::default()).unwrap();
         assert_eq!(stream.next(Some(Duration::ZERO)).unwrap(), None);
         let event = Event::of("volume", "new", Action::Remove);
         event.append(&paths).unwrap();
-        assert_eq!(stream.next(Some(Duration::from_secs(5))).unwrap(), Some(event));
+        assert_eq!(
+            stream.next(Some(Duration::from_secs(5))).unwrap(),
+            Some(event)
+        );
         std::fs::rename(paths.events(), dir.path().join("old")).unwrap();
         let event = Event::of("volume", "third", Action::Remove);
         event.append(&paths).unwrap();
-        assert_eq!(stream.next(Some(Duration::from_secs(5))).unwrap(), Some(event));
+        assert_eq!(
+            stream.next(Some(Duration::from_secs(5))).unwrap(),
+            Some(event)
+        );
     }
 }

@@ -5,14 +5,22 @@
 //! talks to its supervisor. Nothing here is a daemon: each call reads the records, asks the
 //! supervisor where one lives, and replaces it where it has died.
 
+pub mod attach;
 pub mod control;
 pub mod create;
 mod error;
+pub mod events;
+pub mod exec;
 pub mod info;
 pub mod live;
+pub mod logs;
+pub mod manage;
+mod names;
 pub mod oci;
 pub mod record;
+pub mod signal;
 pub mod store;
+pub mod terminal;
 
 pub use error::{ContainerError, Failure};
 pub use info::{

@@ -57,7 +57,11 @@ pub fn parse(text: &str) -> Result<i32, ContainerError> {
     }
     let offset = |rest: &str, sign: char| match rest {
         "" => Some(0),
-        rest => rest.strip_prefix(sign)?.parse::<i32>().ok().filter(|n| (0..=30).contains(n)),
+        rest => rest
+            .strip_prefix(sign)?
+            .parse::<i32>()
+            .ok()
+            .filter(|n| (0..=30).contains(n)),
     };
     let number = if let Some(rest) = name.strip_prefix("RTMIN") {
         offset(rest, '+').map(|n| RTMIN + n)

@@ -67,7 +67,10 @@ impl ContainerStore {
             return Ok(id);
         }
         if let Ok(id) = reference.parse::<ContainerId>() {
-            return self.record(&id)?.map(|record| record.id).ok_or_else(missing);
+            return self
+                .record(&id)?
+                .map(|record| record.id)
+                .ok_or_else(missing);
         }
         let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         if reference.is_empty() || !reference.bytes().all(hex) {
@@ -98,7 +101,12 @@ impl ContainerStore {
 
     /// Writes a record.
     pub fn write(&self, record: &Record, durability: Durability) -> Result<(), StateError> {
-        write_record(&self.files(&record.id).record(), VERSION, record, durability)
+        write_record(
+            &self.files(&record.id).record(),
+            VERSION,
+            record,
+            durability,
+        )
     }
 
     /// How it last ended.

@@ -18,6 +18,11 @@ impl Trash {
         Self { dir }
     }
 
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
     /// Moves a file or directory in, under a fresh name; a missing one is fine.
     pub fn put(&self, path: &Path) -> Result<(), StateError> {
         let unique = ContainerId::random().map_err(failed("name", &self.dir))?;

@@ -13,10 +13,8 @@ use rustix::net::SocketType;
 use crate::cgroup::{Cgroup, Layout};
 use crate::container::record::{ExitRecord, Live, Phase, VERSION};
 use crate::container::{ContainerError, ContainerStore};
-use crate::network::NetNs;
-use crate::network::publish;
 use crate::runtime::RuntimeError;
-use crate::spec::{LogDriver, NetworkMode};
+use crate::spec::LogDriver;
 use crate::state::{ContainerId, read_record};
 
 use super::keeper::{self, Answer, Ended, Order};
@@ -25,9 +23,9 @@ use super::log::file::LogFile;
 use super::log::json::Stream;
 use super::log::pipe::{LogPipe, Step};
 use super::restart::BackOff;
-use super::setup::{Assets, Held, KeeperHandle, bind_responder, network_store, take_lock};
+use super::setup::{Assets, Held, KeeperHandle, take_lock};
 use super::status::Status;
-use super::{finish, pipes, wire};
+use super::{finish, net, pipes, wire};
 
 /// What was found.
 pub enum Adopted {
@@ -70,7 +68,7 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
                 held,
                 warnings: Vec::new(),
             };
-            reconnect(&mut assets)?;
+            assets.held.network = net::reconnect(&assets.status.record, &assets.status.live)?;
             assets.listen()?;
             Ok(Adopted::Running(Box::new(assets)))
         }
@@ -95,34 +93,6 @@ fn question(status: &Status) -> Option<(Answer, Option<OwnedFd>, OwnedFd)> {
     keeper::order(socket.as_fd(), Order::Report).ok()?;
     let (answer, terminal) = wire::receive::<Answer>(socket.as_fd()).ok()??;
     Some((answer, terminal, socket))
-}
-
-fn reconnect(assets: &mut Assets) -> Result<(), ContainerError> {
-    let Assets { status, held, .. } = assets;
-    let NetworkMode::Networks(_) = status.record.spec.network else {
-        return Ok(());
-    };
-    let Some(init) = status.live.init else {
-        return Ok(());
-    };
-    let netns = NetNs::of_process(init.pid as u32).map_err(|source| ContainerError::Host {
-        action: "enter the network of",
-        path: status.record.name.to_string(),
-        source,
-    })?;
-    held.network.netns = Some(netns);
-    held.network.endpoints = status.live.endpoints.clone();
-    // A port that somebody took meanwhile is lost, and no reason to give the container up.
-    match publish::rebind(&status.live.ports) {
-        Ok(listeners) => held.network.listeners = listeners,
-        Err(error) => eprintln!("published ports: {error}"),
-    }
-    let networks = network_store(status.store())?;
-    match bind_responder(&networks, &status.record, &held.network) {
-        Ok(responder) => held.network.responder = responder,
-        Err(error) => eprintln!("name server: {error}"),
-    }
-    Ok(())
 }
 
 /// It has ended while nobody looked.

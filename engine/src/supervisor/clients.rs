@@ -98,7 +98,9 @@ impl Clients {
     /// It is gone.
     pub fn leave(&self, client: &Rc<Client>) {
         client.close();
-        self.all.borrow_mut().retain(|other| !Rc::ptr_eq(other, client));
+        self.all
+            .borrow_mut()
+            .retain(|other| !Rc::ptr_eq(other, client));
         self.progress.notify_waiters();
     }
 

@@ -10,12 +10,11 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::container::events::Action;
 use crate::container::record::{Live, Record, VERSION};
 use crate::container::{ContainerError, ContainerStore, MountType};
-use crate::network;
-use crate::spec::NetworkMode;
 use crate::state::{StateError, crash_point, failed, read_record};
 
 use super::keeper::{self, Order};
-use super::setup::{Held, KeeperHandle, network_store};
+use super::net;
+use super::setup::{Held, KeeperHandle};
 use super::status::Status;
 
 /// Gives back what a supervisor holds, and removes the container if it was to be removed at its end.
@@ -36,7 +35,7 @@ pub fn dismantle(status: &Status, held: &mut Held) -> Vec<ContainerError> {
     let connected = network.netns.is_some();
     drop(network);
     if connected {
-        note(release(store, record, &status.live));
+        note(net::release(store, record, &status.live));
     }
     crash_point("finish.disconnected");
     if let Some(cgroup) = held.cgroup.take() {
@@ -70,7 +69,9 @@ fn remove_cgroup(cgroup: &Cgroup) -> Result<(), ContainerError> {
             .kill(rustix::process::Signal::KILL)
             .map_err(crate::runtime::RuntimeError::from)?;
     }
-    cgroup.remove().map_err(crate::runtime::RuntimeError::from)?;
+    cgroup
+        .remove()
+        .map_err(crate::runtime::RuntimeError::from)?;
     Ok(())
 }
 
@@ -111,8 +112,8 @@ pub fn remove(
             Err(error) => return Err(error.into()),
         }
     }
-    let _ = crate::container::events::Event::container(record, Action::Destroy)
-        .append(store.paths());
+    let _ =
+        crate::container::events::Event::container(record, Action::Destroy).append(store.paths());
     Ok(())
 }
 
@@ -135,10 +136,7 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
     if live.boot_id == crate::state::boot_id() {
         for process in [live.keeper, live.init].into_iter().flatten() {
             if let Some(pidfd) = process.open() {
-                let _ = rustix::process::pidfd_send_signal(
-                    &pidfd,
-                    rustix::process::Signal::KILL,
-                );
+                let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
             }
         }
         let layout = Layout::detect().map_err(crate::runtime::RuntimeError::from)?;
@@ -146,19 +144,17 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
             remove_cgroup(&cgroup)?;
         }
     }
-    release(store, record, &live)?;
+    net::release(store, record, &live)?;
     crate::state::remove_file(&files.live())?;
     crate::state::remove_file(&files.exit())?;
-    for name in ["stdout", "stderr", "stdin", "stdout.journal", "stderr.journal"] {
+    for name in [
+        "stdout",
+        "stderr",
+        "stdin",
+        "stdout.journal",
+        "stderr.journal",
+    ] {
         crate::state::remove_file(&files.run.join(name))?;
-    }
-    Ok(())
-}
-
-/// Addresses and names go back; those of a predecessor killed before it wrote them down as well.
-fn release(store: &ContainerStore, record: &Record, live: &Live) -> Result<(), ContainerError> {
-    if matches!(record.spec.network, NetworkMode::Networks(_)) {
-        network::release(&network_store(store)?, record.id.as_str(), &live.endpoints)?;
     }
     Ok(())
 }

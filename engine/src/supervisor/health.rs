@@ -5,9 +5,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::sys::readiness;
 use jiff::Timestamp;
 use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, sleep};
 
 use crate::container::control::{Reply, WaitFor};
@@ -126,8 +126,11 @@ async fn run(shared: &Rc<Shared>, config: &ProbeConfig) -> io::Result<(i32, Stri
     };
     drop(writer);
     let mut output = Vec::new();
-    let ended = AsyncFd::with_interest(child.pidfd.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
-    let reader = AsyncFd::with_interest(reader, Interest::READABLE)?;
+    let ended = readiness::register(
+        child.pidfd.as_fd().try_clone_to_owned()?,
+        Interest::READABLE,
+    )?;
+    let reader = readiness::register(reader, Interest::READABLE)?;
     // The role ends the probe in time; this is for a role that hangs itself.
     let latest = sleep(config.timeout + Duration::from_secs(5));
     tokio::pin!(latest);

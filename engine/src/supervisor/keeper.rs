@@ -214,11 +214,9 @@ impl Keeper {
                 return Ok(());
             }
             if woken.newcomer {
-                self.connection = rustix::net::accept_with(
-                    &self.listener,
-                    rustix::net::SocketFlags::CLOEXEC,
-                )
-                .ok();
+                self.connection =
+                    rustix::net::accept_with(&self.listener, rustix::net::SocketFlags::CLOEXEC)
+                        .ok();
             }
         }
     }

@@ -10,6 +10,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::sys::readiness;
 use jiff::Timestamp;
 use rustix::event::PollFlags;
 use tokio::io::Interest;
@@ -24,7 +25,6 @@ use crate::container::control::{Reply, Request, WaitFor};
 use crate::container::events::Action;
 use crate::container::record::{ExitRecord, Phase};
 use crate::container::{ContainerError, Failure};
-use crate::network::publish::Forwarder;
 use crate::spec::LogDriver;
 use crate::state::crash_point;
 use crate::sys::Executable;
@@ -37,9 +37,9 @@ use super::log::json::Stream;
 use super::log::pipe::LogPipe;
 use super::output::{self, Log, Source};
 use super::restart::BackOff;
-use super::setup::{Assets, Held};
+use super::setup::Assets;
 use super::status::Status;
-use super::{finish, pipes, serve, wire};
+use super::{finish, net, pipes, serve, wire};
 
 /// What the deciding task is told.
 pub enum Command {
@@ -140,13 +140,9 @@ pub fn run(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::Res
     LocalSet::new().block_on(&runtime, live(assets, launcher, begin))
 }
 
-async fn live(
-    assets: Assets,
-    launcher: Option<StdStream>,
-    begin: Begin,
-) -> io::Result<After> {
+async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::Result<After> {
     let Assets {
-        mut status,
+        status,
         mut held,
         warnings,
     } = assets;
@@ -157,6 +153,7 @@ async fn live(
     if let Begin::Running = begin {
         status.save().map_err(io::Error::other)?;
     }
+    let mut tasks = net::spawn_tasks(status.store(), &status.record, &mut held.network)?;
     let shared = Rc::new(Shared {
         stdin_once: status.record.spec.stdin_once,
         status: RefCell::new(status),
@@ -170,7 +167,6 @@ async fn live(
             None => None,
         }),
     });
-    let mut tasks = network_tasks(&mut held)?;
     if let Some(control) = held.control.take() {
         let listener = std::os::unix::net::UnixListener::from(control);
         listener.set_nonblocking(true)?;
@@ -192,7 +188,7 @@ async fn live(
         log,
         cgroup: held.cgroup.clone(),
         keeper: match &held.keeper {
-            Some(keeper) => Some(AsyncFd::with_interest(
+            Some(keeper) => Some(readiness::register(
                 keeper.socket.try_clone()?,
                 Interest::READABLE,
             )?),
@@ -274,25 +270,6 @@ fn open_log(status: &Status) -> io::Result<Log> {
         }
     };
     Ok(Rc::new(RefCell::new(log)))
-}
-
-/// The name server and the published ports.
-fn network_tasks(held: &mut Held) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut tasks = Vec::new();
-    let network = &mut held.network;
-    if let Some(responder) = network.responder.take() {
-        tasks.push(spawn_local(async move {
-            responder.run().await;
-        }));
-    }
-    let listeners = std::mem::take(&mut network.listeners);
-    if let (false, Some(netns)) = (listeners.is_empty(), &network.netns) {
-        let forwarder = Forwarder::new(listeners, netns, &network.endpoints)?;
-        tasks.push(spawn_local(async move {
-            forwarder.run().await;
-        }));
-    }
-    Ok(tasks)
 }
 
 struct Life {
@@ -503,7 +480,7 @@ impl Life {
         let clients = &self.shared.clients;
         if let Some(terminal) = self.terminal.take() {
             rustix::io::ioctl_fionbio(&terminal, true)?;
-            let terminal = Rc::new(AsyncFd::with_interest(
+            let terminal = Rc::new(readiness::register(
                 terminal,
                 Interest::READABLE | Interest::WRITABLE,
             )?);
@@ -520,7 +497,7 @@ impl Life {
             (status.files.run.clone(), status.record.spec.open_stdin)
         };
         if open_stdin {
-            let writer = AsyncFd::with_interest(pipes::stdin_writer(&run)?, Interest::WRITABLE)?;
+            let writer = readiness::register(pipes::stdin_writer(&run)?, Interest::WRITABLE)?;
             *self.shared.stdin.borrow_mut() = Some(Rc::new(writer));
         }
         let mut pumps = Vec::new();
@@ -573,7 +550,7 @@ impl Life {
                         self.keeper = None;
                         let init = self.shared.status.borrow().live.init.and_then(|init| init.open());
                         match init {
-                            Some(init) => orphan = Some(AsyncFd::with_interest(init, Interest::READABLE)?),
+                            Some(init) => orphan = Some(readiness::register(init, Interest::READABLE)?),
                             None => return Ok(self.ending(unknown_end(), again)),
                         }
                     }
@@ -646,7 +623,10 @@ impl Life {
                     self.stopped_by_hand();
                     let _ = self.thaw();
                 }
-                self.shared.status.borrow().emit(Action::Kill { signal: number });
+                self.shared
+                    .status
+                    .borrow()
+                    .emit(Action::Kill { signal: number });
                 client.reply(&reply(done, "send a signal to"));
             }
             Request::Stop { signal, grace } => {

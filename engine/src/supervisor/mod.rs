@@ -14,13 +14,15 @@ mod health;
 mod keeper;
 mod life;
 pub mod log;
+mod net;
 mod output;
 mod pipes;
 mod restart;
-pub mod role;
+pub(crate) mod role;
 mod serve;
 mod setup;
 mod status;
-mod wire;
+pub(crate) mod wire;
 
+pub use finish::{Volumes, clear_leftovers, remove};
 pub use log::LogLimits;

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
+use crate::sys::readiness;
 use jiff::Timestamp;
 use rustix::io::Errno;
 use tokio::io::Interest;
@@ -91,7 +92,7 @@ pub async fn pump(
     mut end: watch::Receiver<bool>,
 ) -> io::Result<()> {
     // Readiness of a copy of the descriptor, so that the source itself can be changed meanwhile.
-    let ready = AsyncFd::with_interest(source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+    let ready = readiness::register(source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
     loop {
         clients.room().await;
         let ending = *end.borrow();
@@ -249,7 +250,10 @@ mod tests {
         thread.join().unwrap();
         let text = std::fs::read_to_string(path).unwrap();
         for (n, line) in text.lines().enumerate() {
-            assert!(line.starts_with(&format!("{{"log":"line {n}\n"")), "{line}");
+            assert!(
+                line.starts_with(&format!("{{\"log\":\"line {n}\\n\"")),
+                "{line}"
+            );
         }
         assert_eq!(text.lines().count(), 50_000);
     }

@@ -88,7 +88,9 @@ impl Pipes {
     /// The three descriptors of one start of the container.
     pub fn container_side(&mut self) -> io::Result<Stdio> {
         let write = |stream| -> io::Result<OwnedFd> {
-            let file = OpenOptions::new().write(true).open(path(&self.run, stream))?;
+            let file = OpenOptions::new()
+                .write(true)
+                .open(path(&self.run, stream))?;
             Ok(file.into())
         };
         let (stdout, stderr) = (write(Stream::Stdout)?, write(Stream::Stderr)?);

@@ -14,7 +14,7 @@ use crate::container::control::{self, Connection, Reply};
 use crate::container::{ContainerError, ContainerStore, Failure};
 use crate::role;
 use crate::state::{ContainerId, Paths};
-use crate::sys::{Executable, spawn_role};
+use crate::sys::{Executable, RoleChild, spawn_role};
 
 use super::adopt::{self, Adopted};
 use super::life::{self, After, Begin};
@@ -63,7 +63,7 @@ pub fn spawn(
     executable: &Executable,
     id: &ContainerId,
     mode: Mode,
-) -> Result<Connection, ContainerError> {
+) -> Result<(Connection, RoleChild), ContainerError> {
     let failed = |source: io::Error| ContainerError::Host {
         action: "start the supervisor of",
         path: id.short().to_owned(),
@@ -92,8 +92,7 @@ pub fn spawn(
     ];
     let fds = [null.as_fd(), null.as_fd(), log.as_fd(), theirs.as_fd()];
     let child = spawn_role(executable, &arguments, &fds).map_err(failed)?;
-    drop(child);
-    Ok(Connection::new(ours))
+    Ok((Connection::new(ours), child))
 }
 
 /// The process's main.
@@ -234,7 +233,10 @@ mod tests {
     #[test]
     fn modes_are_words() {
         for (name, mode) in Mode::ALL {
-            assert_eq!((mode.as_str(), Mode::parse(OsStr::new(name))), (name, Some(mode)));
+            assert_eq!(
+                (mode.as_str(), Mode::parse(OsStr::new(name))),
+                (name, Some(mode))
+            );
         }
         assert_eq!(Mode::parse(OsStr::new("")), None);
     }

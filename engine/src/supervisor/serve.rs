@@ -30,9 +30,9 @@ pub async fn accept(shared: Rc<Shared>, listener: UnixListener) {
 
 /// Only root and the user we run as may give orders, whatever the socket's mode has become.
 fn is_ours(stream: &UnixStream) -> bool {
-    stream.peer_cred().is_ok_and(|peer| {
-        peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw()
-    })
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == 0 || peer.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Serves one connection until its end. `launcher` is the one that started us: with it
@@ -119,7 +119,9 @@ fn handle(shared: &Rc<Shared>, client: &Rc<Client>, request: Request) {
             });
         }
         other => {
-            let _ = shared.commands.send(Command::Request(other, Rc::clone(client)));
+            let _ = shared
+                .commands
+                .send(Command::Request(other, Rc::clone(client)));
         }
     }
 }

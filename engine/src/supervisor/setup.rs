@@ -15,17 +15,15 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::container::live::{self, Standing};
 use crate::container::record::{Phase, ProcessRef, Record};
 use crate::container::{ContainerError, ContainerStore, oci};
-use crate::network::publish::{self, Listener};
-use crate::network::{self, Endpoint, NetNs, NetworkStore, dns, resolv};
+use crate::network::publish::Listener;
 use crate::runtime::seccomp::Profile;
 use crate::runtime::{Init, RuntimeError};
-use crate::spec::{NetworkMode, SeccompSpec};
-use crate::state::{
-    ContainerId, Durability, Lock, StateError, create_private_dir, crash_point, failed, write_file,
-};
+use crate::spec::SeccompSpec;
+use crate::state::{ContainerId, Lock, StateError, crash_point, create_private_dir, failed};
 use crate::sys::process::{Fork, Forked, exit_now};
 
 use super::keeper::{self, Answer, Filter, Job, Order};
+use super::net::{self, Network};
 use super::pipes::Pipes;
 use super::status::Status;
 use super::wire;
@@ -65,20 +63,8 @@ pub struct KeeperHandle {
     pub child: Option<(Pid, OwnedFd)>,
 }
 
-/// What a container has of the network.
-#[derive(Default)]
-pub struct Network {
-    /// Its namespace; `None` is the host's.
-    pub netns: Option<NetNs>,
-    /// Its endpoints.
-    pub endpoints: Vec<Endpoint>,
-    /// The published ports' sockets.
-    pub listeners: Vec<Listener>,
-    /// Its name server.
-    pub responder: Option<dns::Responder>,
-}
-
-fn host(
+/// An error on a thing of the host.
+pub fn host(
     action: &'static str,
     path: impl Into<String>,
 ) -> impl FnOnce(io::Error) -> ContainerError {
@@ -113,7 +99,6 @@ impl Assets {
         crash_point("supervise.locked");
         self.connect()?;
         crash_point("supervise.connected");
-        self.write_network_files()?;
         self.make_cgroup()?;
         crash_point("supervise.cgroup");
         self.fork_keeper()?;
@@ -127,96 +112,22 @@ impl Assets {
     }
 
     fn connect(&mut self) -> Result<(), ContainerError> {
-        let store = self.status.store().clone();
-        let record = &self.status.record;
-        let network = &mut self.held.network;
-        match &record.spec.network {
-            NetworkMode::Host => {}
-            NetworkMode::None => {
-                network.netns = Some(network::loopback()?.netns);
-            }
-            NetworkMode::Container(other) => {
-                let pid = init_of(&store, &other.parse()?)?;
-                let netns = NetNs::of_process(pid as u32)
-                    .map_err(host("enter the network of", other.as_str()))?;
-                network.netns = Some(netns);
-            }
-            NetworkMode::Networks(endpoints) => {
-                // The ports first: a conflict is the most likely failure and the cheapest to find.
-                let ports = published(record);
-                network.listeners = publish::bind(&ports)?;
-                let networks = network_store(&store)?;
-                let alive = |owner: &str| is_alive(&store, owner);
-                let sandbox = network::connect(
-                    &networks,
-                    &network::Request {
-                        owner: record.id.as_str(),
-                        name: record.name.as_str(),
-                        hostname: &record.resolved.hostname,
-                        endpoints,
-                        mac_address: record.spec.mac_address.as_deref(),
-                        alive: &alive,
-                    },
-                )?;
-                network.netns = Some(sandbox.netns);
-                network.endpoints = sandbox.endpoints;
-                network.responder = bind_responder(&networks, record, network)?;
-            }
-        }
-        self.status.live.endpoints = self.held.network.endpoints.clone();
-        self.status.live.ports = self
+        let status = &mut self.status;
+        self.held.network = net::connect(status.store(), &status.record)?;
+        status.live.endpoints = self.held.network.endpoints.clone();
+        status.live.ports = self
+            .held
             .network
             .listeners
             .iter()
             .map(Listener::published)
             .collect();
-        Ok(())
-    }
-
-    fn write_network_files(&self) -> Result<(), ContainerError> {
-        let record = &self.status.record;
-        let files = &self.status.files;
-        let read_host = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let (hosts, resolv_conf) = match &record.spec.network {
-            NetworkMode::Container(other) => {
-                let other = self.status.store().files(&other.parse()?);
-                let read = |path: std::path::PathBuf| fs::read_to_string(path).unwrap_or_default();
-                (read(other.hosts()), read(other.resolv_conf()))
-            }
-            NetworkMode::Host => {
-                let mut hosts = read_host("/etc/hosts");
-                hosts.push_str(&resolv::extra_hosts(&record.spec.extra_hosts, None));
-                (
-                    hosts,
-                    resolv::resolv_conf(&record.spec.dns, &read_host("/etc/resolv.conf"), false),
-                )
-            }
-            NetworkMode::None | NetworkMode::Networks(_) => (
-                resolv::hosts(&resolv::HostsFile {
-                    hostname: &record.resolved.hostname,
-                    domainname: record.spec.domainname.as_deref(),
-                    endpoints: &self.held.network.endpoints,
-                    extra_hosts: &record.spec.extra_hosts,
-                    host_gateway: host_gateway(&self.held.network.endpoints),
-                }),
-                resolv::resolv_conf(
-                    &record.spec.dns,
-                    &read_host("/etc/resolv.conf"),
-                    self.held.network.responder.is_some(),
-                ),
-            ),
-        };
-        for (path, text) in [
-            (files.hosts(), hosts),
-            (files.resolv_conf(), resolv_conf),
-            (files.hostname(), format!("{}\n", record.resolved.hostname)),
-        ] {
-            use std::os::unix::fs::PermissionsExt;
-            write_file(&path, text.as_bytes(), Durability::Process)?;
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
-                .map_err(host("open", path.display().to_string()))?;
-        }
-        Ok(())
+        net::write_files(
+            status.store(),
+            &status.record,
+            &status.files,
+            &status.live.endpoints,
+        )
     }
 
     fn make_cgroup(&mut self) -> Result<(), ContainerError> {
@@ -283,16 +194,12 @@ impl Assets {
             None,
         )
         .map_err(|error| host("make a pair of", "sockets")(error.into()))?;
-        match Fork::default()
-            .run()
-            .map_err(host("fork", "the keeper"))?
-        {
+        match Fork::default().run().map_err(host("fork", "the keeper"))? {
             Forked::Child => {
                 drop(ours);
                 // The lock is ours as long as anybody holds a copy of its descriptor: it must not be the keeper.
                 self.held.lock = None;
                 self.held.network.listeners.clear();
-                self.held.network.responder = None;
                 let ended = keeper::run(job, theirs, listener);
                 exit_now(u8::from(ended.is_err()))
             }
@@ -361,19 +268,11 @@ pub fn take_lock(store: &ContainerStore, record: &Record) -> Result<Lock, Contai
     }
 }
 
-/// The networks of the same root.
-pub fn network_store(store: &ContainerStore) -> Result<NetworkStore, ContainerError> {
-    Ok(NetworkStore::open(
-        store.paths().root(),
-        store.paths().run(),
-    )?)
-}
-
 /// Whether an owner of leases still lives.
 pub fn is_alive(store: &ContainerStore, owner: &str) -> bool {
-    owner.parse().is_ok_and(|id: ContainerId| {
-        !matches!(live::standing(store, &id), Ok(Standing::Idle))
-    })
+    owner
+        .parse()
+        .is_ok_and(|id: ContainerId| !matches!(live::standing(store, &id), Ok(Standing::Idle)))
 }
 
 /// The first process of another container, which must be running.
@@ -395,67 +294,6 @@ pub fn init_of(store: &ContainerStore, id: &ContainerId) -> Result<i32, Containe
                 .map_or_else(|| id.short().to_owned(), |record| record.name.to_string()),
             reason: "it is not running; start it first".to_owned(),
         })
-}
-
-/// The ports to publish: those asked for, and with `publish_all` every other documented one.
-fn published(record: &Record) -> Vec<crate::spec::PortSpec> {
-    let mut ports = record.spec.ports.clone();
-    if record.spec.publish_all {
-        for exposed in &record.resolved.exposed {
-            let Some((port, protocol)) = exposed.split_once('/') else {
-                continue;
-            };
-            let protocol = match protocol {
-                "tcp" => crate::spec::Protocol::Tcp,
-                "udp" => crate::spec::Protocol::Udp,
-                _ => continue,
-            };
-            let Ok(container_port) = port.parse() else {
-                continue;
-            };
-            if !ports
-                .iter()
-                .any(|p| p.container_port == container_port && p.protocol == protocol)
-            {
-                ports.push(crate::spec::PortSpec {
-                    container_port,
-                    host_ports: None,
-                    host_ip: None,
-                    protocol,
-                });
-            }
-        }
-    }
-    ports
-}
-
-/// The address under which the container reaches the host.
-fn host_gateway(endpoints: &[Endpoint]) -> Option<std::net::IpAddr> {
-    endpoints
-        .iter()
-        .find_map(|endpoint| endpoint.gateway4)
-        .map(std::net::IpAddr::V4)
-}
-
-/// Name server sockets in the container's namespace, unless it has no network to ask about.
-pub fn bind_responder(
-    networks: &NetworkStore,
-    record: &Record,
-    network: &Network,
-) -> Result<Option<dns::Responder>, ContainerError> {
-    let Some(netns) = &network.netns else {
-        return Ok(None);
-    };
-    if network.endpoints.is_empty() {
-        return Ok(None);
-    }
-    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-    let config = dns::Config::new(
-        networks,
-        &network.endpoints,
-        resolv::upstreams(&record.spec.dns, &host),
-    );
-    Ok(Some(dns::Responder::bind(netns, config)?))
 }
 
 fn filter(record: &Record) -> Result<Filter, ContainerError> {

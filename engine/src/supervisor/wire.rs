@@ -85,7 +85,10 @@ pub fn listen(dir: &Path, name: &str, kind: SocketType) -> io::Result<OwnedFd> {
     let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;
     rustix::net::bind(&socket, &address(handle.as_fd(), name)?)?;
     // The directory is closed to others already; this is for those who look at the file.
-    rustix::fs::chmod(dir.join(name), rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+    rustix::fs::chmod(
+        dir.join(name),
+        rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+    )?;
     rustix::net::listen(&socket, 64)?;
     Ok(socket)
 }

@@ -6,8 +6,10 @@
 pub mod bpf;
 pub mod mount;
 pub mod namespace;
+pub mod notify;
 pub mod process;
 pub mod program;
+pub mod readiness;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

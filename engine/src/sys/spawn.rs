@@ -222,3 +222,14 @@ impl Drop for Attributes {
         unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
     }
 }
+
+/// A descriptor that our starter has put at this number (at most once in a process's life);
+/// `None` when there is none. It is closed by execve from now on.
+pub fn inherited(number: i32) -> Option<OwnedFd> {
+    use std::os::fd::FromRawFd;
+    // SAFETY: the call takes no pointer; a number that is no descriptor is answered with EBADF.
+    let set = unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    // SAFETY: it is open, was given to this process at its start, and is taken by nobody else: roles
+    // call this once for each descriptor that `spawn_role` was given for them.
+    (set == 0).then(|| unsafe { OwnedFd::from_raw_fd(number) })
+}

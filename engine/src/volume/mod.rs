@@ -306,8 +306,14 @@ mod tests {
             driver: Some("nfs".into()),
             ..named("data")
         };
-        assert_eq!(store.create(&nfs).unwrap_err().kind(), ErrorKind::Unsupported);
-        assert_eq!(store.create(&named("../x")).unwrap_err().kind(), ErrorKind::Invalid);
+        assert_eq!(
+            store.create(&nfs).unwrap_err().kind(),
+            ErrorKind::Unsupported
+        );
+        assert_eq!(
+            store.create(&named("../x")).unwrap_err().kind(),
+            ErrorKind::Invalid
+        );
     }
 
     #[test]

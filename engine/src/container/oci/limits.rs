@@ -142,9 +142,7 @@ fn device_numbers(path: &Path) -> Result<(i64, i64), ContainerError> {
     ))
 }
 
-fn rates(
-    devices: &[BlockIoDevice],
-) -> Result<Option<Vec<LinuxThrottleDevice>>, ContainerError> {
+fn rates(devices: &[BlockIoDevice]) -> Result<Option<Vec<LinuxThrottleDevice>>, ContainerError> {
     let mut result = Vec::new();
     for device in devices {
         let (major, minor) = device_numbers(&device.path)?;

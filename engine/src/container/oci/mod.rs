@@ -151,9 +151,7 @@ fn linux(asked: &ContainerSpec, init: FindInit<'_>) -> Result<Linux, ContainerEr
         matches!(&mount.kind, crate::spec::MountKind::Bind { options, .. }
             if matches!(options.propagation, crate::spec::Propagation::Shared | crate::spec::Propagation::RShared))
     });
-    linux.set_rootfs_propagation(Some(
-        if shared { "shared" } else { "private" }.to_owned(),
-    ));
+    linux.set_rootfs_propagation(Some(if shared { "shared" } else { "private" }.to_owned()));
     Ok(linux)
 }
 
@@ -195,10 +193,7 @@ fn namespaces(
 
 /// Only kernel parameters that a namespace of the container's own holds back from the host.
 fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerError> {
-    let own_network = !matches!(
-        asked.network,
-        NetworkMode::Host | NetworkMode::Container(_)
-    );
+    let own_network = !matches!(asked.network, NetworkMode::Host | NetworkMode::Container(_));
     let own_ipc = asked.ipc == NamespaceMode::Private;
     let mut result = HashMap::new();
     for (key, value) in &asked.sysctls {
@@ -357,6 +352,3 @@ fn mount(target: &str, typ: &str, source: &Path, options: &[&str]) -> Mount {
         .build()
         .unwrap_or_default()
 }
-
-#[cfg(test)]
-mod tests;

@@ -117,7 +117,10 @@ mod tests {
             log.write(text.as_bytes()).unwrap();
         }
         let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
-        assert_eq!((read("log"), read("log.1"), read("log.2")), ("dddd".into(), "cccc".into(), "bbbb".into()));
+        assert_eq!(
+            (read("log"), read("log.1"), read("log.2")),
+            ("dddd".into(), "cccc".into(), "bbbb".into())
+        );
         assert!(!dir.path().join("log.3").exists());
         let again = LogFile::open(path, limits).unwrap();
         assert_eq!(again.size(), 4);

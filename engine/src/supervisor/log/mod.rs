@@ -5,8 +5,8 @@
 //! lines are in the file, and [`journal`] remembers across a crash how far that got.
 
 pub mod file;
-pub mod json;
 pub mod journal;
+pub mod json;
 pub mod pipe;
 
 use std::collections::BTreeMap;
@@ -46,10 +46,9 @@ impl LogLimits {
                     };
                 }
                 "max-file" => {
-                    limits.max_file =
-                        value.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
-                            format!("log option `max-file={value}` is not a positive number")
-                        })?;
+                    limits.max_file = value.parse().ok().filter(|n| *n > 0).ok_or_else(|| {
+                        format!("log option `max-file={value}` is not a positive number")
+                    })?;
                 }
                 // What we do is what it asks for.
                 "mode" if value == "blocking" => {}
@@ -98,7 +97,12 @@ mod tests {
         let custom = limits(&[("max-size", "10m"), ("max-file", "3")]).unwrap();
         assert_eq!((custom.max_size, custom.max_file), (Some(10_000_000), 3));
         assert_eq!(limits(&[("max-size", "-1")]).unwrap().max_size, None);
-        for (key, value) in [("max-size", "x"), ("max-file", "0"), ("tag", "a"), ("compress", "true")] {
+        for (key, value) in [
+            ("max-size", "x"),
+            ("max-file", "0"),
+            ("tag", "a"),
+            ("compress", "true"),
+        ] {
             assert!(limits(&[(key, value)]).unwrap_err().contains(key));
         }
     }

@@ -154,10 +154,7 @@ impl LogPipe {
         };
         seen.reserve_exact(count);
         while seen.len() < count {
-            let read = rustix::io::read(
-                &self.look.0,
-                rustix::buffer::spare_capacity(&mut seen),
-            )?;
+            let read = rustix::io::read(&self.look.0, rustix::buffer::spare_capacity(&mut seen))?;
             if read == 0 {
                 break;
             }
@@ -217,8 +214,7 @@ mod tests {
             assert_eq!(rustix::io::write(&self.writer, text).unwrap(), text.len());
         }
         fn open(&self) -> (LogPipe, LogFile) {
-            let mut log =
-                LogFile::open(self.dir.path().join("log"), LogLimits::default()).unwrap();
+            let mut log = LogFile::open(self.dir.path().join("log"), LogLimits::default()).unwrap();
             let pipe = LogPipe::open(
                 Stream::Stdout,
                 self.reader.try_clone().unwrap(),
@@ -245,7 +241,10 @@ mod tests {
         let rig = Rig::new();
         let (mut pipe, mut log) = rig.open();
         rig.say(b"one\ntw");
-        assert_eq!(pipe.step(&mut log).unwrap(), Step::Moved(b"one\ntw".to_vec()));
+        assert_eq!(
+            pipe.step(&mut log).unwrap(),
+            Step::Moved(b"one\ntw".to_vec())
+        );
         assert_eq!(pipe.step(&mut log).unwrap(), Step::Empty);
         assert_eq!(rig.lines(), "one\n");
         // A successor knows the beginning.

@@ -1,0 +1,267 @@
+//! A client of a container's streams.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+
+use crate::supervisor::log::json::Stream;
+use crate::sys::notify::SignalPipe;
+
+use super::control::{Connection, Kind, Received, Reply, Request};
+use super::exec::Streams;
+use super::record::ExitRecord;
+use super::terminal::{DetachKeys, RawMode, size, write_all};
+
+/// What to be attached to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttachOptions {
+    /// Give input.
+    pub stdin: bool,
+    /// Take standard output.
+    pub stdout: bool,
+    /// Take standard error.
+    pub stderr: bool,
+}
+
+/// How to treat the user's terminal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interaction {
+    /// The container has a terminal: use ours raw, and pass its size on.
+    pub tty: bool,
+    /// Keys that detach instead of ctrl-p ctrl-q.
+    pub detach_keys: Option<String>,
+    /// Pass signals that reach us on to the container.
+    pub signal_proxy: bool,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachEnd {
+    /// The container ended.
+    Exited(ExitRecord),
+    /// The user pressed the detach keys.
+    Detached,
+    /// The connection ended without a word: the supervisor was killed. The container may live on.
+    Lost,
+}
+
+/// One thing from an attachment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frame {
+    /// Output.
+    Output(Stream, Vec<u8>),
+    /// The end.
+    End(AttachEnd),
+}
+
+/// A connection that carries a container's streams.
+#[derive(Debug)]
+pub struct Attachment {
+    connection: Connection,
+    run: PathBuf,
+}
+
+/// Signals that make no sense to pass on, or that are ours.
+const PROXIED: [i32; 10] = [
+    libc::SIGHUP,
+    libc::SIGINT,
+    libc::SIGQUIT,
+    libc::SIGTERM,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGALRM,
+    libc::SIGCONT,
+    libc::SIGIO,
+    libc::SIGPWR,
+];
+
+impl Attachment {
+    /// Attaches an open connection.
+    pub(super) fn begin(
+        mut connection: Connection,
+        run: PathBuf,
+        options: AttachOptions,
+    ) -> io::Result<Self> {
+        connection.send(&Request::Attach {
+            stdin: options.stdin,
+            stdout: options.stdout,
+            stderr: options.stderr,
+        })?;
+        match connection.receive()? {
+            Received::Reply(Reply::Done) => Ok(Self { connection, run }),
+            Received::Reply(Reply::Failed(failure)) => Err(io::Error::other(failure)),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    /// The connection, for one more request before the streams are read.
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    /// Waits for output or the end.
+    pub fn next(&mut self) -> io::Result<Frame> {
+        loop {
+            return Ok(match self.connection.receive()? {
+                Received::Output(Kind::Stderr, bytes) => Frame::Output(Stream::Stderr, bytes),
+                Received::Output(_, bytes) => Frame::Output(Stream::Stdout, bytes),
+                Received::Reply(Reply::Exited(exit)) => Frame::End(AttachEnd::Exited(exit)),
+                Received::Reply(_) => continue,
+                Received::End => Frame::End(AttachEnd::Lost),
+            });
+        }
+    }
+
+    /// Gives input.
+    pub fn input(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.connection.send_input(bytes)
+    }
+
+    /// No more input comes.
+    pub fn close_input(&mut self) -> io::Result<()> {
+        self.connection.send(&Request::CloseStdin)
+    }
+
+    /// Copies between the user's streams and the container's until one of them ends.
+    pub fn interact(
+        mut self,
+        streams: Streams<'_>,
+        interaction: &Interaction,
+    ) -> Result<AttachEnd, super::ContainerError> {
+        let mut keys = match &interaction.detach_keys {
+            Some(keys) => DetachKeys::parse(keys)?,
+            None => DetachKeys::default(),
+        };
+        self.copy(streams, interaction, &mut keys)
+            .map_err(|source| super::ContainerError::Host {
+                action: "talk to",
+                path: "the container".to_owned(),
+                source,
+            })
+    }
+
+    fn copy(
+        &mut self,
+        streams: Streams<'_>,
+        interaction: &Interaction,
+        keys: &mut DetachKeys,
+    ) -> io::Result<AttachEnd> {
+        let _raw = match streams.stdin.filter(|_| interaction.tty) {
+            Some(stdin) => RawMode::enter(stdin)?,
+            None => None,
+        };
+        let mut signals = vec![libc::SIGWINCH];
+        if interaction.signal_proxy {
+            signals.extend(PROXIED);
+        }
+        let signals = SignalPipe::new(&signals)?;
+        if interaction.tty {
+            self.resize(&streams);
+        }
+        let mut stdin = streams.stdin;
+        loop {
+            let mut fds = vec![
+                PollFd::from_borrowed_fd(self.connection.as_fd(), PollFlags::IN),
+                PollFd::new(signals.reader(), PollFlags::IN),
+            ];
+            if let Some(stdin) = stdin {
+                fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
+            }
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            if ready[1] {
+                while let Some(signal) = signals.take() {
+                    if signal == libc::SIGWINCH {
+                        self.resize(&streams);
+                    } else {
+                        self.aside(&Request::Signal { number: signal });
+                    }
+                }
+            }
+            if ready[0] {
+                match self.next()? {
+                    Frame::Output(stream, bytes) => {
+                        let to = match stream {
+                            Stream::Stdout => streams.stdout,
+                            Stream::Stderr => streams.stderr,
+                        };
+                        if let Some(to) = to {
+                            write_all(to, &bytes)?;
+                        }
+                    }
+                    Frame::End(end) => return Ok(end),
+                }
+            }
+            if let Some(from) = stdin
+                && ready.get(2) == Some(&true)
+            {
+                match self.forward(from, interaction.tty, keys) {
+                    Ok(Input::More) => {}
+                    Ok(Input::End) => stdin = None,
+                    Ok(Input::Detach) => return Ok(AttachEnd::Detached),
+                    // The supervisor has closed; what it said last is still to be read.
+                    Err(_) => stdin = None,
+                }
+            }
+        }
+    }
+
+    fn forward(
+        &mut self,
+        from: BorrowedFd<'_>,
+        tty: bool,
+        keys: &mut DetachKeys,
+    ) -> io::Result<Input> {
+        let mut bytes = [0u8; 32 << 10];
+        match rustix::io::read(from, &mut bytes) {
+            Ok(0) => {
+                if tty {
+                    self.input(&[4])?;
+                }
+                self.close_input()?;
+                Ok(Input::End)
+            }
+            Ok(count) if tty => {
+                let (through, detach) = keys.filter(&bytes[..count]);
+                self.input(&through)?;
+                Ok(if detach { Input::Detach } else { Input::More })
+            }
+            Ok(count) => {
+                self.input(&bytes[..count])?;
+                Ok(Input::More)
+            }
+            Err(Errno::INTR | Errno::AGAIN) => Ok(Input::More),
+            Err(_) => {
+                self.close_input()?;
+                Ok(Input::End)
+            }
+        }
+    }
+
+    fn resize(&self, streams: &Streams<'_>) {
+        if let Some((rows, columns)) = size(streams) {
+            self.aside(&Request::Resize { rows, columns });
+        }
+    }
+
+    /// On a connection of its own: ours may be full of input that nobody reads.
+    fn aside(&self, request: &Request) {
+        if let Ok(mut connection) = Connection::open(&self.run)
+            && connection.send(request).is_ok()
+        {
+            let _ = connection.receive();
+        }
+    }
+}
+
+enum Input {
+    More,
+    End,
+    Detach,
+}

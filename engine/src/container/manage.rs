@@ -1,0 +1,689 @@
+//! Containers as a caller handles them: each call settles what a dead supervisor has left, then
+//! talks to a live one or works on the records.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use crate::image::ImageStore;
+use crate::spec::ContainerSpec;
+use crate::state::{ContainerId, Durability, Lock, Name, Paths, crash_point};
+use crate::supervisor::role::{self, Mode};
+use crate::supervisor::{Volumes, clear_leftovers, remove};
+use crate::sys::{Executable, RoleChild};
+use crate::volume::VolumeStore;
+
+use super::attach::{AttachOptions, Attachment};
+use super::control::{Connection, Received, Reply, Request, WaitFor};
+use super::create::Created;
+use super::events::{Action, Event};
+use super::exec::{Attendance, ExecSession, ExecSpec, Streams};
+use super::info::{Container, HealthStatus, ListFilter, State, Status};
+use super::live::{self, Standing};
+use super::logs::{LogQuery, LogReader};
+use super::record::Record;
+use super::store::ContainerStore;
+use super::{ContainerError, create, exec, signal};
+
+/// How to stop.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StopOptions {
+    /// Instead of the container's own grace.
+    pub timeout: Option<Duration>,
+    /// Instead of the container's own stop signal.
+    pub signal: Option<String>,
+}
+
+/// How to remove.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RemoveOptions {
+    /// Kill it first if it runs.
+    pub force: bool,
+    /// Its anonymous volumes too.
+    pub volumes: bool,
+}
+
+/// What a wait found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waited {
+    /// What it does, and how it last ended.
+    pub state: State,
+    /// The probes' verdict, where it has a probe.
+    pub health: Option<HealthStatus>,
+}
+
+/// All containers of one root. Cheap to make; safe to use from several threads.
+#[derive(Debug)]
+pub struct Containers {
+    store: ContainerStore,
+    executable: OnceLock<Executable>,
+    /// Connections to supervisors that we started and that wait for their start. With them
+    /// ends a container that nobody started.
+    parked: Mutex<HashMap<ContainerId, Connection>>,
+    /// Supervisors that we started: reaped when they have ended.
+    children: Mutex<Vec<RoleChild>>,
+}
+
+fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing here leaves a map half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Containers {
+    /// Of these paths.
+    pub fn open(paths: &Paths) -> Self {
+        Self {
+            store: ContainerStore::open(paths),
+            executable: OnceLock::new(),
+            parked: Mutex::default(),
+            children: Mutex::default(),
+        }
+    }
+
+    /// Their records.
+    pub fn store(&self) -> &ContainerStore {
+        &self.store
+    }
+
+    /// The volumes beside them.
+    pub fn volumes(&self) -> &VolumeStore {
+        self.store.volumes()
+    }
+
+    /// Our own executable, in a form that no container can write to.
+    pub fn executable(&self) -> Result<&Executable, ContainerError> {
+        if let Some(executable) = self.executable.get() {
+            return Ok(executable);
+        }
+        let executable = Executable::current().map_err(|source| ContainerError::Host {
+            action: "open",
+            path: "/proc/self/exe".to_owned(),
+            source,
+        })?;
+        Ok(self.executable.get_or_init(|| executable))
+    }
+
+    /// Makes a container.
+    pub fn create(
+        &self,
+        images: &ImageStore,
+        spec: ContainerSpec,
+    ) -> Result<Created, ContainerError> {
+        let created = create::create(&self.store, images, spec)?;
+        if let Ok(Some(record)) = self.store.record(&created.id) {
+            self.emit(&record, Action::Create);
+        }
+        Ok(created)
+    }
+
+    fn emit(&self, record: &Record, action: Action) {
+        // The journal is a courtesy; see `Status::emit`.
+        let _ = Event::container(record, action).append(self.store.paths());
+    }
+
+    /// All containers that fit, the newest first, as Docker lists them.
+    pub fn list(&self, filter: &ListFilter) -> Result<Vec<Container>, ContainerError> {
+        let mut found = Vec::new();
+        for id in self.store.ids()? {
+            let Some(record) = self.store.record(&id)? else {
+                continue;
+            };
+            if !filter.matches_labels(&record.resolved.labels) {
+                continue;
+            }
+            let container = self.observe(record)?;
+            if filter.all || container.state.status.is_up() {
+                found.push(container);
+            }
+        }
+        found.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.id.cmp(&b.id)));
+        Ok(found)
+    }
+
+    /// One container.
+    pub fn inspect(&self, reference: &str) -> Result<Container, ContainerError> {
+        let id = self.store.find(reference)?;
+        self.observe(self.store.read(&id)?)
+    }
+
+    fn observe(&self, record: Record) -> Result<Container, ContainerError> {
+        self.settle(&record.id)?;
+        Ok(live::container(&self.store, record)?)
+    }
+
+    /// Replaces a supervisor that died.
+    fn settle(&self, id: &ContainerId) -> Result<Standing, ContainerError> {
+        loop {
+            let standing = live::standing(&self.store, id)?;
+            if !matches!(standing, Standing::Orphaned(_)) {
+                return Ok(standing);
+            }
+            let mut connection = self.spawn(id, Mode::Adopt)?;
+            // Whoever else adopts at this moment is as good as ours.
+            match connection.receive() {
+                Ok(Received::Reply(Reply::Failed(failure)))
+                    if failure.kind != crate::error::ErrorKind::Conflict =>
+                {
+                    return Err(failure.into());
+                }
+                Ok(_) => {}
+                Err(source) => return Err(self.talk(id)(source)),
+            }
+        }
+    }
+
+    fn spawn(&self, id: &ContainerId, mode: Mode) -> Result<Connection, ContainerError> {
+        let (connection, child) = role::spawn(&self.store, self.executable()?, id, mode)?;
+        let mut children = guard(&self.children);
+        children.retain(|child| {
+            !matches!(
+                crate::sys::process::try_wait(child.pidfd.as_fd()),
+                Ok(Some(_))
+            )
+        });
+        children.push(child);
+        Ok(connection)
+    }
+
+    fn talk(&self, id: &ContainerId) -> impl Fn(std::io::Error) -> ContainerError + use<> {
+        let name = id.short().to_owned();
+        move |source| ContainerError::Host {
+            action: "talk to the supervisor of",
+            path: name.clone(),
+            source,
+        }
+    }
+
+    /// Does everything up to the moment before the program runs.
+    pub fn prepare(&self, reference: &str) -> Result<Vec<String>, ContainerError> {
+        let id = self.store.find(reference)?;
+        if guard(&self.parked).contains_key(&id) {
+            return Ok(Vec::new());
+        }
+        match self.settle(&id)? {
+            Standing::Idle => {}
+            _ => return Ok(Vec::new()),
+        }
+        crash_point("prepare.spawn");
+        let mut connection = self.spawn(&id, Mode::Launch)?;
+        let warnings = match connection.receive().map_err(self.talk(&id))? {
+            Received::Reply(Reply::Prepared { warnings }) => warnings,
+            Received::Reply(Reply::Failed(failure)) => return Err(failure.into()),
+            _ => return Err(self.lost(&id)),
+        };
+        guard(&self.parked).insert(id, connection);
+        crash_point("prepare.parked");
+        Ok(warnings)
+    }
+
+    fn lost(&self, id: &ContainerId) -> ContainerError {
+        let name = self
+            .store
+            .record(id)
+            .ok()
+            .flatten()
+            .map_or_else(|| id.short().to_owned(), |record| record.name.to_string());
+        ContainerError::Lost(name)
+    }
+
+    /// Starts a container; one that runs already is left alone.
+    pub fn start(&self, reference: &str) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        self.start_id(&id, None).map(drop)
+    }
+
+    /// Attaches to a container and then starts it, so that no output is missed.
+    pub fn start_attached(
+        &self,
+        reference: &str,
+        options: &AttachOptions,
+    ) -> Result<Attachment, ContainerError> {
+        let id = self.store.find(reference)?;
+        self.start_id(&id, Some(*options))?
+            .ok_or_else(|| self.lost(&id))
+    }
+
+    fn start_id(
+        &self,
+        id: &ContainerId,
+        attach: Option<AttachOptions>,
+    ) -> Result<Option<Attachment>, ContainerError> {
+        // A supervisor that is about to end refuses nobody: it is simply gone, and we launch another.
+        for _ in 0..1000 {
+            self.prepare(id.as_str())?;
+            let parked = guard(&self.parked).remove(id);
+            let mut connection = match parked {
+                Some(connection) => connection,
+                None => match Connection::open(&self.store.files(id).run) {
+                    Ok(connection) => connection,
+                    Err(_) => {
+                        self.wait_for_successor(id)?;
+                        continue;
+                    }
+                },
+            };
+            let run = self.store.files(id).run;
+            let Some(options) = attach else {
+                match self.ask(&mut connection, &Request::Start, id) {
+                    Err(ContainerError::Lost(_)) => continue,
+                    other => return other.map(|_| None),
+                }
+            };
+            let Ok(mut attachment) = Attachment::begin(connection, run, options) else {
+                continue;
+            };
+            match self.ask(attachment.connection(), &Request::Start, id) {
+                Err(ContainerError::Lost(_)) => {}
+                other => return other.map(|_| Some(attachment)),
+            }
+        }
+        Err(self.lost(id))
+    }
+
+    /// A supervisor holds the lock and does not listen: it begins, or it ends. Waits for either.
+    fn wait_for_successor(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        let files = self.store.files(id);
+        if matches!(live::standing(&self.store, id)?, Standing::Supervised(_)) {
+            // Its lock is given up at its end; while it begins, its socket appears within milliseconds.
+            std::thread::sleep(Duration::from_millis(1));
+            if !files.run.exists() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// One request, one answer.
+    fn ask(
+        &self,
+        connection: &mut Connection,
+        request: &Request,
+        id: &ContainerId,
+    ) -> Result<Reply, ContainerError> {
+        if connection.send(request).is_err() {
+            return Err(self.lost(id));
+        }
+        match connection.receive() {
+            Ok(Received::Reply(Reply::Failed(failure))) => Err(failure.into()),
+            Ok(Received::Reply(reply)) => Ok(reply),
+            Ok(_) | Err(_) => Err(self.lost(id)),
+        }
+    }
+
+    /// A connection to the supervisor of a container that runs.
+    fn connect(
+        &self,
+        id: &ContainerId,
+        action: &'static str,
+    ) -> Result<Connection, ContainerError> {
+        for _ in 0..1000 {
+            match self.settle(id)? {
+                Standing::Supervised(Some(live)) => {
+                    use super::record::Phase;
+                    if matches!(live.phase, Phase::Preparing | Phase::Parked) {
+                        break;
+                    }
+                    match Connection::open(&self.store.files(id).run) {
+                        Ok(connection) => return Ok(connection),
+                        Err(_) => self.wait_for_successor(id)?,
+                    }
+                }
+                Standing::Supervised(None) => self.wait_for_successor(id)?,
+                Standing::Idle | Standing::Orphaned(_) => break,
+            }
+        }
+        Err(self.not_running(id, action))
+    }
+
+    fn not_running(&self, id: &ContainerId, action: &'static str) -> ContainerError {
+        ContainerError::State {
+            action,
+            name: self
+                .store
+                .record(id)
+                .ok()
+                .flatten()
+                .map_or_else(|| id.short().to_owned(), |record| record.name.to_string()),
+            reason: "it is not running".to_owned(),
+        }
+    }
+
+    fn order(
+        &self,
+        reference: &str,
+        action: &'static str,
+        request: &Request,
+    ) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        let mut connection = self.connect(&id, action)?;
+        match self.ask(&mut connection, request, &id) {
+            Ok(_) => Ok(()),
+            // It ended while we asked.
+            Err(ContainerError::Lost(_)) => Err(self.not_running(&id, action)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Stops a container; one that does not run is left alone.
+    pub fn stop(&self, reference: &str, options: &StopOptions) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        drop(guard(&self.parked).remove(&id));
+        let request = Request::Stop {
+            signal: options.signal.as_deref().map(signal::parse).transpose()?,
+            grace: options.timeout,
+        };
+        loop {
+            let mut connection = match self.connect(&id, "stop") {
+                Ok(connection) => connection,
+                Err(ContainerError::State { .. }) => return self.await_end(&id),
+                Err(error) => return Err(error),
+            };
+            match self.ask(&mut connection, &request, &id) {
+                Ok(_) => return Ok(()),
+                // Its supervisor was killed, or had just ended: look again.
+                Err(ContainerError::Lost(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits until a supervisor that is about to end, or that waits for a start, is gone.
+    fn await_end(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        if let Standing::Supervised(_) = live::standing(&self.store, id)?
+            && let Ok(mut connection) = Connection::open(&self.store.files(id).run)
+        {
+            let request = Request::Stop {
+                signal: None,
+                grace: None,
+            };
+            match self.ask(&mut connection, &request, id) {
+                Ok(_) | Err(ContainerError::Lost(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        // Its lock is the last thing it gives up.
+        let lock = self.store.files(id).supervisor_lock();
+        if lock.exists() {
+            drop(Lock::exclusive(&lock));
+            // Locking makes the file where its directory has just been emptied.
+            if let Standing::Idle = live::standing(&self.store, id)? {
+                let _ = std::fs::remove_file(&lock);
+                let _ = std::fs::remove_dir(&self.store.files(id).run);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it, if it runs, and starts it.
+    pub fn restart(&self, reference: &str, options: &StopOptions) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        let request = Request::Restart {
+            signal: options.signal.as_deref().map(signal::parse).transpose()?,
+            grace: options.timeout,
+        };
+        match self.order(reference, "restart", &request) {
+            Err(ContainerError::State { .. }) => self.start_id(&id, None).map(drop),
+            other => other,
+        }
+    }
+
+    /// Sends a signal to its first process.
+    pub fn kill(&self, reference: &str, name: &str) -> Result<(), ContainerError> {
+        let number = signal::parse(name)?;
+        self.order(reference, "kill", &Request::Signal { number })
+    }
+
+    /// Freezes it.
+    pub fn pause(&self, reference: &str) -> Result<(), ContainerError> {
+        self.order(reference, "pause", &Request::Pause)
+    }
+
+    /// Lets it run on.
+    pub fn unpause(&self, reference: &str) -> Result<(), ContainerError> {
+        self.order(reference, "unpause", &Request::Unpause)
+    }
+
+    /// Waits.
+    pub fn wait(&self, reference: &str, until: WaitFor) -> Result<Waited, ContainerError> {
+        let id = self.store.find(reference)?;
+        loop {
+            let container = match self.store.record(&id)? {
+                Some(record) => self.observe(record)?,
+                None if until == WaitFor::Removed => return Ok(removed()),
+                None => return Err(ContainerError::NotFound(reference.to_owned())),
+            };
+            let health = container.health.as_ref().map(|health| health.status);
+            let waited = Waited {
+                health,
+                state: container.state,
+            };
+            let up = waited.state.status.is_up();
+            let over = match until {
+                WaitFor::NotRunning => !up,
+                WaitFor::Healthy => !up || health.is_some_and(|h| h != HealthStatus::Starting),
+                WaitFor::NextExit | WaitFor::Removed => false,
+            };
+            if over {
+                return Ok(waited);
+            }
+            match Connection::open(&self.store.files(&id).run) {
+                Ok(mut connection) => {
+                    match self.ask(&mut connection, &Request::Wait { until }, &id) {
+                        Ok(Reply::Exited(exit)) => {
+                            let mut state = waited.state;
+                            state.status = Status::Exited;
+                            state.pid = None;
+                            state.exit_code = exit.code;
+                            state.signal = exit.signal;
+                            state.oom_killed = exit.oom_killed;
+                            // What is written down knows more, unless it is removed already.
+                            if let Some(record) = self.store.record(&id)?
+                                && until == WaitFor::NotRunning
+                            {
+                                let container = self.observe(record)?;
+                                if !container.state.status.is_up() {
+                                    state = container.state;
+                                }
+                            }
+                            return Ok(Waited { state, health });
+                        }
+                        Ok(Reply::Health(status)) => {
+                            return Ok(Waited {
+                                health: Some(status),
+                                ..waited
+                            });
+                        }
+                        // The supervisor was killed: adopt, and wait on.
+                        _ => {}
+                    }
+                }
+                Err(_) => match until {
+                    // Nothing runs that could tell: the journal of events does.
+                    WaitFor::NextExit | WaitFor::Removed => self.wait_for_event(&id)?,
+                    WaitFor::NotRunning | WaitFor::Healthy => self.wait_for_successor(&id)?,
+                },
+            }
+        }
+    }
+
+    fn wait_for_event(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        use super::events::{EventFilter, EventStream};
+        let mut stream = EventStream::open(self.store.paths(), EventFilter::default())?;
+        // It may have happened before we listened.
+        if self.store.record(id)?.is_none()
+            || !matches!(live::standing(&self.store, id)?, Standing::Idle)
+        {
+            return Ok(());
+        }
+        while let Some(event) = stream.next(None)? {
+            if event.id == id.as_str() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a container.
+    pub fn remove(&self, reference: &str, options: &RemoveOptions) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        let record = self.store.read(&id)?;
+        drop(guard(&self.parked).remove(&id));
+        let container = self.observe(record.clone())?;
+        if container.state.status.is_up() {
+            if !options.force {
+                return Err(ContainerError::State {
+                    action: "remove",
+                    name: container.name,
+                    reason: format!(
+                        "it is {}; stop it first, or use force",
+                        container.state.status
+                    ),
+                });
+            }
+            let stop = StopOptions {
+                timeout: Some(Duration::ZERO),
+                signal: Some("KILL".to_owned()),
+            };
+            self.stop(id.as_str(), &stop)?;
+        }
+        self.await_end(&id)?;
+        // It may have removed itself meanwhile.
+        let Some(record) = self.store.record(&id)? else {
+            return Ok(());
+        };
+        let lock = Lock::exclusive(&self.store.files(&id).lock())?;
+        clear_leftovers(&self.store, &record)?;
+        let volumes = if options.volumes {
+            Volumes::Anonymous
+        } else {
+            Volumes::Keep
+        };
+        remove(&self.store, &record, volumes)?;
+        let _ = std::fs::remove_dir_all(self.store.files(&id).run);
+        drop(lock);
+        Ok(())
+    }
+
+    /// Gives it another name.
+    pub fn rename(&self, reference: &str, new: &str) -> Result<(), ContainerError> {
+        let id = self.store.find(reference)?;
+        let name: Name = new.parse()?;
+        let _lock = Lock::exclusive(&self.store.files(&id).lock())?;
+        let mut record = self.store.read(&id)?;
+        if record.name == name {
+            return Err(ContainerError::Invalid(format!(
+                "container `{name}` has that name already"
+            )));
+        }
+        let names = self.store.paths().names();
+        names.reserve(&name, &id, &|other| self.store.holds_name(other))?;
+        crash_point("rename.reserved");
+        let old = std::mem::replace(&mut record.name, name.clone());
+        record.spec.name = Some(name.to_string());
+        self.store.write(&record, Durability::Power)?;
+        crash_point("rename.recorded");
+        names.release(&old, &id)?;
+        self.emit(
+            &record,
+            Action::Rename {
+                old: old.to_string(),
+            },
+        );
+        Ok(())
+    }
+
+    /// Attaches to a container that runs.
+    pub fn attach(
+        &self,
+        reference: &str,
+        options: &AttachOptions,
+    ) -> Result<Attachment, ContainerError> {
+        let id = self.store.find(reference)?;
+        let connection = self.connect(&id, "attach to")?;
+        Attachment::begin(connection, self.store.files(&id).run, *options).map_err(self.talk(&id))
+    }
+
+    /// Runs a further process in it.
+    pub fn exec(
+        &self,
+        reference: &str,
+        spec: &ExecSpec,
+        streams: Streams<'_>,
+        attendance: Attendance,
+    ) -> Result<ExecSession, ContainerError> {
+        let id = self.store.find(reference)?;
+        let record = self.store.read(&id)?;
+        exec::start(
+            &self.store,
+            &record,
+            self.executable()?,
+            spec,
+            streams,
+            attendance,
+        )
+    }
+
+    /// Reads its log.
+    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader, ContainerError> {
+        let id = self.store.find(reference)?;
+        let record = self.store.read(&id)?;
+        if record.spec.log.driver == crate::spec::LogDriver::None {
+            return Err(ContainerError::Unsupported {
+                option: "reading logs".to_owned(),
+                reason: format!("container `{}` has the log driver `none`", record.name),
+            });
+        }
+        let life = if query.follow {
+            self.settle(&id)?;
+            Connection::open(&self.store.files(&id).run).ok()
+        } else {
+            None
+        };
+        let path = self.store.files(&id).log(&id);
+        LogReader::open(path.clone(), *query, life).map_err(|source| ContainerError::Host {
+            action: "read",
+            path: path.display().to_string(),
+            source,
+        })
+    }
+
+    /// Removes what creations that died have left: directories that are nobody's container.
+    pub fn sweep(&self) -> Result<(), ContainerError> {
+        for id in self.store.ids()? {
+            let files = self.store.files(&id);
+            if files.record().exists() || Lock::is_held(&files.lock())? {
+                continue;
+            }
+            let settled = std::fs::metadata(&files.dir)
+                .and_then(|metadata| metadata.modified())
+                .is_ok_and(|modified| {
+                    modified
+                        .elapsed()
+                        .is_ok_and(|age| age > Duration::from_secs(10))
+                });
+            if settled {
+                self.store.paths().trash().put(&files.dir)?;
+            }
+        }
+        self.store.paths().trash().empty()?;
+        Ok(())
+    }
+}
+
+fn removed() -> Waited {
+    Waited {
+        state: State {
+            status: Status::Removing,
+            pid: None,
+            started_at: None,
+            finished_at: None,
+            exit_code: 0,
+            signal: None,
+            oom_killed: false,
+            error: None,
+            manually_stopped: true,
+        },
+        health: None,
+    }
+}

@@ -1,0 +1,137 @@
+//! The processes of a container: `top`, `stats`.
+
+use std::fs;
+
+use crate::cgroup::{Cgroup, Layout, Stats};
+use crate::container::ContainerError;
+use crate::runtime::RuntimeError;
+
+use super::{Engine, Result};
+
+/// Clock ticks a second in /proc: USER_HZ, fixed by the kernel's interface.
+const TICKS: u64 = 100;
+
+/// A table as `top` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct ProcessTable {
+    /// Column heads.
+    pub titles: Vec<&'static str>,
+    /// One row a process.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Engine {
+    fn cgroup_of(&self, reference: &str, action: &'static str) -> Result<Cgroup> {
+        let container = self.inspect(reference)?;
+        if container.state.pid.is_none() {
+            return Err(ContainerError::State {
+                action,
+                name: container.name,
+                reason: "it is not running".to_owned(),
+            }
+            .into());
+        }
+        let open = || -> std::result::Result<Cgroup, RuntimeError> {
+            let layout = Layout::detect()?;
+            Ok(Cgroup::open(&layout, &container.cgroup)?)
+        };
+        Ok(open().map_err(ContainerError::from)?)
+    }
+
+    /// The processes of a container, in the columns of `ps -ef`.
+    pub fn top(&self, reference: &str) -> Result<ProcessTable> {
+        let cgroup = self.cgroup_of(reference, "list the processes of")?;
+        let mut pids = cgroup
+            .pids()
+            .map_err(RuntimeError::from)
+            .map_err(ContainerError::from)?;
+        pids.sort_by_key(|pid| pid.as_raw_pid());
+        let uptime = fs::read_to_string("/proc/uptime")
+            .ok()
+            .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
+            .unwrap_or_default();
+        Ok(ProcessTable {
+            titles: vec!["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
+            rows: pids
+                .into_iter()
+                .filter_map(|pid| row(pid.as_raw_pid(), uptime))
+                .collect(),
+        })
+    }
+
+    /// What a container uses.
+    pub fn stats(&self, reference: &str) -> Result<Stats> {
+        let cgroup = self.cgroup_of(reference, "measure")?;
+        Ok(cgroup
+            .stats()
+            .map_err(RuntimeError::from)
+            .map_err(ContainerError::from)?)
+    }
+}
+
+/// One row; `None` for a process that has just ended.
+fn row(pid: i32, uptime: f64) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let (head, rest) = stat.rsplit_once(')')?;
+    let name = head.split_once('(')?.1;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|text| text.parse::<u64>().ok());
+    // Fields of proc(5), counted from the third.
+    let (parent, terminal) = (number(1)?, number(4)?);
+    let ticks = TICKS;
+    let cpu = (number(11)? + number(12)?) / ticks;
+    let age = (uptime - number(19)? as f64 / ticks as f64).max(0.0);
+    let user = status
+        .lines()
+        .find_map(|line| line.strip_prefix("Uid:"))?
+        .split_ascii_whitespace()
+        .nth(1)?
+        .to_owned();
+    let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let command = if command.is_empty() {
+        format!("[{name}]")
+    } else {
+        let words: Vec<String> = command
+            .split(|&byte| byte == 0)
+            .filter(|word| !word.is_empty())
+            .map(|word| String::from_utf8_lossy(word).into_owned())
+            .collect();
+        words.join(" ")
+    };
+    let load = if age > 0.0 {
+        (cpu as f64 * 100.0 / age) as u64
+    } else {
+        0
+    };
+    let began = jiff::Timestamp::now()
+        .checked_sub(jiff::SignedDuration::from_secs_f64(age))
+        .ok()?;
+    Some(vec![
+        user,
+        pid.to_string(),
+        parent.to_string(),
+        load.to_string(),
+        began.strftime("%H:%M").to_string(),
+        match terminal {
+            0 => "?".to_owned(),
+            // Major 136 is the first of the pseudo terminals.
+            device => format!("pts/{}", device & 0xff),
+        },
+        format!("{:02}:{:02}:{:02}", cpu / 3600, cpu / 60 % 60, cpu % 60),
+        command,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_has_a_row() {
+        let row = row(std::process::id() as i32, 1e9).unwrap();
+        assert_eq!(row.len(), 8);
+        assert_eq!(row[1], std::process::id().to_string());
+        assert_eq!(super::row(-1, 0.0), None);
+    }
+}
