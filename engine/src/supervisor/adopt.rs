@@ -68,7 +68,8 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
                 held,
                 warnings: Vec::new(),
             };
-            assets.held.network = net::reconnect(&assets.status.record, &assets.status.live)?;
+            assets.held.network =
+                net::reconnect(store, &assets.status.record, &assets.status.live)?;
             assets.listen()?;
             Ok(Adopted::Running(Box::new(assets)))
         }

@@ -153,7 +153,7 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
     if let Begin::Running = begin {
         status.save().map_err(io::Error::other)?;
     }
-    let mut tasks = net::spawn_tasks(status.store(), &status.record, &mut held.network)?;
+    let mut tasks = net::spawn_tasks(&mut held.network)?;
     let shared = Rc::new(Shared {
         stdin_once: status.record.spec.stdin_once,
         status: RefCell::new(status),

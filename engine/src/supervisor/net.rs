@@ -8,9 +8,9 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use crate::container::record::{Files, Live, Record};
 use crate::container::{ContainerError, ContainerStore};
-use crate::network::publish::{self, Listener};
-use crate::network::{self, Endpoint, NetNs, NetworkStore, Request, resolv};
-use crate::spec::{EndpointSpec, NetworkMode, PortSpec, Protocol};
+use crate::network::publish::{self, Forwarder, Listener};
+use crate::network::{self, Endpoint, NetNs, NetworkStore, Request, dns, resolv};
+use crate::spec::{NetworkMode, PortSpec, Protocol};
 use crate::state::{ContainerId, Durability, write_file};
 
 use super::setup::{host, init_of, is_alive};
@@ -24,6 +24,8 @@ pub struct Network {
     pub endpoints: Vec<Endpoint>,
     /// The published ports' sockets.
     pub listeners: Vec<Listener>,
+    /// Its name server.
+    pub responder: Option<dns::Responder>,
 }
 
 /// Gives a container its network.
@@ -41,45 +43,23 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
         NetworkMode::Networks(endpoints) => {
             // The ports first: a conflict is the most likely failure and the cheapest to find.
             network.listeners = publish::bind(&ports(record))?;
-            let endpoints = endpoint_specs(record, endpoints);
             let sandbox = network::connect(
                 &NetworkStore::open(store.paths()),
                 &Request {
                     owner: record.id.as_str(),
                     name: record.name.as_str(),
-                    endpoints: &endpoints,
+                    hostname: &record.resolved.hostname,
+                    mac_address: record.spec.mac_address.as_deref(),
+                    endpoints,
                     alive: &|owner| is_alive(store, owner),
                 },
             )?;
             network.netns = Some(sandbox.netns);
             network.endpoints = sandbox.endpoints;
+            network.responder = bind_responder(store, record, &network)?;
         }
     }
     Ok(network)
-}
-
-/// The endpoints asked for, with the names under which Docker lets a container be found: its short
-/// id, and its host name where it was given one.
-fn endpoint_specs(record: &Record, asked: &[EndpointSpec]) -> Vec<EndpointSpec> {
-    let mut endpoints = asked.to_vec();
-    if endpoints.is_empty() {
-        endpoints.push(EndpointSpec {
-            network: "bridge".to_owned(),
-            ..EndpointSpec::default()
-        });
-    }
-    for endpoint in &mut endpoints {
-        let names = [Some(record.id.short()), record.spec.hostname.as_deref()];
-        for name in names.into_iter().flatten() {
-            if !endpoint.aliases.iter().any(|alias| alias == name) {
-                endpoint.aliases.push(name.to_owned());
-            }
-        }
-        if endpoint.mac_address.is_none() {
-            endpoint.mac_address.clone_from(&record.spec.mac_address);
-        }
-    }
-    endpoints
 }
 
 /// The ports to publish: those asked for, and with `publish_all` every other documented one.
@@ -116,7 +96,11 @@ fn ports(record: &Record) -> Vec<PortSpec> {
 }
 
 /// Picks up the network of a container that runs already.
-pub fn reconnect(record: &Record, live: &Live) -> Result<Network, ContainerError> {
+pub fn reconnect(
+    store: &ContainerStore,
+    record: &Record,
+    live: &Live,
+) -> Result<Network, ContainerError> {
     let mut network = Network::default();
     let (NetworkMode::Networks(_), Some(init)) = (&record.spec.network, live.init) else {
         return Ok(network);
@@ -129,6 +113,10 @@ pub fn reconnect(record: &Record, live: &Live) -> Result<Network, ContainerError
     match publish::rebind(&live.ports) {
         Ok(listeners) => network.listeners = listeners,
         Err(error) => eprintln!("published ports: {error}"),
+    }
+    match bind_responder(store, record, &network) {
+        Ok(responder) => network.responder = responder,
+        Err(error) => eprintln!("name server: {error}"),
     }
     Ok(network)
 }
@@ -147,28 +135,27 @@ pub fn write_files(
             let other = store.files(&other.parse::<ContainerId>()?);
             (read(&other.hosts()), read(&other.resolv_conf()))
         }
-        mode => {
-            let hosts = resolv::Hosts {
+        NetworkMode::Host => {
+            let mut hosts = read("/etc/hosts".as_ref());
+            hosts.push_str(&resolv::extra_hosts(&record.spec.extra_hosts, None));
+            let resolv_conf = resolv::resolv_conf(&record.spec.dns, &host_resolv, false);
+            (hosts, resolv_conf)
+        }
+        NetworkMode::None | NetworkMode::Networks(_) => {
+            let hosts = resolv::hosts(&resolv::HostsFile {
                 hostname: &record.resolved.hostname,
                 domainname: record.spec.domainname.as_deref(),
                 endpoints,
-                extra: &record.spec.extra_hosts,
-                host_gateway: (*mode == NetworkMode::Host)
-                    .then_some(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST)),
-            };
-            let resolver = if endpoints.is_empty() {
-                resolv::Resolver::Direct
-            } else {
-                resolv::Resolver::Embedded
-            };
-            let hosts = if *mode == NetworkMode::Host && record.spec.extra_hosts.is_empty() {
-                read("/etc/hosts".as_ref())
-            } else {
-                hosts.render()
-            };
+                extra_hosts: &record.spec.extra_hosts,
+                host_gateway: endpoints
+                    .iter()
+                    .find_map(|endpoint| endpoint.gateway4)
+                    .map(IpAddr::V4),
+            });
+            let embedded = !endpoints.is_empty();
             (
                 hosts,
-                resolv::resolv_conf(&record.spec.dns, &host_resolv, resolver),
+                resolv::resolv_conf(&record.spec.dns, &host_resolv, embedded),
             )
         }
     };
@@ -185,52 +172,53 @@ pub fn write_files(
     Ok(())
 }
 
-/// The name server and the published ports, as tasks.
-pub fn spawn_tasks(
+/// What the name server is to know.
+pub fn dns_config(store: &ContainerStore, record: &Record, endpoints: &[Endpoint]) -> dns::Config {
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    dns::Config::new(
+        &NetworkStore::open(store.paths()),
+        endpoints,
+        resolv::upstreams(&record.spec.dns, &host),
+    )
+}
+
+/// The name server's sockets in the container's namespace, before its program can ask.
+pub fn bind_responder(
     store: &ContainerStore,
     record: &Record,
-    network: &mut Network,
-) -> io::Result<Vec<JoinHandle<()>>> {
-    let _ = (
-        store,
-        record,
-        network,
-        spawn_local::<std::future::Ready<()>>,
-    );
-    Ok(Vec::new())
+    network: &Network,
+) -> Result<Option<dns::Responder>, ContainerError> {
+    match &network.netns {
+        Some(netns) if !network.endpoints.is_empty() => {
+            let config = dns_config(store, record, &network.endpoints);
+            Ok(Some(dns::Responder::bind(netns, config)?))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The name server and the published ports, as tasks.
+pub fn spawn_tasks(network: &mut Network) -> io::Result<Vec<JoinHandle<()>>> {
+    let mut tasks = Vec::new();
+    if let Some(responder) = network.responder.take() {
+        tasks.push(spawn_local(responder.run()));
+    }
+    let listeners = std::mem::take(&mut network.listeners);
+    if let (false, Some(netns)) = (listeners.is_empty(), &network.netns) {
+        let forwarder = Forwarder::new(listeners, netns, &network.endpoints)?;
+        tasks.push(spawn_local(forwarder.run()));
+    }
+    Ok(tasks)
 }
 
 /// Addresses and names go back; those of a predecessor killed before it wrote them down as well.
 pub fn release(store: &ContainerStore, record: &Record, live: &Live) -> Result<(), ContainerError> {
-    let NetworkMode::Networks(asked) = &record.spec.network else {
-        return Ok(());
-    };
-    let networks = NetworkStore::open(store.paths());
-    let mut endpoints = live.endpoints.clone();
-    if endpoints.is_empty() {
-        for endpoint in endpoint_specs(record, asked) {
-            // A network that is gone has no lease of ours.
-            if let Ok(network) = networks.get(&endpoint.network) {
-                endpoints.push(lease_on(network.id, network.name));
-            }
-        }
+    if matches!(record.spec.network, NetworkMode::Networks(_)) {
+        network::release(
+            &NetworkStore::open(store.paths()),
+            record.id.as_str(),
+            &live.endpoints,
+        )?;
     }
-    network::disconnect(&networks, record.id.as_str(), &endpoints)?;
     Ok(())
-}
-
-fn lease_on(network_id: String, network: String) -> Endpoint {
-    Endpoint {
-        network_id,
-        network,
-        interface: String::new(),
-        host_interface: String::new(),
-        ipv4: None,
-        ipv6: None,
-        gateway4: None,
-        gateway6: None,
-        mac: String::new(),
-        aliases: Vec::new(),
-        internal: false,
-    }
 }
