@@ -103,6 +103,10 @@ impl Attachment {
     }
 
     /// Waits for output or the end.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator would go on after the end"
+    )]
     pub fn next(&mut self) -> io::Result<Frame> {
         loop {
             return Ok(match self.connection.receive()? {

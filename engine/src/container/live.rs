@@ -12,7 +12,6 @@ use super::store::ContainerStore;
 
 /// Whether a container has a supervisor.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "short-lived, one at a time")]
 pub enum Standing {
     /// It does not run.
     Idle,

@@ -20,6 +20,7 @@ pub struct Pipes {
     open_stdin: bool,
     /// Both directions of both outputs: there is always a reader, so nobody gets SIGPIPE, and
     /// always a holder, so content is never thrown away.
+    #[expect(dead_code, reason = "held open, never used")]
     outputs: Vec<File>,
     /// Keeps standard input open while no client is attached.
     stdin: Option<File>,
