@@ -213,4 +213,21 @@ mod tests {
         assert_eq!(cidr("fd00::/64").hosts(), (1, u128::from(u64::MAX)));
         assert_eq!(cidr("::/0").last(), IpAddr::V6(Ipv6Addr::from(u128::MAX)));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_subnet_or_an_error(text in "\\PC{0,40}", address: u128, prefix: u8) {
+            let _ = text.parse::<Cidr>();
+            let six = IpAddr::V6(Ipv6Addr::from(address));
+            let four = IpAddr::V4(Ipv4Addr::from(address as u32));
+            for address in [six, four] {
+                if let Some(net) = Cidr::containing(address, prefix) {
+                    proptest::prop_assert!(net.contains(address));
+                    proptest::prop_assert_eq!(net.to_string().parse::<Cidr>(), Ok(net));
+                    let offset = net.offset(address).unwrap();
+                    proptest::prop_assert_eq!(net.nth(offset), Some(address));
+                }
+            }
+        }
+    }
 }

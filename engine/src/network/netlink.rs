@@ -77,7 +77,7 @@ impl Netlink {
                     message.body[3],
                 ]);
                 if code != 0 && first.is_none() {
-                    first = Some(io::Error::from_raw_os_error(-code));
+                    first = Some(io::Error::from_raw_os_error(code.wrapping_neg()));
                 }
                 seen += 1;
             }
@@ -194,7 +194,7 @@ fn messages(mut packet: &[u8]) -> impl Iterator<Item = Raw<'_>> {
 
 fn refusal(body: &[u8]) -> io::Error {
     match body.first_chunk::<4>() {
-        Some(code) => io::Error::from_raw_os_error(-i32::from_ne_bytes(*code)),
+        Some(code) => io::Error::from_raw_os_error(i32::from_ne_bytes(*code).wrapping_neg()),
         None => io::ErrorKind::UnexpectedEof.into(),
     }
 }
@@ -411,4 +411,19 @@ pub(super) fn link_names(netlink: &mut Netlink) -> io::Result<Vec<(u32, String)>
         }
     })?;
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_datagram_can_be_split(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            for message in messages(&bytes) {
+                refusal(message.body);
+                decode(message.whole);
+            }
+        }
+    }
 }

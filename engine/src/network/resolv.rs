@@ -217,4 +217,15 @@ mod tests {
             "{text}"
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_resolv_conf_can_be_read(text in "\\PC{0,200}", lines in "(nameserver|search|domain|options|#)[ \t]\\PC{0,20}") {
+            for text in [text, lines] {
+                let made = resolv_conf(&DnsSpec::default(), &text, true);
+                proptest::prop_assert!(made.contains("\nnameserver 127.0.0.11\n"));
+                upstreams(&DnsSpec::default(), &text);
+            }
+        }
+    }
 }

@@ -140,4 +140,12 @@ mod tests {
             assert_eq!(parse(line, None), None);
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_line_can_be_read(line in "\\PC{0,120}", address in "[0-9A-Fé:]{0,40}") {
+            parse(&line, None);
+            parse(&format!("0: {address} 0 0A 0 0 0 0 0 1"), Some("0A"));
+        }
+    }
 }
