@@ -14,9 +14,12 @@ use super::tree::{Map, Node, Value};
 use crate::model::EXTENSIONS;
 
 /// Decodes a tree; the error is a problem at the value that does not fit.
-pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Diagnostic> {
+pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Box<Diagnostic>> {
     T::deserialize(De(node)).map_err(|e| {
-        Diagnostic::error("bad-type", e.span, e.message).help("write a value of the right kind")
+        Box::new(
+            Diagnostic::error("bad-type", e.span, e.message)
+                .help("write a value of the right kind"),
+        )
     })
 }
 

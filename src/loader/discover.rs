@@ -385,7 +385,7 @@ pub fn normalize_name(name: &str) -> String {
 pub fn given_name(
     options: &LoadOptions,
     variables: &Variables,
-) -> Result<Option<String>, Diagnostic> {
+) -> Result<Option<String>, Box<Diagnostic>> {
     let (name, origin) = match &options.project_name {
         Some(name) if !name.is_empty() => (name.clone(), "-p"),
         _ => match variables.get("COMPOSE_PROJECT_NAME") {
@@ -402,13 +402,13 @@ pub fn given_name(
     } else {
         format!("use `{normal}`")
     };
-    Err(Diagnostic::error("bad-project-name", Span::NONE, format!("invalid project name \"{name}\": must consist only of lowercase alphanumeric characters, hyphens, and underscores as well as start with a letter or number"))
+    Err(Box::new(Diagnostic::error("bad-project-name", Span::NONE, format!("invalid project name \"{name}\": must consist only of lowercase alphanumeric characters, hyphens, and underscores as well as start with a letter or number"))
         .note(format!("it comes from {origin}"))
-        .help(help))
+        .help(help)))
 }
 
 /// The project's name where there may be no file: flag, environment, directory.
-pub fn project_name(options: &LoadOptions) -> Result<String, Diagnostic> {
+pub fn project_name(options: &LoadOptions) -> Result<String, Box<Diagnostic>> {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let found = discover(options, &mut sources, &mut problems);

@@ -95,7 +95,7 @@ fn scalar(value: &Value) -> String {
 
 /// A string, quoted when a reader could take it for something else.
 fn text(s: &str) -> String {
-    let quoted = || serde_json::Value::String(s.to_owned()).to_string();
+    let quoted = || Value::String(s.to_owned()).to_string();
     let is_string = matches!(yaml::resolve(s), tree::Value::Str(_));
     if !is_string
         || s.contains(|c: char| {

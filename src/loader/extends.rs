@@ -269,8 +269,8 @@ fn from_file(
         let loaded = read(pipeline, &path, place, scope);
         scope.bases.files.insert(path.clone(), loaded);
     }
-    // Taken out while it is worked on; a file that extends itself is read again from its slot.
-    let mut base = scope.bases.files.get(&path)?.clone()?;
+    // Taken out while it is worked on: a file that leads back to itself is read again.
+    let mut base = scope.bases.files.remove(&path)??;
     if !base.services.contains_key(base_name) {
         let help = did_you_mean(base_name, base.services.keys().map(String::as_str));
         pipeline.problem(
@@ -279,21 +279,14 @@ fn from_file(
                 .related(base.span, "services of that file")
                 .help(help.unwrap_or_else(|| format!("define `{base_name}` there"))),
         );
+        scope.bases.files.insert(path, Some(base));
         return None;
     }
     let resets = base.resets.clone();
-    if !resolve(
-        pipeline,
-        base_name,
-        &mut base.services,
-        &resets,
-        &path,
-        scope,
-        steps,
-    ) {
-        return None;
-    }
-    base.services.get(base_name).cloned()
+    let resolved = resolve(pipeline, base_name, &mut base.services, &resets, &path, scope, steps);
+    let found = base.services.get(base_name).filter(|_| resolved).cloned();
+    scope.bases.files.insert(path, Some(base));
+    found
 }
 
 fn read(

@@ -243,28 +243,30 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn node(&mut self, node: &mut Node, path: &Path) {
+    /// False when the value cannot be used; it is reported and leaves the tree.
+    fn node(&mut self, node: &mut Node, path: &Path) -> bool {
         match &mut node.value {
-            Value::Map(map) => {
-                for (key, child) in map {
-                    self.node(child, &path.key(key));
-                }
-            }
+            Value::Map(map) => map.retain(|key, child| self.node(child, &path.key(key))),
             Value::Seq(items) => {
-                for (i, child) in items.iter_mut().enumerate() {
-                    self.node(child, &path.index(i));
-                }
+                let mut index = 0;
+                items.retain_mut(|child| {
+                    index += 1;
+                    self.node(child, &path.index(index - 1))
+                });
             }
-            Value::Str(_) => self.text(node, path),
+            Value::Str(_) => return self.text(node, path),
             _ => {}
         }
+        true
     }
 
-    fn text(&mut self, node: &mut Node, path: &Path) {
-        let Value::Str(raw) = &node.value else { return };
+    fn text(&mut self, node: &mut Node, path: &Path) -> bool {
+        let Value::Str(raw) = &node.value else {
+            return true;
+        };
         let cast = cast_at(path);
         if !raw.contains('$') && cast.is_none() {
-            return;
+            return true;
         }
         let raw = raw.clone();
         let mut trace = Trace::default();
@@ -272,7 +274,7 @@ impl Walk<'_> {
             Ok(value) => value,
             Err(error) => {
                 self.template_error(node.span, &raw, path, error);
-                return;
+                return false;
             }
         };
         for name in &trace.unset {
@@ -306,9 +308,10 @@ impl Walk<'_> {
                     problem = explain(problem, filled);
                 }
                 self.problems.push(problem);
-                Value::Str(value)
+                return false;
             }
         };
+        true
     }
 
     fn template_error(&mut self, span: Span, raw: &str, path: &Path, error: TemplateError) {

@@ -17,6 +17,8 @@ pub mod emit;
 pub mod env;
 mod env_files;
 mod extends;
+#[cfg(test)]
+mod hostile;
 mod include;
 pub mod interpolate;
 mod merge;
@@ -219,7 +221,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
     let mut project: Project = match decode::decode(&tree.root) {
         Ok(project) => project,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return Err(collect(problems, sources));
         }
     };
@@ -238,13 +240,15 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
             deploy.replicas = Some(scale);
         }
     }
-    if options.check_consistency && !has_errors(&problems) {
-        consistency::check(&project, &tree.root, &mut problems);
+    if options.check_consistency {
+        let mut found = Vec::new();
+        consistency::check(&project, &tree.root, &mut found);
+        problems = without_consequences(problems, found);
     }
     if !has_errors(&problems) {
         env_files::resolve(&mut project, &tree, options, &mut sources, &mut problems);
         if let Err(problem) = profiles::select(&mut project, options) {
-            problems.push(problem);
+            problems.push(*problem);
         }
     }
     let diagnostics = collect(problems, sources);
@@ -301,7 +305,7 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
     }
     let given = discover::given_name(options, &found.variables);
     if has_errors(&problems) || given.is_err() {
-        problems.extend(given.err());
+        problems.extend(given.err().map(|p| *p));
         return Err(collect(problems, sources));
     }
     let mut pipeline = Pipeline::new(options, sources, problems);
@@ -389,6 +393,26 @@ fn name_of_files(
             interpolate::substitute(&name, variables, &mut interpolate::Trace::default()).ok()?;
     }
     Some(discover::normalize_name(&name))
+}
+
+/// Adds what the last phase found, except what may follow from earlier problems: in services
+/// that lost a part, and references when a top-level part was lost.
+fn without_consequences(problems: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    let errors = || problems.iter().filter(|p| p.severity == Severity::Error);
+    let service_of = |path: &str| {
+        path.strip_prefix("services.")
+            .map(|rest| rest.split(['.', '[']).next().unwrap_or(rest).to_owned())
+    };
+    let damaged: std::collections::BTreeSet<String> =
+        errors().filter_map(|p| service_of(&p.path)).collect();
+    let lost_top_level = errors().any(|p| service_of(&p.path).is_none());
+    let mut all = problems.clone();
+    all.extend(found.into_iter().filter(|p| {
+        let consequence = service_of(&p.path).is_some_and(|s| damaged.contains(&s))
+            || lost_top_level && p.code == "undefined-reference";
+        !consequence
+    }));
+    all
 }
 
 fn has_errors(problems: &[Diagnostic]) -> bool {

@@ -29,7 +29,7 @@ fn has_profile(service: &Service, profiles: &[String]) -> bool {
 }
 
 /// Selects the named services and what they need; drops what nobody uses.
-pub fn select(project: &mut Project, options: &LoadOptions) -> Result<(), Diagnostic> {
+pub fn select(project: &mut Project, options: &LoadOptions) -> Result<(), Box<Diagnostic>> {
     if !options.services.is_empty() {
         enable_named(project, &options.services);
         let selected = closure(project, &options.services, options.dependencies)?;
@@ -66,7 +66,7 @@ fn closure(
     project: &Project,
     patterns: &[String],
     dependencies: Dependencies,
-) -> Result<BTreeSet<String>, Diagnostic> {
+) -> Result<BTreeSet<String>, Box<Diagnostic>> {
     let mut selected = BTreeSet::new();
     let mut todo: Vec<(String, bool)> = patterns.iter().map(|p| (p.clone(), true)).collect();
     while let Some((pattern, required)) = todo.pop() {
@@ -108,7 +108,7 @@ fn closure(
                     problem.help(help)
                 }
             };
-            return Err(problem);
+            return Err(Box::new(problem));
         }
     }
     Ok(selected)

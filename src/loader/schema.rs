@@ -3,6 +3,9 @@
 //! `validate` walks a tree along these tables; `config --schema` prints them as JSON Schema. The
 //! file is long because it is a table.
 
+use std::collections::BTreeSet;
+
+use super::tree::{Node, Value};
 use Others::{Any, Deny, Named};
 
 /// What a value may be. Several kinds may be allowed at once.
@@ -187,12 +190,6 @@ static TEXT_OR_NUMBER_SET: Shape = set(&NUMBER);
 static TEXT_OR_SET: Shape = or(STR, set(&TEXT));
 static TEXT_OR_LIST: Shape = or(STR, list(&TEXT));
 static COMMAND: Shape = or(STR | NULL, list(&TEXT));
-static ANY: Shape = Shape {
-    scalars: STR | BOOL | INT | NUM | NULL,
-    list: Some((&ANY, Repeats::Allowed)),
-    map: Some(&ANY_KEYS),
-    ..scalar(0)
-};
 static ANY_KEYS: Keys = open(Any);
 
 static SCALAR_OR_NULL: Shape = scalar(STR | NUM | BOOL | NULL);
@@ -1020,4 +1017,160 @@ pub fn relocated(key: &str) -> Option<&'static str> {
         "aliases" | "ipv4_address" => "put it under the network, in `networks`",
         _ => return None,
     })
+}
+
+/// Every attribute as a pattern (`services.*.build.args`; `*` is a name or an item).
+pub fn attributes() -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&ROOT, "", &mut found);
+    found
+}
+
+fn collect(shape: &Shape, path: &str, found: &mut Vec<String>) {
+    if let Some((item, _)) = shape.list {
+        collect(item, &join(path, "*"), found);
+    }
+    let Some(keys) = shape.map else { return };
+    for attribute in keys.known {
+        let at = join(path, attribute.name);
+        found.push(at.clone());
+        collect(attribute.shape, &at, found);
+    }
+    if let Others::Names(inner) | Others::LooseNames(inner) | Named(inner) | Others::LowerNames(inner) = keys.others {
+        collect(inner, &join(path, "*"), found);
+    }
+}
+
+fn join(path: &str, part: &str) -> String {
+    if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") }
+}
+
+/// The attributes a document uses, as [`attributes`] names them.
+pub fn used(root: &Node) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    use_of(root, &ROOT, "", &mut found);
+    found
+}
+
+fn use_of(node: &Node, shape: &Shape, path: &str, found: &mut BTreeSet<String>) {
+    match &node.value {
+        Value::Seq(items) => {
+            if let Some((item, _)) = shape.list {
+                for node in items {
+                    use_of(node, item, &join(path, "*"), found);
+                }
+            }
+        }
+        Value::Map(map) => {
+            let Some(keys) = shape.map else { return };
+            for (key, node) in map {
+                if let Some(attribute) = keys.known.iter().find(|a| a.name == key) {
+                    let at = join(path, key);
+                    found.insert(at.clone());
+                    use_of(node, attribute.shape, &at, found);
+                } else if let Others::Names(inner) | Others::LooseNames(inner) | Named(inner) | Others::LowerNames(inner) = keys.others {
+                    use_of(node, inner, &join(path, "*"), found);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The tables as JSON Schema.
+pub fn json_schema() -> serde_json::Value {
+    let mut schema = shape_schema(&ROOT, "");
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        map.insert("title".to_owned(), "Compose file".into());
+    }
+    schema
+}
+
+fn shape_schema(shape: &Shape, doc: &str) -> serde_json::Value {
+    use serde_json::{Map, json};
+    let mut kinds = Vec::new();
+    let mut out = Map::new();
+    for (bit, name) in [(STR, "string"), (BOOL, "boolean"), (INT, "integer"), (NUM, "number"), (NULL, "null")] {
+        if shape.scalars & bit != 0 {
+            kinds.push(name);
+        }
+    }
+    if !doc.is_empty() {
+        out.insert("description".to_owned(), doc.into());
+    }
+    if let Some((item, repeats)) = shape.list {
+        kinds.push("array");
+        out.insert("items".to_owned(), shape_schema(item, ""));
+        if repeats == Repeats::Refused {
+            out.insert("uniqueItems".to_owned(), true.into());
+        }
+    }
+    if let Some(keys) = shape.map {
+        kinds.push("object");
+        let properties: Map<String, serde_json::Value> = keys
+            .known
+            .iter()
+            .map(|a| (a.name.to_owned(), shape_schema(a.shape, a.doc)))
+            .collect();
+        if !properties.is_empty() {
+            out.insert("properties".to_owned(), properties.into());
+        }
+        if !keys.required.is_empty() {
+            out.insert("required".to_owned(), json!(keys.required));
+        }
+        let mut patterns = Map::new();
+        if keys.extensions {
+            patterns.insert("^x-".to_owned(), json!({}));
+        }
+        let closed = match keys.others {
+            Deny => true,
+            Any => false,
+            Named(inner) => {
+                patterns.insert(".+".to_owned(), shape_schema(inner, ""));
+                true
+            }
+            Others::Names(inner) => {
+                patterns.insert("^[a-zA-Z0-9._-]+$".to_owned(), shape_schema(inner, ""));
+                true
+            }
+            Others::LooseNames(inner) => {
+                patterns.insert("^[a-zA-Z0-9._-]+$".to_owned(), shape_schema(inner, ""));
+                false
+            }
+            Others::LowerNames(inner) => {
+                patterns.insert("^[a-z]+$".to_owned(), shape_schema(inner, ""));
+                false
+            }
+        };
+        if !patterns.is_empty() {
+            out.insert("patternProperties".to_owned(), patterns.into());
+        }
+        if closed {
+            out.insert("additionalProperties".to_owned(), false.into());
+        }
+    }
+    if !shape.words.is_empty() {
+        // Other kinds than texts are not words.
+        let mut choices = vec![json!({ "enum": shape.words })];
+        choices.extend(kinds.iter().filter(|k| **k != "string").map(|k| json!({ "type": k })));
+        out.insert("anyOf".to_owned(), choices.into());
+    }
+    match shape.text {
+        Text::Any => {}
+        Text::ContainerName => {
+            out.insert("pattern".to_owned(), "[a-zA-Z0-9][a-zA-Z0-9_.-]+".into());
+        }
+        Text::PullPolicy => {
+            out.insert("pattern".to_owned(), "always|never|build|if_not_present|missing|refresh|daily|weekly|every_([0-9]+[wdhms])+".into());
+        }
+    }
+    if let Some((low, high)) = shape.range {
+        out.insert("minimum".to_owned(), low.into());
+        if high != i64::MAX {
+            out.insert("maximum".to_owned(), high.into());
+        }
+    }
+    out.insert("type".to_owned(), if kinds.len() == 1 { json!(kinds[0]) } else { json!(kinds) });
+    out.into()
 }

@@ -3,6 +3,8 @@
 //! Every problem is reported, and what is wrong is taken out of the tree, so that later phases
 //! find only what they understand.
 
+use std::collections::HashMap;
+
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::interpolate::explain;
 use super::schema::{self, BOOL, INT, Keys, NULL, NUM, Others, Repeats, STR, Shape, Text};
@@ -149,6 +151,9 @@ impl Walk<'_> {
         );
         problem = match &node.value {
             Value::Null => problem.help("give it a value, or remove the key"),
+            Value::Int(_) | Value::Float(_) if is_duration(path) => {
+                problem.help(format!("add a unit: `{}s`", node.value))
+            }
             Value::Int(_) | Value::Float(_) | Value::Bool(_) | Value::Time(_)
                 if shape.scalars & STR != 0 =>
             {
@@ -183,13 +188,7 @@ impl Walk<'_> {
             return true;
         };
         if repeats == Repeats::Refused {
-            let mut second = None;
-            for i in 1..items.len() {
-                if let Some(j) = items[..i].iter().position(|other| other.same(&items[i])) {
-                    second = Some((i, j));
-                    break;
-                }
-            }
+            let second = repetition(items);
             if let Some((i, j)) = second {
                 self.problems.push(
                     Diagnostic::error(
@@ -277,9 +276,9 @@ impl Walk<'_> {
         let relocated = in_service.then(|| schema::relocated(key)).flatten();
         let root_hint = (path.0.is_empty()
             && schema::SERVICE_KEYS.known.iter().any(|a| a.name == key))
-        .then(|| "this is an attribute of a service: put it under `services` and a name");
+        .then_some("this is an attribute of a service: put it under `services` and a name");
         let service_hint = (in_service && schema::ROOT_KEYS.known.iter().any(|a| a.name == key))
-            .then(|| "this is a top-level element: indent it less");
+            .then_some("this is a top-level element: indent it less");
         let help = relocated
             .or(root_hint)
             .or(service_hint)
@@ -335,6 +334,36 @@ fn wanted(shape: &Shape) -> String {
         [one] => (*one).to_owned(),
         [rest @ .., last] => format!("{} or {last}", rest.join(", ")),
     }
+}
+
+/// The first item that equals an earlier one, and that one.
+fn repetition(items: &[Node]) -> Option<(usize, usize)> {
+    let mut texts: HashMap<&str, usize> = HashMap::new();
+    let mut others: Vec<usize> = Vec::new();
+    for (i, item) in items.iter().enumerate() {
+        let first = match item.as_str() {
+            Some(text) => texts.insert(text, i),
+            None => {
+                let first = others.iter().copied().find(|j| items[*j].same(item));
+                others.push(i);
+                first
+            }
+        };
+        if let Some(j) = first {
+            return Some((i, j));
+        }
+    }
+    None
+}
+
+/// Whether the attribute is a span of time.
+fn is_duration(path: &Path) -> bool {
+    path.0.last().is_some_and(|key| {
+        matches!(
+            key.as_str(),
+            "interval" | "timeout" | "start_period" | "start_interval" | "stop_grace_period" | "delay" | "monitor" | "window"
+        )
+    })
 }
 
 fn is_name(key: &str) -> bool {

@@ -310,19 +310,19 @@ impl Convert<'_> {
 
     /// `K=V` or `K` lists, or mappings, to mappings where null means "the caller's".
     fn variables(&mut self, node: &mut Node, at: &Path) {
-        self.to_map(node, at, Blank::Refuse, Missing::Null);
+        self.mapping(node, at, Blank::Refuse, Missing::Null);
     }
 
     /// The same with texts only; nothing is the empty text.
     fn pairs(&mut self, node: &mut Node, at: &Path) {
-        self.to_map(node, at, Blank::Allow, Missing::Empty);
+        self.mapping(node, at, Blank::Allow, Missing::Empty);
     }
 
     fn options(&mut self, node: &mut Node, at: &Path) {
-        self.to_map(node, at, Blank::Allow, Missing::Empty);
+        self.mapping(node, at, Blank::Allow, Missing::Empty);
     }
 
-    fn to_map(&mut self, node: &mut Node, at: &Path, blank: Blank, missing: Missing) {
+    fn mapping(&mut self, node: &mut Node, at: &Path, blank: Blank, missing: Missing) {
         let absent = |node: &Node| match missing {
             Missing::Null => node.with(Value::Null),
             Missing::Empty => node.with(Value::Str(String::new())),

@@ -83,7 +83,8 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
 fn outdented_flows(text: &str) -> Option<String> {
     const MOST: usize = 500;
     let mut current = text.to_owned();
-    for _ in 0..MOST {
+    // Each round parses again: large files get few.
+    for _ in 0..MOST.min((64 << 20) / text.len().max(1)) {
         let mut parser = Parser::new(StrInput::new(&current));
         let error = loop {
             match parser.next_event() {
@@ -202,7 +203,7 @@ enum Open {
     Seq(Vec<Node>),
     Map {
         map: Map,
-        key: Option<(Node, bool)>,
+        key: Option<Box<(Node, bool)>>,
         merges: Vec<Node>,
         bad_keys: bool,
     },
@@ -336,7 +337,10 @@ impl Builder<'_, '_> {
             .chars()
             .take_while(|c| c.is_whitespace() && *c != '\n')
             .collect();
-        let help = if indent.contains('\t') {
+        let line_text = self.places.text[line..].lines().next().unwrap_or_default();
+        let help = if line_text.contains("${") && line_text.contains(['{', '[']) && !line_text.contains('"') {
+            "quote values with `${…}` inside braces and brackets: `{ key: \"${NAME}\" }`"
+        } else if indent.contains('\t') {
             "indent with spaces; YAML forbids tabs there"
         } else {
             "check indentation, quotes, and that each `key:` is followed by a space"
@@ -398,8 +402,9 @@ impl Builder<'_, '_> {
                 merges,
                 bad_keys,
             } => match key.take() {
-                None => *key = Some((node, plain)),
-                Some((name, plain_key)) => {
+                None => *key = Some(Box::new((node, plain))),
+                Some(entry) => {
+                    let (name, plain_key) = *entry;
                     let Value::Str(text) = &name.value else {
                         if !*bad_keys {
                             self.problems.push(

@@ -70,6 +70,19 @@ fn trim_element(element: &mut Value) {
             map.shift_remove(key);
         }
     }
+    if let Some(blkio) = map.get_mut("blkio_config").and_then(Value::as_object_mut) {
+        for device in blkio.values_mut().filter_map(Value::as_array_mut).flatten() {
+            if let Some(fields) = device.as_object_mut() {
+                // Only JSON has docker compose's odd capitals.
+                let fields_now = std::mem::take(fields);
+                fields.extend(fields_now.into_iter().map(|(k, v)| (k.to_lowercase(), v)));
+            }
+        }
+    }
+    limits(map);
+    if let Some(build) = map.get_mut("build").and_then(Value::as_object_mut) {
+        limits(build);
+    }
     drop_empty(map, "ipam");
     if let Some(deploy) = map.get_mut("deploy").and_then(Value::as_object_mut) {
         drop_empty(deploy, "resources");
@@ -85,6 +98,18 @@ fn trim_element(element: &mut Value) {
                 exec.shift_remove("command");
             }
             drop_empty(rule, "exec");
+        }
+    }
+}
+
+/// A limit of zero, which JSON prints as an empty mapping, in a form that loads again.
+fn limits(map: &mut Map<String, Value>) {
+    let all = map.get_mut("ulimits").and_then(Value::as_object_mut);
+    for limit in all.into_iter().flat_map(Map::values_mut) {
+        if let Some(fields) = limit.as_object_mut() {
+            for key in ["soft", "hard"] {
+                fields.entry(key).or_insert_with(|| 0.into());
+            }
         }
     }
 }

@@ -1,0 +1,111 @@
+//! Foreign bytes never panic, hang or overflow the stack; our `.env` reader agrees with dotenvy
+//! where the two grammars agree.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::interpolate::{Trace, substitute};
+use super::short::{bytes, duration, port, shell, volume};
+use super::{FileId, LoadOptions, env, load, yaml};
+
+fn variables() -> env::Variables {
+    let map = BTreeMap::from([
+        ("A".to_owned(), "1".to_owned()),
+        ("EMPTY".to_owned(), String::new()),
+    ]);
+    env::Variables::from_process(&map)
+}
+
+/// Text made of what the grammars care about.
+fn tricky() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("${"), Just("}"), Just("$"), Just("$$"), Just(":-"), Just("?"), Just("A"), Just("EMPTY"),
+        Just("\n"), Just(" "), Just("\t"), Just("'"), Just("\""), Just("\\"), Just("#"), Just("="),
+        Just(":"), Just("-"), Just("- "), Just("["), Just("]"), Just("{"), Just(","), Just("&a"),
+        Just("*a"), Just("<<: "), Just("!reset"), Just("é"), Just("0"), Just("9"), Just("/"),
+        Just("services:\n"), Just("  web:\n"), Just("    ports: "), Just("export "), Just("|\n"),
+    ];
+    prop::collection::vec(piece, 0..40).prop_map(|v| v.concat())
+}
+
+fn any_text() -> impl Strategy<Value = String> {
+    prop_oneof![tricky(), any::<String>()]
+}
+
+proptest! {
+    #[test]
+    fn every_parser_survives(text in any_text()) {
+        let _ = yaml::parse(&text, FileId(0), &mut Vec::new());
+        let _ = yaml::resolve(&text);
+        let _ = substitute(&text, &variables(), &mut Trace::default());
+        let _ = env::parse(&text, FileId(0), &|_| None, BTreeMap::new());
+        let _ = env::parse_raw(&text, FileId(0), &|_| None);
+        let _ = bytes::parse(&text);
+        let _ = duration::parse(&text);
+        let _ = port::parse(&text);
+        let _ = shell::split(&text);
+        let _ = volume::parse(&text);
+    }
+
+    #[test]
+    fn a_value_without_dollars_is_itself(text in "[^$]*") {
+        prop_assert_eq!(substitute(&text, &variables(), &mut Trace::default()), Ok(text));
+    }
+
+    #[test]
+    fn simple_env_lines_read_as_dotenvy_reads_them(
+        lines in prop::collection::vec(("[A-Z][A-Z0-9_]{0,6}", "[a-z0-9./:@-]{0,8}", 0..3), 0..6)
+    ) {
+        let text: String = lines
+            .iter()
+            .map(|(key, value, quote)| match quote {
+                0 => format!("{key}={value}\n"),
+                1 => format!("{key}='{value}'\n"),
+                _ => format!("export {key}=\"{value}\"\n"),
+            })
+            .collect();
+        let theirs: BTreeMap<String, String> = dotenvy::from_read_iter(text.as_bytes())
+            .filter_map(Result::ok)
+            .collect();
+        let parsed = env::parse(&text, FileId(0), &|_| None, BTreeMap::new());
+        let ours: BTreeMap<String, String> = parsed
+            .map(|p| p.entries.into_iter().map(|(k, (v, _))| (k, v)).collect())
+            .unwrap_or_default();
+        prop_assert_eq!(ours, theirs);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn loading_survives(text in any_text()) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(dir.path().join("compose.yaml"), &text).expect("writable");
+        std::fs::write(dir.path().join(".env"), &text).expect("writable");
+        let result = load(&LoadOptions::new(dir.path().to_owned(), BTreeMap::new()));
+        if let Err(problems) = result {
+            let _ = problems.render(true);
+            let _ = problems.to_json();
+        }
+    }
+}
+
+#[test]
+fn an_alias_bomb_is_an_error() {
+    let mut text = String::from("x0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n");
+    for i in 1..12 {
+        let list = vec![format!("*a{}", i - 1); 10].join(", ");
+        text += &format!("x{i}: &a{i} [{list}]\n");
+    }
+    let mut problems = Vec::new();
+    let _ = yaml::parse(&text, FileId(0), &mut problems);
+    assert_eq!(problems[0].code, "too-many-nodes");
+}
+
+#[test]
+fn deep_nesting_is_an_error() {
+    let mut problems = Vec::new();
+    let _ = yaml::parse(&"[".repeat(10_000), FileId(0), &mut problems);
+    assert_eq!(problems[0].code, "too-deep");
+}
