@@ -22,7 +22,10 @@ fn cases() -> Vec<PathBuf> {
         list.sort();
         list
     };
-    let cases: Vec<PathBuf> = folders(&root()).iter().flat_map(|area| folders(area)).collect();
+    let cases: Vec<PathBuf> = folders(&root())
+        .iter()
+        .flat_map(|area| folders(area))
+        .collect();
     assert!(cases.len() > 20, "the cases are gone");
     cases
 }
@@ -54,7 +57,10 @@ fn outcome(case: &Path) -> (&'static str, String) {
         }
         Err(problems) => ("expected.error", problems.render(false)),
     };
-    (file, text.replace(&case.display().to_string(), "${CASE_DIR}"))
+    (
+        file,
+        text.replace(&case.display().to_string(), "${CASE_DIR}"),
+    )
 }
 
 fn updating() -> bool {
@@ -81,7 +87,12 @@ fn every_case_gives_what_is_expected() {
                     .zip(got.lines())
                     .position(|(a, b)| a != b)
                     .unwrap_or(0);
-                let _ = writeln!(wrong, "{}: differs from {file} at line {}\n{got}", name(&case), line + 1);
+                let _ = writeln!(
+                    wrong,
+                    "{}: differs from {file} at line {}\n{got}",
+                    name(&case),
+                    line + 1
+                );
             }
             Err(_) => {
                 let _ = writeln!(wrong, "{}: has no {file}, but got\n{got}", name(&case));
@@ -95,13 +106,20 @@ fn every_case_gives_what_is_expected() {
 fn loading_what_config_prints_gives_the_same_model() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     for case in cases() {
-        let Ok(first) = loader::load(&options(&case)) else { continue };
+        let Ok(first) = loader::load(&options(&case)) else {
+            continue;
+        };
         for (file, text) in [
-            ("compose.yaml", loader::emit::yaml(&canonical::yaml(&first.project))),
+            (
+                "compose.yaml",
+                loader::emit::yaml(&canonical::yaml(&first.project)),
+            ),
             ("compose.json", canonical::json(&first.project).to_string()),
         ] {
             // docker compose's JSON lacks top-level `models`, and has odd keys in `blkio_config`.
-            if file == "compose.json" && (text.contains("blkio_config") || text.contains("models\":")) {
+            if file == "compose.json"
+                && (text.contains("blkio_config") || text.contains("models\":"))
+            {
                 continue;
             }
             let path = dir.path().join(file);
@@ -122,8 +140,10 @@ fn loading_what_config_prints_gives_the_same_model() {
 
 #[test]
 fn every_attribute_has_a_case() {
-    let mut table: BTreeMap<String, BTreeSet<String>> =
-        schema::attributes().into_iter().map(|a| (a, BTreeSet::new())).collect();
+    let mut table: BTreeMap<String, BTreeSet<String>> = schema::attributes()
+        .into_iter()
+        .map(|a| (a, BTreeSet::new()))
+        .collect();
     for case in cases() {
         if !case.join("expected.json").exists() {
             continue;
@@ -141,9 +161,14 @@ fn every_attribute_has_a_case() {
             }
         }
     }
-    let bare: Vec<&String> = table.iter().filter(|(_, c)| c.is_empty()).map(|(a, _)| a).collect();
+    let bare: Vec<&String> = table
+        .iter()
+        .filter(|(_, c)| c.is_empty())
+        .map(|(a, _)| a)
+        .collect();
     assert!(bare.is_empty(), "no case uses {bare:#?}");
-    let mut text = String::from("# attribute: the cases that use it. Rewritten by UPDATE_EXPECTED=1.\n");
+    let mut text =
+        String::from("# attribute: the cases that use it. Rewritten by UPDATE_EXPECTED=1.\n");
     for (attribute, cases) in &table {
         let list: Vec<&str> = cases.iter().map(String::as_str).collect();
         let _ = writeln!(text, "{attribute}: {}", list.join(" "));
@@ -152,5 +177,9 @@ fn every_attribute_has_a_case() {
     if updating() && bare.is_empty() {
         std::fs::write(&file, &text).expect("writable");
     }
-    assert_eq!(std::fs::read_to_string(&file).unwrap_or_default(), text, "coverage.txt is out of date");
+    assert_eq!(
+        std::fs::read_to_string(&file).unwrap_or_default(),
+        text,
+        "coverage.txt is out of date"
+    );
 }

@@ -283,7 +283,15 @@ fn from_file(
         return None;
     }
     let resets = base.resets.clone();
-    let resolved = resolve(pipeline, base_name, &mut base.services, &resets, &path, scope, steps);
+    let resolved = resolve(
+        pipeline,
+        base_name,
+        &mut base.services,
+        &resets,
+        &path,
+        scope,
+        steps,
+    );
     let found = base.services.get(base_name).filter(|_| resolved).cloned();
     scope.bases.files.insert(path, Some(base));
     found

@@ -1036,13 +1036,21 @@ fn collect(shape: &Shape, path: &str, found: &mut Vec<String>) {
         found.push(at.clone());
         collect(attribute.shape, &at, found);
     }
-    if let Others::Names(inner) | Others::LooseNames(inner) | Named(inner) | Others::LowerNames(inner) = keys.others {
+    if let Others::Names(inner)
+    | Others::LooseNames(inner)
+    | Named(inner)
+    | Others::LowerNames(inner) = keys.others
+    {
         collect(inner, &join(path, "*"), found);
     }
 }
 
 fn join(path: &str, part: &str) -> String {
-    if path.is_empty() { part.to_owned() } else { format!("{path}.{part}") }
+    if path.is_empty() {
+        part.to_owned()
+    } else {
+        format!("{path}.{part}")
+    }
 }
 
 /// The attributes a document uses, as [`attributes`] names them.
@@ -1068,7 +1076,11 @@ fn use_of(node: &Node, shape: &Shape, path: &str, found: &mut BTreeSet<String>) 
                     let at = join(path, key);
                     found.insert(at.clone());
                     use_of(node, attribute.shape, &at, found);
-                } else if let Others::Names(inner) | Others::LooseNames(inner) | Named(inner) | Others::LowerNames(inner) = keys.others {
+                } else if let Others::Names(inner)
+                | Others::LooseNames(inner)
+                | Named(inner)
+                | Others::LowerNames(inner) = keys.others
+                {
                     use_of(node, inner, &join(path, "*"), found);
                 }
             }
@@ -1081,7 +1093,10 @@ fn use_of(node: &Node, shape: &Shape, path: &str, found: &mut BTreeSet<String>) 
 pub fn json_schema() -> serde_json::Value {
     let mut schema = shape_schema(&ROOT, "");
     if let Some(map) = schema.as_object_mut() {
-        map.insert("$schema".to_owned(), "https://json-schema.org/draft/2020-12/schema".into());
+        map.insert(
+            "$schema".to_owned(),
+            "https://json-schema.org/draft/2020-12/schema".into(),
+        );
         map.insert("title".to_owned(), "Compose file".into());
     }
     schema
@@ -1091,7 +1106,13 @@ fn shape_schema(shape: &Shape, doc: &str) -> serde_json::Value {
     use serde_json::{Map, json};
     let mut kinds = Vec::new();
     let mut out = Map::new();
-    for (bit, name) in [(STR, "string"), (BOOL, "boolean"), (INT, "integer"), (NUM, "number"), (NULL, "null")] {
+    for (bit, name) in [
+        (STR, "string"),
+        (BOOL, "boolean"),
+        (INT, "integer"),
+        (NUM, "number"),
+        (NULL, "null"),
+    ] {
         if shape.scalars & bit != 0 {
             kinds.push(name);
         }
@@ -1153,7 +1174,12 @@ fn shape_schema(shape: &Shape, doc: &str) -> serde_json::Value {
     if !shape.words.is_empty() {
         // Other kinds than texts are not words.
         let mut choices = vec![json!({ "enum": shape.words })];
-        choices.extend(kinds.iter().filter(|k| **k != "string").map(|k| json!({ "type": k })));
+        choices.extend(
+            kinds
+                .iter()
+                .filter(|k| **k != "string")
+                .map(|k| json!({ "type": k })),
+        );
         out.insert("anyOf".to_owned(), choices.into());
     }
     match shape.text {
@@ -1171,6 +1197,13 @@ fn shape_schema(shape: &Shape, doc: &str) -> serde_json::Value {
             out.insert("maximum".to_owned(), high.into());
         }
     }
-    out.insert("type".to_owned(), if kinds.len() == 1 { json!(kinds[0]) } else { json!(kinds) });
+    out.insert(
+        "type".to_owned(),
+        if kinds.len() == 1 {
+            json!(kinds[0])
+        } else {
+            json!(kinds)
+        },
+    );
     out.into()
 }

@@ -361,7 +361,14 @@ fn is_duration(path: &Path) -> bool {
     path.0.last().is_some_and(|key| {
         matches!(
             key.as_str(),
-            "interval" | "timeout" | "start_period" | "start_interval" | "stop_grace_period" | "delay" | "monitor" | "window"
+            "interval"
+                | "timeout"
+                | "start_period"
+                | "start_interval"
+                | "stop_grace_period"
+                | "delay"
+                | "monitor"
+                | "window"
         )
     })
 }

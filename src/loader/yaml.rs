@@ -338,7 +338,10 @@ impl Builder<'_, '_> {
             .take_while(|c| c.is_whitespace() && *c != '\n')
             .collect();
         let line_text = self.places.text[line..].lines().next().unwrap_or_default();
-        let help = if line_text.contains("${") && line_text.contains(['{', '[']) && !line_text.contains('"') {
+        let help = if line_text.contains("${")
+            && line_text.contains(['{', '['])
+            && !line_text.contains('"')
+        {
             "quote values with `${…}` inside braces and brackets: `{ key: \"${NAME}\" }`"
         } else if indent.contains('\t') {
             "indent with spaces; YAML forbids tabs there"
