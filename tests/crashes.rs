@@ -1,0 +1,128 @@
+//! The executable killed with SIGKILL at every named crash point and at seeded times of
+//! `up` and `down`: the same command again converges, and nothing is left behind.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::time::Duration;
+
+use support::Sandbox;
+
+const STACK: &str = "
+services:
+  db:
+    image: host
+    command: [bash, -c, \"trap 'exit 0' TERM; sleep 1000 & wait\"]
+    volumes: [\"data:/data\"]
+    healthcheck:
+      test: [CMD, \"true\"]
+      interval: 50ms
+  web:
+    image: host
+    command: [bash, -c, \"trap 'exit 0' TERM; sleep 1000 & wait\"]
+    ports: [\"127.0.0.1::80\"]
+    depends_on:
+      db: { condition: service_healthy }
+volumes:
+  data:
+";
+
+/// Every name in `crash_point(\"…\")` below the source folders.
+fn crash_points() -> BTreeSet<String> {
+    fn collect(dir: &Path, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(dir).expect("source folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                collect(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let text = fs::read_to_string(&path).expect("source");
+                for part in text.split("crash_point(\"").skip(1) {
+                    found.extend(part.split('"').next().map(str::to_owned));
+                }
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    collect(Path::new("src"), &mut found);
+    collect(Path::new("engine/src"), &mut found);
+    found
+}
+
+/// Both services run, one container each.
+#[track_caller]
+fn expect_up(sandbox: &Sandbox, after: &str) {
+    let running = sandbox.ok(&["ps", "--format", "json"]).stdout();
+    for service in ["db", "web"] {
+        let count = running
+            .matches(&format!("\"Service\":\"{service}\""))
+            .count();
+        assert_eq!(count, 1, "{service} after {after}: {running}");
+    }
+}
+
+#[test]
+fn up_converges_after_a_crash_at_every_point() {
+    need_kernel!();
+    let points = crash_points();
+    assert!(points.len() > 5, "{points:?}");
+    for point in points {
+        let sandbox = Sandbox::of_compose(STACK);
+        let crashed = sandbox
+            .command(&["up", "-d"])
+            .env("GANTRY_CRASH_AT", &point)
+            .output()
+            .expect("up");
+        let met = crashed.status.signal().is_some();
+        sandbox.ok(&["up", "-d", "--wait"]);
+        expect_up(&sandbox, &point);
+        let crashed = sandbox
+            .command(&["down"])
+            .env("GANTRY_CRASH_AT", &point)
+            .output()
+            .expect("down");
+        let met = met || crashed.status.signal().is_some();
+        eprintln!(
+            "{point}: {}",
+            if met {
+                "killed there"
+            } else {
+                "not on the way"
+            }
+        );
+        sandbox.ok(&["down", "-v"]);
+        assert_eq!(
+            sandbox.ok(&["container", "ls", "-aq"]).stdout(),
+            "",
+            "after {point}"
+        );
+        sandbox.finish();
+    }
+}
+
+#[test]
+fn up_and_down_converge_after_a_kill_at_seeded_times() {
+    need_kernel!();
+    // A linear congruential sequence: other times each round, the same in every run.
+    let mut seed = 20_261_121_u64;
+    let sandbox = Sandbox::of_compose(STACK);
+    for round in 0..12 {
+        seed = seed
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        let delay = Duration::from_micros((seed >> 33) % 120_000);
+        for verb in [&["up", "-d"][..], &["down"][..]] {
+            let mut child = sandbox.spawn(verb);
+            std::thread::sleep(delay);
+            // It may have ended already.
+            let _ = child.kill();
+            child.wait().expect("ended");
+        }
+        sandbox.ok(&["up", "-d", "--wait"]);
+        expect_up(&sandbox, &format!("round {round}, killed after {delay:?}"));
+    }
+    sandbox.ok(&["down", "-v"]);
+    sandbox.finish();
+}
