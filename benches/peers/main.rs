@@ -5,6 +5,8 @@
 //! answers; without one, our figures stand alone. Everything runs below a root of its
 //! own and is removed at the end.
 
+#![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
+
 mod floor;
 mod tools;
 
@@ -18,7 +20,13 @@ fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    let rounds = std::env::args().skip(1).find_map(|arg| arg.parse().ok()).unwrap_or(10);
+    if Floor::dispatch() {
+        return;
+    }
+    let rounds = std::env::args()
+        .skip(1)
+        .find_map(|arg| arg.parse().ok())
+        .unwrap_or(10);
     let gantry = Gantry::set_up();
     let docker = Docker::find();
     println!("{}\n", machine());
@@ -30,7 +38,12 @@ fn main() {
     println!("|---|---|---|---|---|");
     for case in CASES {
         let (ours, theirs) = alternate(case, rounds, &gantry, docker.as_ref());
-        row(case.name, &ours, theirs.as_deref(), &case.floor.measure(rounds));
+        row(
+            case.name,
+            &ours,
+            theirs.as_deref(),
+            &case.floor.measure(rounds),
+        );
     }
     memory(&gantry);
     println!("\n{}", load());
@@ -184,9 +197,17 @@ fn machine() -> String {
         .map(|rest| rest.trim_start_matches([':', ' ', '\t']).to_owned())
         .unwrap_or_default();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    format!("machine: {cores} × {model}, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    format!(
+        "machine: {cores} × {model}, Linux {}",
+        read("/proc/sys/kernel/osrelease").trim()
+    )
 }
 
 fn load() -> String {
-    format!("load at the end: {}", std::fs::read_to_string("/proc/loadavg").unwrap_or_default().trim())
+    format!(
+        "load at the end: {}",
+        std::fs::read_to_string("/proc/loadavg")
+            .unwrap_or_default()
+            .trim()
+    )
 }

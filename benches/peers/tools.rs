@@ -28,7 +28,17 @@ impl Gantry {
     pub fn set_up() -> Self {
         let dir = folder();
         let gantry = Self { dir };
-        run(gantry.command(), &["image", "build", "-q", "-t", IMAGE, &text(&gantry.dir.path().join("image"))]);
+        run(
+            gantry.command(),
+            &[
+                "image",
+                "build",
+                "-q",
+                "-t",
+                IMAGE,
+                &text(&gantry.dir.path().join("image")),
+            ],
+        );
         gantry
     }
 
@@ -56,13 +66,27 @@ impl Gantry {
 
     /// Removes everything.
     pub fn tear_down(self) {
-        run(self.command(), &["system", "prune", "-a", "-f", "--volumes"]);
+        run(
+            self.command(),
+            &["system", "prune", "-a", "-f", "--volumes"],
+        );
     }
 }
 
 impl Tool for Gantry {
     fn run_true(&self, network: &str) {
-        run(self.command(), &["container", "run", "--rm", "--network", network, IMAGE, "true"]);
+        run(
+            self.command(),
+            &[
+                "container",
+                "run",
+                "--rm",
+                "--network",
+                network,
+                IMAGE,
+                "true",
+            ],
+        );
     }
 
     fn compose(&self, services: usize, args: &[&str]) {
@@ -92,8 +116,20 @@ impl Docker {
         if !answers(&["info"]) || !answers(&["compose", "version"]) {
             return None;
         }
-        let docker = Self { dir: folder(), program };
-        run(docker.command(), &["build", "-q", "-t", IMAGE, &text(&docker.dir.path().join("image"))]);
+        let docker = Self {
+            dir: folder(),
+            program,
+        };
+        run(
+            docker.command(),
+            &[
+                "build",
+                "-q",
+                "-t",
+                IMAGE,
+                &text(&docker.dir.path().join("image")),
+            ],
+        );
         Some(docker)
     }
 
@@ -122,7 +158,10 @@ impl Docker {
 
 impl Tool for Docker {
     fn run_true(&self, network: &str) {
-        run(self.command(), &["run", "--rm", "--network", network, IMAGE, "true"]);
+        run(
+            self.command(),
+            &["run", "--rm", "--network", network, IMAGE, "true"],
+        );
     }
 
     fn compose(&self, services: usize, args: &[&str]) {
@@ -147,7 +186,10 @@ fn compose(mut command: Command, dir: &Path, services: usize, args: &[&str]) {
 
 /// A folder with the image's build context: a static busybox and its applets.
 fn folder() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("gantry-bench-").tempdir_in("/var/tmp").expect("folder");
+    let dir = tempfile::Builder::new()
+        .prefix("gantry-bench-")
+        .tempdir_in("/var/tmp")
+        .expect("folder");
     let bin = dir.path().join("image/root/bin");
     fs::create_dir_all(&bin).expect("folder");
     let busybox = ["/bin/busybox", "/usr/bin/busybox"]
@@ -158,12 +200,20 @@ fn folder() -> tempfile::TempDir {
     for applet in ["sh", "true", "sleep"] {
         symlink("busybox", bin.join(applet)).expect("applet");
     }
-    fs::write(dir.path().join("image/Dockerfile"), "FROM scratch\nCOPY root/ /\nCMD [\"sh\"]\n").expect("Dockerfile");
+    fs::write(
+        dir.path().join("image/Dockerfile"),
+        "FROM scratch\nCOPY root/ /\nCMD [\"sh\"]\n",
+    )
+    .expect("Dockerfile");
     dir
 }
 
 fn run(mut command: Command, args: &[&str]) {
-    let output = command.args(args).stdin(Stdio::null()).output().expect("the program starts");
+    let output = command
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the program starts");
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}",
