@@ -200,7 +200,7 @@ fn a_registry_with_a_password_wants_it() {
     need_program!("busybox", "docker-registry");
     let sandbox = Sandbox::new();
     // `user:password` with bcrypt, as `htpasswd -B` writes it.
-    let line = "user:$2y$05$SBxEgWAmhtIqQMkFAlmfkuyaGcgvSAyxQIuhe9aj0pDvrBN.lt5ca\n";
+    let line = "user:$2y$05$Q8XQNhfMziQEJ924UsV49OWVveePHKUebHTr0WNhdozuQJw.FRjte\n";
     let registry = Registry::start(&sandbox.project(), Some(line));
     let name = format!("{}/small:1", registry.address);
     let archive = docker_archive(&sandbox.project(), &name, 10);
