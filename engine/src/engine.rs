@@ -11,13 +11,14 @@ mod processes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::container::archive::{ArchiveError, Tree};
 use crate::container::control::WaitFor as Until;
 use crate::container::events::{Action, Event, EventFilter, EventStream};
 use crate::container::exec::{self, Attendance};
 use crate::container::manage::Containers;
 use crate::container::{ContainerError, MountType};
 use crate::error::{Classify, ErrorKind};
-use crate::image::{ImageError, ImageStore};
+use crate::image::{ImageError, ImageStore, Removed};
 use crate::network::{Network, NetworkError, NetworkStore};
 use crate::spec::{ContainerSpec, NetworkSpec};
 use crate::state::{Paths, StateError};
@@ -49,6 +50,8 @@ pub enum EngineError {
     #[error(transparent)]
     Container(#[from] ContainerError),
     #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
     Volume(#[from] VolumeError),
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -72,6 +75,7 @@ impl Classify for EngineError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Container(error) => error.kind(),
+            Self::Archive(error) => error.kind(),
             Self::Volume(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Image(error) => error.kind(),
@@ -138,6 +142,26 @@ impl Engine {
     /// One container, by name, id or beginning of an id.
     pub fn inspect(&self, reference: &str) -> Result<Container> {
         Ok(self.containers.inspect(reference)?)
+    }
+
+    /// A container's file system: as the container sees it while it runs, its root without its
+    /// mounts otherwise.
+    pub fn files(&self, reference: &str) -> Result<Tree> {
+        let container = self.containers.inspect(reference)?;
+        let tree = match container.state.pid {
+            Some(pid) => Tree::of_process(pid),
+            None => {
+                let record = self.containers.store().read(&container.id)?;
+                Tree::of_root(&record.root)
+            }
+        };
+        Ok(tree?)
+    }
+
+    /// Removes an image's name, and the image with its last one. With `force` it loses all its
+    /// names, and stays only as long as a container uses it.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
+        Ok(self.images.remove(name, force, &self.image_roots()?)?)
     }
 
     /// Makes a container. Nothing runs yet.

@@ -112,7 +112,7 @@ pub fn up(
     attached: &Attached,
 ) -> Result<Exit, CliError> {
     let since = SystemTime::now();
-    let backend: Arc<dyn Backend> = Arc::from(session.backend);
+    let backend: Arc<dyn Backend> = Arc::clone(&session.backend);
     let project = session.project_name;
     let shown = attached.services(&stack, &options.plan.services);
     let (sender, messages) = mpsc::channel();

@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use gantry_engine::engine::EngineError;
 use gantry_engine::error::Classify as _;
 
 use crate::backend::BackendError;
@@ -40,6 +41,31 @@ pub enum CliError {
     /// The engine failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The engine failed under one of its own nouns.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A container could not be started; the exit code is Docker's for the cause.
+    #[error("the container could not be started")]
+    Start {
+        /// 125, 126 or 127.
+        code: u8,
+        /// Why.
+        source: Box<EngineError>,
+    },
+    /// A registry failed.
+    #[error("cannot {what}")]
+    Registry {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: Box<gantry_engine::registry::RegistryError>,
+    },
+    /// A build failed.
+    #[error("the build failed")]
+    Build(#[source] Box<gantry_engine::build::BuildError>),
+    /// The user was asked and said no.
+    #[error("nothing was changed")]
+    Declined,
     /// A `--format` that is none.
     #[error(transparent)]
     Template(#[from] TemplateError),
@@ -100,12 +126,17 @@ impl CliError {
         match self {
             Self::Usage { .. } => Exit::Usage,
             Self::Backend(error) => Exit::from(error.kind()),
+            Self::Engine(error) => Exit::from(error.kind()),
+            Self::Start { code, .. } => Exit::Child(*code),
+            Self::Registry { source, .. } => Exit::from(source.kind()),
+            Self::Build(source) => Exit::from(source.kind()),
             Self::Template(_) => Exit::Usage,
             Self::Execute(error) => Exit::from(error.kind()),
             Self::NotYet { .. }
             | Self::Load(_)
             | Self::Io { .. }
             | Self::NotFound { .. }
+            | Self::Declined
             | Self::Plan(_)
             | Self::Refused(_)
             | Self::NotRunning { .. }
@@ -144,6 +175,11 @@ impl CliError {
         }
         if let Self::Refused(findings) = self {
             return findings.iter().map(refused).collect();
+        }
+        if let Self::Build(error) = self
+            && let Some(diagnostic) = error.diagnostic()
+        {
+            return diagnostic.render();
         }
         let mut text = format!("error: {}\n", printable(&self.to_string()));
         let mut source = self.source();

@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod nouns;
 pub mod output;
 pub mod session;
+pub mod time;
 pub mod verbs;
 
 use std::ffi::OsString;

@@ -1,6 +1,7 @@
 //! What every verb begins with: the engine, the project's name, and its model.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
 
 use crate::backend::{Backend, Container, engine};
 use crate::cli::error::CliError;
@@ -13,7 +14,7 @@ use crate::plan::observed::{is_one_off, number, service};
 /// An opened engine and the project that a verb is about.
 pub struct Session {
     /// The engine.
-    pub backend: Box<dyn Backend>,
+    pub backend: Arc<dyn Backend>,
     /// The project's name.
     pub project_name: String,
     /// Its model; `None` when only the name is known (`-p` without a compose file).

@@ -16,6 +16,8 @@ mod refuse;
 mod resources;
 mod security;
 
+pub use security::security_option;
+
 use std::collections::BTreeMap;
 
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};

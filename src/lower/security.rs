@@ -27,7 +27,9 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     }
 }
 
-fn security_option(option: &str, security: &mut SecuritySpec, directory: &std::path::Path) -> bool {
+/// Applies one option in Docker's syntax (`no-new-privileges`, `seccomp=FILE`, …); false when there is
+/// no such option. Relative profile paths lie below `directory`.
+pub fn security_option(option: &str, security: &mut SecuritySpec, directory: &std::path::Path) -> bool {
     let separator = option.find(['=', ':']);
     let (key, value) = match separator {
         Some(at) => (&option[..at], &option[at + 1..]),

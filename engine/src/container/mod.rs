@@ -5,6 +5,7 @@
 //! talks to its supervisor. Nothing here is a daemon: each call reads the records, asks the
 //! supervisor where one lives, and replaces it where it has died.
 
+pub mod archive;
 pub mod attach;
 pub mod control;
 pub mod create;

@@ -7,6 +7,12 @@ use crate::image::ImageError;
 /// What can go wrong with registries.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
+    /// No event loop, no descriptors.
+    #[error("no runtime for talking to registries")]
+    Runtime {
+        /// Why.
+        source: std::io::Error,
+    },
     /// The registry has no such image, or hides it.
     #[error("`{0}` does not exist in its registry, or may not be seen without logging in")]
     NotFound(String),
@@ -112,7 +118,7 @@ impl Classify for RegistryError {
             }
             Self::Image(error) => error.kind(),
             Self::Content(error) => error.kind(),
-            Self::Abandoned => ErrorKind::Internal,
+            Self::Abandoned | Self::Runtime { .. } => ErrorKind::Internal,
         }
     }
 }

@@ -7,6 +7,7 @@
 //! authentication), `credentials` reads Docker's configuration and asks its helpers.
 
 mod auth;
+mod blocking;
 mod credentials;
 mod error;
 mod fetch;
@@ -19,6 +20,7 @@ mod transport;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use blocking::{pull_blocking, push_blocking};
 pub use credentials::Credentials;
 pub use error::RegistryError;
 pub use fetch::{FetchError, Fetched, fetch};

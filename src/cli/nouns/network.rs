@@ -1,16 +1,284 @@
 //! `gantry network`: the engine's networks without a Compose file.
 
-use clap::Subcommand;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
+use clap::{Args, Subcommand};
+use gantry_engine::engine::{Engine, EngineError};
+use gantry_engine::network::Network;
+use gantry_engine::spec::{IpamPool, NetworkDriver, NetworkSpec};
+use serde_json::{Map, Value, json};
+
+use super::container::values;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::{confirm, each, open, print_inspected};
+use crate::cli::output::{List, print};
+use crate::ui::table::Table;
+use crate::ui::template::Format;
 
 /// What was typed after `network`.
 #[derive(Debug, Subcommand)]
-pub enum NetworkCommand {}
+pub enum NetworkCommand {
+    /// Make a network.
+    Create(CreateArgs),
+    /// Everything known about networks, as JSON.
+    Inspect(InspectArgs),
+    /// List networks.
+    #[command(visible_alias = "list")]
+    Ls(LsArgs),
+    /// Remove every network that no container uses.
+    Prune(PruneArgs),
+    /// Remove networks.
+    #[command(visible_alias = "remove")]
+    Rm(RmArgs),
+}
+
+/// What was typed after `create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Let containers from anywhere join.
+    #[arg(long)]
+    attachable: bool,
+    /// Address never given out, name=address.
+    #[arg(long)]
+    aux_address: Vec<String>,
+    /// Driver.
+    #[arg(short = 'd', long, default_value = "bridge")]
+    driver: String,
+    /// The bridge's address, one a subnet.
+    #[arg(long)]
+    gateway: Vec<IpAddr>,
+    /// No way out.
+    #[arg(long)]
+    internal: bool,
+    /// Part of the subnet from which addresses are given out.
+    #[arg(long)]
+    ip_range: Vec<String>,
+    /// Give out IPv4 addresses.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    ipv4: bool,
+    /// Give out IPv6 addresses.
+    #[arg(long)]
+    ipv6: bool,
+    /// Label, key=value.
+    #[arg(long)]
+    label: Vec<String>,
+    /// Driver option, key=value.
+    #[arg(short = 'o', long)]
+    opt: Vec<String>,
+    /// Subnet, 10.5.0.0/24.
+    #[arg(long)]
+    subnet: Vec<String>,
+    /// Name.
+    #[arg(value_name = "NETWORK")]
+    name: String,
+}
+
+/// What was typed after `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// json or a template.
+    #[arg(short = 'f', long)]
+    format: Option<String>,
+    /// Networks.
+    #[arg(value_name = "NETWORK", required = true)]
+    names: Vec<String>,
+}
+
+/// What was typed after `ls`.
+#[derive(Debug, Args)]
+pub struct LsArgs {
+    /// name=, id=, label=, driver=.
+    #[arg(short = 'f', long)]
+    filter: Vec<String>,
+    /// table, json, or a template.
+    #[arg(long, default_value = "table")]
+    format: String,
+    /// Whole ids.
+    #[arg(long)]
+    no_trunc: bool,
+    /// Only ids.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+}
+
+/// What was typed after `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Do not ask.
+    #[arg(short = 'f', long)]
+    force: bool,
+}
+
+/// What was typed after `rm`.
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// A missing network is no error.
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// Networks.
+    #[arg(value_name = "NETWORK", required = true)]
+    names: Vec<String>,
+}
 
 /// Runs the command.
-pub fn run(_global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
-    match command {}
+pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
+    let engine = open(global)?;
+    match command {
+        NetworkCommand::Create(args) => {
+            let network = engine.create_network(&spec(&args)?)?;
+            print(&format!("{}\n", network.id))?;
+            Ok(Exit::Success)
+        }
+        NetworkCommand::Inspect(args) => {
+            print_inspected(args.format.as_deref(), &args.names, |name| inspect(&engine, name))
+        }
+        NetworkCommand::Ls(args) => ls(&engine, &args),
+        NetworkCommand::Prune(args) => {
+            confirm(args.force, "This removes all networks that no container uses.")?;
+            let removed = engine.prune_networks()?;
+            if !removed.is_empty() {
+                let lines = removed.iter().map(|name| format!("{name}\n")).collect::<String>();
+                print(&format!("Deleted Networks:\n{lines}"))?;
+            }
+            Ok(Exit::Success)
+        }
+        NetworkCommand::Rm(args) => each(&args.names, args.force, |name| engine.remove_network(name)),
+    }
+}
+
+fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
+    if args.driver != "bridge" {
+        return Err(values::bad("driver", &args.driver, "only bridge is supported"));
+    }
+    if args.subnet.is_empty() && !(args.gateway.is_empty() && args.ip_range.is_empty()) {
+        return Err(CliError::usage("--gateway and --ip-range need a --subnet"));
+    }
+    let mut pools: Vec<IpamPool> = args
+        .subnet
+        .iter()
+        .enumerate()
+        .map(|(n, subnet)| IpamPool {
+            subnet: subnet.clone(),
+            ip_range: args.ip_range.get(n).cloned(),
+            gateway: args.gateway.get(n).copied(),
+            reserved: BTreeMap::new(),
+        })
+        .collect();
+    for text in &args.aux_address {
+        let (name, address) = text
+            .split_once('=')
+            .and_then(|(name, address)| Some((name, address.parse::<IpAddr>().ok()?)))
+            .ok_or_else(|| values::bad("aux-address", text, "expected name=address"))?;
+        let pool = pools
+            .iter_mut()
+            .find(|pool| pool.subnet.contains(':') == address.is_ipv6())
+            .ok_or_else(|| CliError::usage("--aux-address needs a --subnet of its family"))?;
+        pool.reserved.insert(name.to_owned(), address);
+    }
+    Ok(NetworkSpec {
+        name: args.name.clone(),
+        driver: NetworkDriver::Bridge,
+        driver_opts: values::pairs("opt", &args.opt)?,
+        labels: values::labels(&[], &args.label)?,
+        internal: args.internal,
+        attachable: args.attachable,
+        ipv4: args.ipv4,
+        ipv6: args.ipv6,
+        pools,
+    })
+}
+
+fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
+    let format = Format::parse(&args.format)?;
+    let mut networks = engine.networks().list().map_err(EngineError::from)?;
+    for filter in &args.filter {
+        let (key, value) = filter
+            .split_once('=')
+            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
+        match key {
+            "name" => networks.retain(|network| network.name.contains(value)),
+            "id" => networks.retain(|network| network.id.starts_with(value)),
+            "driver" => networks.retain(|_| value == "bridge"),
+            "label" => networks.retain(|network| {
+                let (key, value) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v)));
+                network.labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
+            }),
+            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+        }
+    }
+    let id = |network: &Network| {
+        if args.no_trunc { network.id.clone() } else { network.id.chars().take(12).collect::<String>() }
+    };
+    if args.quiet {
+        print(&networks.iter().map(|network| format!("{}\n", id(network))).collect::<String>())?;
+        return Ok(Exit::Success);
+    }
+    let row = |network: &Network| {
+        let labels: Vec<String> = network.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        json!({
+            "CreatedAt": network.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+            "Driver": "bridge",
+            "ID": id(network),
+            "IPv4": network.ipv4.to_string(),
+            "IPv6": network.ipv6.to_string(),
+            "Internal": network.internal.to_string(),
+            "Labels": labels.join(","),
+            "Name": network.name,
+            "Scope": "local",
+        })
+    };
+    List { format, rows: networks.iter().map(row).collect() }.print(|| {
+        let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"], 10);
+        for network in &networks {
+            table.row([&id(network), &network.name, "bridge", "local"]);
+        }
+        table
+    })?;
+    Ok(Exit::Success)
+}
+
+fn inspect(engine: &Engine, name: &str) -> Result<Value, EngineError> {
+    let network = engine.networks().get(name)?;
+    let mut containers = Map::new();
+    for member in engine.networks().members(&network)? {
+        containers.insert(
+            member.owner.clone(),
+            json!({
+                "Name": member.name,
+                "MacAddress": member.mac.to_string(),
+                "IPv4Address": member.ipv4.map(|ip| ip.to_string()).unwrap_or_default(),
+                "IPv6Address": member.ipv6.map(|ip| ip.to_string()).unwrap_or_default(),
+            }),
+        );
+    }
+    let pools: Vec<Value> = network
+        .pools
+        .iter()
+        .map(|pool| {
+            json!({
+                "Subnet": pool.subnet.to_string(),
+                "Gateway": pool.gateway.to_string(),
+                "IPRange": pool.ip_range.as_ref().map(ToString::to_string).unwrap_or_default(),
+            })
+        })
+        .collect();
+    Ok(json!({
+        "Name": network.name,
+        "Id": network.id,
+        "Created": format!("{:.9}", network.created),
+        "Scope": "local",
+        "Driver": "bridge",
+        "EnableIPv4": network.ipv4,
+        "EnableIPv6": network.ipv6,
+        "IPAM": { "Driver": "default", "Options": {}, "Config": pools },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": false,
+        "Containers": containers,
+        "Options": network.driver_opts,
+        "Labels": network.labels,
+    }))
 }

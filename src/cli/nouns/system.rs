@@ -1,16 +1,144 @@
-//! `gantry system`: the engine itself: information, disk use, clean-up.
+//! `gantry system`: the engine itself: information, disk use, clean-up, events.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use gantry_engine::engine::{Engine, PruneOptions};
+use serde_json::json;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::{confirm, open};
+use crate::cli::output::{List, print};
+use crate::ui::table::Table;
+use crate::ui::template::Format;
+use crate::ui::text;
 
 /// What was typed after `system`.
 #[derive(Debug, Subcommand)]
-pub enum SystemCommand {}
+pub enum SystemCommand {
+    /// Disk use.
+    Df(DfArgs),
+    /// What this machine offers and where state lives.
+    Info(InfoArgs),
+    /// Remove what nothing uses.
+    Prune(PruneArgs),
+}
+
+/// What was typed after `df`.
+#[derive(Debug, Args)]
+pub struct DfArgs {
+    /// table, json, or a template.
+    #[arg(long, default_value = "table")]
+    format: String,
+}
+
+/// What was typed after `info`.
+#[derive(Debug, Args)]
+pub struct InfoArgs {
+    /// json or a template.
+    #[arg(short = 'f', long)]
+    format: Option<String>,
+}
+
+/// What was typed after `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Images that no container uses, named ones too.
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// Do not ask.
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// Anonymous volumes too.
+    #[arg(long)]
+    volumes: bool,
+}
 
 /// Runs the command.
-pub fn run(_global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
-    match command {}
+pub fn run(global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
+    let engine = open(global)?;
+    match command {
+        SystemCommand::Df(args) => df(&engine, &args),
+        SystemCommand::Info(args) => info(&engine, &args),
+        SystemCommand::Prune(args) => prune(&engine, &args),
+    }
+}
+
+fn df(engine: &Engine, args: &DfArgs) -> Result<Exit, CliError> {
+    let format = Format::parse(&args.format)?;
+    let usage = engine.disk_usage()?;
+    let rows: Vec<_> = usage
+        .iter()
+        .map(|kind| {
+            json!({
+                "Type": kind.name,
+                "TotalCount": kind.total.to_string(),
+                "Active": kind.active.to_string(),
+                "Size": text::size(kind.size),
+                "Reclaimable": reclaimable(kind.size, kind.reclaimable),
+            })
+        })
+        .collect();
+    List { format, rows }.print(|| {
+        let mut table = Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], 10);
+        for kind in &usage {
+            table.row([
+                kind.name.to_owned(),
+                kind.total.to_string(),
+                kind.active.to_string(),
+                text::size(kind.size),
+                reclaimable(kind.size, kind.reclaimable),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Success)
+}
+
+fn reclaimable(size: u64, bytes: u64) -> String {
+    match (bytes * 100).checked_div(size) {
+        Some(percent) => format!("{} ({percent}%)", text::size(bytes)),
+        None => text::size(bytes),
+    }
+}
+
+fn info(engine: &Engine, args: &InfoArgs) -> Result<Exit, CliError> {
+    let facts = serde_json::to_value(engine.info()?).unwrap_or_default();
+    match args.format.as_deref().map(Format::parse).transpose()? {
+        None | Some(Format::Table) => {
+            let lines = facts.as_object().into_iter().flatten().map(|(key, value)| {
+                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                format!("{key}: {value}\n")
+            });
+            print(&lines.collect::<String>())?;
+        }
+        Some(Format::Json) => print(&format!("{facts}\n"))?,
+        Some(Format::Template(template) | Format::Columns(template)) => {
+            print(&(template.render(&facts)? + "\n"))?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
+    let images = if args.all { "all unused images" } else { "dangling images" };
+    let volumes = if args.volumes { ", anonymous volumes that no container uses" } else { "" };
+    confirm(
+        args.force,
+        &format!("This removes stopped containers, unused networks, {images}{volumes}."),
+    )?;
+    let removed = engine.prune(&PruneOptions { all_images: args.all, volumes: args.volumes })?;
+    for (title, names) in [
+        ("Containers", &removed.containers),
+        ("Networks", &removed.networks),
+        ("Volumes", &removed.volumes),
+        ("Images", &removed.images),
+    ] {
+        if !names.is_empty() {
+            let lines = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+            print(&format!("Deleted {title}:\n{lines}\n"))?;
+        }
+    }
+    print(&format!("Total reclaimed space: {}\n", text::size(removed.reclaimed)))?;
+    Ok(Exit::Success)
 }

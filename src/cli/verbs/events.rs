@@ -1,10 +1,21 @@
 //! `events`: receive real time events from containers.
 
-use clap::Args;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, SystemTime};
 
+use clap::Args;
+use serde_json::json;
+
+use crate::backend::Change;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::output::print;
+use crate::cli::session::Session;
+use crate::cli::time;
+use crate::plan::labels;
+use crate::ui::container::rfc3339;
+
 
 /// What was typed after `events`.
 #[derive(Debug, Args)]
@@ -24,6 +35,51 @@ pub struct EventsArgs {
 }
 
 /// Runs the verb.
-pub fn run(_global: &Global, _args: EventsArgs) -> Result<Exit, CliError> {
-    Err(CliError::NotYet { verb: "events" })
+pub fn run(global: &Global, args: EventsArgs) -> Result<Exit, CliError> {
+    let now = jiff::Timestamp::now();
+    let moment = |text: &Option<String>| {
+        text.as_deref().map(|text| time::parse(text, now).map(SystemTime::from)).transpose()
+    };
+    let (since, until) = (moment(&args.since)?, moment(&args.until)?);
+    let session = Session::named(global)?;
+    let (sender, changes) = channel();
+    let _subscription =
+        session.backend.subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
+    loop {
+        let left = until.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        let change = match changes.recv_timeout(left.unwrap_or(Duration::from_secs(3600))) {
+            Ok(change) => change,
+            Err(RecvTimeoutError::Timeout) if until.is_none() => continue,
+            Err(_) => return Ok(Exit::Success),
+        };
+        let service = change.attributes.get(labels::SERVICE).cloned().unwrap_or_default();
+        let wanted = args.services.is_empty() || args.services.contains(&service);
+        if wanted && since.is_none_or(|since| change.time >= since) {
+            print(&line(&change, &service, args.json))?;
+        }
+    }
+}
+
+fn line(change: &Change, service: &str, as_json: bool) -> String {
+    // Compose's own labels are not attributes of the event.
+    let attributes: std::collections::BTreeMap<&str, &str> = change
+        .attributes
+        .iter()
+        .filter(|(key, _)| !key.starts_with("com.docker.compose."))
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    if as_json {
+        let value = json!({
+            "time": rfc3339(change.time),
+            "type": "container",
+            "service": service,
+            "id": change.id.0,
+            "action": change.action.word(),
+            "attributes": attributes,
+        });
+        return format!("{value}\n");
+    }
+    let pairs: Vec<String> = attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let time = rfc3339(change.time);
+    format!("{time} container {} {} ({})\n", change.action.word(), change.id, pairs.join(", "))
 }

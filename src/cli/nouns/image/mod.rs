@@ -1,51 +1,54 @@
-//! `gantry image`: the engine's images without a Compose file, in Docker's grammar.
-//!
-//! `list` prints tables, `show` explains one image, `transfer` moves images in and out, `remove`
-//! takes names and images away. `import` and `build` have their own homes.
+//! `gantry image`: the engine's images without a Compose file.
 
-mod list;
-mod remove;
-mod show;
-mod transfer;
+mod build;
 
-use std::collections::BTreeMap;
-use std::error::Error;
+use std::fs::File;
+use std::io::{IsTerminal as _, Read};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
-use gantry_engine::error::Classify;
-use gantry_engine::image::{ImageStore, Roots};
-use gantry_engine::state::Paths;
+use gantry_engine::engine::Engine;
+use gantry_engine::error::{Classify as _, ErrorKind};
+use gantry_engine::image::{ImageSummary, Platform, Reference, Removed, Transfer, TransferState};
+use gantry_engine::registry::{self, RegistryOptions};
+use serde_json::{Value, json};
 
-use crate::backend::BackendError;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::{confirm, open, print_inspected};
+use crate::cli::output::{List, print};
+use crate::ui::table::Table;
+use crate::ui::template::Format;
+use crate::ui::text;
 
 /// What was typed after `image`.
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
-    /// Show the history of an image.
+    /// Build an image from a Dockerfile.
+    Build(build::BuildArgs),
+    /// How an image came about.
     History(HistoryArgs),
-    /// Display detailed information on one or more images.
+    /// Everything known about images, as JSON.
     Inspect(InspectArgs),
-    /// Load an image from a tar archive or STDIN.
+    /// Load images from an archive.
     Load(LoadArgs),
     /// List images.
     #[command(visible_alias = "list")]
     Ls(LsArgs),
-    /// Remove unused images.
+    /// Remove images that nothing uses.
     Prune(PruneArgs),
-    /// Download an image from a registry.
+    /// Fetch an image from its registry.
     Pull(PullArgs),
-    /// Upload an image to a registry.
+    /// Upload an image to its registry.
     Push(PushArgs),
-    /// Remove one or more images.
+    /// Remove images.
     #[command(visible_alias = "remove")]
     Rm(RmArgs),
-    /// Save one or more images to a tar archive (streamed to STDOUT by default).
+    /// Write images to an archive.
     Save(SaveArgs),
-    /// Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE.
+    /// Give an image another name.
     Tag(TagArgs),
 }
 
@@ -54,232 +57,530 @@ pub enum ImageCommand {
 pub struct HistoryArgs {
     /// table, json, or a template.
     #[arg(long, default_value = "table")]
-    pub format: String,
-    /// Print sizes and dates in human readable format.
-    #[arg(short = 'H', long, default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
-    pub human: bool,
-    /// Don't truncate output.
+    format: String,
+    /// Nothing is cut.
     #[arg(long)]
-    pub no_trunc: bool,
-    /// Only show image IDs.
-    #[arg(short, long)]
-    pub quiet: bool,
+    no_trunc: bool,
+    /// Only ids.
+    #[arg(short = 'q', long)]
+    quiet: bool,
     /// The image.
-    pub image: String,
+    #[arg(value_name = "IMAGE")]
+    image: String,
 }
 
 /// What was typed after `inspect`.
 #[derive(Debug, Args)]
 pub struct InspectArgs {
     /// json or a template.
-    #[arg(short, long)]
-    pub format: Option<String>,
-    /// The images.
-    #[arg(required = true)]
-    pub images: Vec<String>,
+    #[arg(short = 'f', long)]
+    format: Option<String>,
+    /// Images.
+    #[arg(value_name = "IMAGE", required = true)]
+    names: Vec<String>,
 }
 
 /// What was typed after `load`.
 #[derive(Debug, Args)]
 pub struct LoadArgs {
-    /// Read from tar archive file, instead of STDIN.
-    #[arg(short, long)]
-    pub input: Option<PathBuf>,
-    /// Suppress the load output.
-    #[arg(short, long)]
-    pub quiet: bool,
+    /// The archive; default: standard input.
+    #[arg(short = 'i', long)]
+    input: Option<PathBuf>,
+    /// Do not tell what was loaded.
+    #[arg(short = 'q', long)]
+    quiet: bool,
 }
 
 /// What was typed after `ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// Show all images.
-    #[arg(short, long)]
-    pub all: bool,
-    /// Show digests.
-    #[arg(long)]
-    pub digests: bool,
-    /// dangling=, label=, reference=, before=, since=.
-    #[arg(short, long)]
-    pub filter: Vec<String>,
+    /// Accepted for scripts: every image is shown always.
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// reference=, label=, dangling=.
+    #[arg(short = 'f', long)]
+    filter: Vec<String>,
     /// table, json, or a template.
     #[arg(long, default_value = "table")]
-    pub format: String,
-    /// Don't truncate output.
+    format: String,
+    /// Whole ids.
     #[arg(long)]
-    pub no_trunc: bool,
-    /// Only show image IDs.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Only images of this repository, or with this name.
+    no_trunc: bool,
+    /// Only ids.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+    /// Only this repository, or this name.
     #[arg(value_name = "REPOSITORY[:TAG]")]
-    pub repository: Option<String>,
+    name: Option<String>,
 }
 
 /// What was typed after `prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
-    /// Remove all unused images, not just dangling ones.
-    #[arg(short, long)]
-    pub all: bool,
-    /// label=, label!=, until=.
-    #[arg(long)]
-    pub filter: Vec<String>,
-    /// Do not prompt for confirmation.
-    #[arg(short, long)]
-    pub force: bool,
+    /// Named ones too.
+    #[arg(short = 'a', long)]
+    all: bool,
+    /// Do not ask.
+    #[arg(short = 'f', long)]
+    force: bool,
 }
 
 /// What was typed after `pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
-    /// os/arch[/variant] where the registry has several.
+    /// Platform, os/arch[/variant].
     #[arg(long)]
-    pub platform: Option<String>,
-    /// Suppress verbose output.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Registries to speak to in plain http, or whatever their certificate.
-    #[arg(long, env = "GANTRY_INSECURE_REGISTRIES", value_delimiter = ',')]
-    pub insecure_registry: Vec<String>,
+    platform: Option<String>,
+    /// No progress.
+    #[arg(short = 'q', long)]
+    quiet: bool,
     /// The image.
     #[arg(value_name = "NAME[:TAG|@DIGEST]")]
-    pub name: String,
+    name: String,
 }
 
 /// What was typed after `push`.
 #[derive(Debug, Args)]
 pub struct PushArgs {
-    /// Push all tags of an image to the repository.
-    #[arg(short, long)]
-    pub all_tags: bool,
-    /// Suppress verbose output.
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// Registries to speak to in plain http, or whatever their certificate.
-    #[arg(long, env = "GANTRY_INSECURE_REGISTRIES", value_delimiter = ',')]
-    pub insecure_registry: Vec<String>,
+    /// No progress.
+    #[arg(short = 'q', long)]
+    quiet: bool,
     /// The image.
     #[arg(value_name = "NAME[:TAG]")]
-    pub name: String,
+    name: String,
 }
 
 /// What was typed after `rm`.
 #[derive(Debug, Args)]
 pub struct RmArgs {
-    /// Force removal of the image.
-    #[arg(short, long)]
-    pub force: bool,
-    /// The images.
-    #[arg(required = true)]
-    pub images: Vec<String>,
+    /// All names at once, even of an image in use.
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// Images.
+    #[arg(value_name = "IMAGE", required = true)]
+    names: Vec<String>,
 }
 
 /// What was typed after `save`.
 #[derive(Debug, Args)]
 pub struct SaveArgs {
-    /// Write to a file, instead of STDOUT.
-    #[arg(short, long)]
-    pub output: Option<PathBuf>,
-    /// The images.
-    #[arg(required = true)]
-    pub images: Vec<String>,
+    /// The archive; default: standard output.
+    #[arg(short = 'o', long)]
+    output: Option<PathBuf>,
+    /// Images.
+    #[arg(value_name = "IMAGE", required = true)]
+    names: Vec<String>,
 }
 
 /// What was typed after `tag`.
 #[derive(Debug, Args)]
 pub struct TagArgs {
-    /// What there is.
+    /// The image.
     #[arg(value_name = "SOURCE_IMAGE[:TAG]")]
-    pub source: String,
-    /// Its new name.
+    source: String,
+    /// Its further name.
     #[arg(value_name = "TARGET_IMAGE[:TAG]")]
-    pub target: String,
+    target: String,
+}
+
+/// When an image is fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Always.
+    Always,
+    /// When it is not here.
+    Missing,
+    /// Never.
+    Never,
+}
+
+impl PullPolicy {
+    /// Reads `--pull`.
+    ///
+    /// # Errors
+    /// When it is none of the three words.
+    pub fn parse(text: &str) -> Result<Self, CliError> {
+        match text {
+            "always" => Ok(Self::Always),
+            "missing" | "" => Ok(Self::Missing),
+            "never" => Ok(Self::Never),
+            other => Err(CliError::usage(format!("--pull `{other}`: always, missing or never"))),
+        }
+    }
 }
 
 /// Runs the command.
+pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
+    let engine = open(global)?;
+    match command {
+        ImageCommand::Build(args) => build::run(global, &engine, &args),
+        ImageCommand::History(args) => history(&engine, &args),
+        ImageCommand::Inspect(args) => {
+            print_inspected(args.format.as_deref(), &args.names, |name| inspect(&engine, name))
+        }
+        ImageCommand::Load(args) => load(&engine, &args),
+        ImageCommand::Ls(args) => ls(&engine, &args),
+        ImageCommand::Prune(args) => prune(&engine, &args),
+        ImageCommand::Pull(args) => {
+            pull(&engine, &args.name, args.platform.as_deref(), args.quiet)?;
+            print(&format!("{}\n", reference(&args.name)?))?;
+            Ok(Exit::Success)
+        }
+        ImageCommand::Push(args) => push(&engine, &args),
+        ImageCommand::Rm(args) => remove(&engine, &args),
+        ImageCommand::Save(args) => save(&engine, &args),
+        ImageCommand::Tag(args) => {
+            let image = engine.images().resolve(&args.source).map_err(wrap)?;
+            engine.images().tag(&image.id, &reference(&args.target)?).map_err(wrap)?;
+            Ok(Exit::Success)
+        }
+    }
+}
+
+fn wrap(error: gantry_engine::image::ImageError) -> CliError {
+    CliError::Engine(error.into())
+}
+
+fn reference(text: &str) -> Result<Reference, CliError> {
+    Reference::parse(text)
+        .map_err(|error| CliError::usage(format!("`{text}` is not an image's name: {error}")))
+}
+
+/// Fetches an image if the policy says so.
 ///
 /// # Errors
-/// What the image store or the registry says.
-pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
-    let paths = match &global.root {
-        Some(root) => Paths::below(root),
-        None => Paths::system(),
-    };
-    let store = ImageStore::open(paths.root())
-        .map_err(|error| failed("cannot open the image store", error))?;
-    match command {
-        ImageCommand::History(args) => show::history(&store, &args),
-        ImageCommand::Inspect(args) => show::inspect(&store, &args),
-        ImageCommand::Load(args) => transfer::load(&store, &args),
-        ImageCommand::Ls(args) => list::ls(&store, &args),
-        ImageCommand::Prune(args) => remove::prune(&store, &args, &roots(&paths)?),
-        ImageCommand::Pull(args) => transfer::pull(&store, &args),
-        ImageCommand::Push(args) => transfer::push(&store, &args),
-        ImageCommand::Rm(args) => remove::rm(&store, &args, &roots(&paths)?),
-        ImageCommand::Save(args) => transfer::save(&store, &args),
-        ImageCommand::Tag(args) => remove::tag(&store, &args),
+/// When it is missing and may not, or cannot, be fetched.
+pub fn ensure(
+    engine: &Engine,
+    name: &str,
+    platform: Option<&str>,
+    policy: PullPolicy,
+    quiet: bool,
+) -> Result<(), CliError> {
+    if policy != PullPolicy::Always {
+        match engine.images().resolve(name) {
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound && policy == PullPolicy::Missing => {
+                eprintln!("image `{name}` is not here; pulling it");
+            }
+            Err(error) => return Err(wrap(error)),
+        }
     }
+    pull(engine, name, platform, quiet)
 }
 
-/// What containers use. Records are only looked into for the two fields that matter here.
-fn roots(paths: &Paths) -> Result<Roots, CliError> {
-    let mut images: BTreeMap<_, Vec<String>> = BTreeMap::new();
-    let folder = paths.containers();
-    let list = match std::fs::read_dir(&folder) {
-        Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Roots::default()),
-        Err(source) => {
-            return Err(CliError::Io {
-                what: format!("list `{}`", folder.display()),
-                source,
-            });
-        }
-    };
-    for container in list.filter_map(Result::ok) {
-        let Ok(files) = std::fs::read_dir(container.path()) else {
-            continue;
-        };
-        for file in files
-            .filter_map(Result::ok)
-            .map(|file| file.path())
-            .filter(|file| file.extension().is_some_and(|end| end == "json"))
-        {
-            let Ok(text) = std::fs::read(&file) else {
-                continue;
-            };
-            let Ok(record) = serde_json::from_slice::<serde_json::Value>(&text) else {
-                continue;
-            };
-            let Some(image) = find(&record, "image_id").and_then(|id| id.parse().ok()) else {
-                continue;
-            };
-            let name = find(&record, "name").map_or_else(
-                || container.file_name().to_string_lossy().into_owned(),
-                str::to_owned,
-            );
-            images.entry(image).or_default().push(name);
-        }
-    }
-    Ok(Roots {
-        images,
-        ..Roots::default()
+fn pull(engine: &Engine, name: &str, platform: Option<&str>, quiet: bool) -> Result<(), CliError> {
+    let platform = platform.map(Platform::parse).transpose().map_err(wrap)?;
+    let options = RegistryOptions { platform, ..RegistryOptions::default() };
+    registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
+        tell(&transfer, quiet);
     })
+    .map_err(|source| CliError::Registry { what: format!("pull image `{name}`"), source: Box::new(source) })?;
+    Ok(())
 }
 
-/// A text field of a record, at its top or one level below: records are versioned envelopes.
-fn find<'a>(record: &'a serde_json::Value, field: &str) -> Option<&'a str> {
-    let fields = record.as_object()?;
-    fields
-        .get(field)
-        .and_then(serde_json::Value::as_str)
-        .or_else(|| fields.values().find_map(|value| value.get(field)?.as_str()))
+fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
+    let name = reference(&args.name)?;
+    registry::push_blocking(engine.images(), &name, &RegistryOptions::default(), &|transfer| {
+        tell(&transfer, args.quiet);
+    })
+    .map_err(|source| CliError::Registry {
+        what: format!("push image `{}`", args.name),
+        source: Box::new(source),
+    })?;
+    Ok(Exit::Success)
 }
 
-/// A failure of the store or a registry, for the user.
-fn failed<E: Classify + Error + Send + Sync + 'static>(
-    what: impl Into<String>,
-    error: E,
-) -> CliError {
-    BackendError::wrap(what, error).into()
+/// One line a layer that is done: pipes and terminals alike are not flooded.
+fn tell(transfer: &Transfer, quiet: bool) {
+    let word = match transfer.state {
+        TransferState::Done => "done",
+        TransferState::Exists => "already exists",
+        TransferState::Mounted => "taken from another repository",
+        TransferState::Retrying => "trying again",
+        TransferState::Waiting | TransferState::Downloading | TransferState::Uploading => return,
+    };
+    if !quiet {
+        let size = transfer.total.map(|bytes| format!(" ({})", text::size(bytes))).unwrap_or_default();
+        eprintln!("{}: {word}{size}", text::printable(&transfer.layer));
+    }
+}
+
+fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {
+    let source: Box<dyn Read> = match &args.input {
+        Some(path) => Box::new(
+            File::open(path)
+                .map_err(|source| CliError::Io { what: format!("open `{}`", path.display()), source })?,
+        ),
+        None if std::io::stdin().is_terminal() => {
+            return Err(CliError::usage("load reads an archive: name one with --input, or pipe one in"));
+        }
+        None => Box::new(std::io::stdin()),
+    };
+    let loaded = engine.images().load(source, &|_| {}).map_err(wrap)?;
+    if args.quiet {
+        return Ok(Exit::Success);
+    }
+    for image in loaded {
+        let mut text = String::new();
+        for tag in &image.tags {
+            text += &format!("Loaded image: {}\n", tag.familiar());
+        }
+        if image.tags.is_empty() {
+            text = format!("Loaded image ID: {}\n", image.id);
+        }
+        print(&text)?;
+    }
+    Ok(Exit::Success)
+}
+
+fn save(engine: &Engine, args: &SaveArgs) -> Result<Exit, CliError> {
+    match &args.output {
+        Some(path) => {
+            // Beside the target and renamed: a failure leaves no half of an archive there.
+            let mut partial = path.clone().into_os_string();
+            partial.push(".partial");
+            let partial = PathBuf::from(partial);
+            let failed = |source| CliError::Io { what: format!("write `{}`", path.display()), source };
+            let file = File::create(&partial).map_err(failed)?;
+            let result = engine.images().save(&args.names, std::io::BufWriter::new(file)).map_err(wrap);
+            if result.is_err() {
+                // The save's failure is what the user must read.
+                let _ = std::fs::remove_file(&partial);
+            }
+            result?;
+            std::fs::rename(&partial, path).map_err(failed)?;
+        }
+        None if std::io::stdout().is_terminal() => {
+            return Err(CliError::usage("save does not write to a terminal: use --output, or a pipe"));
+        }
+        None => engine.images().save(&args.names, std::io::stdout().lock()).map_err(wrap)?,
+    }
+    Ok(Exit::Success)
+}
+
+fn remove(engine: &Engine, args: &RmArgs) -> Result<Exit, CliError> {
+    let mut exit = Exit::Success;
+    for name in &args.names {
+        match engine.remove_image(name, args.force) {
+            Ok(removed) => print(&removed.iter().map(removed_line).collect::<String>())?,
+            Err(error) if args.force && error.kind() == ErrorKind::NotFound => {}
+            Err(error) => {
+                eprint!("{}", CliError::from(error).render());
+                exit = Exit::Failure;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+fn removed_line(removed: &Removed) -> String {
+    match removed {
+        Removed::Untagged(name) => format!("Untagged: {}\n", name.familiar()),
+        Removed::Deleted(id) => format!("Deleted: {id}\n"),
+    }
+}
+
+fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
+    let what = if args.all { "all images that no container uses" } else { "all images without a name" };
+    confirm(args.force, &format!("This removes {what}."))?;
+    let roots = engine.image_roots()?;
+    let (removed, collected) = engine.images().prune(args.all, &roots, &|_| false).map_err(wrap)?;
+    print(&removed.iter().map(removed_line).collect::<String>())?;
+    print(&format!("Total reclaimed space: {}\n", text::size(collected.bytes)))?;
+    Ok(Exit::Success)
+}
+
+/// A row: one for each name, or one without.
+struct Row<'a> {
+    image: &'a ImageSummary,
+    repository: String,
+    tag: String,
+}
+
+fn rows(image: &ImageSummary) -> Vec<Row<'_>> {
+    let mut rows: Vec<Row<'_>> = image
+        .tags
+        .iter()
+        .map(|name| Row {
+            image,
+            repository: name.familiar_name(),
+            tag: name.tag().unwrap_or("<none>").to_owned(),
+        })
+        .collect();
+    if rows.is_empty() {
+        let repository =
+            image.digests.first().map_or_else(|| "<none>".to_owned(), Reference::familiar_name);
+        rows.push(Row { image, repository, tag: "<none>".to_owned() });
+    }
+    rows
+}
+
+fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
+    let format = Format::parse(&args.format)?;
+    let mut images = engine.images().list().map_err(wrap)?;
+    // The machine's own image is part of the engine, like `bridge` is of the networks; it is
+    // not something the user put here.
+    images.retain(|image| !image.built_in);
+    for filter in &args.filter {
+        let (key, value) = filter
+            .split_once('=')
+            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
+        match key {
+            "dangling" => {
+                let wanted = matches!(value, "true" | "1");
+                images.retain(|image| image.tags.is_empty() == wanted);
+            }
+            "label" => images.retain(|image| {
+                let (key, value) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v)));
+                image.labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
+            }),
+            "reference" => images.retain(|image| image.tags.iter().any(|name| named(name, value))),
+            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+        }
+    }
+    let rows: Vec<Row<'_>> = images
+        .iter()
+        .flat_map(rows)
+        .filter(|row| {
+            args.name.as_ref().is_none_or(|name| {
+                *name == row.repository || *name == format!("{}:{}", row.repository, row.tag)
+            })
+        })
+        .collect();
+    let id = |image: &ImageSummary| {
+        if args.no_trunc { image.id.to_string() } else { image.id.short().to_string() }
+    };
+    if args.quiet {
+        let mut ids: Vec<String> = rows.iter().map(|row| id(row.image)).collect();
+        ids.dedup();
+        print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?;
+        return Ok(Exit::Success);
+    }
+    let now = SystemTime::now();
+    let objects = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "Containers": "N/A",
+                "CreatedAt": row.image.created.clone().unwrap_or_default(),
+                "CreatedSince": age(row.image.created.as_deref(), now),
+                "Digest": row.image.digests.first().and_then(|name| name.digest()).map_or_else(|| "<none>".to_owned(), ToString::to_string),
+                "ID": id(row.image),
+                "Repository": row.repository,
+                "Size": text::short_size(row.image.size),
+                "Tag": row.tag,
+            })
+        })
+        .collect();
+    List { format, rows: objects }.print(|| {
+        let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], 10);
+        for row in &rows {
+            table.row([
+                row.repository.clone(),
+                row.tag.clone(),
+                id(row.image),
+                age(row.image.created.as_deref(), now),
+                text::short_size(row.image.size),
+            ]);
+        }
+        table
+    })?;
+    Ok(Exit::Success)
+}
+
+/// `*` stands for anything.
+fn named(name: &Reference, pattern: &str) -> bool {
+    let pattern = if pattern.contains(':') { pattern.to_owned() } else { format!("{pattern}:*") };
+    let text = name.familiar();
+    let mut rest = text.as_str();
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(after) = rest.strip_prefix(first) else { return false };
+    rest = after;
+    let parts: Vec<&str> = parts.collect();
+    for (n, part) in parts.iter().enumerate() {
+        if n + 1 == parts.len() {
+            return rest.ends_with(part);
+        }
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.is_empty()
+}
+
+fn age(created: Option<&str>, now: SystemTime) -> String {
+    let time = created.and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(SystemTime::from);
+    time.and_then(|time| now.duration_since(time).ok()).map_or_else(|| "N/A".to_owned(), text::ago)
+}
+
+fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliError> {
+    let format = Format::parse(&args.format)?;
+    let image = engine.images().resolve(&args.image).map_err(wrap)?;
+    let now = SystemTime::now();
+    let mut layers = image.layers.iter();
+    let mut rows: Vec<Value> = image
+        .config
+        .history
+        .iter()
+        .map(|step| {
+            let size = if step.empty_layer { 0 } else { layers.next().map_or(0, |layer| layer.size) };
+            let by = if args.no_trunc || step.created_by.chars().count() <= 45 {
+                step.created_by.clone()
+            } else {
+                step.created_by.chars().take(44).collect::<String>() + "…"
+            };
+            json!({
+                "Comment": step.comment,
+                "CreatedAt": step.created.clone().unwrap_or_default(),
+                "CreatedBy": by,
+                "CreatedSince": age(step.created.as_deref(), now),
+                "ID": "<missing>",
+                "Size": text::short_size(size),
+            })
+        })
+        .collect();
+    rows.reverse();
+    let id = if args.no_trunc { image.id.to_string() } else { image.id.short().to_string() };
+    if let Some(first) = rows.first_mut() {
+        first["ID"] = json!(id);
+    }
+    if args.quiet {
+        let ids = rows.iter().filter_map(|row| row["ID"].as_str()).map(|id| format!("{id}\n"));
+        print(&ids.collect::<String>())?;
+        return Ok(Exit::Success);
+    }
+    List { format, rows: rows.clone() }.print(|| {
+        let mut table = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], 10);
+        for row in &rows {
+            let columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
+            table.row(columns.map(|column| row[column].as_str().unwrap_or_default().to_owned()));
+        }
+        table
+    })?;
+    Ok(Exit::Success)
+}
+
+fn inspect(engine: &Engine, name: &str) -> Result<Value, gantry_engine::engine::EngineError> {
+    let image = engine.images().resolve(name)?;
+    let (tags, digests) = engine.images().names(&image.id)?;
+    let config = serde_json::to_value(&image.config).unwrap_or_default();
+    Ok(json!({
+        "Id": image.id.to_string(),
+        "RepoTags": tags.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "RepoDigests": digests.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "Created": image.config.created,
+        "Author": image.config.author,
+        "Config": config.get("config").cloned().unwrap_or_else(|| json!({})),
+        "Architecture": image.config.architecture,
+        "Variant": image.config.variant,
+        "Os": image.config.os,
+        "Size": image.size(),
+        "RootFS": {
+            "Type": "layers",
+            "Layers": image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>(),
+        },
+    }))
 }

@@ -1,0 +1,341 @@
+//! A container's files from outside: for `cp`, configs and syncs, running or not.
+//!
+//! Every step goes by descriptor below the container's root and follows no link on the way
+//! but within that root, so a container that swaps a directory for a link while we walk gets
+//! its own files copied, never the machine's (CVE-2018-15664).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+
+use crate::error::{Classify, ErrorKind};
+use crate::layer::{ExtractOptions, LayerError, extract};
+use crate::mount::{Below, MountError, RootMount, detached_root};
+
+/// Directories in one another that no honest tree has.
+const DEPTH: usize = 256;
+
+/// Why files of a container cannot be reached.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum ArchiveError {
+    #[error("`{path}` does not exist in the container")]
+    NotFound { path: String },
+    #[error("cannot {doing} `{path}` in the container")]
+    Path {
+        doing: &'static str,
+        path: String,
+        source: io::Error,
+    },
+    #[error("the root of the container cannot be opened")]
+    Root { source: io::Error },
+    #[error("the root of the container cannot be mounted")]
+    Mount { source: MountError },
+    #[error("the archive cannot be unpacked into `{path}`")]
+    Unpack { path: String, source: LayerError },
+    #[error("the archive cannot be written")]
+    Write { source: io::Error },
+}
+
+impl Classify for ArchiveError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Path { source, .. } | Self::Root { source } | Self::Write { source } => {
+                Classify::kind(source)
+            }
+            Self::Mount { .. } => ErrorKind::Internal,
+            Self::Unpack { source, .. } => source.kind(),
+        }
+    }
+}
+
+/// Whether a link at the end of a path is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastLink {
+    /// What it points to, within the container.
+    Follow,
+    /// The link itself.
+    Keep,
+}
+
+/// What a path is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathType {
+    /// A directory.
+    Directory,
+    /// Anything else.
+    File,
+}
+
+/// A container's file system.
+#[derive(Debug)]
+pub struct Tree {
+    root: OwnedFd,
+}
+
+impl Tree {
+    /// Of a running container, with everything that is mounted in it.
+    pub fn of_process(pid: i32) -> Result<Self, ArchiveError> {
+        let path = format!("/proc/{pid}/root");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(path, flags, Mode::empty())
+            .map_err(|errno| ArchiveError::Root { source: errno.into() })?;
+        Ok(Self { root })
+    }
+
+    /// Of a container that does not run: its root without its mounts, in no mount table.
+    pub fn of_root(root: &RootMount) -> Result<Self, ArchiveError> {
+        let root = detached_root(root).map_err(|source| ArchiveError::Mount { source })?;
+        Ok(Self { root })
+    }
+
+    fn below(&self) -> Below<'_> {
+        Below::new(self.root.as_fd())
+    }
+
+    /// What is there.
+    pub fn kind(&self, path: &str) -> Result<Option<PathType>, ArchiveError> {
+        match self.open(path, LastLink::Follow) {
+            Ok((_, stat)) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+                FileType::Directory => PathType::Directory,
+                _ => PathType::File,
+            })),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(failed("look at", path)(errno)),
+        }
+    }
+
+    fn open(&self, path: &str, link: LastLink) -> Result<(OwnedFd, Stat), Errno> {
+        let mut flags = OFlags::PATH;
+        if link == LastLink::Keep {
+            flags |= OFlags::NOFOLLOW;
+        }
+        let fd = self.below().open(relative(path), flags)?;
+        let stat = rustix::fs::fstat(&fd)?;
+        Ok((fd, stat))
+    }
+
+    /// Writes a path, with everything below it, as a tar archive whose entries begin with the
+    /// path's last name (`.` for the root).
+    pub fn get(&self, path: &str, link: LastLink, out: &mut dyn Write) -> Result<(), ArchiveError> {
+        let (fd, stat) = self.open(path, link).map_err(failed("read", path))?;
+        let name = relative(path).file_name().unwrap_or(OsStr::new("."));
+        let mut archive = tar::Builder::new(out);
+        append(&mut archive, fd, &stat, Path::new(name), 0)
+            .and_then(|()| archive.finish())
+            .map_err(|source| ArchiveError::Write { source })
+    }
+
+    /// Unpacks a tar archive, compressed or not, into a directory that exists.
+    pub fn put(&self, directory: &str, archive: &mut dyn Read) -> Result<(), ArchiveError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let fd = self.below().open(relative(directory), flags).map_err(failed("write to", directory))?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
+        extract(archive, &path, &ExtractOptions::default())
+            .map(drop)
+            .map_err(|source| ArchiveError::Unpack { path: directory.to_owned(), source })
+    }
+
+    /// Makes a directory, and those before it, if missing.
+    pub fn make_directory(&self, path: &str) -> Result<(), ArchiveError> {
+        self.below().directory(relative(path)).map(drop).map_err(failed("make", path))
+    }
+
+    /// Deletes a path with everything below it; a missing one is fine.
+    pub fn delete(&self, path: &str) -> Result<(), ArchiveError> {
+        let relative = relative(path);
+        let Some(name) = relative.file_name() else {
+            return Err(failed("delete", path)(Errno::BUSY));
+        };
+        let parent = relative.parent().unwrap_or(Path::new(""));
+        let parent = match self.below().open(parent, OFlags::RDONLY | OFlags::DIRECTORY) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+            other => other.map_err(failed("delete", path))?,
+        };
+        remove(parent.as_fd(), name, 0).map_err(failed("delete", path))
+    }
+}
+
+fn failed(doing: &'static str, path: &str) -> impl Fn(Errno) -> ArchiveError {
+    move |errno| match errno {
+        Errno::NOENT => ArchiveError::NotFound { path: path.to_owned() },
+        errno => ArchiveError::Path { doing, path: path.to_owned(), source: errno.into() },
+    }
+}
+
+fn relative(path: &str) -> &Path {
+    Path::new(path.trim_start_matches('/'))
+}
+
+/// Adds what a descriptor names. Nothing is opened by a path of more than one name.
+fn append(
+    archive: &mut tar::Builder<&mut dyn Write>,
+    fd: OwnedFd,
+    stat: &Stat,
+    name: &Path,
+    depth: usize,
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_mode(stat.st_mode & 0o7777);
+    header.set_uid(stat.st_uid.into());
+    header.set_gid(stat.st_gid.into());
+    header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
+    header.set_size(0);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {
+            header.set_entry_type(tar::EntryType::Directory);
+            archive.append_data(&mut header, name.join(""), io::empty())?;
+            append_children(archive, &fd, name, depth + 1)
+        }
+        FileType::RegularFile => {
+            let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
+            header.set_entry_type(tar::EntryType::Regular);
+            // A file that grows or shrinks while it is read keeps the size it was announced with.
+            let size = u64::try_from(stat.st_size).unwrap_or(0);
+            header.set_size(size);
+            archive.append_data(&mut header, name, file.take(size).chain(io::repeat(0)).take(size))
+        }
+        FileType::Symlink => {
+            let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+            header.set_entry_type(tar::EntryType::Symlink);
+            archive.append_link(&mut header, name, Path::new(OsStr::from_bytes(target.as_bytes())))
+        }
+        kind @ (FileType::CharacterDevice | FileType::BlockDevice) => {
+            header.set_entry_type(match kind {
+                FileType::BlockDevice => tar::EntryType::Block,
+                _ => tar::EntryType::Char,
+            });
+            header.set_device_major(rustix::fs::major(stat.st_rdev))?;
+            header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
+            archive.append_data(&mut header, name, io::empty())
+        }
+        FileType::Fifo => {
+            header.set_entry_type(tar::EntryType::Fifo);
+            archive.append_data(&mut header, name, io::empty())
+        }
+        // A socket is nothing without its process.
+        _ => Ok(()),
+    }
+}
+
+fn append_children(
+    archive: &mut tar::Builder<&mut dyn Write>,
+    directory: &OwnedFd,
+    name: &Path,
+    depth: usize,
+) -> io::Result<()> {
+    if depth > DEPTH {
+        return Err(io::Error::other("directories too deep in one another"));
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let child = OsStr::from_bytes(entry.file_name().to_bytes());
+        if child == "." || child == ".." {
+            continue;
+        }
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = match rustix::fs::openat(&directory, child, flags, Mode::empty()) {
+            // Deleted since it was listed.
+            Err(Errno::NOENT) => continue,
+            other => other?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
+        append(archive, fd, &stat, &name.join(child), depth)?;
+    }
+    Ok(())
+}
+
+fn remove(parent: BorrowedFd<'_>, name: &OsStr, depth: usize) -> Result<(), Errno> {
+    match rustix::fs::unlinkat(parent, name, AtFlags::empty()) {
+        Ok(()) | Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::ISDIR | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    if depth > DEPTH {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(parent, name, flags, Mode::empty())?;
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let child = OsStr::from_bytes(entry.file_name().to_bytes());
+        if child != "." && child != ".." {
+            remove(directory.as_fd(), child, depth + 1)?;
+        }
+    }
+    match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
+        Err(Errno::NOENT) => Ok(()),
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(dir: &Path) -> Tree {
+        Tree { root: crate::mount::open_root(dir).unwrap() }
+    }
+
+    #[test]
+    fn what_is_put_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
+        std::fs::write(dir.path().join("a/b/file"), "text").unwrap();
+        std::os::unix::fs::symlink("/a/b", dir.path().join("link")).unwrap();
+        let tree = tree(dir.path());
+        let mut archive = Vec::new();
+        // The link resolves within the root, absolute as it is.
+        tree.get("/link/file", LastLink::Follow, &mut archive).unwrap();
+        tree.put("/a", &mut archive.as_slice()).unwrap();
+        assert_eq!(std::fs::read(dir.path().join("a/file")).unwrap(), b"text");
+
+        let mut archive = Vec::new();
+        tree.get("/a", LastLink::Follow, &mut archive).unwrap();
+        let mut names: Vec<String> = tar::Archive::new(archive.as_slice())
+            .entries()
+            .unwrap()
+            .map(|entry| entry.unwrap().path().unwrap().display().to_string())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["a/", "a/b/", "a/b/file", "a/file"]);
+    }
+
+    #[test]
+    fn links_out_of_the_root_stay_inside() {
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::write(outside.path().join("secret"), "host").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(outside.path(), dir.path().join("out")).unwrap();
+        let tree = tree(dir.path());
+        assert_eq!(tree.kind("/out/secret").unwrap(), None);
+        assert!(tree.get("/out/secret", LastLink::Follow, &mut Vec::new()).is_err());
+        tree.delete("/out/secret").unwrap();
+        assert!(outside.path().join("secret").exists());
+        // Deleting the link deletes the link.
+        tree.delete("/out").unwrap();
+        assert!(outside.path().join("secret").exists());
+        assert!(!dir.path().join("out").exists());
+    }
+
+    #[test]
+    fn a_directory_is_deleted_with_what_is_below() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("d/e/f")).unwrap();
+        std::fs::write(dir.path().join("d/e/f/g"), "").unwrap();
+        let tree = tree(dir.path());
+        tree.delete("d").unwrap();
+        tree.delete("d").unwrap();
+        assert!(!dir.path().join("d").exists());
+        assert!(tree.delete("/").is_err());
+    }
+}

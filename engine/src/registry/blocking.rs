@@ -1,0 +1,56 @@
+//! Pull and push for callers without an asynchronous runtime: each gets one of its own, on a
+//! thread of its own, for as long as it lasts. Progress is told on the calling thread.
+
+use std::sync::mpsc::channel;
+
+use crate::image::{ImageStore, Reference, Transfer};
+
+use super::{Pulled, Pushed, RegistryError, RegistryOptions, pull, push};
+
+/// [`pull`], returning when it is done.
+///
+/// # Errors
+/// As [`pull`].
+pub fn pull_blocking(
+    store: &ImageStore,
+    reference: &Reference,
+    options: &RegistryOptions,
+    progress: &dyn Fn(Transfer),
+) -> Result<Pulled, RegistryError> {
+    with_runtime(progress, async |tell| pull(store, reference, options, tell).await)
+}
+
+/// [`push`], returning when it is done.
+///
+/// # Errors
+/// As [`push`].
+pub fn push_blocking(
+    store: &ImageStore,
+    reference: &Reference,
+    options: &RegistryOptions,
+    progress: &dyn Fn(Transfer),
+) -> Result<Pushed, RegistryError> {
+    with_runtime(progress, async |tell| push(store, reference, options, tell).await)
+}
+
+fn with_runtime<T: Send>(
+    progress: &dyn Fn(Transfer),
+    work: impl AsyncFnOnce(&crate::image::ProgressSink) -> Result<T, RegistryError> + Send,
+) -> Result<T, RegistryError> {
+    let (sender, transfers) = channel();
+    std::thread::scope(|scope| {
+        let worker = scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|source| RegistryError::Runtime { source })?;
+            let tell = move |transfer| {
+                // The caller's thread listens to the end.
+                let _ = sender.send(transfer);
+            };
+            runtime.block_on(work(&tell))
+        });
+        transfers.into_iter().for_each(progress);
+        worker.join().unwrap_or(Err(RegistryError::Abandoned))
+    })
+}

@@ -1,0 +1,287 @@
+//! `gantry container`: the engine's containers without a Compose file.
+//!
+//! Grammar and output are `docker container`'s.
+
+mod inspect;
+mod list;
+mod options;
+mod stream;
+pub(super) mod values;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use gantry_engine::engine::{Engine, RemoveOptions, StopOptions, WaitFor};
+use gantry_engine::spec::ContainerSpec;
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::Global;
+use crate::cli::nouns::{confirm, each, open};
+use crate::cli::output::print;
+use crate::ui::table::Table;
+use options::ContainerOptions;
+
+/// What was typed after `container`.
+#[derive(Debug, Subcommand)]
+pub enum ContainerCommand {
+    /// Connect to a running container's streams.
+    Attach(stream::AttachArgs),
+    /// Make a container; do not start it.
+    Create(CreateArgs),
+    /// Run a command in a running container.
+    Exec(stream::ExecArgs),
+    /// Everything known about containers, as JSON.
+    Inspect(inspect::InspectArgs),
+    /// Send a signal.
+    Kill(KillArgs),
+    /// What containers have written.
+    Logs(stream::LogsArgs),
+    /// List containers.
+    #[command(visible_aliases = ["list", "ps"])]
+    Ls(list::LsArgs),
+    /// Freeze every process of containers.
+    Pause(Names),
+    /// Ports published by a container.
+    Port(PortArgs),
+    /// Remove every stopped container.
+    Prune(PruneArgs),
+    /// Give a container another name.
+    Rename(RenameArgs),
+    /// Stop containers and start them again.
+    Restart(StopArgs),
+    /// Remove containers.
+    #[command(visible_alias = "remove")]
+    Rm(RmArgs),
+    /// Make a container, start it, and stay connected.
+    Run(stream::RunArgs),
+    /// Start containers.
+    Start(stream::StartArgs),
+    /// Stop containers.
+    Stop(StopArgs),
+    /// Processes of a container.
+    Top(Names),
+    /// Thaw containers.
+    Unpause(Names),
+    /// Wait until containers have ended and print their exit codes.
+    Wait(Names),
+}
+
+/// Containers by name or id.
+#[derive(Debug, Args)]
+pub struct Names {
+    /// Containers.
+    #[arg(value_name = "CONTAINER", required = true)]
+    names: Vec<String>,
+}
+
+/// What was typed after `create`.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    #[command(flatten)]
+    options: ContainerOptions,
+    /// Write the id to a file that does not exist.
+    #[arg(long)]
+    cidfile: Option<std::path::PathBuf>,
+}
+
+/// What was typed after `kill`.
+#[derive(Debug, Args)]
+pub struct KillArgs {
+    /// Signal.
+    #[arg(short = 's', long, default_value = "KILL")]
+    signal: String,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// What was typed after `stop` or `restart`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    /// Signal instead of the container's own.
+    #[arg(short = 's', long)]
+    signal: Option<String>,
+    /// Seconds until SIGKILL; -1 waits for ever.
+    #[arg(short = 't', long, visible_alias = "time", allow_negative_numbers = true)]
+    timeout: Option<i64>,
+    #[command(flatten)]
+    names: Names,
+}
+
+impl StopArgs {
+    fn options(&self) -> StopOptions {
+        StopOptions {
+            // A hundred years is for ever.
+            timeout: self.timeout.map(|seconds| {
+                Duration::from_secs(u64::try_from(seconds).unwrap_or(100 * 365 * 24 * 3600))
+            }),
+            signal: self.signal.clone(),
+        }
+    }
+}
+
+/// What was typed after `rm`.
+#[derive(Debug, Args)]
+pub struct RmArgs {
+    /// Kill it when it runs.
+    #[arg(short = 'f', long)]
+    force: bool,
+    /// Remove its anonymous volumes too.
+    #[arg(short = 'v', long)]
+    volumes: bool,
+    #[command(flatten)]
+    names: Names,
+}
+
+/// What was typed after `prune`.
+#[derive(Debug, Args)]
+pub struct PruneArgs {
+    /// Do not ask.
+    #[arg(short = 'f', long)]
+    force: bool,
+}
+
+/// What was typed after `rename`.
+#[derive(Debug, Args)]
+pub struct RenameArgs {
+    /// The container.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+    /// Its new name.
+    #[arg(value_name = "NEW_NAME")]
+    name: String,
+}
+
+/// What was typed after `port`.
+#[derive(Debug, Args)]
+pub struct PortArgs {
+    /// The container.
+    #[arg(value_name = "CONTAINER")]
+    container: String,
+    /// Only this port of it: 80 or 80/udp.
+    #[arg(value_name = "PRIVATE_PORT[/PROTO]")]
+    port: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError> {
+    let engine = open(global)?;
+    match command {
+        ContainerCommand::Attach(args) => stream::attach(&engine, &args),
+        ContainerCommand::Create(args) => create(&engine, &args),
+        ContainerCommand::Exec(args) => stream::exec(&engine, &args),
+        ContainerCommand::Inspect(args) => inspect::run(&engine, &args),
+        ContainerCommand::Kill(args) => {
+            each(&args.names.names, false, |name| engine.kill(name, &args.signal))
+        }
+        ContainerCommand::Logs(args) => stream::logs(&engine, &args),
+        ContainerCommand::Ls(args) => list::run(&engine, &args),
+        ContainerCommand::Pause(args) => each(&args.names, false, |name| engine.pause(name)),
+        ContainerCommand::Port(args) => port(&engine, &args),
+        ContainerCommand::Prune(args) => prune(&engine, &args),
+        ContainerCommand::Rename(args) => {
+            engine.rename(&args.container, &args.name)?;
+            Ok(Exit::Success)
+        }
+        ContainerCommand::Restart(args) => {
+            each(&args.names.names, false, |name| engine.restart(name, &args.options()))
+        }
+        ContainerCommand::Rm(args) => each(&args.names.names, args.force, |name| {
+            engine.remove(name, &RemoveOptions { force: args.force, volumes: args.volumes })
+        }),
+        ContainerCommand::Run(args) => stream::run(&engine, &args),
+        ContainerCommand::Start(args) => stream::start(&engine, &args),
+        ContainerCommand::Stop(args) => {
+            each(&args.names.names, false, |name| engine.stop(name, &args.options()))
+        }
+        ContainerCommand::Top(args) => top(&engine, &args),
+        ContainerCommand::Unpause(args) => each(&args.names, false, |name| engine.unpause(name)),
+        ContainerCommand::Wait(args) => wait(&engine, &args),
+    }
+}
+
+fn create(engine: &Engine, args: &CreateArgs) -> Result<Exit, CliError> {
+    let id = make(engine, &args.options, args.options.to_spec()?, args.cidfile.as_deref())?;
+    print(&format!("{id}\n"))?;
+    Ok(Exit::Success)
+}
+
+/// Creates a container, pulling its image as `--pull` says; returns its id.
+fn make(
+    engine: &Engine,
+    options: &ContainerOptions,
+    spec: ContainerSpec,
+    cidfile: Option<&std::path::Path>,
+) -> Result<String, CliError> {
+    if let Some(path) = cidfile.filter(|path| path.exists()) {
+        return Err(CliError::usage(format!("--cidfile `{}` exists already", path.display())));
+    }
+    let policy = super::image::PullPolicy::parse(&options.pull)?;
+    super::image::ensure(engine, &spec.image, spec.platform.as_deref(), policy, options.quiet)?;
+    let created = engine.create(spec)?;
+    for warning in &created.warnings {
+        eprintln!("warning: {warning}");
+    }
+    let id = created.id.to_string();
+    if let Some(path) = cidfile {
+        std::fs::write(path, &id)
+            .map_err(|source| CliError::Io { what: format!("write `{}`", path.display()), source })?;
+    }
+    Ok(id)
+}
+
+fn port(engine: &Engine, args: &PortArgs) -> Result<Exit, CliError> {
+    let container = engine.inspect(&args.container)?;
+    let wanted = args.port.as_deref().map(|port| match port.split_once('/') {
+        Some(_) => port.to_owned(),
+        None => format!("{port}/tcp"),
+    });
+    let mut text = String::new();
+    for port in &container.ports {
+        let inside = format!("{}/{}", port.container_port, port.protocol);
+        let outside = crate::ui::container::socket(port.host_ip, port.host_port);
+        match &wanted {
+            Some(wanted) if *wanted == inside => text += &format!("{outside}\n"),
+            Some(_) => {}
+            None => text += &format!("{inside} -> {outside}\n"),
+        }
+    }
+    if let (Some(wanted), true) = (wanted, text.is_empty()) {
+        return Err(CliError::NotFound {
+            what: "published port",
+            name: format!("{wanted} of {}", container.name),
+            hint: None,
+        });
+    }
+    print(&text)?;
+    Ok(Exit::Success)
+}
+
+fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
+    confirm(args.force, "This removes all stopped containers.")?;
+    let removed = engine.prune_containers()?;
+    if !removed.is_empty() {
+        let lines = removed.iter().map(|id| format!("{id}\n")).collect::<String>();
+        print(&format!("Deleted Containers:\n{lines}"))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn top(engine: &Engine, args: &Names) -> Result<Exit, CliError> {
+    for name in &args.names {
+        let processes = engine.top(name)?;
+        let titles: Vec<&str> = processes.titles.clone();
+        let mut table = Table::new(&titles, 0);
+        processes.rows.iter().for_each(|row| table.row(row));
+        print(&table.render())?;
+    }
+    Ok(Exit::Success)
+}
+
+fn wait(engine: &Engine, args: &Names) -> Result<Exit, CliError> {
+    for name in &args.names {
+        let ended = engine.wait(name, WaitFor::NotRunning)?;
+        print(&format!("{}\n", ended.state.exit_code))?;
+    }
+    Ok(Exit::Success)
+}

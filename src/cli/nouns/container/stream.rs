@@ -1,0 +1,314 @@
+//! Verbs that connect the caller's terminal or pipes to a container: run, start, attach,
+//! exec, logs.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use gantry_engine::engine::{
+    AttachEnd, AttachOptions, Engine, ExecSpec, Interaction, LogQuery, Stream, Streams, WaitFor,
+};
+
+use super::options::ContainerOptions;
+use super::values;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::output::print;
+use crate::cli::time;
+
+/// What was typed after `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Do not stay connected; print the id.
+    #[arg(short = 'd', long)]
+    detach: bool,
+    /// Keys that disconnect; default ctrl-p,ctrl-q.
+    #[arg(long)]
+    detach_keys: Option<String>,
+    /// Pass signals on to the container.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sig_proxy: bool,
+    /// Connect only these: stdin, stdout, stderr.
+    #[arg(short = 'a', long)]
+    attach: Vec<String>,
+    /// Write the id to a file that does not exist.
+    #[arg(long)]
+    cidfile: Option<PathBuf>,
+    #[command(flatten)]
+    options: ContainerOptions,
+}
+
+/// What was typed after `start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    /// Stay connected.
+    #[arg(short = 'a', long)]
+    attach: bool,
+    /// Connect standard input.
+    #[arg(short = 'i', long)]
+    interactive: bool,
+    /// Keys that disconnect; default ctrl-p,ctrl-q.
+    #[arg(long)]
+    detach_keys: Option<String>,
+    /// Containers.
+    #[arg(value_name = "CONTAINER", required = true)]
+    names: Vec<String>,
+}
+
+/// What was typed after `attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    /// Keys that disconnect; default ctrl-p,ctrl-q.
+    #[arg(long)]
+    detach_keys: Option<String>,
+    /// Do not connect standard input.
+    #[arg(long)]
+    no_stdin: bool,
+    /// Pass signals on to the container.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    sig_proxy: bool,
+    /// The container.
+    #[arg(value_name = "CONTAINER")]
+    name: String,
+}
+
+/// What was typed after `exec`.
+#[derive(Debug, Args)]
+pub struct ExecArgs {
+    /// Do not wait.
+    #[arg(short = 'd', long)]
+    detach: bool,
+    /// Environment variable; a name alone takes its value from here.
+    #[arg(short = 'e', long)]
+    env: Vec<String>,
+    /// File of environment variables.
+    #[arg(long)]
+    env_file: Vec<PathBuf>,
+    /// Connect standard input.
+    #[arg(short = 'i', long)]
+    interactive: bool,
+    /// All capabilities.
+    #[arg(long)]
+    privileged: bool,
+    /// With a terminal.
+    #[arg(short = 't', long)]
+    tty: bool,
+    /// user[:group].
+    #[arg(short = 'u', long)]
+    user: Option<String>,
+    /// Working directory.
+    #[arg(short = 'w', long)]
+    workdir: Option<String>,
+    /// The container.
+    #[arg(value_name = "CONTAINER")]
+    name: String,
+    /// Command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
+}
+
+/// What was typed after `logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Go on with what is written from now on.
+    #[arg(short = 'f', long)]
+    follow: bool,
+    /// Not before this time, or this long ago.
+    #[arg(long)]
+    since: Option<String>,
+    /// Not after this time, or this long ago.
+    #[arg(long)]
+    until: Option<String>,
+    /// Only the last lines; all.
+    #[arg(short = 'n', long, default_value = "all")]
+    tail: String,
+    /// Put the time before each line.
+    #[arg(short = 't', long)]
+    timestamps: bool,
+    /// The container.
+    #[arg(value_name = "CONTAINER")]
+    name: String,
+}
+
+/// `run`.
+pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
+    let mut spec = args.options.to_spec()?;
+    let interactive = spec.open_stdin;
+    if args.detach {
+        if !args.attach.is_empty() {
+            return Err(CliError::usage("--attach contradicts --detach"));
+        }
+        // Nobody is connected who could leave.
+        spec.stdin_once = false;
+        let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
+        started(engine, &id, args.options.rm, engine.start(&id))?;
+        print(&format!("{id}\n"))?;
+        return Ok(Exit::Success);
+    }
+    terminal_needed(spec.tty && interactive)?;
+    let tty = spec.tty;
+    let options = attach_options(&args.attach, interactive)?;
+    let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
+    let attachment = started(engine, &id, args.options.rm, engine.start_attached(&id, &options))?;
+    let interaction = Interaction {
+        tty,
+        detach_keys: args.detach_keys.clone(),
+        signal_proxy: args.sig_proxy && !tty,
+    };
+    ended(engine, &id, attachment.interact(streams(&options), &interaction))
+}
+
+/// Docker's answer to a container that cannot be started: it stays, unless it was to be
+/// removed, and the exit code tells the kind of failure.
+fn started<T>(
+    engine: &Engine,
+    id: &str,
+    remove: bool,
+    result: Result<T, gantry_engine::engine::EngineError>,
+) -> Result<T, CliError> {
+    result.map_err(|error| {
+        if remove {
+            let options = gantry_engine::engine::RemoveOptions { force: true, volumes: true };
+            // The start's failure is what the user must read.
+            let _ = engine.remove(id, &options);
+        }
+        CliError::Start { code: error.exit_code(), source: Box::new(error) }
+    })
+}
+
+fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, CliError> {
+    if list.is_empty() {
+        return Ok(AttachOptions { stdin: interactive, stdout: true, stderr: true });
+    }
+    let mut options = AttachOptions { stdin: false, stdout: false, stderr: false };
+    for name in list {
+        match name.to_lowercase().as_str() {
+            "stdin" => options.stdin = true,
+            "stdout" => options.stdout = true,
+            "stderr" => options.stderr = true,
+            other => return Err(values::bad("attach", other, "stdin, stdout or stderr")),
+        }
+    }
+    Ok(options)
+}
+
+fn streams(options: &AttachOptions) -> Streams<'static> {
+    // Static borrows: the process's own streams stay open to its end.
+    Streams {
+        stdin: options.stdin.then(rustix::stdio::stdin),
+        stdout: options.stdout.then(rustix::stdio::stdout),
+        stderr: options.stderr.then(rustix::stdio::stderr),
+    }
+}
+
+fn terminal_needed(wanted: bool) -> Result<(), CliError> {
+    if wanted && !std::io::stdin().is_terminal() {
+        return Err(CliError::usage("-t with -i needs a terminal on standard input; leave out -t"));
+    }
+    Ok(())
+}
+
+fn ended(engine: &Engine, name: &str, end: Result<AttachEnd, gantry_engine::container::ContainerError>) -> Result<Exit, CliError> {
+    Ok(match end.map_err(gantry_engine::engine::EngineError::from)? {
+        AttachEnd::Exited(exit) => Exit::Child(exit.code),
+        AttachEnd::Detached => Exit::Success,
+        // Its supervisor was killed; the record knows, or will know, how it ended.
+        AttachEnd::Lost => Exit::Child(engine.wait(name, WaitFor::NotRunning)?.state.exit_code),
+    })
+}
+
+/// `start`.
+pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
+    if !args.attach && !args.interactive {
+        return super::each(&args.names, false, |name| engine.start(name));
+    }
+    let [name] = &args.names[..] else {
+        return Err(CliError::usage("--attach and --interactive take one container"));
+    };
+    let container = engine.inspect(name)?;
+    let tty = container.spec.tty;
+    let options = AttachOptions {
+        stdin: args.interactive && container.spec.open_stdin,
+        stdout: true,
+        stderr: true,
+    };
+    let attachment = engine.start_attached(name, &options)?;
+    let interaction =
+        Interaction { tty, detach_keys: args.detach_keys.clone(), signal_proxy: !tty };
+    ended(engine, name, attachment.interact(streams(&options), &interaction))
+}
+
+/// `attach`.
+pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
+    let container = engine.inspect(&args.name)?;
+    let tty = container.spec.tty;
+    let options = AttachOptions {
+        stdin: container.spec.open_stdin && !args.no_stdin,
+        stdout: true,
+        stderr: true,
+    };
+    let attachment = engine.attach(&args.name, &options)?;
+    let interaction = Interaction {
+        tty,
+        detach_keys: args.detach_keys.clone(),
+        signal_proxy: args.sig_proxy && !tty,
+    };
+    ended(engine, &args.name, attachment.interact(streams(&options), &interaction))
+}
+
+/// `exec`.
+pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
+    let environment = values::environment(&args.env_file, &args.env)?;
+    let spec = ExecSpec {
+        argv: args.command.clone(),
+        env: environment.into_iter().collect(),
+        user: args.user.clone(),
+        working_dir: args.workdir.clone(),
+        tty: args.tty,
+        privileged: args.privileged,
+    };
+    if args.detach {
+        engine.exec_detached(&args.name, &spec)?;
+        return Ok(Exit::Success);
+    }
+    terminal_needed(args.tty && args.interactive)?;
+    let stdin = std::io::stdin();
+    let streams = Streams {
+        stdin: args.interactive.then(|| stdin.as_fd()),
+        stdout: Some(rustix::stdio::stdout()),
+        stderr: Some(rustix::stdio::stderr()),
+    };
+    let code = engine.exec(&args.name, &spec, streams)?;
+    Ok(Exit::Child(code))
+}
+
+/// `logs`.
+pub fn logs(engine: &Engine, args: &LogsArgs) -> Result<Exit, CliError> {
+    let now = jiff::Timestamp::now();
+    let query = LogQuery {
+        since: args.since.as_deref().map(|text| time::parse(text, now)).transpose()?,
+        until: args.until.as_deref().map(|text| time::parse(text, now)).transpose()?,
+        tail: time::tail(&args.tail)?,
+        follow: args.follow,
+    };
+    let mut out = std::io::stdout().lock();
+    let mut err = std::io::stderr().lock();
+    for entry in engine.logs(&args.name, &query)? {
+        let entry = entry.map_err(|source| CliError::Io { what: "read the log".to_owned(), source })?;
+        let mut line = Vec::new();
+        if args.timestamps {
+            line.extend(format!("{:.9} ", entry.time).bytes());
+        }
+        line.extend_from_slice(&entry.bytes);
+        let written = match entry.stream {
+            Stream::Stdout => out.write_all(&line).and_then(|()| out.flush()),
+            Stream::Stderr => err.write_all(&line),
+        };
+        if written.is_err() {
+            // The reader went away.
+            break;
+        }
+    }
+    Ok(Exit::Success)
+}

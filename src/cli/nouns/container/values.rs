@@ -1,0 +1,453 @@
+//! Flag values in Docker's short syntaxes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gantry_engine::spec::{
+    BindOptions, BlockIoDevice, DeviceSpec, EndpointSpec, ExtraHost, MountKind, MountSpec,
+    NamespaceMode, NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions,
+    Ulimit,
+};
+use indexmap::IndexMap;
+
+use crate::cli::error::CliError;
+use crate::loader::short;
+
+/// A value that cannot be understood, named with its flag.
+pub fn bad(flag: &str, value: &str, reason: impl std::fmt::Display) -> CliError {
+    CliError::usage(format!("--{flag} `{value}`: {reason}"))
+}
+
+type Parsed<T> = Result<T, String>;
+
+/// Parses every value of a flag.
+pub fn each<T>(flag: &str, list: &[String], parse: fn(&str) -> Parsed<T>) -> Result<Vec<T>, CliError> {
+    list.iter().map(|text| parse(text).map_err(|reason| bad(flag, text, reason))).collect()
+}
+
+/// Parses a flag's value if there is one.
+pub fn optional<T>(
+    flag: &str,
+    value: Option<&str>,
+    parse: fn(&str) -> Parsed<T>,
+) -> Result<Option<T>, CliError> {
+    value.map(|text| parse(text).map_err(|reason| bad(flag, text, reason))).transpose()
+}
+
+/// `512m` in bytes.
+pub fn size(text: &str) -> Parsed<u64> {
+    short::bytes::parse(text)
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .ok_or_else(|| "not a size like 512m or 2g".to_owned())
+}
+
+/// `1m30s`.
+pub fn duration(text: &str) -> Parsed<Duration> {
+    short::duration::parse(text)
+        .and_then(|nanoseconds| u64::try_from(nanoseconds).ok())
+        .map(Duration::from_nanos)
+        .ok_or_else(|| "not a duration like 1m30s".to_owned())
+}
+
+/// `key=value` lines of a flag.
+pub fn pairs(flag: &str, list: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    list.iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(bad(flag, text, "expected key=value")),
+        })
+        .collect()
+}
+
+/// Lines of a file in Docker's format: `#` begins a comment, blank lines do not count.
+fn lines(flag: &str, file: &Path) -> Result<Vec<String>, CliError> {
+    let text = fs::read_to_string(file)
+        .map_err(|error| bad(flag, &file.to_string_lossy(), error))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let lines = text.lines().map(str::trim_start);
+    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+}
+
+/// `--env-file` and `-e`. A name alone takes its value from this process, or nothing.
+pub fn environment(
+    files: &[PathBuf],
+    list: &[String],
+) -> Result<IndexMap<String, Option<String>>, CliError> {
+    let mut entries = Vec::new();
+    for file in files {
+        entries.extend(lines("env-file", file)?);
+    }
+    entries.extend(list.iter().cloned());
+    let mut environment = IndexMap::new();
+    for entry in entries {
+        match entry.split_once('=') {
+            Some(("", _)) => return Err(bad("env", &entry, "no name before the `=`")),
+            Some((name, value)) => {
+                environment.insert(name.to_owned(), Some(value.to_owned()));
+            }
+            None => {
+                if let Ok(value) = std::env::var(&entry) {
+                    environment.insert(entry, Some(value));
+                }
+            }
+        }
+    }
+    Ok(environment)
+}
+
+/// `--label-file` and `-l`; a key alone has an empty value.
+pub fn labels(files: &[PathBuf], list: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut entries = Vec::new();
+    for file in files {
+        entries.extend(lines("label-file", file)?);
+    }
+    entries.extend(list.iter().cloned());
+    Ok(entries
+        .iter()
+        .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// `no`, `always`, `unless-stopped`, `on-failure[:N]`.
+pub fn restart(text: &str) -> Result<RestartPolicy, CliError> {
+    let (word, count) = match text.split_once(':') {
+        Some((word, count)) => (word, Some(count)),
+        None => (text, None),
+    };
+    match (word, count) {
+        ("no" | "", None) => Ok(RestartPolicy::No),
+        ("always", None) => Ok(RestartPolicy::Always),
+        ("unless-stopped", None) => Ok(RestartPolicy::UnlessStopped),
+        ("on-failure", None) => Ok(RestartPolicy::OnFailure { max_retries: None }),
+        ("on-failure", Some(count)) => {
+            let count = count.parse().map_err(|_| bad("restart", text, "N is not a number"))?;
+            Ok(RestartPolicy::OnFailure { max_retries: (count != 0).then_some(count) })
+        }
+        _ => Err(bad("restart", text, "no, on-failure[:N], always or unless-stopped")),
+    }
+}
+
+/// `host`, `private`, `container:NAME`.
+pub fn namespace(flag: &str, value: Option<&str>) -> Result<NamespaceMode, CliError> {
+    match value {
+        None | Some("" | "private") => Ok(NamespaceMode::Private),
+        // IPC only: other containers may join, which every one of ours allows.
+        Some("shareable") if flag == "ipc" => Ok(NamespaceMode::Private),
+        Some("host") => Ok(NamespaceMode::Host),
+        Some(text) => match text.strip_prefix("container:") {
+            Some(name) if !name.is_empty() && flag != "userns" => {
+                Ok(NamespaceMode::Container(name.to_owned()))
+            }
+            _ => Err(bad(flag, text, "private, host or container:NAME")),
+        },
+    }
+}
+
+/// An endpoint with nothing but its network.
+pub fn endpoint(network: &str) -> EndpointSpec {
+    EndpointSpec { network: network.to_owned(), ..EndpointSpec::default() }
+}
+
+/// `--network`, repeated.
+pub fn network(list: &[String]) -> Result<NetworkMode, CliError> {
+    let mut endpoints = Vec::new();
+    for text in list {
+        let alone = match text.as_str() {
+            "host" => Some(NetworkMode::Host),
+            "none" => Some(NetworkMode::None),
+            _ => text.strip_prefix("container:").map(|name| NetworkMode::Container(name.to_owned())),
+        };
+        match alone {
+            Some(mode) if list.len() == 1 => return Ok(mode),
+            Some(_) => return Err(bad("network", text, "cannot be combined with other networks")),
+            None => endpoints.push(long_endpoint(text).map_err(|reason| bad("network", text, reason))?),
+        }
+    }
+    Ok(NetworkMode::Networks(endpoints))
+}
+
+/// `NAME`, `default` or `name=NAME,alias=…,ip=…`.
+fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
+    if !text.contains('=') {
+        return Ok(endpoint(if text == "default" { "bridge" } else { text }));
+    }
+    let mut found = EndpointSpec::default();
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').ok_or("expected key=value")?;
+        match key {
+            "name" => found.network = value.to_owned(),
+            "alias" => found.aliases.push(value.to_owned()),
+            "ip" => found.ipv4 = Some(value.parse().map_err(|_| "ip is not an IPv4 address")?),
+            "ip6" => found.ipv6 = Some(value.parse().map_err(|_| "ip6 is not an IPv6 address")?),
+            "mac-address" => found.mac_address = Some(value.to_owned()),
+            other => return Err(format!("`{other}` is not supported")),
+        }
+    }
+    if found.network.is_empty() { Err("name= is missing".to_owned()) } else { Ok(found) }
+}
+
+/// `[[ip:]host:]container[/protocol]` with ranges.
+pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
+    let parsed = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
+    parsed.iter().map(|port| port_spec(port).map_err(|reason| bad("publish", text, reason))).collect()
+}
+
+fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
+    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is not a port"));
+    let host_ports = match port.published.split_once('-') {
+        Some((first, last)) => Some((number(first)?, number(last)?)),
+        None if port.published.is_empty() || port.published == "0" => None,
+        None => Some((number(&port.published)?, number(&port.published)?)),
+    };
+    Ok(PortSpec {
+        container_port: port.target,
+        host_ports,
+        host_ip: match port.host_ip.as_str() {
+            "" => None,
+            ip => Some(ip.parse().map_err(|_| format!("`{ip}` is not an address"))?),
+        },
+        protocol: match port.protocol.as_str() {
+            "udp" => Protocol::Udp,
+            "sctp" => Protocol::Sctp,
+            _ => Protocol::Tcp,
+        },
+    })
+}
+
+/// `host:ip`, `host=ip`, `host:host-gateway`.
+pub fn extra_host(text: &str) -> Parsed<ExtraHost> {
+    let at = text.find(['=', ':']).ok_or("expected host:ip")?;
+    let (name, address) = (&text[..at], text[at + 1..].trim_matches(['[', ']']));
+    let address = match address {
+        "host-gateway" => None,
+        ip => Some(ip.parse().map_err(|_| format!("`{ip}` is not an address"))?),
+    };
+    Ok(ExtraHost { name: name.to_owned(), address })
+}
+
+/// `path[:path[:rwm]]`.
+pub fn device(text: &str) -> Parsed<DeviceSpec> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let letters = |part: &str| !part.is_empty() && part.chars().all(|c| "rwm".contains(c));
+    let (source, target, permissions) = match parts[..] {
+        [source] => (source, source, "rwm"),
+        [source, mode] if letters(mode) => (source, source, mode),
+        [source, target] => (source, target, "rwm"),
+        [source, target, mode] if letters(mode) => (source, target, mode),
+        _ => return Err("expected path[:path[:rwm]]".to_owned()),
+    };
+    Ok(DeviceSpec {
+        source: source.into(),
+        target: target.to_owned(),
+        permissions: permissions.to_owned(),
+    })
+}
+
+/// `path:rate`, the rate a number or a size.
+pub fn device_rate(text: &str) -> Parsed<BlockIoDevice> {
+    let (path, rate) = text.rsplit_once(':').ok_or("expected path:rate")?;
+    Ok(BlockIoDevice { path: path.into(), value: size(rate)? })
+}
+
+/// `name=soft[:hard]`.
+pub fn ulimit(text: &str) -> Parsed<(String, Ulimit)> {
+    let (name, limits) = text.split_once('=').ok_or("expected name=soft[:hard]")?;
+    let number = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is not a number"));
+    let limit = match limits.split_once(':') {
+        Some((soft, hard)) => Ulimit { soft: number(soft)?, hard: number(hard)? },
+        None => Ulimit { soft: number(limits)?, hard: number(limits)? },
+    };
+    if limit.hard != -1 && (limit.soft == -1 || limit.soft > limit.hard) {
+        return Err("the soft limit is above the hard one".to_owned());
+    }
+    Ok((name.to_owned(), limit))
+}
+
+/// `[source:]target[:options]`; a source with a `/` or `.` is a path of this machine.
+pub fn volume(text: &str) -> Parsed<MountSpec> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let (source, target, options) = match parts[..] {
+        [target] => (None, target, ""),
+        [source, target] => (Some(source), target, ""),
+        [source, target, options] => (Some(source), target, options),
+        _ => return Err("expected [source:]target[:options]".to_owned()),
+    };
+    if !target.starts_with('/') {
+        return Err(format!("`{target}` is not an absolute path"));
+    }
+    let mut read_only = false;
+    let mut no_copy = false;
+    let mut propagation = Propagation::default();
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        match option {
+            "ro" | "readonly" => read_only = true,
+            // SELinux labels: accepted where there is no SELinux, as Docker does.
+            "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            "nocopy" => no_copy = true,
+            word => propagation = self::propagation(word)?,
+        }
+    }
+    let kind = match source {
+        Some(path) if path.starts_with(['/', '.', '~']) => MountKind::Bind {
+            source: absolute(path)?,
+            options: BindOptions { create_source: true, propagation, ..BindOptions::default() },
+        },
+        name => MountKind::Volume {
+            name: name.map(str::to_owned),
+            no_copy,
+            subpath: None,
+            labels: BTreeMap::new(),
+        },
+    };
+    Ok(MountSpec { target: target.to_owned(), kind, read_only })
+}
+
+fn absolute(path: &str) -> Parsed<PathBuf> {
+    std::path::absolute(path).map_err(|error| error.to_string())
+}
+
+fn propagation(word: &str) -> Parsed<Propagation> {
+    Ok(match word {
+        "private" => Propagation::Private,
+        "rprivate" => Propagation::RPrivate,
+        "shared" => Propagation::Shared,
+        "rshared" => Propagation::RShared,
+        "slave" => Propagation::Slave,
+        "rslave" => Propagation::RSlave,
+        other => return Err(format!("`{other}` is not a known option")),
+    })
+}
+
+/// `path[:options]`.
+pub fn tmpfs(text: &str) -> Parsed<MountSpec> {
+    let (target, list) = text.split_once(':').unwrap_or((text, ""));
+    let mut options = TmpfsOptions::default();
+    let mut read_only = false;
+    for option in list.split(',').filter(|option| !option.is_empty()) {
+        match option.split_once('=').unwrap_or((option, "")) {
+            ("size", value) => options.size = Some(size(value)?),
+            ("mode", value) => options.mode = Some(octal(value)?),
+            ("uid", value) => options.uid = Some(value.parse().map_err(|_| "uid is not a number")?),
+            ("gid", value) => options.gid = Some(value.parse().map_err(|_| "gid is not a number")?),
+            ("exec", _) => options.exec = true,
+            ("ro", _) => read_only = true,
+            ("rw" | "noexec" | "nosuid" | "nodev", _) => {}
+            (other, _) => return Err(format!("`{other}` is not a known option")),
+        }
+    }
+    Ok(MountSpec { target: target.to_owned(), kind: MountKind::Tmpfs(options), read_only })
+}
+
+fn octal(text: &str) -> Parsed<u32> {
+    u32::from_str_radix(text, 8).map_err(|_| format!("`{text}` is not an octal mode"))
+}
+
+/// `type=…,source=…,target=…`.
+pub fn mount(text: &str) -> Parsed<MountSpec> {
+    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').unwrap_or((part, "true"));
+        let key = match key {
+            "src" => "source",
+            "dst" | "destination" => "target",
+            "ro" => "readonly",
+            key => key,
+        };
+        fields.insert(key, value);
+    }
+    let kind = fields.remove("type").unwrap_or("volume");
+    let target = fields.remove("target").ok_or("target= is missing")?.to_owned();
+    let read_only = flag(fields.remove("readonly"))?;
+    let source = fields.remove("source");
+    let kind = match kind {
+        "bind" => MountKind::Bind {
+            source: absolute(source.ok_or("a bind needs source=")?)?,
+            options: BindOptions {
+                create_source: flag(fields.remove("bind-create-src"))?,
+                non_recursive: fields.remove("bind-recursive") == Some("disabled"),
+                propagation: fields.remove("bind-propagation").map_or(Ok(Propagation::default()), propagation)?,
+            },
+        },
+        "volume" => MountKind::Volume {
+            name: source.map(str::to_owned),
+            no_copy: flag(fields.remove("volume-nocopy"))?,
+            subpath: fields.remove("volume-subpath").map(str::to_owned),
+            labels: fields
+                .remove("volume-label")
+                .map(|label| label.split_once('=').unwrap_or((label, "")))
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into_iter()
+                .collect(),
+        },
+        "tmpfs" => MountKind::Tmpfs(TmpfsOptions {
+            size: fields.remove("tmpfs-size").map(size).transpose()?,
+            mode: fields.remove("tmpfs-mode").map(octal).transpose()?,
+            ..TmpfsOptions::default()
+        }),
+        "image" => MountKind::Image {
+            reference: source.ok_or("an image mount needs source=")?.to_owned(),
+            subpath: fields.remove("image-subpath").map(str::to_owned),
+        },
+        other => return Err(format!("type `{other}` is not supported: bind, volume, tmpfs or image")),
+    };
+    match fields.keys().next() {
+        Some(unknown) => Err(format!("`{unknown}` is not a known option")),
+        None => Ok(MountSpec { target, kind, read_only }),
+    }
+}
+
+fn flag(value: Option<&str>) -> Parsed<bool> {
+    match value {
+        None | Some("false" | "0") => Ok(false),
+        Some("true" | "1" | "") => Ok(true),
+        Some(other) => Err(format!("`{other}` is neither true nor false")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn volumes_and_mounts_say_the_same() {
+        let short = volume("data:/data:ro").unwrap();
+        assert_eq!(mount("type=volume,src=data,dst=/data,ro").unwrap(), short);
+        let bind = volume("/a:/b").unwrap();
+        assert!(matches!(&bind.kind, MountKind::Bind { source, .. } if source == Path::new("/a")));
+        assert!(matches!(volume("/anonymous").unwrap().kind, MountKind::Volume { name: None, .. }));
+        assert!(volume("a:relative").is_err());
+        assert!(mount("type=bind,target=/x").is_err());
+        assert!(mount("target=/x,frobnicate=1").unwrap_err().contains("frobnicate"));
+    }
+
+    #[test]
+    fn networks_exclude_each_other() {
+        assert!(matches!(network(&["host".into()]).unwrap(), NetworkMode::Host));
+        assert!(network(&["host".into(), "a".into()]).is_err());
+        let NetworkMode::Networks(list) = network(&["name=a,alias=b,ip=10.0.0.2".into()]).unwrap() else {
+            panic!("networks");
+        };
+        assert_eq!((list[0].network.as_str(), list[0].aliases.as_slice()), ("a", &["b".to_owned()][..]));
+    }
+
+    #[test]
+    fn policies_limits_and_devices() {
+        assert_eq!(restart("on-failure:3").unwrap(), RestartPolicy::OnFailure { max_retries: Some(3) });
+        assert!(restart("sometimes").is_err());
+        assert_eq!(ulimit("nofile=10:20").unwrap().1, Ulimit { soft: 10, hard: 20 });
+        assert!(ulimit("nofile=20:10").is_err());
+        assert_eq!(device("/dev/null:rw").unwrap().permissions, "rw");
+        assert_eq!(tmpfs("/t:size=1m,mode=700").unwrap().target, "/t");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[-a-z0-9:=/,.]{0,30}") {
+            let _ = (volume(&text), mount(&text), tmpfs(&text), device(&text), ulimit(&text));
+            let _ = (ports(&text), extra_host(&text), network(std::slice::from_ref(&text)), restart(&text));
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! `image build`.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use clap::Args;
+use gantry_engine::build::{
+    self, BuildDeps, BuildProgress, BuildRequest, Cancel, ContextSource, DockerfileSource, NoCache,
+    PullPolicy, RunNetwork, SecretSource, StepId,
+};
+use gantry_engine::engine::Engine;
+
+use crate::backend::BuildEvent;
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::{Global, Progress};
+use crate::cli::nouns::container::values;
+use crate::cli::output::print;
+use crate::cli::session::colour;
+use crate::executor::{Event, Kind, Phase};
+use crate::ui::progress::{Mode, Reporter};
+
+/// What was typed after `build`.
+#[derive(Debug, Args)]
+pub struct BuildArgs {
+    /// A line for /etc/hosts of RUN steps, host:ip.
+    #[arg(long)]
+    add_host: Vec<String>,
+    /// Entitlement: network.host, security.insecure.
+    #[arg(long)]
+    allow: Vec<String>,
+    /// Build argument, NAME=value; a name alone takes its value from here.
+    #[arg(long)]
+    build_arg: Vec<String>,
+    /// Named context, NAME=path or address.
+    #[arg(long)]
+    build_context: Vec<String>,
+    /// Check the Dockerfile only.
+    #[arg(long)]
+    check: bool,
+    /// The Dockerfile; - is standard input.
+    #[arg(short = 'f', long)]
+    file: Option<PathBuf>,
+    /// Write the image's id to a file.
+    #[arg(long)]
+    iidfile: Option<PathBuf>,
+    /// Label, key=value.
+    #[arg(long)]
+    label: Vec<String>,
+    /// Write what is known about the result to a file, as JSON.
+    #[arg(long)]
+    metadata_file: Option<PathBuf>,
+    /// Network of RUN steps: default, none, host or a network's name.
+    #[arg(long, default_value = "default")]
+    network: String,
+    /// Run every step.
+    #[arg(long)]
+    no_cache: bool,
+    /// Run every step of this stage.
+    #[arg(long)]
+    no_cache_filter: Vec<String>,
+    /// What becomes of the result: type=local|tar|oci|docker,dest=PATH.
+    #[arg(short = 'o', long)]
+    output: Vec<String>,
+    /// Platform, os/arch[/variant].
+    #[arg(long)]
+    platform: Vec<String>,
+    /// How progress is shown: auto, tty, plain, rawjson, quiet.
+    #[arg(long, default_value = "auto")]
+    progress: String,
+    /// Look for newer base images.
+    #[arg(long)]
+    pull: bool,
+    /// Only the image's id.
+    #[arg(short = 'q', long)]
+    quiet: bool,
+    /// Secret, id=ID[,src=FILE|env=NAME].
+    #[arg(long)]
+    secret: Vec<String>,
+    /// Size of /dev/shm in RUN steps.
+    #[arg(long)]
+    shm_size: Option<String>,
+    /// Agent socket, default or ID=SOCKET.
+    #[arg(long)]
+    ssh: Vec<String>,
+    /// Name of the result.
+    #[arg(short = 't', long)]
+    tag: Vec<String>,
+    /// Stage to build.
+    #[arg(long)]
+    target: Option<String>,
+    /// Resource limit of RUN steps, name=soft[:hard].
+    #[arg(long)]
+    ulimit: Vec<String>,
+    /// The context: a directory, a URL, or - for standard input.
+    #[arg(value_name = "PATH|URL|-")]
+    context: String,
+}
+
+/// Runs the command.
+pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
+    let request = request(args)?;
+    let reporter = Reporter::new(mode(global, args)?, colour(global), false);
+    let name = args.tag.first().cloned().unwrap_or_else(|| args.context.clone());
+    let names: Mutex<BTreeMap<StepId, String>> = Mutex::new(BTreeMap::new());
+    let tell = |event| reporter.tell(Event::Build { service: name.clone(), event });
+    let phase = |phase| reporter.tell(Event::Phase { kind: Kind::Image, name: name.clone(), phase });
+    if !args.quiet {
+        phase(Phase::Building);
+    }
+    let deps = BuildDeps { paths: engine.paths(), images: engine.images() };
+    let outcome = build::build(
+        &request,
+        deps,
+        &|event| {
+            if let Some(event) = translate(event, &names) {
+                tell(event);
+            }
+        },
+        &Cancel::default(),
+    );
+    let outcome = match outcome {
+        Ok(outcome) => {
+            if !args.quiet {
+                phase(Phase::Built);
+            }
+            reporter.finish();
+            outcome
+        }
+        Err(error) => {
+            reporter.finish();
+            return Err(CliError::Build(Box::new(error)));
+        }
+    };
+    let write = |path: &Path, text: &str| {
+        std::fs::write(path, text)
+            .map_err(|source| CliError::Io { what: format!("write `{}`", path.display()), source })
+    };
+    if let (Some(path), Some(id)) = (&args.iidfile, &outcome.image_id) {
+        write(path, id)?;
+    }
+    if let Some(path) = &args.metadata_file {
+        write(path, &serde_json::to_string_pretty(&outcome.metadata).unwrap_or_default())?;
+    }
+    if let Some(id) = outcome.image_id.filter(|_| args.quiet) {
+        print(&format!("{id}\n"))?;
+    }
+    Ok(Exit::Success)
+}
+
+fn mode(global: &Global, args: &BuildArgs) -> Result<Mode, CliError> {
+    Ok(match args.progress.as_str() {
+        _ if args.quiet => Mode::Quiet,
+        "auto" => match global.progress {
+            Progress::Auto => Mode::from(Progress::Auto),
+            other => other.into(),
+        },
+        "tty" => Mode::Tty,
+        "plain" => Mode::Plain,
+        "rawjson" | "json" => Mode::Json,
+        "quiet" | "none" => Mode::Quiet,
+        other => return Err(values::bad("progress", other, "auto, tty, plain, rawjson or quiet")),
+    })
+}
+
+/// Later events name their step by number; people want its name.
+fn translate(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) -> Option<BuildEvent> {
+    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+    Some(match event {
+        BuildProgress::Started { step, name } => {
+            names.insert(step, name.clone());
+            BuildEvent::Started(name)
+        }
+        BuildProgress::Cached { step, name } => {
+            names.insert(step, name.clone());
+            BuildEvent::Cached(name)
+        }
+        BuildProgress::Log { step, line, .. } => BuildEvent::Log { step: names.get(&step)?.clone(), line },
+        BuildProgress::Done { step, .. } => BuildEvent::Done(names.get(&step)?.clone()),
+        BuildProgress::Failed { step, .. } => BuildEvent::Failed(names.get(&step)?.clone()),
+        BuildProgress::Warning(diagnostic) => BuildEvent::Warning(diagnostic.render()),
+        BuildProgress::Transfer { .. } | BuildProgress::Cancelled { .. } => return None,
+    })
+}
+
+fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
+    let context = match args.context.as_str() {
+        "-" => ContextSource::Tar("/dev/stdin".into()),
+        text if text.contains("://") || text.starts_with("git@") => ContextSource::Url(text.to_owned()),
+        path => ContextSource::Directory(path.into()),
+    };
+    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
+    if from_stdin && matches!(context, ContextSource::Tar(_)) {
+        return Err(CliError::usage("the Dockerfile and the context cannot both come from standard input"));
+    }
+    let mut request = BuildRequest {
+        context,
+        target: args.target.clone(),
+        args: arguments(&args.build_arg)?,
+        tags: args.tag.clone(),
+        labels: values::labels(&[], &args.label)?,
+        platforms: args.platform.clone(),
+        contexts: values::pairs("build-context", &args.build_context)?.into_iter().collect(),
+        no_cache: match (args.no_cache, args.no_cache_filter.is_empty()) {
+            (true, _) => NoCache::All,
+            (false, true) => NoCache::Never,
+            (false, false) => NoCache::Stages(args.no_cache_filter.clone()),
+        },
+        pull: if args.pull { PullPolicy::Always } else { PullPolicy::Missing },
+        network: match args.network.as_str() {
+            "default" | "" => RunNetwork::Default,
+            "none" => RunNetwork::None,
+            "host" => RunNetwork::Host,
+            name => RunNetwork::Named(name.to_owned()),
+        },
+        extra_hosts: values::each("add-host", &args.add_host, values::extra_host)?,
+        shm_size: values::optional("shm-size", args.shm_size.as_deref(), values::size)?,
+        ulimits: values::each("ulimit", &args.ulimit, values::ulimit)?.into_iter().collect(),
+        entitlements: args.allow.clone(),
+        outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+        check: args.check,
+        ..BuildRequest::default()
+    };
+    for text in &args.secret {
+        let (id, source) = secret(text)?;
+        request.secrets.insert(id, source);
+    }
+    for text in &args.ssh {
+        let (id, socket) = ssh(text)?;
+        request.ssh.insert(id, socket);
+    }
+    request.dockerfile = match &args.file {
+        None => DockerfileSource::Default,
+        Some(_) if from_stdin => {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|source| CliError::Io { what: "read the Dockerfile".to_owned(), source })?;
+            DockerfileSource::Text { name: "-".to_owned(), text }
+        }
+        Some(path) => DockerfileSource::Path(path.clone()),
+    };
+    // `build - < Dockerfile`: what is not an archive is a Dockerfile without a context.
+    if matches!(request.context, ContextSource::Tar(_)) {
+        stdin_context(&mut request)?;
+    }
+    Ok(request)
+}
+
+/// Looks at standard input: an archive is the context, anything else the Dockerfile.
+fn stdin_context(request: &mut BuildRequest) -> Result<(), CliError> {
+    let failed = |source| CliError::Io { what: "read the context".to_owned(), source };
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).map_err(failed)?;
+    let compressed = [&[0x1f, 0x8b][..], b"BZh", &[0xfd, b'7', b'z'], &[0x28, 0xb5, 0x2f, 0xfd]];
+    let archive =
+        compressed.iter().any(|magic| bytes.starts_with(magic)) || bytes.get(257..262) == Some(b"ustar");
+    if !archive {
+        request.context = ContextSource::Empty;
+        request.dockerfile = DockerfileSource::Text { name: "-".to_owned(), text: bytes };
+        return Ok(());
+    }
+    let memory = rustix::fs::memfd_create("context", rustix::fs::MemfdFlags::empty())
+        .map_err(|errno| failed(errno.into()))?;
+    let mut file = std::fs::File::from(memory);
+    std::io::Write::write_all(&mut file, &bytes).map_err(failed)?;
+    std::io::Seek::rewind(&mut file).map_err(failed)?;
+    use std::os::fd::IntoRawFd as _;
+    // Left open to the end of the process: the build opens it by this name.
+    request.context = ContextSource::Tar(format!("/proc/self/fd/{}", file.into_raw_fd()).into());
+    Ok(())
+}
+
+fn arguments(list: &[String]) -> Result<indexmap::IndexMap<String, String>, CliError> {
+    let environment = values::environment(&[], list)?;
+    Ok(environment.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+}
+
+fn fields(text: &str) -> Vec<(&str, &str)> {
+    text.split(',').map(|part| part.split_once('=').unwrap_or((part, ""))).collect()
+}
+
+fn output(text: &str) -> Result<build::Output, CliError> {
+    let mut kind = None;
+    let mut dest = None;
+    if !text.contains('=') {
+        // A path alone is a directory, and `-` a tar on standard output.
+        return Ok(if text == "-" { build::Output::Tar("-".into()) } else { build::Output::Local(text.into()) });
+    }
+    for (key, value) in fields(text) {
+        match key {
+            "type" => kind = Some(value),
+            "dest" => dest = Some(PathBuf::from(value)),
+            other => return Err(values::bad("output", text, format!("`{other}` is not supported"))),
+        }
+    }
+    let path = || dest.clone().ok_or_else(|| values::bad("output", text, "dest= is missing"));
+    Ok(match kind {
+        Some("local") => build::Output::Local(path()?),
+        Some("tar") => build::Output::Tar(path()?),
+        Some("oci") => build::Output::Oci(path()?),
+        Some("docker") if dest.is_some() => build::Output::Docker(path()?),
+        Some("image" | "docker") => build::Output::Image,
+        Some("cacheonly") => build::Output::None,
+        other => {
+            let other = other.unwrap_or_default();
+            return Err(values::bad("output", text, format!("type `{other}` is not supported")));
+        }
+    })
+}
+
+fn secret(text: &str) -> Result<(String, SecretSource), CliError> {
+    let mut id = None;
+    let mut source = None;
+    for (key, value) in fields(text) {
+        match key {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => source = Some(SecretSource::File(value.into())),
+            "env" => source = Some(environment_secret(text, value)?),
+            "type" if matches!(value, "file" | "env") => {}
+            other => return Err(values::bad("secret", text, format!("`{other}` is not supported"))),
+        }
+    }
+    let id = id.ok_or_else(|| values::bad("secret", text, "id= is missing"))?;
+    let source = match source {
+        Some(source) => source,
+        // An id alone names a variable, or a file.
+        None if std::env::var_os(&id).is_some() => environment_secret(text, &id)?,
+        None => SecretSource::File(id.clone().into()),
+    };
+    Ok((id, source))
+}
+
+fn environment_secret(text: &str, name: &str) -> Result<SecretSource, CliError> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let value = std::env::var_os(name)
+        .ok_or_else(|| values::bad("secret", text, format!("the variable `{name}` is not set")))?;
+    Ok(SecretSource::Bytes(value.into_vec()))
+}
+
+fn ssh(text: &str) -> Result<(String, PathBuf), CliError> {
+    match text.split_once('=') {
+        Some((id, path)) => Ok((id.to_owned(), path.into())),
+        None => std::env::var_os("SSH_AUTH_SOCK")
+            .map(|socket| (text.to_owned(), socket.into()))
+            .ok_or_else(|| values::bad("ssh", text, "no agent runs: SSH_AUTH_SOCK is not set")),
+    }
+}
