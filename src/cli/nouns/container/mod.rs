@@ -28,6 +28,7 @@ pub enum ContainerCommand {
     /// Connect to a running container's streams.
     Attach(stream::AttachArgs),
     /// Make a container; do not start it.
+    #[command(disable_help_flag = true)]
     Create(CreateArgs),
     /// Run a command in a running container.
     Exec(stream::ExecArgs),
@@ -54,6 +55,7 @@ pub enum ContainerCommand {
     #[command(visible_alias = "remove")]
     Rm(RmArgs),
     /// Make a container, start it, and stay connected.
+    #[command(disable_help_flag = true)]
     Run(stream::RunArgs),
     /// Start containers.
     Start(stream::StartArgs),

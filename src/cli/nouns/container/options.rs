@@ -267,6 +267,9 @@ pub struct ContainerOptions {
     /// No progress of the pull.
     #[arg(short = 'q', long)]
     pub quiet: bool,
+    /// Print help (`-h` is the host name, as in Docker).
+    #[arg(long, action = clap::ArgAction::Help)]
+    help: Option<bool>,
     /// Image.
     #[arg(value_name = "IMAGE")]
     pub image: String,
