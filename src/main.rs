@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    gantry_engine::role::dispatch();
     gantry::cli::main()
 }
