@@ -15,10 +15,13 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
             "`{text}` is not a time: write 2026-01-02T15:04:05Z, seconds since 1970, or 42m for 42 minutes ago"
         ))
     };
-    if let Some(before) = short::duration::parse(text).filter(|_| text.ends_with(char::is_alphabetic))
+    if let Some(before) =
+        short::duration::parse(text).filter(|_| text.ends_with(char::is_alphabetic))
         && !text.ends_with('Z')
     {
-        return now.checked_sub(jiff::SignedDuration::from_nanos(before)).map_err(|_| unclear());
+        return now
+            .checked_sub(jiff::SignedDuration::from_nanos(before))
+            .map_err(|_| unclear());
     }
     if let Some((seconds, fraction)) = unix(text) {
         return Timestamp::new(seconds, fraction).map_err(|_| unclear());
@@ -27,8 +30,12 @@ pub fn parse(text: &str, now: Timestamp) -> Result<Timestamp, CliError> {
         return Ok(time);
     }
     // A date alone, or a time without a zone, is in UTC: this machine's zone is not asked.
-    let civil = text.parse::<jiff::civil::DateTime>().map_err(|_| unclear())?;
-    let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| unclear())?;
+    let civil = text
+        .parse::<jiff::civil::DateTime>()
+        .map_err(|_| unclear())?;
+    let zoned = civil
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .map_err(|_| unclear())?;
     Ok(zoned.timestamp())
 }
 
@@ -37,7 +44,10 @@ fn unix(text: &str) -> Option<(i64, i32)> {
     if fraction.len() > 9 || !fraction.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
+    Some((
+        seconds.parse().ok()?,
+        format!("{fraction:0<9}").parse().ok()?,
+    ))
 }
 
 /// `all` or a number of lines.
@@ -71,7 +81,11 @@ mod tests {
             ("1767225600.5", "2026-01-01T00:00:00.5Z"),
         ];
         for (text, expected) in cases {
-            assert_eq!(parse(text, now).unwrap(), expected.parse::<Timestamp>().unwrap(), "{text}");
+            assert_eq!(
+                parse(text, now).unwrap(),
+                expected.parse::<Timestamp>().unwrap(),
+                "{text}"
+            );
         }
         assert!(parse("yesterday", now).is_err());
         assert_eq!(tail("10").unwrap(), Some(10));

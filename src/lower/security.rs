@@ -29,7 +29,11 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
 
 /// Applies one option in Docker's syntax (`no-new-privileges`, `seccomp=FILE`, …); false when there is
 /// no such option. Relative profile paths lie below `directory`.
-pub fn security_option(option: &str, security: &mut SecuritySpec, directory: &std::path::Path) -> bool {
+pub fn security_option(
+    option: &str,
+    security: &mut SecuritySpec,
+    directory: &std::path::Path,
+) -> bool {
     let separator = option.find(['=', ':']);
     let (key, value) = match separator {
         Some(at) => (&option[..at], &option[at + 1..]),

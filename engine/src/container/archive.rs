@@ -85,8 +85,10 @@ impl Tree {
     pub fn of_process(pid: i32) -> Result<Self, ArchiveError> {
         let path = format!("/proc/{pid}/root");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|errno| ArchiveError::Root { source: errno.into() })?;
+        let root =
+            rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| ArchiveError::Root {
+                source: errno.into(),
+            })?;
         Ok(Self { root })
     }
 
@@ -136,16 +138,25 @@ impl Tree {
     /// Unpacks a tar archive, compressed or not, into a directory that exists.
     pub fn put(&self, directory: &str, archive: &mut dyn Read) -> Result<(), ArchiveError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let fd = self.below().open(relative(directory), flags).map_err(failed("write to", directory))?;
+        let fd = self
+            .below()
+            .open(relative(directory), flags)
+            .map_err(failed("write to", directory))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
         extract(archive, &path, &ExtractOptions::default())
             .map(drop)
-            .map_err(|source| ArchiveError::Unpack { path: directory.to_owned(), source })
+            .map_err(|source| ArchiveError::Unpack {
+                path: directory.to_owned(),
+                source,
+            })
     }
 
     /// Makes a directory, and those before it, if missing.
     pub fn make_directory(&self, path: &str) -> Result<(), ArchiveError> {
-        self.below().directory(relative(path)).map(drop).map_err(failed("make", path))
+        self.below()
+            .directory(relative(path))
+            .map(drop)
+            .map_err(failed("make", path))
     }
 
     /// Deletes a path with everything below it; a missing one is fine.
@@ -155,7 +166,10 @@ impl Tree {
             return Err(failed("delete", path)(Errno::BUSY));
         };
         let parent = relative.parent().unwrap_or(Path::new(""));
-        let parent = match self.below().open(parent, OFlags::RDONLY | OFlags::DIRECTORY) {
+        let parent = match self
+            .below()
+            .open(parent, OFlags::RDONLY | OFlags::DIRECTORY)
+        {
             Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
             other => other.map_err(failed("delete", path))?,
         };
@@ -165,8 +179,14 @@ impl Tree {
 
 fn failed(doing: &'static str, path: &str) -> impl Fn(Errno) -> ArchiveError {
     move |errno| match errno {
-        Errno::NOENT => ArchiveError::NotFound { path: path.to_owned() },
-        errno => ArchiveError::Path { doing, path: path.to_owned(), source: errno.into() },
+        Errno::NOENT => ArchiveError::NotFound {
+            path: path.to_owned(),
+        },
+        errno => ArchiveError::Path {
+            doing,
+            path: path.to_owned(),
+            source: errno.into(),
+        },
     }
 }
 
@@ -200,12 +220,20 @@ fn append(
             // A file that grows or shrinks while it is read keeps the size it was announced with.
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             header.set_size(size);
-            archive.append_data(&mut header, name, file.take(size).chain(io::repeat(0)).take(size))
+            archive.append_data(
+                &mut header,
+                name,
+                file.take(size).chain(io::repeat(0)).take(size),
+            )
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
             header.set_entry_type(tar::EntryType::Symlink);
-            archive.append_link(&mut header, name, Path::new(OsStr::from_bytes(target.as_bytes())))
+            archive.append_link(
+                &mut header,
+                name,
+                Path::new(OsStr::from_bytes(target.as_bytes())),
+            )
         }
         kind @ (FileType::CharacterDevice | FileType::BlockDevice) => {
             header.set_entry_type(match kind {
@@ -283,7 +311,9 @@ mod tests {
     use super::*;
 
     fn tree(dir: &Path) -> Tree {
-        Tree { root: crate::mount::open_root(dir).unwrap() }
+        Tree {
+            root: crate::mount::open_root(dir).unwrap(),
+        }
     }
 
     #[test]
@@ -295,7 +325,8 @@ mod tests {
         let tree = tree(dir.path());
         let mut archive = Vec::new();
         // The link resolves within the root, absolute as it is.
-        tree.get("/link/file", LastLink::Follow, &mut archive).unwrap();
+        tree.get("/link/file", LastLink::Follow, &mut archive)
+            .unwrap();
         tree.put("/a", &mut archive.as_slice()).unwrap();
         assert_eq!(std::fs::read(dir.path().join("a/file")).unwrap(), b"text");
 
@@ -318,7 +349,10 @@ mod tests {
         std::os::unix::fs::symlink(outside.path(), dir.path().join("out")).unwrap();
         let tree = tree(dir.path());
         assert_eq!(tree.kind("/out/secret").unwrap(), None);
-        assert!(tree.get("/out/secret", LastLink::Follow, &mut Vec::new()).is_err());
+        assert!(
+            tree.get("/out/secret", LastLink::Follow, &mut Vec::new())
+                .is_err()
+        );
         tree.delete("/out/secret").unwrap();
         assert!(outside.path().join("secret").exists());
         // Deleting the link deletes the link.

@@ -17,7 +17,9 @@ pub fn pull_blocking(
     options: &RegistryOptions,
     progress: &dyn Fn(Transfer),
 ) -> Result<Pulled, RegistryError> {
-    with_runtime(progress, async |tell| pull(store, reference, options, tell).await)
+    with_runtime(progress, async |tell| {
+        pull(store, reference, options, tell).await
+    })
 }
 
 /// [`push`], returning when it is done.
@@ -30,7 +32,9 @@ pub fn push_blocking(
     options: &RegistryOptions,
     progress: &dyn Fn(Transfer),
 ) -> Result<Pushed, RegistryError> {
-    with_runtime(progress, async |tell| push(store, reference, options, tell).await)
+    with_runtime(progress, async |tell| {
+        push(store, reference, options, tell).await
+    })
 }
 
 fn with_runtime<T: Send>(

@@ -42,7 +42,9 @@ pub(super) fn container(container: engine::Container) -> Container {
 
 /// The networks a container will be on once it runs.
 fn planned(mode: &gantry_engine::spec::NetworkMode) -> Vec<Endpoint> {
-    let gantry_engine::spec::NetworkMode::Networks(endpoints) = mode else { return Vec::new() };
+    let gantry_engine::spec::NetworkMode::Networks(endpoints) = mode else {
+        return Vec::new();
+    };
     endpoints
         .iter()
         .map(|endpoint| Endpoint {
@@ -112,14 +114,24 @@ fn ports(container: &engine::Container) -> Vec<PublishedPort> {
         .collect();
     for exposed in &container.exposed {
         let (number, protocol) = exposed.split_once('/').unwrap_or((exposed, "tcp"));
-        let Ok(number) = number.parse::<u16>() else { continue };
+        let Ok(number) = number.parse::<u16>() else {
+            continue;
+        };
         let protocol = match protocol {
             "udp" => gantry_engine::spec::Protocol::Udp,
             "sctp" => gantry_engine::spec::Protocol::Sctp,
             _ => gantry_engine::spec::Protocol::Tcp,
         };
-        if !ports.iter().any(|port| port.container_port == number && port.protocol == protocol) {
-            ports.push(PublishedPort { host_ip: None, host_port: None, container_port: number, protocol });
+        if !ports
+            .iter()
+            .any(|port| port.container_port == number && port.protocol == protocol)
+        {
+            ports.push(PublishedPort {
+                host_ip: None,
+                host_port: None,
+                container_port: number,
+                protocol,
+            });
         }
     }
     ports
@@ -128,13 +140,18 @@ fn ports(container: &engine::Container) -> Vec<PublishedPort> {
 fn mounted(mount: &engine::MountPoint) -> Mounted {
     let source = match &mount.kind {
         engine::MountType::Bind { .. } => MountedSource::Bind(mount.source.clone()),
-        engine::MountType::Volume { name, anonymous: true, .. } => {
-            MountedSource::AnonymousVolume(name.clone())
-        }
+        engine::MountType::Volume {
+            name,
+            anonymous: true,
+            ..
+        } => MountedSource::AnonymousVolume(name.clone()),
         engine::MountType::Volume { name, .. } => MountedSource::Volume(name.clone()),
         engine::MountType::Tmpfs(_) | engine::MountType::Image { .. } => MountedSource::Other,
     };
-    Mounted { target: mount.target.clone(), source }
+    Mounted {
+        target: mount.target.clone(),
+        source,
+    }
 }
 
 pub(super) fn log_line(entry: LogEntry) -> LogLine {
@@ -178,7 +195,12 @@ pub(super) fn change(event: Event) -> Change {
         EventAction::HealthStatus { status } => Action::HealthStatus(health_status(status)),
         EventAction::Remove => Action::Other("remove".to_owned()),
     };
-    Change { time: event.time.into(), id: ContainerId(event.id), action, attributes }
+    Change {
+        time: event.time.into(),
+        id: ContainerId(event.id),
+        action,
+        attributes,
+    }
 }
 
 pub(super) fn usage(stats: &gantry_engine::cgroup::Stats, network: (u64, u64)) -> Usage {
@@ -199,12 +221,18 @@ pub(super) fn traffic(pid: Option<i32>) -> (u64, u64) {
     let Some(pid) = pid else { return (0, 0) };
     let text = std::fs::read_to_string(format!("/proc/{pid}/net/dev")).unwrap_or_default();
     let lines = text.lines().filter_map(|line| line.split_once(':'));
-    let counters = lines.filter(|(name, _)| name.trim() != "lo").map(|(_, counters)| {
-        let number = |at: usize| -> u64 {
-            counters.split_whitespace().nth(at).and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        (number(0), number(8))
-    });
+    let counters = lines
+        .filter(|(name, _)| name.trim() != "lo")
+        .map(|(_, counters)| {
+            let number = |at: usize| -> u64 {
+                counters
+                    .split_whitespace()
+                    .nth(at)
+                    .and_then(|text| text.parse().ok())
+                    .unwrap_or(0)
+            };
+            (number(0), number(8))
+        });
     counters.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1))
 }
 

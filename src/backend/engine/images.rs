@@ -16,13 +16,20 @@ use gantry_engine::image::{Platform, Reference, Transfer, TransferState};
 use gantry_engine::registry::{self, RegistryOptions};
 use gantry_engine::spec::ExtraHost;
 
-use crate::backend::{BackendError, BuildEvent, BuildSpec, Image, ImageProgress, Result, SecretSource};
+use crate::backend::{
+    BackendError, BuildEvent, BuildSpec, Image, ImageProgress, Result, SecretSource,
+};
 
 pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
     let image = match engine.images().resolve(name) {
         Ok(image) => image,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(BackendError::wrap(format!("cannot look at image `{name}`"), error)),
+        Err(error) => {
+            return Err(BackendError::wrap(
+                format!("cannot look at image `{name}`"),
+                error,
+            ));
+        }
     };
     let (tags, _) = engine
         .images()
@@ -32,7 +39,11 @@ pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
     Ok(Some(Image {
         id: image.id.to_string(),
         tags: tags.iter().map(Reference::familiar).collect(),
-        platform: platform(&image.config.os, &image.config.architecture, &image.config.variant),
+        platform: platform(
+            &image.config.os,
+            &image.config.architecture,
+            &image.config.variant,
+        ),
         size: image.size(),
         created: image.config.created.as_deref().and_then(time),
         tagged: None,
@@ -56,7 +67,10 @@ fn time(text: &str) -> Option<SystemTime> {
 
 fn reference(text: &str) -> Result<Reference> {
     Reference::parse(text).map_err(|error| {
-        BackendError::new(ErrorKind::Invalid, format!("`{text}` is not an image's name: {error}"))
+        BackendError::new(
+            ErrorKind::Invalid,
+            format!("`{text}` is not an image's name: {error}"),
+        )
     })
 }
 
@@ -92,11 +106,15 @@ pub(super) fn pull(
         .map(Platform::parse)
         .transpose()
         .map_err(|error| BackendError::wrap(format!("cannot pull image `{name}`"), error))?;
-    let options = RegistryOptions { platform, ..RegistryOptions::default() };
-    let pulled = registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
-        progress(told(transfer));
-    })
-    .map_err(failed)?;
+    let options = RegistryOptions {
+        platform,
+        ..RegistryOptions::default()
+    };
+    let pulled =
+        registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
+            progress(told(transfer));
+        })
+        .map_err(failed)?;
     Ok(pulled.image.id.to_string())
 }
 
@@ -118,7 +136,10 @@ pub(super) fn build(
     spec: &BuildSpec,
     progress: &(dyn Fn(BuildEvent) + Send + Sync),
 ) -> Result<String> {
-    let deps = BuildDeps { paths: engine.paths(), images: engine.images() };
+    let deps = BuildDeps {
+        paths: engine.paths(),
+        images: engine.images(),
+    };
     // Later events name their step by number; people want its name.
     let names: Mutex<BTreeMap<StepId, String>> = Mutex::new(BTreeMap::new());
     let sink = |event: BuildProgress| {
@@ -126,21 +147,30 @@ pub(super) fn build(
             progress(event);
         }
     };
-    let outcome = build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
-        let drawn = error.diagnostic().map(gantry_engine::build::Diagnostic::render);
-        let mut error = BackendError::wrap("cannot build the image", error);
-        if let Some(drawn) = drawn {
-            progress(BuildEvent::Warning(drawn));
-            error.hint = None;
-        }
-        error
-    })?;
+    let outcome =
+        build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
+            let drawn = error
+                .diagnostic()
+                .map(gantry_engine::build::Diagnostic::render);
+            let mut error = BackendError::wrap("cannot build the image", error);
+            if let Some(drawn) = drawn {
+                progress(BuildEvent::Warning(drawn));
+                error.hint = None;
+            }
+            error
+        })?;
     outcome.image_id.ok_or_else(|| {
-        BackendError::new(ErrorKind::Invalid, "the build gave no image: its outputs ask for none")
+        BackendError::new(
+            ErrorKind::Invalid,
+            "the build gave no image: its outputs ask for none",
+        )
     })
 }
 
-fn build_event(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) -> Option<BuildEvent> {
+fn build_event(
+    event: BuildProgress,
+    names: &Mutex<BTreeMap<StepId, String>>,
+) -> Option<BuildEvent> {
     let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
     let mut named = |step: StepId, name: String| {
         names.insert(step, name.clone());
@@ -149,7 +179,10 @@ fn build_event(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) ->
     Some(match event {
         BuildProgress::Started { step, name } => BuildEvent::Started(named(step, name)),
         BuildProgress::Cached { step, name } => BuildEvent::Cached(named(step, name)),
-        BuildProgress::Log { step, line, .. } => BuildEvent::Log { step: names.get(&step)?.clone(), line },
+        BuildProgress::Log { step, line, .. } => BuildEvent::Log {
+            step: names.get(&step)?.clone(),
+            line,
+        },
         BuildProgress::Done { step, .. } => BuildEvent::Done(names.get(&step)?.clone()),
         BuildProgress::Failed { step, .. } => BuildEvent::Failed(names.get(&step)?.clone()),
         BuildProgress::Warning(diagnostic) => BuildEvent::Warning(diagnostic.render()),
@@ -185,18 +218,34 @@ fn request(spec: &BuildSpec) -> Result<BuildRequest> {
         tags: spec.tags.clone(),
         labels: spec.labels.iter().cloned().collect(),
         platforms: spec.platforms.clone(),
-        secrets: spec.secrets.iter().map(|(id, source)| (id.clone(), secret(source))).collect(),
+        secrets: spec
+            .secrets
+            .iter()
+            .map(|(id, source)| (id.clone(), secret(source)))
+            .collect(),
         ssh: spec.ssh.iter().filter_map(|text| ssh(text)).collect(),
         contexts: spec.contexts.iter().cloned().collect(),
-        no_cache: if spec.no_cache { NoCache::All } else { NoCache::Never },
-        pull: if spec.pull { PullPolicy::Always } else { PullPolicy::Missing },
+        no_cache: if spec.no_cache {
+            NoCache::All
+        } else {
+            NoCache::Never
+        },
+        pull: if spec.pull {
+            PullPolicy::Always
+        } else {
+            PullPolicy::Missing
+        },
         network: match spec.network.as_deref() {
             None | Some("" | "default") => RunNetwork::Default,
             Some("none") => RunNetwork::None,
             Some("host") => RunNetwork::Host,
             Some(name) => RunNetwork::Named(name.to_owned()),
         },
-        extra_hosts: spec.extra_hosts.iter().map(|line| extra_host(line)).collect::<Result<_>>()?,
+        extra_hosts: spec
+            .extra_hosts
+            .iter()
+            .map(|line| extra_host(line))
+            .collect::<Result<_>>()?,
         shm_size: spec.shm_size,
         ulimits: spec.ulimits.iter().cloned().collect(),
         entitlements: spec.entitlements.clone(),
@@ -226,9 +275,15 @@ fn extra_host(line: &str) -> Result<ExtraHost> {
             "host-gateway" => None,
             ip => Some(ip.parse().ok()?),
         };
-        Some(ExtraHost { name: name.to_owned(), address })
+        Some(ExtraHost {
+            name: name.to_owned(),
+            address,
+        })
     });
     parsed.ok_or_else(|| {
-        BackendError::new(ErrorKind::Invalid, format!("extra host `{line}`: expected name=address"))
+        BackendError::new(
+            ErrorKind::Invalid,
+            format!("extra host `{line}`: expected name=address"),
+        )
     })
 }

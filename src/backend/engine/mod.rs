@@ -32,8 +32,10 @@ use super::{
 /// # Errors
 /// When it cannot be opened.
 pub fn open(root: Option<&Path>) -> Result<Arc<dyn Backend>> {
-    let engine = Engine::open(EngineOptions { root: root.map(Path::to_owned) })
-        .map_err(|error| BackendError::wrap("cannot open the engine", error))?;
+    let engine = Engine::open(EngineOptions {
+        root: root.map(Path::to_owned),
+    })
+    .map_err(|error| BackendError::wrap("cannot open the engine", error))?;
     Ok(Arc::new(EngineBackend { engine }))
 }
 
@@ -44,20 +46,28 @@ struct EngineBackend {
 /// Labels as the engine filters by them: an empty value matches any.
 fn filter(labels: &[(&str, &str)]) -> Vec<(String, Option<String>)> {
     let one = |(key, value): &(&str, &str)| {
-        ((*key).to_owned(), (!value.is_empty()).then(|| (*value).to_owned()))
+        (
+            (*key).to_owned(),
+            (!value.is_empty()).then(|| (*value).to_owned()),
+        )
     };
     labels.iter().map(one).collect()
 }
 
 fn carries(labels: &std::collections::BTreeMap<String, String>, wanted: &[(&str, &str)]) -> bool {
     wanted.iter().all(|(key, value)| {
-        labels.get(*key).is_some_and(|found| value.is_empty() || found == value)
+        labels
+            .get(*key)
+            .is_some_and(|found| value.is_empty() || found == value)
     })
 }
 
 impl Backend for EngineBackend {
     fn containers(&self, labels: &[(&str, &str)]) -> Result<Vec<Container>> {
-        let filter = ListFilter { all: true, labels: filter(labels) };
+        let filter = ListFilter {
+            all: true,
+            labels: filter(labels),
+        };
         let containers = self
             .engine
             .list(&filter)
@@ -67,10 +77,9 @@ impl Backend for EngineBackend {
 
     fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
         let name = spec.name.clone().unwrap_or_default();
-        let created = self
-            .engine
-            .create(spec.clone())
-            .map_err(|error| BackendError::wrap(format!("cannot create container `{name}`"), error))?;
+        let created = self.engine.create(spec.clone()).map_err(|error| {
+            BackendError::wrap(format!("cannot create container `{name}`"), error)
+        })?;
         for warning in &created.warnings {
             tracing::warn!("{name}: {warning}");
         }
@@ -78,7 +87,10 @@ impl Backend for EngineBackend {
     }
 
     fn prepare(&self, id: &ContainerId) -> Result<()> {
-        let warnings = self.engine.prepare(&id.0).map_err(|error| self.wrap("prepare", id, error))?;
+        let warnings = self
+            .engine
+            .prepare(&id.0)
+            .map_err(|error| self.wrap("prepare", id, error))?;
         for warning in warnings {
             tracing::warn!("{}: {warning}", id.short());
         }
@@ -86,28 +98,43 @@ impl Backend for EngineBackend {
     }
 
     fn start(&self, id: &ContainerId) -> Result<()> {
-        self.engine.start(&id.0).map_err(|error| self.wrap("start", id, error))
+        self.engine
+            .start(&id.0)
+            .map_err(|error| self.wrap("start", id, error))
     }
 
     fn stop(&self, id: &ContainerId, timeout: Option<Duration>) -> Result<()> {
-        let options = StopOptions { timeout, signal: None };
-        self.engine.stop(&id.0, &options).map_err(|error| self.wrap("stop", id, error))
+        let options = StopOptions {
+            timeout,
+            signal: None,
+        };
+        self.engine
+            .stop(&id.0, &options)
+            .map_err(|error| self.wrap("stop", id, error))
     }
 
     fn kill(&self, id: &ContainerId, signal: &str) -> Result<()> {
-        self.engine.kill(&id.0, signal).map_err(|error| self.wrap("kill", id, error))
+        self.engine
+            .kill(&id.0, signal)
+            .map_err(|error| self.wrap("kill", id, error))
     }
 
     fn pause(&self, id: &ContainerId) -> Result<()> {
-        self.engine.pause(&id.0).map_err(|error| self.wrap("pause", id, error))
+        self.engine
+            .pause(&id.0)
+            .map_err(|error| self.wrap("pause", id, error))
     }
 
     fn unpause(&self, id: &ContainerId) -> Result<()> {
-        self.engine.unpause(&id.0).map_err(|error| self.wrap("unpause", id, error))
+        self.engine
+            .unpause(&id.0)
+            .map_err(|error| self.wrap("unpause", id, error))
     }
 
     fn rename(&self, id: &ContainerId, name: &str) -> Result<()> {
-        self.engine.rename(&id.0, name).map_err(|error| self.wrap("rename", id, error))
+        self.engine
+            .rename(&id.0, name)
+            .map_err(|error| self.wrap("rename", id, error))
     }
 
     fn remove(&self, id: &ContainerId, how: Removal) -> Result<()> {
@@ -115,11 +142,16 @@ impl Backend for EngineBackend {
             force: how.force == Force::Yes,
             volumes: how.volumes == super::AnonymousVolumes::Remove,
         };
-        self.engine.remove(&id.0, &options).map_err(|error| self.wrap("remove", id, error))
+        self.engine
+            .remove(&id.0, &options)
+            .map_err(|error| self.wrap("remove", id, error))
     }
 
     fn top(&self, id: &ContainerId) -> Result<ProcessTable> {
-        let table = self.engine.top(&id.0).map_err(|error| self.wrap("look into", id, error))?;
+        let table = self
+            .engine
+            .top(&id.0)
+            .map_err(|error| self.wrap("look into", id, error))?;
         Ok(ProcessTable {
             titles: table.titles.iter().map(ToString::to_string).collect(),
             rows: table.rows,
@@ -127,8 +159,15 @@ impl Backend for EngineBackend {
     }
 
     fn stats(&self, id: &ContainerId) -> Result<Usage> {
-        let usage = self.engine.stats(&id.0).map_err(|error| self.wrap("measure", id, error))?;
-        let pid = self.engine.inspect(&id.0).ok().and_then(|container| container.state.pid);
+        let usage = self
+            .engine
+            .stats(&id.0)
+            .map_err(|error| self.wrap("measure", id, error))?;
+        let pid = self
+            .engine
+            .inspect(&id.0)
+            .ok()
+            .and_then(|container| container.state.pid);
         Ok(convert::usage(&usage, convert::traffic(pid)))
     }
 
@@ -204,7 +243,8 @@ impl Backend for EngineBackend {
             stderr: Some(rustix::stdio::stderr()),
         };
         let code = self.engine.exec(&id.0, &engine_spec, streams);
-        code.map(i32::from).map_err(|error| self.wrap("run a program in", id, error))
+        code.map(i32::from)
+            .map_err(|error| self.wrap("run a program in", id, error))
     }
 
     fn exec_quiet(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Output> {
@@ -224,18 +264,29 @@ impl Backend for EngineBackend {
             reader.read_to_end(&mut text).map_err(io)?;
             match running.join() {
                 Ok(code) => Ok(Output {
-                    code: code.map(i32::from).map_err(|error| self.wrap("run a program in", id, error))?,
+                    code: code
+                        .map(i32::from)
+                        .map_err(|error| self.wrap("run a program in", id, error))?,
                     text,
                 }),
-                Err(_) => Err(BackendError::new(ErrorKind::Internal, "a thread ended unexpectedly")),
+                Err(_) => Err(BackendError::new(
+                    ErrorKind::Internal,
+                    "a thread ended unexpectedly",
+                )),
             }
         })
     }
 
     fn attach(&self, id: &ContainerId, spec: &AttachSpec) -> Result<i32> {
-        let container =
-            self.engine.inspect(&id.0).map_err(|error| self.wrap("look at", id, error))?;
-        let options = AttachOptions { stdin: spec.stdin, stdout: true, stderr: true };
+        let container = self
+            .engine
+            .inspect(&id.0)
+            .map_err(|error| self.wrap("look at", id, error))?;
+        let options = AttachOptions {
+            stdin: spec.stdin,
+            stdout: true,
+            stderr: true,
+        };
         let attachment = if spec.start {
             self.engine.start_attached(&id.0, &options)
         } else {
@@ -282,7 +333,8 @@ impl Backend for EngineBackend {
             FollowLink::No => LastLink::Keep,
         };
         let tree = self.tree(id)?;
-        tree.get(path, link, out).map_err(|error| self.wrap("read from", id, error))
+        tree.get(path, link, out)
+            .map_err(|error| self.wrap("read from", id, error))
     }
 
     fn archive_put(&self, id: &ContainerId, directory: &str, tar: &mut dyn Read) -> Result<()> {
@@ -293,7 +345,10 @@ impl Backend for EngineBackend {
     }
 
     fn path_kind(&self, id: &ContainerId, path: &str) -> Result<Option<PathKind>> {
-        let kind = self.tree(id)?.kind(path).map_err(|error| self.wrap("look into", id, error))?;
+        let kind = self
+            .tree(id)?
+            .kind(path)
+            .map_err(|error| self.wrap("look into", id, error))?;
         Ok(kind.map(|kind| match kind {
             PathType::Directory => PathKind::Directory,
             PathType::File => PathKind::File,
@@ -301,7 +356,9 @@ impl Backend for EngineBackend {
     }
 
     fn delete_path(&self, id: &ContainerId, path: &str) -> Result<()> {
-        self.tree(id)?.delete(path).map_err(|error| self.wrap("delete in", id, error))
+        self.tree(id)?
+            .delete(path)
+            .map_err(|error| self.wrap("delete in", id, error))
     }
 
     fn networks(&self, labels: &[(&str, &str)]) -> Result<Vec<Network>> {
@@ -310,7 +367,9 @@ impl Backend for EngineBackend {
             .networks()
             .list()
             .map_err(|error| BackendError::wrap("cannot list networks", error))?;
-        let wanted = networks.into_iter().filter(|network| carries(&network.labels, labels));
+        let wanted = networks
+            .into_iter()
+            .filter(|network| carries(&network.labels, labels));
         Ok(wanted.map(convert::network).collect())
     }
 
@@ -318,7 +377,10 @@ impl Backend for EngineBackend {
         match self.engine.networks().get(name) {
             Ok(network) => Ok(Some(convert::network(network))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(BackendError::wrap(format!("cannot look at network `{name}`"), error)),
+            Err(error) => Err(BackendError::wrap(
+                format!("cannot look at network `{name}`"),
+                error,
+            )),
         }
     }
 
@@ -329,9 +391,10 @@ impl Backend for EngineBackend {
     }
 
     fn remove_network(&self, name: &str) -> Result<()> {
-        self.engine.remove_network(name).map(drop).map_err(|error| {
-            BackendError::wrap(format!("cannot remove network `{name}`"), error)
-        })
+        self.engine
+            .remove_network(name)
+            .map(drop)
+            .map_err(|error| BackendError::wrap(format!("cannot remove network `{name}`"), error))
     }
 
     fn volumes(&self, labels: &[(&str, &str)]) -> Result<Vec<Volume>> {
@@ -340,28 +403,38 @@ impl Backend for EngineBackend {
             .volumes()
             .list()
             .map_err(|error| BackendError::wrap("cannot list volumes", error))?;
-        let wanted = volumes.into_iter().filter(|volume| carries(&volume.labels, labels));
-        Ok(wanted.map(|volume| convert::volume(self.engine.volumes(), volume)).collect())
+        let wanted = volumes
+            .into_iter()
+            .filter(|volume| carries(&volume.labels, labels));
+        Ok(wanted
+            .map(|volume| convert::volume(self.engine.volumes(), volume))
+            .collect())
     }
 
     fn volume(&self, name: &str) -> Result<Option<Volume>> {
         match self.engine.volumes().get(name) {
             Ok(volume) => Ok(Some(convert::volume(self.engine.volumes(), volume))),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(BackendError::wrap(format!("cannot look at volume `{name}`"), error)),
+            Err(error) => Err(BackendError::wrap(
+                format!("cannot look at volume `{name}`"),
+                error,
+            )),
         }
     }
 
     fn create_volume(&self, spec: &VolumeSpec) -> Result<()> {
-        self.engine.create_volume(&convert::volume_spec(spec)).map(drop).map_err(|error| {
-            BackendError::wrap(format!("cannot create volume `{}`", spec.name), error)
-        })
+        self.engine
+            .create_volume(&convert::volume_spec(spec))
+            .map(drop)
+            .map_err(|error| {
+                BackendError::wrap(format!("cannot create volume `{}`", spec.name), error)
+            })
     }
 
     fn remove_volume(&self, name: &str) -> Result<()> {
-        self.engine.remove_volume(name).map_err(|error| {
-            BackendError::wrap(format!("cannot remove volume `{name}`"), error)
-        })
+        self.engine
+            .remove_volume(name)
+            .map_err(|error| BackendError::wrap(format!("cannot remove volume `{name}`"), error))
     }
 
     fn image(&self, reference: &str) -> Result<Option<Image>> {
@@ -390,13 +463,21 @@ impl Backend for EngineBackend {
     }
 
     fn remove_image(&self, reference: &str) -> Result<()> {
-        self.engine.remove_image(reference, false).map(drop).map_err(|error| {
-            BackendError::wrap(format!("cannot remove image `{reference}`"), error)
-        })
+        self.engine
+            .remove_image(reference, false)
+            .map(drop)
+            .map_err(|error| {
+                BackendError::wrap(format!("cannot remove image `{reference}`"), error)
+            })
     }
 
     fn lock_project(&self, project: &str, waiting: &mut dyn FnMut()) -> Result<ProjectLock> {
-        let path = self.engine.paths().run().join("projects").join(format!("{project}.lock"));
+        let path = self
+            .engine
+            .paths()
+            .run()
+            .join("projects")
+            .join(format!("{project}.lock"));
         let failed = |error| BackendError::wrap(format!("cannot lock project `{project}`"), error);
         if let Some(parent) = path.parent() {
             gantry_engine::state::create_private_dir(parent).map_err(failed)?;
@@ -414,7 +495,9 @@ impl Backend for EngineBackend {
 
 impl EngineBackend {
     fn tree(&self, id: &ContainerId) -> Result<gantry_engine::container::archive::Tree> {
-        self.engine.files(&id.0).map_err(|error| self.wrap("open the files of", id, error))
+        self.engine
+            .files(&id.0)
+            .map_err(|error| self.wrap("open the files of", id, error))
     }
 
     /// An error that names the container as the user knows it.
@@ -422,7 +505,10 @@ impl EngineBackend {
     where
         E: gantry_engine::error::Classify + std::error::Error + Send + Sync + 'static,
     {
-        let name = self.engine.inspect(&id.0).map_or_else(|_| id.short().to_owned(), |c| c.name);
+        let name = self
+            .engine
+            .inspect(&id.0)
+            .map_or_else(|_| id.short().to_owned(), |c| c.name);
         BackendError::wrap(format!("cannot {what} container `{name}`"), error)
     }
 }

@@ -20,7 +20,9 @@ use crate::ui::template::{Format, Template};
 
 /// The engine below the root that the flags name.
 fn open(global: &Global) -> Result<Engine, CliError> {
-    Ok(Engine::open(EngineOptions { root: global.root.clone() })?)
+    Ok(Engine::open(EngineOptions {
+        root: global.root.clone(),
+    })?)
 }
 
 /// Removes each thing and prints its name; with `missing_is_fine`, what does not exist is
@@ -50,7 +52,9 @@ fn confirm(force: bool, what: &str) -> Result<(), CliError> {
         return Ok(());
     }
     if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(format!("{what} Nobody can be asked here: use --force")));
+        return Err(CliError::usage(format!(
+            "{what} Nobody can be asked here: use --force"
+        )));
     }
     eprint!("{what} Are you sure? [y/N] ");
     // The question is on the terminal; the answer follows it.
@@ -58,7 +62,10 @@ fn confirm(force: bool, what: &str) -> Result<(), CliError> {
     let mut answer = String::new();
     std::io::stdin()
         .read_line(&mut answer)
-        .map_err(|source| CliError::Io { what: "read the answer".to_owned(), source })?;
+        .map_err(|source| CliError::Io {
+            what: "read the answer".to_owned(),
+            source,
+        })?;
     if answer.trim().eq_ignore_ascii_case("y") {
         Ok(())
     } else {

@@ -133,25 +133,39 @@ pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
             Ok(Exit::Success)
         }
         NetworkCommand::Inspect(args) => {
-            print_inspected(args.format.as_deref(), &args.names, |name| inspect(&engine, name))
+            print_inspected(args.format.as_deref(), &args.names, |name| {
+                inspect(&engine, name)
+            })
         }
         NetworkCommand::Ls(args) => ls(&engine, &args),
         NetworkCommand::Prune(args) => {
-            confirm(args.force, "This removes all networks that no container uses.")?;
+            confirm(
+                args.force,
+                "This removes all networks that no container uses.",
+            )?;
             let removed = engine.prune_networks()?;
             if !removed.is_empty() {
-                let lines = removed.iter().map(|name| format!("{name}\n")).collect::<String>();
+                let lines = removed
+                    .iter()
+                    .map(|name| format!("{name}\n"))
+                    .collect::<String>();
                 print(&format!("Deleted Networks:\n{lines}"))?;
             }
             Ok(Exit::Success)
         }
-        NetworkCommand::Rm(args) => each(&args.names, args.force, |name| engine.remove_network(name)),
+        NetworkCommand::Rm(args) => {
+            each(&args.names, args.force, |name| engine.remove_network(name))
+        }
     }
 }
 
 fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
     if args.driver != "bridge" {
-        return Err(values::bad("driver", &args.driver, "only bridge is supported"));
+        return Err(values::bad(
+            "driver",
+            &args.driver,
+            "only bridge is supported",
+        ));
     }
     if args.subnet.is_empty() && !(args.gateway.is_empty() && args.ip_range.is_empty()) {
         return Err(CliError::usage("--gateway and --ip-range need a --subnet"));
@@ -203,21 +217,43 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
             "id" => networks.retain(|network| network.id.starts_with(value)),
             "driver" => networks.retain(|_| value == "bridge"),
             "label" => networks.retain(|network| {
-                let (key, value) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v)));
-                network.labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
+                let (key, value) = value
+                    .split_once('=')
+                    .map_or((value, None), |(k, v)| (k, Some(v)));
+                network
+                    .labels
+                    .get(key)
+                    .is_some_and(|found| value.is_none_or(|value| value == found))
             }),
-            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+            other => {
+                return Err(CliError::usage(format!(
+                    "filter `{other}` is not supported"
+                )));
+            }
         }
     }
     let id = |network: &Network| {
-        if args.no_trunc { network.id.clone() } else { network.id.chars().take(12).collect::<String>() }
+        if args.no_trunc {
+            network.id.clone()
+        } else {
+            network.id.chars().take(12).collect::<String>()
+        }
     };
     if args.quiet {
-        print(&networks.iter().map(|network| format!("{}\n", id(network))).collect::<String>())?;
+        print(
+            &networks
+                .iter()
+                .map(|network| format!("{}\n", id(network)))
+                .collect::<String>(),
+        )?;
         return Ok(Exit::Success);
     }
     let row = |network: &Network| {
-        let labels: Vec<String> = network.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let labels: Vec<String> = network
+            .labels
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         json!({
             "CreatedAt": network.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
             "Driver": "bridge",
@@ -230,7 +266,11 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
             "Scope": "local",
         })
     };
-    List { format, rows: networks.iter().map(row).collect() }.print(|| {
+    List {
+        format,
+        rows: networks.iter().map(row).collect(),
+    }
+    .print(|| {
         let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"], 10);
         for network in &networks {
             table.row([&id(network), &network.name, "bridge", "local"]);

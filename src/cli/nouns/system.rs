@@ -107,7 +107,9 @@ fn info(engine: &Engine, args: &InfoArgs) -> Result<Exit, CliError> {
     match args.format.as_deref().map(Format::parse).transpose()? {
         None | Some(Format::Table) => {
             let lines = facts.as_object().into_iter().flatten().map(|(key, value)| {
-                let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 format!("{key}: {value}\n")
             });
             print(&lines.collect::<String>())?;
@@ -121,13 +123,24 @@ fn info(engine: &Engine, args: &InfoArgs) -> Result<Exit, CliError> {
 }
 
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
-    let images = if args.all { "all unused images" } else { "dangling images" };
-    let volumes = if args.volumes { ", anonymous volumes that no container uses" } else { "" };
+    let images = if args.all {
+        "all unused images"
+    } else {
+        "dangling images"
+    };
+    let volumes = if args.volumes {
+        ", anonymous volumes that no container uses"
+    } else {
+        ""
+    };
     confirm(
         args.force,
         &format!("This removes stopped containers, unused networks, {images}{volumes}."),
     )?;
-    let removed = engine.prune(&PruneOptions { all_images: args.all, volumes: args.volumes })?;
+    let removed = engine.prune(&PruneOptions {
+        all_images: args.all,
+        volumes: args.volumes,
+    })?;
     for (title, names) in [
         ("Containers", &removed.containers),
         ("Networks", &removed.networks),
@@ -135,10 +148,16 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
         ("Images", &removed.images),
     ] {
         if !names.is_empty() {
-            let lines = names.iter().map(|name| format!("{name}\n")).collect::<String>();
+            let lines = names
+                .iter()
+                .map(|name| format!("{name}\n"))
+                .collect::<String>();
             print(&format!("Deleted {title}:\n{lines}\n"))?;
         }
     }
-    print(&format!("Total reclaimed space: {}\n", text::size(removed.reclaimed)))?;
+    print(&format!(
+        "Total reclaimed space: {}\n",
+        text::size(removed.reclaimed)
+    ))?;
     Ok(Exit::Success)
 }

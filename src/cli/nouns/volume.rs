@@ -115,7 +115,10 @@ pub fn run(global: &Global, command: VolumeCommand) -> Result<Exit, CliError> {
             confirm(args.force, what)?;
             let removed = engine.prune_volumes(args.all)?;
             if !removed.is_empty() {
-                let lines = removed.iter().map(|name| format!("{name}\n")).collect::<String>();
+                let lines = removed
+                    .iter()
+                    .map(|name| format!("{name}\n"))
+                    .collect::<String>();
                 print(&format!("Deleted Volumes:\n{lines}"))?;
             }
             Ok(Exit::Success)
@@ -126,7 +129,11 @@ pub fn run(global: &Global, command: VolumeCommand) -> Result<Exit, CliError> {
 
 fn create(engine: &Engine, args: CreateArgs) -> Result<Exit, CliError> {
     if args.driver != "local" {
-        return Err(values::bad("driver", &args.driver, "only local is supported"));
+        return Err(values::bad(
+            "driver",
+            &args.driver,
+            "only local is supported",
+        ));
     }
     let volume = engine.create_volume(&VolumeSpec {
         name: args.name,
@@ -154,18 +161,36 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
                 volumes.retain(|volume| used.contains(&volume.name.to_string()) != wanted);
             }
             "label" => volumes.retain(|volume| {
-                let (key, value) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v)));
-                volume.labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
+                let (key, value) = value
+                    .split_once('=')
+                    .map_or((value, None), |(k, v)| (k, Some(v)));
+                volume
+                    .labels
+                    .get(key)
+                    .is_some_and(|found| value.is_none_or(|value| value == found))
             }),
-            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+            other => {
+                return Err(CliError::usage(format!(
+                    "filter `{other}` is not supported"
+                )));
+            }
         }
     }
     if args.quiet {
-        print(&volumes.iter().map(|volume| format!("{}\n", volume.name)).collect::<String>())?;
+        print(
+            &volumes
+                .iter()
+                .map(|volume| format!("{}\n", volume.name))
+                .collect::<String>(),
+        )?;
         return Ok(Exit::Success);
     }
     let row = |volume: &Volume| {
-        let labels: Vec<String> = volume.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
+        let labels: Vec<String> = volume
+            .labels
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
         json!({
             "Driver": "local",
             "Labels": labels.join(","),
@@ -174,9 +199,15 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
             "Scope": "local",
         })
     };
-    List { format, rows: volumes.iter().map(row).collect() }.print(|| {
+    List {
+        format,
+        rows: volumes.iter().map(row).collect(),
+    }
+    .print(|| {
         let mut table = Table::new(&["DRIVER", "VOLUME NAME"], 10);
-        volumes.iter().for_each(|volume| table.row(["local".to_owned(), volume.name.to_string()]));
+        volumes
+            .iter()
+            .for_each(|volume| table.row(["local".to_owned(), volume.name.to_string()]));
         table
     })?;
     Ok(Exit::Success)

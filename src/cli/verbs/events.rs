@@ -16,7 +16,6 @@ use crate::cli::time;
 use crate::plan::labels;
 use crate::ui::container::rfc3339;
 
-
 /// What was typed after `events`.
 #[derive(Debug, Args)]
 pub struct EventsArgs {
@@ -38,13 +37,16 @@ pub struct EventsArgs {
 pub fn run(global: &Global, args: EventsArgs) -> Result<Exit, CliError> {
     let now = jiff::Timestamp::now();
     let moment = |text: &Option<String>| {
-        text.as_deref().map(|text| time::parse(text, now).map(SystemTime::from)).transpose()
+        text.as_deref()
+            .map(|text| time::parse(text, now).map(SystemTime::from))
+            .transpose()
     };
     let (since, until) = (moment(&args.since)?, moment(&args.until)?);
     let session = Session::named(global)?;
     let (sender, changes) = channel();
-    let _subscription =
-        session.backend.subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
+    let _subscription = session
+        .backend
+        .subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
     loop {
         let left = until.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         let change = match changes.recv_timeout(left.unwrap_or(Duration::from_secs(3600))) {
@@ -52,7 +54,11 @@ pub fn run(global: &Global, args: EventsArgs) -> Result<Exit, CliError> {
             Err(RecvTimeoutError::Timeout) if until.is_none() => continue,
             Err(_) => return Ok(Exit::Success),
         };
-        let service = change.attributes.get(labels::SERVICE).cloned().unwrap_or_default();
+        let service = change
+            .attributes
+            .get(labels::SERVICE)
+            .cloned()
+            .unwrap_or_default();
         let wanted = args.services.is_empty() || args.services.contains(&service);
         if wanted && since.is_none_or(|since| change.time >= since) {
             print(&line(&change, &service, args.json))?;
@@ -81,5 +87,10 @@ fn line(change: &Change, service: &str, as_json: bool) -> String {
     }
     let pairs: Vec<String> = attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
     let time = rfc3339(change.time);
-    format!("{time} container {} {} ({})\n", change.action.word(), change.id, pairs.join(", "))
+    format!(
+        "{time} container {} {} ({})\n",
+        change.action.word(),
+        change.id,
+        pairs.join(", ")
+    )
 }

@@ -20,7 +20,6 @@ use crate::plan::observed::{number, service};
 use crate::ui::container::rfc3339;
 use crate::ui::logs::{LogPrinter, LogStyle};
 
-
 /// What was typed after `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
@@ -57,7 +56,9 @@ pub struct LogsArgs {
 pub fn run(global: &Global, args: LogsArgs) -> Result<Exit, CliError> {
     let now = jiff::Timestamp::now();
     let moment = |text: &Option<String>| {
-        text.as_deref().map(|text| time::parse(text, now).map(SystemTime::from)).transpose()
+        text.as_deref()
+            .map(|text| time::parse(text, now).map(SystemTime::from))
+            .transpose()
     };
     let query = LogQuery {
         since: moment(&args.since)?,
@@ -72,8 +73,10 @@ pub fn run(global: &Global, args: LogsArgs) -> Result<Exit, CliError> {
         prefix: !args.no_log_prefix,
         timestamps: args.timestamps,
     };
-    let names: Vec<String> =
-        containers.iter().map(|c| short_name(&session.project_name, c)).collect();
+    let names: Vec<String> = containers
+        .iter()
+        .map(|c| short_name(&session.project_name, c))
+        .collect();
     let out: Box<dyn Write + Send> = Box::new(std::io::stdout());
     let printer = LogPrinter::new(out, style, &names);
     if args.follow {
@@ -107,9 +110,15 @@ fn merge<W: Write>(
         for container in containers {
             let (sender, lines) = sync_channel(256);
             readers.push(scope.spawn(|| {
-                session.backend.logs(&container.id, query, &mut move |line| {
-                    if sender.send(line).is_ok() { Flow::Continue } else { Flow::Stop }
-                })
+                session
+                    .backend
+                    .logs(&container.id, query, &mut move |line| {
+                        if sender.send(line).is_ok() {
+                            Flow::Continue
+                        } else {
+                            Flow::Stop
+                        }
+                    })
             }));
             sources.push((short_name(&session.project_name, container), lines, None));
         }
@@ -139,7 +148,9 @@ fn print_in_order<W: Write>(sources: &mut [Source], printer: &mut LogPrinter<W>)
             .iter_mut()
             .filter(|(_, _, next)| next.is_some())
             .min_by_key(|(_, _, next)| next.as_ref().map(|line| line.time));
-        let Some((name, _, next)) = earliest else { return };
+        let Some((name, _, next)) = earliest else {
+            return;
+        };
         let Some(line) = next.take() else { return };
         let time = rfc3339(line.time);
         if printer.line(name, Some(&time), &line.text).is_err() {
@@ -159,14 +170,22 @@ fn follow(
     printer: LogPrinter<Box<dyn Write + Send>>,
 ) -> Result<(), CliError> {
     let printer = Arc::new(Mutex::new(printer));
-    let mut follower =
-        Follower::new(Arc::clone(&session.backend), &session.project_name, printer, query);
+    let mut follower = Follower::new(
+        Arc::clone(&session.backend),
+        &session.project_name,
+        printer,
+        query,
+    );
     let (sender, changes) = channel();
-    let _subscription =
-        session.backend.subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
+    let _subscription = session
+        .backend
+        .subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
     follower.look_at(&containers);
     let mut containers = containers;
-    while containers.iter().any(|container| container.state.is_live() || !follower.has_read(&container.id)) {
+    while containers
+        .iter()
+        .any(|container| container.state.is_live() || !follower.has_read(&container.id))
+    {
         // A change, or the end of a log that no change tells of.
         let _ = changes.recv_timeout(Duration::from_millis(500));
         containers = wanted(session, args)?;

@@ -16,7 +16,6 @@ use crate::ui::table::Table;
 use crate::ui::template::Format;
 use crate::ui::text::{binary_size, size};
 
-
 /// What was typed after `stats`.
 #[derive(Debug, Args)]
 pub struct StatsArgs {
@@ -50,11 +49,19 @@ pub fn run(global: &Global, args: StatsArgs) -> Result<Exit, CliError> {
     loop {
         std::thread::sleep(BEAT.saturating_sub(before.at.elapsed()));
         let now = look(&session, &args)?;
-        let rows: Vec<Value> = now.rows.iter().map(|row| to_json(row, &now, &before, &args)).collect();
+        let rows: Vec<Value> = now
+            .rows
+            .iter()
+            .map(|row| to_json(row, &now, &before, &args))
+            .collect();
         if live {
             print("\x1b[H\x1b[J")?;
         }
-        List { format: format.clone(), rows: rows.clone() }.print(|| table(&rows))?;
+        List {
+            format: format.clone(),
+            rows: rows.clone(),
+        }
+        .print(|| table(&rows))?;
         if args.no_stream {
             return Ok(Exit::Success);
         }
@@ -84,17 +91,35 @@ fn look(session: &Session, args: &StatsArgs) -> Result<Look, CliError> {
     Ok(Look { at, rows })
 }
 
-fn to_json((container, usage): &(Container, Usage), now: &Look, before: &Look, args: &StatsArgs) -> Value {
-    let earlier = before.rows.iter().find(|(other, _)| other.id == container.id);
-    let used = earlier.map_or(Duration::ZERO, |(_, earlier)| usage.cpu.saturating_sub(earlier.cpu));
+fn to_json(
+    (container, usage): &(Container, Usage),
+    now: &Look,
+    before: &Look,
+    args: &StatsArgs,
+) -> Value {
+    let earlier = before
+        .rows
+        .iter()
+        .find(|(other, _)| other.id == container.id);
+    let used = earlier.map_or(Duration::ZERO, |(_, earlier)| {
+        usage.cpu.saturating_sub(earlier.cpu)
+    });
     let span = now.at.duration_since(before.at).as_secs_f64();
-    let cpu = if span > 0.0 { used.as_secs_f64() / span * 100.0 } else { 0.0 };
+    let cpu = if span > 0.0 {
+        used.as_secs_f64() / span * 100.0
+    } else {
+        0.0
+    };
     let memory = if usage.memory_limit > 0 {
         usage.memory as f64 / usage.memory_limit as f64 * 100.0
     } else {
         0.0
     };
-    let id = if args.no_trunc { container.id.0.clone() } else { container.id.short().to_owned() };
+    let id = if args.no_trunc {
+        container.id.0.clone()
+    } else {
+        container.id.short().to_owned()
+    };
     json!({
         "BlockIO": format!("{} / {}", size(usage.block_in), size(usage.block_out)),
         "CPUPerc": format!("{cpu:.2}%"),
@@ -109,9 +134,19 @@ fn to_json((container, usage): &(Container, Usage), now: &Look, before: &Look, a
 }
 
 fn table(rows: &[Value]) -> Table {
-    let columns = ["ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs"];
-    let titles =
-        ["CONTAINER ID", "NAME", "CPU %", "MEM USAGE / LIMIT", "MEM %", "NET I/O", "BLOCK I/O", "PIDS"];
+    let columns = [
+        "ID", "Name", "CPUPerc", "MemUsage", "MemPerc", "NetIO", "BlockIO", "PIDs",
+    ];
+    let titles = [
+        "CONTAINER ID",
+        "NAME",
+        "CPU %",
+        "MEM USAGE / LIMIT",
+        "MEM %",
+        "NET I/O",
+        "BLOCK I/O",
+        "PIDS",
+    ];
     let mut table = Table::new(&titles, 10);
     for row in rows {
         table.row(columns.map(|column| row[column].as_str().unwrap_or_default().to_owned()));

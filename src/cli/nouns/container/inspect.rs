@@ -44,7 +44,10 @@ fn time(time: Option<jiff::Timestamp>) -> String {
 
 fn to_json(container: &Container) -> Value {
     let spec = &container.spec;
-    let (path, arguments) = container.command.split_first().map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+    let (path, arguments) = container
+        .command
+        .split_first()
+        .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
     json!({
         "Id": container.id.to_string(),
         "Created": time(Some(container.created)),
@@ -153,9 +156,9 @@ fn network_mode(mode: &NetworkMode) -> String {
         NetworkMode::Host => "host".to_owned(),
         NetworkMode::None => "none".to_owned(),
         NetworkMode::Container(name) => format!("container:{name}"),
-        NetworkMode::Networks(list) => {
-            list.first().map_or_else(|| "bridge".to_owned(), |endpoint| endpoint.network.clone())
-        }
+        NetworkMode::Networks(list) => list
+            .first()
+            .map_or_else(|| "bridge".to_owned(), |endpoint| endpoint.network.clone()),
     }
 }
 
@@ -205,10 +208,17 @@ fn host_config(container: &Container) -> Value {
 }
 
 fn ports(container: &Container) -> Map<String, Value> {
-    let mut map: Map<String, Value> = container.exposed.iter().map(|port| (port.clone(), Value::Null)).collect();
+    let mut map: Map<String, Value> = container
+        .exposed
+        .iter()
+        .map(|port| (port.clone(), Value::Null))
+        .collect();
     for port in &container.ports {
-        let binding = json!({ "HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string() });
-        let entry = map.entry(format!("{}/{}", port.container_port, port.protocol)).or_insert(Value::Null);
+        let binding =
+            json!({ "HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string() });
+        let entry = map
+            .entry(format!("{}/{}", port.container_port, port.protocol))
+            .or_insert(Value::Null);
         match entry {
             Value::Array(list) => list.push(binding),
             other => *other = json!([binding]),
@@ -220,8 +230,12 @@ fn ports(container: &Container) -> Map<String, Value> {
 fn network_settings(container: &Container) -> Value {
     let mut networks = Map::new();
     for endpoint in &container.endpoints {
-        let (address, prefix) = endpoint.ipv4.map_or((String::new(), 0), |(ip, prefix)| (ip.to_string(), prefix));
-        let (address6, prefix6) = endpoint.ipv6.map_or((String::new(), 0), |(ip, prefix)| (ip.to_string(), prefix));
+        let (address, prefix) = endpoint
+            .ipv4
+            .map_or((String::new(), 0), |(ip, prefix)| (ip.to_string(), prefix));
+        let (address6, prefix6) = endpoint
+            .ipv6
+            .map_or((String::new(), 0), |(ip, prefix)| (ip.to_string(), prefix));
         networks.insert(
             endpoint.network.clone(),
             json!({

@@ -44,22 +44,43 @@ pub struct LsArgs {
 /// Runs the command.
 pub fn run(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     let format = Format::parse(&args.format)?;
-    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
-    let last = if args.latest { Some(1) } else { args.last.and_then(|n| usize::try_from(n).ok()) };
-    let states = filters.iter().any(|f| matches!(f, Filter::Status(_) | Filter::Exited(_)));
+    let filters = args
+        .filter
+        .iter()
+        .map(|text| Filter::parse(text))
+        .collect::<Result<Vec<_>, _>>()?;
+    let last = if args.latest {
+        Some(1)
+    } else {
+        args.last.and_then(|n| usize::try_from(n).ok())
+    };
+    let states = filters
+        .iter()
+        .any(|f| matches!(f, Filter::Status(_) | Filter::Exited(_)));
     let all = args.all || last.is_some() || states;
-    let mut containers = engine.list(&ListFilter { all, labels: Vec::new() })?;
+    let mut containers = engine.list(&ListFilter {
+        all,
+        labels: Vec::new(),
+    })?;
     containers.retain(|container| passes(container, &filters));
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));
     containers.truncate(last.unwrap_or(usize::MAX));
     if args.quiet {
-        let ids = containers.iter().map(|c| format!("{}\n", id(c, args.no_trunc)));
+        let ids = containers
+            .iter()
+            .map(|c| format!("{}\n", id(c, args.no_trunc)));
         print(&ids.collect::<String>())?;
         return Ok(Exit::Success);
     }
     let now = SystemTime::now();
-    let rows = containers.iter().map(|container| to_json(container, now, args.no_trunc));
-    List { format, rows: rows.collect() }.print(|| table(&containers, now, args.no_trunc))?;
+    let rows = containers
+        .iter()
+        .map(|container| to_json(container, now, args.no_trunc));
+    List {
+        format,
+        rows: rows.collect(),
+    }
+    .print(|| table(&containers, now, args.no_trunc))?;
     Ok(Exit::Success)
 }
 
@@ -96,9 +117,17 @@ impl Filter {
             "volume" => Self::Volume(value),
             "exited" => {
                 let code = value.parse();
-                Self::Exited(code.map_err(|_| CliError::usage(format!("filter `{text}`: not an exit code")))?)
+                Self::Exited(
+                    code.map_err(|_| {
+                        CliError::usage(format!("filter `{text}`: not an exit code"))
+                    })?,
+                )
             }
-            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+            other => {
+                return Err(CliError::usage(format!(
+                    "filter `{other}` is not supported"
+                )));
+            }
         })
     }
 
@@ -114,19 +143,30 @@ impl Filter {
                 .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
             Self::Status(status) => container.state.status.as_str() == status,
             Self::Health(health) => {
-                container.health.as_ref().map_or("none", |found| found.status.as_str()) == health
+                container
+                    .health
+                    .as_ref()
+                    .map_or("none", |found| found.status.as_str())
+                    == health
             }
             Self::Ancestor(image) => {
                 container.image == *image
-                    || container.image_id.trim_start_matches("sha256:").starts_with(image.trim_start_matches("sha256:"))
-                    || container.image.rsplit_once(':').is_some_and(|(name, _)| name == image)
+                    || container
+                        .image_id
+                        .trim_start_matches("sha256:")
+                        .starts_with(image.trim_start_matches("sha256:"))
+                    || container
+                        .image
+                        .rsplit_once(':')
+                        .is_some_and(|(name, _)| name == image)
             }
             Self::Network(network) => container
                 .endpoints
                 .iter()
                 .any(|endpoint| endpoint.network == *network || endpoint.network_id == *network),
             Self::Volume(volume) => container.mounts.iter().any(|mount| {
-                mount.target == *volume || super::inspect::volume_name(mount) == Some(volume.as_str())
+                mount.target == *volume
+                    || super::inspect::volume_name(mount) == Some(volume.as_str())
             }),
             Self::Exited(code) => {
                 container.state.status == Status::Exited && container.state.exit_code == *code
@@ -157,18 +197,26 @@ fn passes(container: &Container, filters: &[Filter]) -> bool {
     filters.iter().all(|filter| match filter {
         // Labels must all be there.
         Filter::Label(..) => filter.matches(container),
-        _ => filters.iter().filter(|other| other.kind() == filter.kind()).any(|f| f.matches(container)),
+        _ => filters
+            .iter()
+            .filter(|other| other.kind() == filter.kind())
+            .any(|f| f.matches(container)),
     })
 }
 
 fn id(container: &Container, whole: bool) -> String {
     let id = container.id.to_string();
-    if whole { id } else { id.chars().take(12).collect() }
+    if whole {
+        id
+    } else {
+        id.chars().take(12).collect()
+    }
 }
 
 fn since(time: Option<jiff::Timestamp>, now: SystemTime) -> Duration {
     let time = time.map(SystemTime::from);
-    time.and_then(|time| now.duration_since(time).ok()).unwrap_or_default()
+    time.and_then(|time| now.duration_since(time).ok())
+        .unwrap_or_default()
 }
 
 /// `Up 3 seconds (healthy)`.
@@ -178,17 +226,27 @@ pub fn status(container: &Container, now: SystemTime) -> String {
     match state.status {
         Status::Created => "Created".to_owned(),
         Status::Running => match &container.health {
-            Some(health) if health.status.as_str() == "starting" => format!("{} (health: starting)", up()),
+            Some(health) if health.status.as_str() == "starting" => {
+                format!("{} (health: starting)", up())
+            }
             Some(health) => format!("{} ({})", up(), health.status.as_str()),
             None => up(),
         },
         Status::Paused => format!("{} (Paused)", up()),
         Status::Restarting => {
-            format!("Restarting ({}) {}", state.exit_code, text::ago(since(state.finished_at, now)))
+            format!(
+                "Restarting ({}) {}",
+                state.exit_code,
+                text::ago(since(state.finished_at, now))
+            )
         }
         Status::Removing => "Removal In Progress".to_owned(),
         Status::Exited => {
-            format!("Exited ({}) {}", state.exit_code, text::ago(since(state.finished_at, now)))
+            format!(
+                "Exited ({}) {}",
+                state.exit_code,
+                text::ago(since(state.finished_at, now))
+            )
         }
         Status::Dead => "Dead".to_owned(),
     }
@@ -199,18 +257,42 @@ fn ports(container: &Container) -> String {
         .ports
         .iter()
         .map(|port| {
-            format!("{}->{}/{}", socket(port.host_ip, port.host_port), port.container_port, port.protocol)
+            format!(
+                "{}->{}/{}",
+                socket(port.host_ip, port.host_port),
+                port.container_port,
+                port.protocol
+            )
         })
         .collect();
-    let published = |exposed: &String| texts.iter().any(|text| text.ends_with(&format!(">{exposed}")));
-    let exposed: Vec<String> = container.exposed.iter().filter(|port| !published(port)).cloned().collect();
+    let published = |exposed: &String| {
+        texts
+            .iter()
+            .any(|text| text.ends_with(&format!(">{exposed}")))
+    };
+    let exposed: Vec<String> = container
+        .exposed
+        .iter()
+        .filter(|port| !published(port))
+        .cloned()
+        .collect();
     texts.extend(exposed);
     texts.join(", ")
 }
 
 fn table(containers: &[Container], now: SystemTime, whole: bool) -> Table {
-    let mut table =
-        Table::new(&["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"], 10);
+    let mut table = Table::new(
+        &[
+            "CONTAINER ID",
+            "IMAGE",
+            "COMMAND",
+            "CREATED",
+            "STATUS",
+            "PORTS",
+            "NAMES",
+        ],
+        10,
+    );
     for container in containers {
         table.row([
             id(container, whole),
@@ -226,9 +308,21 @@ fn table(containers: &[Container], now: SystemTime, whole: bool) -> Table {
 }
 
 fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
-    let labels: Vec<String> = container.labels.iter().map(|(k, v)| format!("{k}={v}")).collect();
-    let networks: Vec<&str> = container.endpoints.iter().map(|e| e.network.as_str()).collect();
-    let volumes = container.mounts.iter().filter(|m| super::inspect::volume_name(m).is_some()).count();
+    let labels: Vec<String> = container
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    let networks: Vec<&str> = container
+        .endpoints
+        .iter()
+        .map(|e| e.network.as_str())
+        .collect();
+    let volumes = container
+        .mounts
+        .iter()
+        .filter(|m| super::inspect::volume_name(m).is_some())
+        .count();
     let mounts: Vec<String> = container
         .mounts
         .iter()
@@ -261,14 +355,22 @@ mod tests {
 
     #[test]
     fn names_match_as_anchored() {
-        for (pattern, expected) in [("web", true), ("^web", false), ("^/blog-web-1$", true), ("1$", true), ("db", false)] {
+        for (pattern, expected) in [
+            ("web", true),
+            ("^web", false),
+            ("^/blog-web-1$", true),
+            ("1$", true),
+            ("db", false),
+        ] {
             assert_eq!(name_matches("blog-web-1", pattern), expected, "{pattern}");
         }
     }
 
     #[test]
     fn unknown_filters_are_named() {
-        assert!(Filter::parse("colour=red").is_err_and(|error| error.to_string().contains("colour")));
+        assert!(
+            Filter::parse("colour=red").is_err_and(|error| error.to_string().contains("colour"))
+        );
         assert!(Filter::parse("label").is_err());
     }
 }

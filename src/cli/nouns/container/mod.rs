@@ -104,7 +104,12 @@ pub struct StopArgs {
     #[arg(short = 's', long)]
     signal: Option<String>,
     /// Seconds until SIGKILL; -1 waits for ever.
-    #[arg(short = 't', long, visible_alias = "time", allow_negative_numbers = true)]
+    #[arg(
+        short = 't',
+        long,
+        visible_alias = "time",
+        allow_negative_numbers = true
+    )]
     timeout: Option<i64>,
     #[command(flatten)]
     names: Names,
@@ -173,9 +178,9 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
         ContainerCommand::Create(args) => create(&engine, &args),
         ContainerCommand::Exec(args) => stream::exec(&engine, &args),
         ContainerCommand::Inspect(args) => inspect::run(&engine, &args),
-        ContainerCommand::Kill(args) => {
-            each(&args.names.names, false, |name| engine.kill(name, &args.signal))
-        }
+        ContainerCommand::Kill(args) => each(&args.names.names, false, |name| {
+            engine.kill(name, &args.signal)
+        }),
         ContainerCommand::Logs(args) => stream::logs(&engine, &args),
         ContainerCommand::Ls(args) => list::run(&engine, &args),
         ContainerCommand::Pause(args) => each(&args.names, false, |name| engine.pause(name)),
@@ -185,17 +190,23 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
             engine.rename(&args.container, &args.name)?;
             Ok(Exit::Success)
         }
-        ContainerCommand::Restart(args) => {
-            each(&args.names.names, false, |name| engine.restart(name, &args.options()))
-        }
+        ContainerCommand::Restart(args) => each(&args.names.names, false, |name| {
+            engine.restart(name, &args.options())
+        }),
         ContainerCommand::Rm(args) => each(&args.names.names, args.force, |name| {
-            engine.remove(name, &RemoveOptions { force: args.force, volumes: args.volumes })
+            engine.remove(
+                name,
+                &RemoveOptions {
+                    force: args.force,
+                    volumes: args.volumes,
+                },
+            )
         }),
         ContainerCommand::Run(args) => stream::run(&engine, &args),
         ContainerCommand::Start(args) => stream::start(&engine, &args),
-        ContainerCommand::Stop(args) => {
-            each(&args.names.names, false, |name| engine.stop(name, &args.options()))
-        }
+        ContainerCommand::Stop(args) => each(&args.names.names, false, |name| {
+            engine.stop(name, &args.options())
+        }),
         ContainerCommand::Top(args) => top(&engine, &args),
         ContainerCommand::Unpause(args) => each(&args.names, false, |name| engine.unpause(name)),
         ContainerCommand::Wait(args) => wait(&engine, &args),
@@ -203,7 +214,12 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
 }
 
 fn create(engine: &Engine, args: &CreateArgs) -> Result<Exit, CliError> {
-    let id = make(engine, &args.options, args.options.to_spec()?, args.cidfile.as_deref())?;
+    let id = make(
+        engine,
+        &args.options,
+        args.options.to_spec()?,
+        args.cidfile.as_deref(),
+    )?;
     print(&format!("{id}\n"))?;
     Ok(Exit::Success)
 }
@@ -216,18 +232,29 @@ fn make(
     cidfile: Option<&std::path::Path>,
 ) -> Result<String, CliError> {
     if let Some(path) = cidfile.filter(|path| path.exists()) {
-        return Err(CliError::usage(format!("--cidfile `{}` exists already", path.display())));
+        return Err(CliError::usage(format!(
+            "--cidfile `{}` exists already",
+            path.display()
+        )));
     }
     let policy = super::image::PullPolicy::parse(&options.pull)?;
-    super::image::ensure(engine, &spec.image, spec.platform.as_deref(), policy, options.quiet)?;
+    super::image::ensure(
+        engine,
+        &spec.image,
+        spec.platform.as_deref(),
+        policy,
+        options.quiet,
+    )?;
     let created = engine.create(spec)?;
     for warning in &created.warnings {
         eprintln!("warning: {warning}");
     }
     let id = created.id.to_string();
     if let Some(path) = cidfile {
-        std::fs::write(path, &id)
-            .map_err(|source| CliError::Io { what: format!("write `{}`", path.display()), source })?;
+        std::fs::write(path, &id).map_err(|source| CliError::Io {
+            what: format!("write `{}`", path.display()),
+            source,
+        })?;
     }
     Ok(id)
 }
@@ -263,7 +290,10 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
     confirm(args.force, "This removes all stopped containers.")?;
     let removed = engine.prune_containers()?;
     if !removed.is_empty() {
-        let lines = removed.iter().map(|id| format!("{id}\n")).collect::<String>();
+        let lines = removed
+            .iter()
+            .map(|id| format!("{id}\n"))
+            .collect::<String>();
         print(&format!("Deleted Containers:\n{lines}"))?;
     }
     Ok(Exit::Success)

@@ -274,7 +274,11 @@ pub struct ContainerOptions {
     #[arg(value_name = "IMAGE")]
     pub image: String,
     /// Command and its arguments.
-    #[arg(value_name = "COMMAND", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     pub command: Vec<String>,
 }
 
@@ -338,8 +342,10 @@ impl ContainerOptions {
             spec.ports.extend(values::ports(port)?);
         }
         spec.mounts = values::each("volume", &self.volume, values::volume)?;
-        spec.mounts.extend(values::each("mount", &self.mount, values::mount)?);
-        spec.mounts.extend(values::each("tmpfs", &self.tmpfs, values::tmpfs)?);
+        spec.mounts
+            .extend(values::each("mount", &self.mount, values::mount)?);
+        spec.mounts
+            .extend(values::each("tmpfs", &self.tmpfs, values::tmpfs)?);
         for (name, limit) in values::each("ulimit", &self.ulimit, values::ulimit)? {
             spec.ulimits.insert(name, limit);
         }
@@ -353,10 +359,15 @@ impl ContainerOptions {
             }
             return Ok(Some(Healthcheck::Disabled));
         }
-        let time = |flag, value: &Option<String>| values::optional(flag, value.as_deref(), values::duration);
+        let time = |flag, value: &Option<String>| {
+            values::optional(flag, value.as_deref(), values::duration)
+        };
         let probe = Healthcheck::Probe {
             test: self.health_cmd.as_ref().map(|command| {
-                ["/bin/sh", "-c", command].iter().map(ToString::to_string).collect()
+                ["/bin/sh", "-c", command]
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect()
             }),
             interval: time("health-interval", &self.health_interval)?,
             timeout: time("health-timeout", &self.health_timeout)?,
@@ -416,7 +427,8 @@ impl ContainerOptions {
     }
 
     fn resources(&self) -> Result<Resources, CliError> {
-        let bytes = |flag, value: &Option<String>| values::optional(flag, value.as_deref(), values::size);
+        let bytes =
+            |flag, value: &Option<String>| values::optional(flag, value.as_deref(), values::size);
         let mut resources = Resources {
             memory: bytes("memory", &self.memory)?,
             memory_reservation: bytes("memory-reservation", &self.memory_reservation)?,
@@ -456,9 +468,16 @@ impl ContainerOptions {
             None | Some("" | "json-file" | "local") => LogDriver::JsonFile,
             Some("none") => LogDriver::None,
             Some(other) => {
-                return Err(values::bad("log-driver", other, "json-file, local and none are supported"));
+                return Err(values::bad(
+                    "log-driver",
+                    other,
+                    "json-file, local and none are supported",
+                ));
             }
         };
-        Ok(LogSpec { driver, options: values::pairs("log-opt", &self.log_opt)? })
+        Ok(LogSpec {
+            driver,
+            options: values::pairs("log-opt", &self.log_opt)?,
+        })
     }
 }

@@ -104,7 +104,12 @@ pub struct ExecArgs {
     #[arg(value_name = "CONTAINER")]
     name: String,
     /// Command and its arguments.
-    #[arg(value_name = "COMMAND", required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(
+        value_name = "COMMAND",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
     command: Vec<String>,
 }
 
@@ -150,13 +155,22 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
     let tty = spec.tty;
     let options = attach_options(&args.attach, interactive)?;
     let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
-    let attachment = started(engine, &id, args.options.rm, engine.start_attached(&id, &options))?;
+    let attachment = started(
+        engine,
+        &id,
+        args.options.rm,
+        engine.start_attached(&id, &options),
+    )?;
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
         signal_proxy: args.sig_proxy && !tty,
     };
-    ended(engine, &id, attachment.interact(streams(&options), &interaction))
+    ended(
+        engine,
+        &id,
+        attachment.interact(streams(&options), &interaction),
+    )
 }
 
 /// Docker's answer to a container that cannot be started: it stays, unless it was to be
@@ -169,19 +183,33 @@ fn started<T>(
 ) -> Result<T, CliError> {
     result.map_err(|error| {
         if remove {
-            let options = gantry_engine::engine::RemoveOptions { force: true, volumes: true };
+            let options = gantry_engine::engine::RemoveOptions {
+                force: true,
+                volumes: true,
+            };
             // The start's failure is what the user must read.
             let _ = engine.remove(id, &options);
         }
-        CliError::Start { code: error.exit_code(), source: Box::new(error) }
+        CliError::Start {
+            code: error.exit_code(),
+            source: Box::new(error),
+        }
     })
 }
 
 fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, CliError> {
     if list.is_empty() {
-        return Ok(AttachOptions { stdin: interactive, stdout: true, stderr: true });
+        return Ok(AttachOptions {
+            stdin: interactive,
+            stdout: true,
+            stderr: true,
+        });
     }
-    let mut options = AttachOptions { stdin: false, stdout: false, stderr: false };
+    let mut options = AttachOptions {
+        stdin: false,
+        stdout: false,
+        stderr: false,
+    };
     for name in list {
         match name.to_lowercase().as_str() {
             "stdin" => options.stdin = true,
@@ -204,18 +232,26 @@ fn streams(options: &AttachOptions) -> Streams<'static> {
 
 fn terminal_needed(wanted: bool) -> Result<(), CliError> {
     if wanted && !std::io::stdin().is_terminal() {
-        return Err(CliError::usage("-t with -i needs a terminal on standard input; leave out -t"));
+        return Err(CliError::usage(
+            "-t with -i needs a terminal on standard input; leave out -t",
+        ));
     }
     Ok(())
 }
 
-fn ended(engine: &Engine, name: &str, end: Result<AttachEnd, gantry_engine::container::ContainerError>) -> Result<Exit, CliError> {
-    Ok(match end.map_err(gantry_engine::engine::EngineError::from)? {
-        AttachEnd::Exited(exit) => Exit::Child(exit.code),
-        AttachEnd::Detached => Exit::Success,
-        // Its supervisor was killed; the record knows, or will know, how it ended.
-        AttachEnd::Lost => Exit::Child(engine.wait(name, WaitFor::NotRunning)?.state.exit_code),
-    })
+fn ended(
+    engine: &Engine,
+    name: &str,
+    end: Result<AttachEnd, gantry_engine::container::ContainerError>,
+) -> Result<Exit, CliError> {
+    Ok(
+        match end.map_err(gantry_engine::engine::EngineError::from)? {
+            AttachEnd::Exited(exit) => Exit::Child(exit.code),
+            AttachEnd::Detached => Exit::Success,
+            // Its supervisor was killed; the record knows, or will know, how it ended.
+            AttachEnd::Lost => Exit::Child(engine.wait(name, WaitFor::NotRunning)?.state.exit_code),
+        },
+    )
 }
 
 /// `start`.
@@ -224,7 +260,9 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
         return super::each(&args.names, false, |name| engine.start(name));
     }
     let [name] = &args.names[..] else {
-        return Err(CliError::usage("--attach and --interactive take one container"));
+        return Err(CliError::usage(
+            "--attach and --interactive take one container",
+        ));
     };
     let container = engine.inspect(name)?;
     let tty = container.spec.tty;
@@ -234,9 +272,16 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
         stderr: true,
     };
     let attachment = engine.start_attached(name, &options)?;
-    let interaction =
-        Interaction { tty, detach_keys: args.detach_keys.clone(), signal_proxy: !tty };
-    ended(engine, name, attachment.interact(streams(&options), &interaction))
+    let interaction = Interaction {
+        tty,
+        detach_keys: args.detach_keys.clone(),
+        signal_proxy: !tty,
+    };
+    ended(
+        engine,
+        name,
+        attachment.interact(streams(&options), &interaction),
+    )
 }
 
 /// `attach`.
@@ -254,7 +299,11 @@ pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
         detach_keys: args.detach_keys.clone(),
         signal_proxy: args.sig_proxy && !tty,
     };
-    ended(engine, &args.name, attachment.interact(streams(&options), &interaction))
+    ended(
+        engine,
+        &args.name,
+        attachment.interact(streams(&options), &interaction),
+    )
 }
 
 /// `exec`.
@@ -287,15 +336,26 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
 pub fn logs(engine: &Engine, args: &LogsArgs) -> Result<Exit, CliError> {
     let now = jiff::Timestamp::now();
     let query = LogQuery {
-        since: args.since.as_deref().map(|text| time::parse(text, now)).transpose()?,
-        until: args.until.as_deref().map(|text| time::parse(text, now)).transpose()?,
+        since: args
+            .since
+            .as_deref()
+            .map(|text| time::parse(text, now))
+            .transpose()?,
+        until: args
+            .until
+            .as_deref()
+            .map(|text| time::parse(text, now))
+            .transpose()?,
         tail: time::tail(&args.tail)?,
         follow: args.follow,
     };
     let mut out = std::io::stdout().lock();
     let mut err = std::io::stderr().lock();
     for entry in engine.logs(&args.name, &query)? {
-        let entry = entry.map_err(|source| CliError::Io { what: "read the log".to_owned(), source })?;
+        let entry = entry.map_err(|source| CliError::Io {
+            what: "read the log".to_owned(),
+            source,
+        })?;
         let mut line = Vec::new();
         if args.timestamps {
             line.extend(format!("{:.9} ", entry.time).bytes());

@@ -23,8 +23,14 @@ pub fn bad(flag: &str, value: &str, reason: impl std::fmt::Display) -> CliError 
 type Parsed<T> = Result<T, String>;
 
 /// Parses every value of a flag.
-pub fn each<T>(flag: &str, list: &[String], parse: fn(&str) -> Parsed<T>) -> Result<Vec<T>, CliError> {
-    list.iter().map(|text| parse(text).map_err(|reason| bad(flag, text, reason))).collect()
+pub fn each<T>(
+    flag: &str,
+    list: &[String],
+    parse: fn(&str) -> Parsed<T>,
+) -> Result<Vec<T>, CliError> {
+    list.iter()
+        .map(|text| parse(text).map_err(|reason| bad(flag, text, reason)))
+        .collect()
 }
 
 /// Parses a flag's value if there is one.
@@ -33,7 +39,9 @@ pub fn optional<T>(
     value: Option<&str>,
     parse: fn(&str) -> Parsed<T>,
 ) -> Result<Option<T>, CliError> {
-    value.map(|text| parse(text).map_err(|reason| bad(flag, text, reason))).transpose()
+    value
+        .map(|text| parse(text).map_err(|reason| bad(flag, text, reason)))
+        .transpose()
 }
 
 /// `512m` in bytes.
@@ -63,11 +71,14 @@ pub fn pairs(flag: &str, list: &[String]) -> Result<BTreeMap<String, String>, Cl
 
 /// Lines of a file in Docker's format: `#` begins a comment, blank lines do not count.
 fn lines(flag: &str, file: &Path) -> Result<Vec<String>, CliError> {
-    let text = fs::read_to_string(file)
-        .map_err(|error| bad(flag, &file.to_string_lossy(), error))?;
+    let text =
+        fs::read_to_string(file).map_err(|error| bad(flag, &file.to_string_lossy(), error))?;
     let text = text.trim_start_matches('\u{feff}');
     let lines = text.lines().map(str::trim_start);
-    Ok(lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect())
+    Ok(lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(str::to_owned)
+        .collect())
 }
 
 /// `--env-file` and `-e`. A name alone takes its value from this process, or nothing.
@@ -123,10 +134,18 @@ pub fn restart(text: &str) -> Result<RestartPolicy, CliError> {
         ("unless-stopped", None) => Ok(RestartPolicy::UnlessStopped),
         ("on-failure", None) => Ok(RestartPolicy::OnFailure { max_retries: None }),
         ("on-failure", Some(count)) => {
-            let count = count.parse().map_err(|_| bad("restart", text, "N is not a number"))?;
-            Ok(RestartPolicy::OnFailure { max_retries: (count != 0).then_some(count) })
+            let count = count
+                .parse()
+                .map_err(|_| bad("restart", text, "N is not a number"))?;
+            Ok(RestartPolicy::OnFailure {
+                max_retries: (count != 0).then_some(count),
+            })
         }
-        _ => Err(bad("restart", text, "no, on-failure[:N], always or unless-stopped")),
+        _ => Err(bad(
+            "restart",
+            text,
+            "no, on-failure[:N], always or unless-stopped",
+        )),
     }
 }
 
@@ -148,7 +167,10 @@ pub fn namespace(flag: &str, value: Option<&str>) -> Result<NamespaceMode, CliEr
 
 /// An endpoint with nothing but its network.
 pub fn endpoint(network: &str) -> EndpointSpec {
-    EndpointSpec { network: network.to_owned(), ..EndpointSpec::default() }
+    EndpointSpec {
+        network: network.to_owned(),
+        ..EndpointSpec::default()
+    }
 }
 
 /// `--network`, repeated.
@@ -158,12 +180,22 @@ pub fn network(list: &[String]) -> Result<NetworkMode, CliError> {
         let alone = match text.as_str() {
             "host" => Some(NetworkMode::Host),
             "none" => Some(NetworkMode::None),
-            _ => text.strip_prefix("container:").map(|name| NetworkMode::Container(name.to_owned())),
+            _ => text
+                .strip_prefix("container:")
+                .map(|name| NetworkMode::Container(name.to_owned())),
         };
         match alone {
             Some(mode) if list.len() == 1 => return Ok(mode),
-            Some(_) => return Err(bad("network", text, "cannot be combined with other networks")),
-            None => endpoints.push(long_endpoint(text).map_err(|reason| bad("network", text, reason))?),
+            Some(_) => {
+                return Err(bad(
+                    "network",
+                    text,
+                    "cannot be combined with other networks",
+                ));
+            }
+            None => {
+                endpoints.push(long_endpoint(text).map_err(|reason| bad("network", text, reason))?)
+            }
         }
     }
     Ok(NetworkMode::Networks(endpoints))
@@ -186,17 +218,27 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
             other => return Err(format!("`{other}` is not supported")),
         }
     }
-    if found.network.is_empty() { Err("name= is missing".to_owned()) } else { Ok(found) }
+    if found.network.is_empty() {
+        Err("name= is missing".to_owned())
+    } else {
+        Ok(found)
+    }
 }
 
 /// `[[ip:]host:]container[/protocol]` with ranges.
 pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
     let parsed = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
-    parsed.iter().map(|port| port_spec(port).map_err(|reason| bad("publish", text, reason))).collect()
+    parsed
+        .iter()
+        .map(|port| port_spec(port).map_err(|reason| bad("publish", text, reason)))
+        .collect()
 }
 
 fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
-    let number = |text: &str| text.parse::<u16>().map_err(|_| format!("`{text}` is not a port"));
+    let number = |text: &str| {
+        text.parse::<u16>()
+            .map_err(|_| format!("`{text}` is not a port"))
+    };
     let host_ports = match port.published.split_once('-') {
         Some((first, last)) => Some((number(first)?, number(last)?)),
         None if port.published.is_empty() || port.published == "0" => None,
@@ -207,7 +249,10 @@ fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
         host_ports,
         host_ip: match port.host_ip.as_str() {
             "" => None,
-            ip => Some(ip.parse().map_err(|_| format!("`{ip}` is not an address"))?),
+            ip => Some(
+                ip.parse()
+                    .map_err(|_| format!("`{ip}` is not an address"))?,
+            ),
         },
         protocol: match port.protocol.as_str() {
             "udp" => Protocol::Udp,
@@ -223,9 +268,15 @@ pub fn extra_host(text: &str) -> Parsed<ExtraHost> {
     let (name, address) = (&text[..at], text[at + 1..].trim_matches(['[', ']']));
     let address = match address {
         "host-gateway" => None,
-        ip => Some(ip.parse().map_err(|_| format!("`{ip}` is not an address"))?),
+        ip => Some(
+            ip.parse()
+                .map_err(|_| format!("`{ip}` is not an address"))?,
+        ),
     };
-    Ok(ExtraHost { name: name.to_owned(), address })
+    Ok(ExtraHost {
+        name: name.to_owned(),
+        address,
+    })
 }
 
 /// `path[:path[:rwm]]`.
@@ -249,16 +300,28 @@ pub fn device(text: &str) -> Parsed<DeviceSpec> {
 /// `path:rate`, the rate a number or a size.
 pub fn device_rate(text: &str) -> Parsed<BlockIoDevice> {
     let (path, rate) = text.rsplit_once(':').ok_or("expected path:rate")?;
-    Ok(BlockIoDevice { path: path.into(), value: size(rate)? })
+    Ok(BlockIoDevice {
+        path: path.into(),
+        value: size(rate)?,
+    })
 }
 
 /// `name=soft[:hard]`.
 pub fn ulimit(text: &str) -> Parsed<(String, Ulimit)> {
     let (name, limits) = text.split_once('=').ok_or("expected name=soft[:hard]")?;
-    let number = |text: &str| text.parse::<i64>().map_err(|_| format!("`{text}` is not a number"));
+    let number = |text: &str| {
+        text.parse::<i64>()
+            .map_err(|_| format!("`{text}` is not a number"))
+    };
     let limit = match limits.split_once(':') {
-        Some((soft, hard)) => Ulimit { soft: number(soft)?, hard: number(hard)? },
-        None => Ulimit { soft: number(limits)?, hard: number(limits)? },
+        Some((soft, hard)) => Ulimit {
+            soft: number(soft)?,
+            hard: number(hard)?,
+        },
+        None => Ulimit {
+            soft: number(limits)?,
+            hard: number(limits)?,
+        },
     };
     if limit.hard != -1 && (limit.soft == -1 || limit.soft > limit.hard) {
         return Err("the soft limit is above the hard one".to_owned());
@@ -293,7 +356,11 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
     let kind = match source {
         Some(path) if path.starts_with(['/', '.', '~']) => MountKind::Bind {
             source: absolute(path)?,
-            options: BindOptions { create_source: true, propagation, ..BindOptions::default() },
+            options: BindOptions {
+                create_source: true,
+                propagation,
+                ..BindOptions::default()
+            },
         },
         name => MountKind::Volume {
             name: name.map(str::to_owned),
@@ -302,7 +369,11 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             labels: BTreeMap::new(),
         },
     };
-    Ok(MountSpec { target: target.to_owned(), kind, read_only })
+    Ok(MountSpec {
+        target: target.to_owned(),
+        kind,
+        read_only,
+    })
 }
 
 fn absolute(path: &str) -> Parsed<PathBuf> {
@@ -338,7 +409,11 @@ pub fn tmpfs(text: &str) -> Parsed<MountSpec> {
             (other, _) => return Err(format!("`{other}` is not a known option")),
         }
     }
-    Ok(MountSpec { target: target.to_owned(), kind: MountKind::Tmpfs(options), read_only })
+    Ok(MountSpec {
+        target: target.to_owned(),
+        kind: MountKind::Tmpfs(options),
+        read_only,
+    })
 }
 
 fn octal(text: &str) -> Parsed<u32> {
@@ -359,7 +434,10 @@ pub fn mount(text: &str) -> Parsed<MountSpec> {
         fields.insert(key, value);
     }
     let kind = fields.remove("type").unwrap_or("volume");
-    let target = fields.remove("target").ok_or("target= is missing")?.to_owned();
+    let target = fields
+        .remove("target")
+        .ok_or("target= is missing")?
+        .to_owned();
     let read_only = flag(fields.remove("readonly"))?;
     let source = fields.remove("source");
     let kind = match kind {
@@ -368,7 +446,9 @@ pub fn mount(text: &str) -> Parsed<MountSpec> {
             options: BindOptions {
                 create_source: flag(fields.remove("bind-create-src"))?,
                 non_recursive: fields.remove("bind-recursive") == Some("disabled"),
-                propagation: fields.remove("bind-propagation").map_or(Ok(Propagation::default()), propagation)?,
+                propagation: fields
+                    .remove("bind-propagation")
+                    .map_or(Ok(Propagation::default()), propagation)?,
             },
         },
         "volume" => MountKind::Volume {
@@ -391,11 +471,19 @@ pub fn mount(text: &str) -> Parsed<MountSpec> {
             reference: source.ok_or("an image mount needs source=")?.to_owned(),
             subpath: fields.remove("image-subpath").map(str::to_owned),
         },
-        other => return Err(format!("type `{other}` is not supported: bind, volume, tmpfs or image")),
+        other => {
+            return Err(format!(
+                "type `{other}` is not supported: bind, volume, tmpfs or image"
+            ));
+        }
     };
     match fields.keys().next() {
         Some(unknown) => Err(format!("`{unknown}` is not a known option")),
-        None => Ok(MountSpec { target, kind, read_only }),
+        None => Ok(MountSpec {
+            target,
+            kind,
+            read_only,
+        }),
     }
 }
 
@@ -417,27 +505,49 @@ mod tests {
         assert_eq!(mount("type=volume,src=data,dst=/data,ro").unwrap(), short);
         let bind = volume("/a:/b").unwrap();
         assert!(matches!(&bind.kind, MountKind::Bind { source, .. } if source == Path::new("/a")));
-        assert!(matches!(volume("/anonymous").unwrap().kind, MountKind::Volume { name: None, .. }));
+        assert!(matches!(
+            volume("/anonymous").unwrap().kind,
+            MountKind::Volume { name: None, .. }
+        ));
         assert!(volume("a:relative").is_err());
         assert!(mount("type=bind,target=/x").is_err());
-        assert!(mount("target=/x,frobnicate=1").unwrap_err().contains("frobnicate"));
+        assert!(
+            mount("target=/x,frobnicate=1")
+                .unwrap_err()
+                .contains("frobnicate")
+        );
     }
 
     #[test]
     fn networks_exclude_each_other() {
-        assert!(matches!(network(&["host".into()]).unwrap(), NetworkMode::Host));
+        assert!(matches!(
+            network(&["host".into()]).unwrap(),
+            NetworkMode::Host
+        ));
         assert!(network(&["host".into(), "a".into()]).is_err());
-        let NetworkMode::Networks(list) = network(&["name=a,alias=b,ip=10.0.0.2".into()]).unwrap() else {
+        let NetworkMode::Networks(list) = network(&["name=a,alias=b,ip=10.0.0.2".into()]).unwrap()
+        else {
             panic!("networks");
         };
-        assert_eq!((list[0].network.as_str(), list[0].aliases.as_slice()), ("a", &["b".to_owned()][..]));
+        assert_eq!(
+            (list[0].network.as_str(), list[0].aliases.as_slice()),
+            ("a", &["b".to_owned()][..])
+        );
     }
 
     #[test]
     fn policies_limits_and_devices() {
-        assert_eq!(restart("on-failure:3").unwrap(), RestartPolicy::OnFailure { max_retries: Some(3) });
+        assert_eq!(
+            restart("on-failure:3").unwrap(),
+            RestartPolicy::OnFailure {
+                max_retries: Some(3)
+            }
+        );
         assert!(restart("sometimes").is_err());
-        assert_eq!(ulimit("nofile=10:20").unwrap().1, Ulimit { soft: 10, hard: 20 });
+        assert_eq!(
+            ulimit("nofile=10:20").unwrap().1,
+            Ulimit { soft: 10, hard: 20 }
+        );
         assert!(ulimit("nofile=20:10").is_err());
         assert_eq!(device("/dev/null:rw").unwrap().permissions, "rw");
         assert_eq!(tmpfs("/t:size=1m,mode=700").unwrap().target, "/t");

@@ -103,14 +103,32 @@ pub struct BuildArgs {
 pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
     let request = request(args)?;
     let reporter = Reporter::new(mode(global, args)?, colour(global), false);
-    let name = args.tag.first().cloned().unwrap_or_else(|| args.context.clone());
+    let name = args
+        .tag
+        .first()
+        .cloned()
+        .unwrap_or_else(|| args.context.clone());
     let names: Mutex<BTreeMap<StepId, String>> = Mutex::new(BTreeMap::new());
-    let tell = |event| reporter.tell(Event::Build { service: name.clone(), event });
-    let phase = |phase| reporter.tell(Event::Phase { kind: Kind::Image, name: name.clone(), phase });
+    let tell = |event| {
+        reporter.tell(Event::Build {
+            service: name.clone(),
+            event,
+        })
+    };
+    let phase = |phase| {
+        reporter.tell(Event::Phase {
+            kind: Kind::Image,
+            name: name.clone(),
+            phase,
+        })
+    };
     if !args.quiet {
         phase(Phase::Building);
     }
-    let deps = BuildDeps { paths: engine.paths(), images: engine.images() };
+    let deps = BuildDeps {
+        paths: engine.paths(),
+        images: engine.images(),
+    };
     let outcome = build::build(
         &request,
         deps,
@@ -135,14 +153,19 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         }
     };
     let write = |path: &Path, text: &str| {
-        std::fs::write(path, text)
-            .map_err(|source| CliError::Io { what: format!("write `{}`", path.display()), source })
+        std::fs::write(path, text).map_err(|source| CliError::Io {
+            what: format!("write `{}`", path.display()),
+            source,
+        })
     };
     if let (Some(path), Some(id)) = (&args.iidfile, &outcome.image_id) {
         write(path, id)?;
     }
     if let Some(path) = &args.metadata_file {
-        write(path, &serde_json::to_string_pretty(&outcome.metadata).unwrap_or_default())?;
+        write(
+            path,
+            &serde_json::to_string_pretty(&outcome.metadata).unwrap_or_default(),
+        )?;
     }
     if let Some(id) = outcome.image_id.filter(|_| args.quiet) {
         print(&format!("{id}\n"))?;
@@ -161,7 +184,13 @@ fn mode(global: &Global, args: &BuildArgs) -> Result<Mode, CliError> {
         "plain" => Mode::Plain,
         "rawjson" | "json" => Mode::Json,
         "quiet" | "none" => Mode::Quiet,
-        other => return Err(values::bad("progress", other, "auto, tty, plain, rawjson or quiet")),
+        other => {
+            return Err(values::bad(
+                "progress",
+                other,
+                "auto, tty, plain, rawjson or quiet",
+            ));
+        }
     })
 }
 
@@ -177,7 +206,10 @@ fn translate(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) -> O
             names.insert(step, name.clone());
             BuildEvent::Cached(name)
         }
-        BuildProgress::Log { step, line, .. } => BuildEvent::Log { step: names.get(&step)?.clone(), line },
+        BuildProgress::Log { step, line, .. } => BuildEvent::Log {
+            step: names.get(&step)?.clone(),
+            line,
+        },
         BuildProgress::Done { step, .. } => BuildEvent::Done(names.get(&step)?.clone()),
         BuildProgress::Failed { step, .. } => BuildEvent::Failed(names.get(&step)?.clone()),
         BuildProgress::Warning(diagnostic) => BuildEvent::Warning(diagnostic.render()),
@@ -188,12 +220,16 @@ fn translate(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) -> O
 fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
     let context = match args.context.as_str() {
         "-" => ContextSource::Tar("/dev/stdin".into()),
-        text if text.contains("://") || text.starts_with("git@") => ContextSource::Url(text.to_owned()),
+        text if text.contains("://") || text.starts_with("git@") => {
+            ContextSource::Url(text.to_owned())
+        }
         path => ContextSource::Directory(path.into()),
     };
     let from_stdin = args.file.as_deref() == Some(Path::new("-"));
     if from_stdin && matches!(context, ContextSource::Tar(_)) {
-        return Err(CliError::usage("the Dockerfile and the context cannot both come from standard input"));
+        return Err(CliError::usage(
+            "the Dockerfile and the context cannot both come from standard input",
+        ));
     }
     let mut request = BuildRequest {
         context,
@@ -202,13 +238,19 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         tags: args.tag.clone(),
         labels: values::labels(&[], &args.label)?,
         platforms: args.platform.clone(),
-        contexts: values::pairs("build-context", &args.build_context)?.into_iter().collect(),
+        contexts: values::pairs("build-context", &args.build_context)?
+            .into_iter()
+            .collect(),
         no_cache: match (args.no_cache, args.no_cache_filter.is_empty()) {
             (true, _) => NoCache::All,
             (false, true) => NoCache::Never,
             (false, false) => NoCache::Stages(args.no_cache_filter.clone()),
         },
-        pull: if args.pull { PullPolicy::Always } else { PullPolicy::Missing },
+        pull: if args.pull {
+            PullPolicy::Always
+        } else {
+            PullPolicy::Missing
+        },
         network: match args.network.as_str() {
             "default" | "" => RunNetwork::Default,
             "none" => RunNetwork::None,
@@ -217,9 +259,15 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         },
         extra_hosts: values::each("add-host", &args.add_host, values::extra_host)?,
         shm_size: values::optional("shm-size", args.shm_size.as_deref(), values::size)?,
-        ulimits: values::each("ulimit", &args.ulimit, values::ulimit)?.into_iter().collect(),
+        ulimits: values::each("ulimit", &args.ulimit, values::ulimit)?
+            .into_iter()
+            .collect(),
         entitlements: args.allow.clone(),
-        outputs: args.output.iter().map(|text| output(text)).collect::<Result<_, _>>()?,
+        outputs: args
+            .output
+            .iter()
+            .map(|text| output(text))
+            .collect::<Result<_, _>>()?,
         check: args.check,
         ..BuildRequest::default()
     };
@@ -237,8 +285,14 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
             let mut text = Vec::new();
             std::io::stdin()
                 .read_to_end(&mut text)
-                .map_err(|source| CliError::Io { what: "read the Dockerfile".to_owned(), source })?;
-            DockerfileSource::Text { name: "-".to_owned(), text }
+                .map_err(|source| CliError::Io {
+                    what: "read the Dockerfile".to_owned(),
+                    source,
+                })?;
+            DockerfileSource::Text {
+                name: "-".to_owned(),
+                text,
+            }
         }
         Some(path) => DockerfileSource::Path(path.clone()),
     };
@@ -251,15 +305,26 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
 
 /// Looks at standard input: an archive is the context, anything else the Dockerfile.
 fn stdin_context(request: &mut BuildRequest) -> Result<(), CliError> {
-    let failed = |source| CliError::Io { what: "read the context".to_owned(), source };
+    let failed = |source| CliError::Io {
+        what: "read the context".to_owned(),
+        source,
+    };
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes).map_err(failed)?;
-    let compressed = [&[0x1f, 0x8b][..], b"BZh", &[0xfd, b'7', b'z'], &[0x28, 0xb5, 0x2f, 0xfd]];
-    let archive =
-        compressed.iter().any(|magic| bytes.starts_with(magic)) || bytes.get(257..262) == Some(b"ustar");
+    let compressed = [
+        &[0x1f, 0x8b][..],
+        b"BZh",
+        &[0xfd, b'7', b'z'],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+    ];
+    let archive = compressed.iter().any(|magic| bytes.starts_with(magic))
+        || bytes.get(257..262) == Some(b"ustar");
     if !archive {
         request.context = ContextSource::Empty;
-        request.dockerfile = DockerfileSource::Text { name: "-".to_owned(), text: bytes };
+        request.dockerfile = DockerfileSource::Text {
+            name: "-".to_owned(),
+            text: bytes,
+        };
         return Ok(());
     }
     let memory = rustix::fs::memfd_create("context", rustix::fs::MemfdFlags::empty())
@@ -275,11 +340,16 @@ fn stdin_context(request: &mut BuildRequest) -> Result<(), CliError> {
 
 fn arguments(list: &[String]) -> Result<indexmap::IndexMap<String, String>, CliError> {
     let environment = values::environment(&[], list)?;
-    Ok(environment.into_iter().filter_map(|(name, value)| Some((name, value?))).collect())
+    Ok(environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
 }
 
 fn fields(text: &str) -> Vec<(&str, &str)> {
-    text.split(',').map(|part| part.split_once('=').unwrap_or((part, ""))).collect()
+    text.split(',')
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .collect()
 }
 
 fn output(text: &str) -> Result<build::Output, CliError> {
@@ -287,16 +357,29 @@ fn output(text: &str) -> Result<build::Output, CliError> {
     let mut dest = None;
     if !text.contains('=') {
         // A path alone is a directory, and `-` a tar on standard output.
-        return Ok(if text == "-" { build::Output::Tar("-".into()) } else { build::Output::Local(text.into()) });
+        return Ok(if text == "-" {
+            build::Output::Tar("-".into())
+        } else {
+            build::Output::Local(text.into())
+        });
     }
     for (key, value) in fields(text) {
         match key {
             "type" => kind = Some(value),
             "dest" => dest = Some(PathBuf::from(value)),
-            other => return Err(values::bad("output", text, format!("`{other}` is not supported"))),
+            other => {
+                return Err(values::bad(
+                    "output",
+                    text,
+                    format!("`{other}` is not supported"),
+                ));
+            }
         }
     }
-    let path = || dest.clone().ok_or_else(|| values::bad("output", text, "dest= is missing"));
+    let path = || {
+        dest.clone()
+            .ok_or_else(|| values::bad("output", text, "dest= is missing"))
+    };
     Ok(match kind {
         Some("local") => build::Output::Local(path()?),
         Some("tar") => build::Output::Tar(path()?),
@@ -306,7 +389,11 @@ fn output(text: &str) -> Result<build::Output, CliError> {
         Some("cacheonly") => build::Output::None,
         other => {
             let other = other.unwrap_or_default();
-            return Err(values::bad("output", text, format!("type `{other}` is not supported")));
+            return Err(values::bad(
+                "output",
+                text,
+                format!("type `{other}` is not supported"),
+            ));
         }
     })
 }
@@ -320,7 +407,13 @@ fn secret(text: &str) -> Result<(String, SecretSource), CliError> {
             "src" | "source" => source = Some(SecretSource::File(value.into())),
             "env" => source = Some(environment_secret(text, value)?),
             "type" if matches!(value, "file" | "env") => {}
-            other => return Err(values::bad("secret", text, format!("`{other}` is not supported"))),
+            other => {
+                return Err(values::bad(
+                    "secret",
+                    text,
+                    format!("`{other}` is not supported"),
+                ));
+            }
         }
     }
     let id = id.ok_or_else(|| values::bad("secret", text, "id= is missing"))?;

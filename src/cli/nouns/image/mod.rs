@@ -204,7 +204,9 @@ impl PullPolicy {
             "always" => Ok(Self::Always),
             "missing" | "" => Ok(Self::Missing),
             "never" => Ok(Self::Never),
-            other => Err(CliError::usage(format!("--pull `{other}`: always, missing or never"))),
+            other => Err(CliError::usage(format!(
+                "--pull `{other}`: always, missing or never"
+            ))),
         }
     }
 }
@@ -216,7 +218,9 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         ImageCommand::Build(args) => build::run(global, &engine, &args),
         ImageCommand::History(args) => history(&engine, &args),
         ImageCommand::Inspect(args) => {
-            print_inspected(args.format.as_deref(), &args.names, |name| inspect(&engine, name))
+            print_inspected(args.format.as_deref(), &args.names, |name| {
+                inspect(&engine, name)
+            })
         }
         ImageCommand::Load(args) => load(&engine, &args),
         ImageCommand::Ls(args) => ls(&engine, &args),
@@ -231,7 +235,10 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         ImageCommand::Save(args) => save(&engine, &args),
         ImageCommand::Tag(args) => {
             let image = engine.images().resolve(&args.source).map_err(wrap)?;
-            engine.images().tag(&image.id, &reference(&args.target)?).map_err(wrap)?;
+            engine
+                .images()
+                .tag(&image.id, &reference(&args.target)?)
+                .map_err(wrap)?;
             Ok(Exit::Success)
         }
     }
@@ -271,19 +278,30 @@ pub fn ensure(
 
 fn pull(engine: &Engine, name: &str, platform: Option<&str>, quiet: bool) -> Result<(), CliError> {
     let platform = platform.map(Platform::parse).transpose().map_err(wrap)?;
-    let options = RegistryOptions { platform, ..RegistryOptions::default() };
+    let options = RegistryOptions {
+        platform,
+        ..RegistryOptions::default()
+    };
     registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
         tell(&transfer, quiet);
     })
-    .map_err(|source| CliError::Registry { what: format!("pull image `{name}`"), source: Box::new(source) })?;
+    .map_err(|source| CliError::Registry {
+        what: format!("pull image `{name}`"),
+        source: Box::new(source),
+    })?;
     Ok(())
 }
 
 fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
     let name = reference(&args.name)?;
-    registry::push_blocking(engine.images(), &name, &RegistryOptions::default(), &|transfer| {
-        tell(&transfer, args.quiet);
-    })
+    registry::push_blocking(
+        engine.images(),
+        &name,
+        &RegistryOptions::default(),
+        &|transfer| {
+            tell(&transfer, args.quiet);
+        },
+    )
     .map_err(|source| CliError::Registry {
         what: format!("push image `{}`", args.name),
         source: Box::new(source),
@@ -301,19 +319,24 @@ fn tell(transfer: &Transfer, quiet: bool) {
         TransferState::Waiting | TransferState::Downloading | TransferState::Uploading => return,
     };
     if !quiet {
-        let size = transfer.total.map(|bytes| format!(" ({})", text::size(bytes))).unwrap_or_default();
+        let size = transfer
+            .total
+            .map(|bytes| format!(" ({})", text::size(bytes)))
+            .unwrap_or_default();
         eprintln!("{}: {word}{size}", text::printable(&transfer.layer));
     }
 }
 
 fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {
     let source: Box<dyn Read> = match &args.input {
-        Some(path) => Box::new(
-            File::open(path)
-                .map_err(|source| CliError::Io { what: format!("open `{}`", path.display()), source })?,
-        ),
+        Some(path) => Box::new(File::open(path).map_err(|source| CliError::Io {
+            what: format!("open `{}`", path.display()),
+            source,
+        })?),
         None if std::io::stdin().is_terminal() => {
-            return Err(CliError::usage("load reads an archive: name one with --input, or pipe one in"));
+            return Err(CliError::usage(
+                "load reads an archive: name one with --input, or pipe one in",
+            ));
         }
         None => Box::new(std::io::stdin()),
     };
@@ -341,9 +364,15 @@ fn save(engine: &Engine, args: &SaveArgs) -> Result<Exit, CliError> {
             let mut partial = path.clone().into_os_string();
             partial.push(".partial");
             let partial = PathBuf::from(partial);
-            let failed = |source| CliError::Io { what: format!("write `{}`", path.display()), source };
+            let failed = |source| CliError::Io {
+                what: format!("write `{}`", path.display()),
+                source,
+            };
             let file = File::create(&partial).map_err(failed)?;
-            let result = engine.images().save(&args.names, std::io::BufWriter::new(file)).map_err(wrap);
+            let result = engine
+                .images()
+                .save(&args.names, std::io::BufWriter::new(file))
+                .map_err(wrap);
             if result.is_err() {
                 // The save's failure is what the user must read.
                 let _ = std::fs::remove_file(&partial);
@@ -352,9 +381,14 @@ fn save(engine: &Engine, args: &SaveArgs) -> Result<Exit, CliError> {
             std::fs::rename(&partial, path).map_err(failed)?;
         }
         None if std::io::stdout().is_terminal() => {
-            return Err(CliError::usage("save does not write to a terminal: use --output, or a pipe"));
+            return Err(CliError::usage(
+                "save does not write to a terminal: use --output, or a pipe",
+            ));
         }
-        None => engine.images().save(&args.names, std::io::stdout().lock()).map_err(wrap)?,
+        None => engine
+            .images()
+            .save(&args.names, std::io::stdout().lock())
+            .map_err(wrap)?,
     }
     Ok(Exit::Success)
 }
@@ -382,12 +416,22 @@ fn removed_line(removed: &Removed) -> String {
 }
 
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
-    let what = if args.all { "all images that no container uses" } else { "all images without a name" };
+    let what = if args.all {
+        "all images that no container uses"
+    } else {
+        "all images without a name"
+    };
     confirm(args.force, &format!("This removes {what}."))?;
     let roots = engine.image_roots()?;
-    let (removed, collected) = engine.images().prune(args.all, &roots, &|_| false).map_err(wrap)?;
+    let (removed, collected) = engine
+        .images()
+        .prune(args.all, &roots, &|_| false)
+        .map_err(wrap)?;
     print(&removed.iter().map(removed_line).collect::<String>())?;
-    print(&format!("Total reclaimed space: {}\n", text::size(collected.bytes)))?;
+    print(&format!(
+        "Total reclaimed space: {}\n",
+        text::size(collected.bytes)
+    ))?;
     Ok(Exit::Success)
 }
 
@@ -409,9 +453,15 @@ fn rows(image: &ImageSummary) -> Vec<Row<'_>> {
         })
         .collect();
     if rows.is_empty() {
-        let repository =
-            image.digests.first().map_or_else(|| "<none>".to_owned(), Reference::familiar_name);
-        rows.push(Row { image, repository, tag: "<none>".to_owned() });
+        let repository = image
+            .digests
+            .first()
+            .map_or_else(|| "<none>".to_owned(), Reference::familiar_name);
+        rows.push(Row {
+            image,
+            repository,
+            tag: "<none>".to_owned(),
+        });
     }
     rows
 }
@@ -432,11 +482,20 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
                 images.retain(|image| image.tags.is_empty() == wanted);
             }
             "label" => images.retain(|image| {
-                let (key, value) = value.split_once('=').map_or((value, None), |(k, v)| (k, Some(v)));
-                image.labels.get(key).is_some_and(|found| value.is_none_or(|value| value == found))
+                let (key, value) = value
+                    .split_once('=')
+                    .map_or((value, None), |(k, v)| (k, Some(v)));
+                image
+                    .labels
+                    .get(key)
+                    .is_some_and(|found| value.is_none_or(|value| value == found))
             }),
             "reference" => images.retain(|image| image.tags.iter().any(|name| named(name, value))),
-            other => return Err(CliError::usage(format!("filter `{other}` is not supported"))),
+            other => {
+                return Err(CliError::usage(format!(
+                    "filter `{other}` is not supported"
+                )));
+            }
         }
     }
     let rows: Vec<Row<'_>> = images
@@ -449,7 +508,11 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         })
         .collect();
     let id = |image: &ImageSummary| {
-        if args.no_trunc { image.id.to_string() } else { image.id.short().to_string() }
+        if args.no_trunc {
+            image.id.to_string()
+        } else {
+            image.id.short().to_string()
+        }
     };
     if args.quiet {
         let mut ids: Vec<String> = rows.iter().map(|row| id(row.image)).collect();
@@ -473,7 +536,11 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
             })
         })
         .collect();
-    List { format, rows: objects }.print(|| {
+    List {
+        format,
+        rows: objects,
+    }
+    .print(|| {
         let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], 10);
         for row in &rows {
             table.row([
@@ -491,12 +558,18 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
 
 /// `*` stands for anything.
 fn named(name: &Reference, pattern: &str) -> bool {
-    let pattern = if pattern.contains(':') { pattern.to_owned() } else { format!("{pattern}:*") };
+    let pattern = if pattern.contains(':') {
+        pattern.to_owned()
+    } else {
+        format!("{pattern}:*")
+    };
     let text = name.familiar();
     let mut rest = text.as_str();
     let mut parts = pattern.split('*');
     let first = parts.next().unwrap_or_default();
-    let Some(after) = rest.strip_prefix(first) else { return false };
+    let Some(after) = rest.strip_prefix(first) else {
+        return false;
+    };
     rest = after;
     let parts: Vec<&str> = parts.collect();
     for (n, part) in parts.iter().enumerate() {
@@ -512,8 +585,11 @@ fn named(name: &Reference, pattern: &str) -> bool {
 }
 
 fn age(created: Option<&str>, now: SystemTime) -> String {
-    let time = created.and_then(|text| text.parse::<jiff::Timestamp>().ok()).map(SystemTime::from);
-    time.and_then(|time| now.duration_since(time).ok()).map_or_else(|| "N/A".to_owned(), text::ago)
+    let time = created
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .map(SystemTime::from);
+    time.and_then(|time| now.duration_since(time).ok())
+        .map_or_else(|| "N/A".to_owned(), text::ago)
 }
 
 fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliError> {
@@ -526,7 +602,11 @@ fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliError> {
         .history
         .iter()
         .map(|step| {
-            let size = if step.empty_layer { 0 } else { layers.next().map_or(0, |layer| layer.size) };
+            let size = if step.empty_layer {
+                0
+            } else {
+                layers.next().map_or(0, |layer| layer.size)
+            };
             let by = if args.no_trunc || step.created_by.chars().count() <= 45 {
                 step.created_by.clone()
             } else {
@@ -543,16 +623,27 @@ fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliError> {
         })
         .collect();
     rows.reverse();
-    let id = if args.no_trunc { image.id.to_string() } else { image.id.short().to_string() };
+    let id = if args.no_trunc {
+        image.id.to_string()
+    } else {
+        image.id.short().to_string()
+    };
     if let Some(first) = rows.first_mut() {
         first["ID"] = json!(id);
     }
     if args.quiet {
-        let ids = rows.iter().filter_map(|row| row["ID"].as_str()).map(|id| format!("{id}\n"));
+        let ids = rows
+            .iter()
+            .filter_map(|row| row["ID"].as_str())
+            .map(|id| format!("{id}\n"));
         print(&ids.collect::<String>())?;
         return Ok(Exit::Success);
     }
-    List { format, rows: rows.clone() }.print(|| {
+    List {
+        format,
+        rows: rows.clone(),
+    }
+    .print(|| {
         let mut table = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], 10);
         for row in &rows {
             let columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
