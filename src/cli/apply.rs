@@ -9,8 +9,9 @@ use std::time::{Duration, SystemTime};
 use crate::backend::{Backend, BackendError, BuildEvent, BuildSpec, ProjectLock};
 use crate::cli::error::CliError;
 use crate::cli::global::Global;
-use crate::cli::session::{colour, colour_on};
+use crate::cli::session::{colour, colour_on, options};
 use crate::executor::{self, Cancel, Done, Event, Execution, Kind, Phase};
+use crate::loader::{self, Severity};
 use crate::lower::build::{BuildOverrides, prerequisites, request};
 use crate::lower::{Finding, Overrides, Stack};
 use crate::model::{Project, PullPolicy};
@@ -40,12 +41,37 @@ pub fn lowered(
             .collect(),
         underscores: global.compatibility,
     };
-    let stack = crate::lower::lower(project, &overrides).map_err(CliError::Refused)?;
+    let stack =
+        crate::lower::lower(project, &overrides).map_err(|findings| refused(global, findings))?;
     for Finding { path, message, .. } in &stack.warnings {
         // Nobody is left to tell when standard error is closed.
         let _ = writeln!(std::io::stderr(), "warning: {path}: {message}");
     }
     Ok(stack)
+}
+
+/// Refused attributes with their places. The model has none, so the files are read once more:
+/// only the way to an error pays for it.
+fn refused(global: &Global, findings: Vec<Finding>) -> CliError {
+    let loaded = match options(global).map(|options| loader::load(&options)) {
+        Ok(Ok(loaded)) => loaded,
+        // They cannot be read again (standard input): names without places.
+        Ok(Err(_)) | Err(_) => return CliError::Refused(findings),
+    };
+    let mut problems = loaded.warnings.clone();
+    // Warnings have been shown.
+    problems.list.clear();
+    for Finding {
+        path,
+        message,
+        hint,
+    } in findings
+    {
+        let problem = loaded.problem(Severity::Error, "unsupported", &path, message);
+        problems.push(problem.maybe_help(hint));
+    }
+    problems.sort();
+    CliError::Load(problems.render(colour(global)))
 }
 
 /// What exists of a project. `desired` adds networks and volumes it refers to by name that do
