@@ -285,6 +285,18 @@ impl NetworkStore {
         Ok(network)
     }
 
+    /// Takes everything of this root out of the kernel: bridges and the packet filter's table.
+    /// For a root that is given up (a test's), and for the doctor; networks in use lose their
+    /// bridge. Records stay, and the next container that joins makes the bridge again.
+    pub fn dismantle(&self) -> Result<(), NetworkError> {
+        let _all = self.lock_all()?;
+        for network in self.records()? {
+            let _one = self.lock(&network.id)?;
+            bridge::remove(&network)?;
+        }
+        nft::remove_table(self.root_hash())
+    }
+
     /// What the machine and the other networks use; without `except`, by its bridge's index
     /// and its id.
     fn used(&self, except: Option<(u32, &str)>) -> Result<Vec<Used>, NetworkError> {
