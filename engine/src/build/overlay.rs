@@ -1,17 +1,12 @@
-//! Overlay mounts that belong to no namespace: a descriptor of the merged root, gone when it is closed.
-//!
-//! Paths are handed to the kernel as `/proc/self/fd/N`, so neither their length (256 bytes in fsconfig) nor
-//! commas and colons in them matter.
+//! Layers merged for a step: a descriptor of the root, in no namespace, gone when it is closed.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_flag,
-    fsconfig_set_string, fsmount, fsopen,
-};
+
+use crate::mount::{MountError, Overlay, RootMount, detached_root};
 
 /// Merges `lower` (topmost first). With `upper` and its work directory the result is writable.
 pub(super) fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> io::Result<OwnedFd> {
@@ -22,37 +17,17 @@ pub(super) fn mount(lower: &[PathBuf], upper: Option<(&Path, &Path)>) -> io::Res
         ([], Some((upper, _))) => return directory(upper),
         _ => {}
     }
-    let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut held = Vec::with_capacity(lower.len() + 2);
-    let mut set = |key: &str, path: &Path| -> io::Result<()> {
-        let fd = directory(path)?;
-        fsconfig_set_string(
-            context.as_fd(),
-            key,
-            format!("/proc/self/fd/{}", fd.as_raw_fd()),
-        )?;
-        held.push(fd);
-        Ok(())
-    };
-    for path in lower {
-        set("lowerdir+", path)?;
-    }
-    if let Some((upper, work)) = upper {
-        set("upperdir", upper)?;
-        set("workdir", work)?;
+    let overlay = Overlay {
+        lower: lower.to_vec(),
+        upper: upper.map(|(upper, _)| upper.to_owned()),
+        work: upper.map(|(_, work)| work.to_owned()),
         // Build steps are thrown away when the machine stops in the middle of one.
-        fsconfig_set_flag(context.as_fd(), "volatile")?;
-        // A layer must hold whole files under their own names.
-        for key in ["redirect_dir", "metacopy", "index"] {
-            fsconfig_set_string(context.as_fd(), key, "off")?;
-        }
-    }
-    fsconfig_create(context.as_fd())?;
-    Ok(fsmount(
-        context.as_fd(),
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::empty(),
-    )?)
+        volatile: true,
+    };
+    detached_root(&RootMount::Overlay(overlay)).map_err(|error| match error {
+        MountError::Step { source, .. } => source,
+        other => io::Error::other(other),
+    })
 }
 
 fn directory(path: &Path) -> io::Result<OwnedFd> {

@@ -131,6 +131,12 @@ fn configure(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     }
     // An index would tie the upper directory to this very set of lower file handles.
     fsconfig_set_string(&fs, "index", "off").map_err(|error| failed("configure", error))?;
+    if overlay.upper.is_some() {
+        // The upper directory may become a layer: it must hold whole files under their own names.
+        for key in ["redirect_dir", "metacopy"] {
+            fsconfig_set_string(&fs, key, "off").map_err(|error| failed("configure", error))?;
+        }
+    }
     if overlay.volatile && overlay.upper.is_some() {
         fsconfig_set_flag(&fs, "volatile").map_err(|error| failed("set `volatile` of", error))?;
     }
