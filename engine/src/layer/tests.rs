@@ -14,7 +14,7 @@ use super::*;
 /// A directory on a file system with `trusted` and `user` attributes; says why there is none.
 fn place() -> Option<tempfile::TempDir> {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
+        eprintln!("skipped: needs root");
         return None;
     }
     Some(
@@ -328,7 +328,7 @@ fn sparse_files_keep_their_holes() {
     let Some(place) = place() else { return };
     let tar = std::process::Command::new("tar").arg("--version").output();
     if tar.is_err() {
-        println!("skipped: no tar program to write sparse archives");
+        eprintln!("skipped: no tar program to write sparse archives");
         return;
     }
     let file = fs::File::create(place.path().join("s")).unwrap();
@@ -423,7 +423,10 @@ enum Step {
     Device(u32, u32),
 }
 
-fn steps() -> impl Strategy<Value = Vec<(Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>)>> {
+/// Path, what, mode, owner, time, attribute.
+type Planned = (Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>);
+
+fn steps() -> impl Strategy<Value = Vec<Planned>> {
     let step = prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..2000).prop_map(Step::File),
         3 => any::<bool>().prop_map(Step::Folder),
@@ -451,7 +454,7 @@ fn name(index: usize) -> String {
     ["a", "b", "with blank", "ünï", "c", &"long".repeat(30)][index].to_owned()
 }
 
-fn build(root: &Path, steps: &[(Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>)]) {
+fn build(root: &Path, steps: &[Planned]) {
     let mut files: Vec<PathBuf> = Vec::new();
     for (path, step, mode, owner, _, attribute) in steps {
         let path = root.join(path.iter().map(|part| name(*part)).collect::<PathBuf>());

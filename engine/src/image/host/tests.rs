@@ -9,7 +9,7 @@ use crate::snapshot::View;
 /// Says why a test cannot run here.
 fn store() -> Option<(tempfile::TempDir, ImageStore)> {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
+        eprintln!("skipped: needs root");
         return None;
     }
     // On the file system of the machine's root: an overlay's parts are checked against each other.
@@ -90,7 +90,7 @@ fn a_mask_is_made_once_and_found_again_quickly() {
         })
         .min()
         .unwrap();
-    println!("finding the mask again takes {best:?}");
+    eprintln!("finding the mask again takes {best:?}");
     assert!(best.as_millis() < 10, "{best:?}");
     // A damaged stamp makes it anew, with the same content and so the same name.
     std::fs::write(root.path().join("host/current"), "x\ny\n").unwrap();

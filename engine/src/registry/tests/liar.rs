@@ -144,8 +144,11 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, script: &Script) -> std
     stream.write_all(head.as_bytes())?;
     stream.write_all(b"\r\n")?;
     stream.write_all(&answer.body)?;
-    while answer.endless {
-        stream.write_all(&answer.body)?;
+    if answer.endless {
+        // Ends when the client has gone away.
+        loop {
+            stream.write_all(&answer.body)?;
+        }
     }
     stream.flush()
 }

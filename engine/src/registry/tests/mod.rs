@@ -15,7 +15,7 @@ use crate::image::{History, Image, ImageConfig, ImageStore, RootFs, RunConfig};
 /// A store of its own on a file system that can hold layers; says why there is none.
 pub(super) fn store() -> Option<(tempfile::TempDir, ImageStore)> {
     if !rustix::process::geteuid().is_root() {
-        println!("skipped: needs root");
+        eprintln!("skipped: needs root");
         return None;
     }
     let root = tempfile::Builder::new()

@@ -50,7 +50,7 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn();
         let Ok(child) = child else {
-            println!("skipped: no docker-registry program");
+            eprintln!("skipped: no docker-registry program");
             return None;
         };
         let registry = Self {
