@@ -144,7 +144,7 @@ mod tests {
             let printed = yaml(&document);
             let mut problems = Vec::new();
             let documents =
-                super::super::yaml::parse(&printed, super::super::FileId(0), &mut problems);
+                yaml::parse(&printed, super::super::FileId(0), &mut problems);
             assert!(problems.is_empty(), "{printed}: {problems:?}");
             let root = &documents[0].root;
             for path in [&["k"][..], &["l", "0"], &["l", "1", "0"], &["l", "2", "m"]] {

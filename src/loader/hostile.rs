@@ -138,5 +138,9 @@ fn an_alias_bomb_is_an_error() {
 fn deep_nesting_is_an_error() {
     let mut problems = Vec::new();
     let _ = yaml::parse(&"[".repeat(10_000), FileId(0), &mut problems);
+    assert!(!problems.is_empty(), "flow");
+    let block: String = (0..200).map(|i| format!("{}k:\n", " ".repeat(i))).collect();
+    problems.clear();
+    let _ = yaml::parse(&block, FileId(0), &mut problems);
     assert_eq!(problems[0].code, "too-deep");
 }

@@ -79,6 +79,10 @@ fn trim_element(element: &mut Value) {
             }
         }
     }
+    if map.get("memswap_limit").and_then(Value::as_str) == Some("-1") {
+        // A negative size is one only as a number.
+        map.insert("memswap_limit".to_owned(), (-1).into());
+    }
     limits(map);
     if let Some(build) = map.get_mut("build").and_then(Value::as_object_mut) {
         limits(build);

@@ -141,7 +141,7 @@ mod tests {
             ("~/a:/b", "~/a|/b| bind"),
             ("c:\\x:/b", "c:\\x|/b| bind"),
             ("v:/v", "|v:/v|"),
-            ("a:/b:cached", "a|/b|"),
+            ("aa:/b:cached", "aa|/b|"),
         ];
         for (text, want) in cases {
             assert_eq!(show(text).as_deref(), Ok(want), "{text}");
