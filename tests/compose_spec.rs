@@ -119,7 +119,9 @@ fn loading_what_config_prints_gives_the_same_model() {
             // docker compose's JSON lacks top-level `models`, has odd keys in `blkio_config`,
             // and writes -1 as a text that is no size.
             if file == "compose.json"
-                && (text.contains("blkio_config") || text.contains("models\":") || text.contains("\"-1\""))
+                && (text.contains("blkio_config")
+                    || text.contains("models\":")
+                    || text.contains("\"-1\""))
             {
                 continue;
             }
