@@ -72,7 +72,7 @@ fn a_port_in_use_is_named_with_its_holder() {
     sandbox.run(&["up", "-d"]).expect_code(1).expect_stderr(&[
         "web",
         &port.to_string(),
-        "address already in use",
+        "taken by process",
     ]);
     drop(held);
     // The same command succeeds once the port is free.

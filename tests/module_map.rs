@@ -122,13 +122,9 @@ const COMPOSE_BORDERS: &[(&str, &[&str])] = &[
             "watch",
             "ui",
             "cli",
-            "gantry_engine",
         ],
     ),
-    (
-        "plan",
-        &["loader", "executor", "backend", "watch", "ui", "cli"],
-    ),
+    ("plan", &["loader", "executor", "watch", "ui", "cli"]),
     (
         "executor",
         &["loader", "ui", "cli", "watch", "gantry_engine::engine"],

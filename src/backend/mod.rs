@@ -45,6 +45,8 @@ pub struct BackendError {
     pub class: ErrorKind,
     /// A next step for the user.
     pub hint: Option<String>,
+    /// What `docker run` and `exec` would end with, where a program could not be started: 125, 126, 127.
+    pub exit_code: Option<u8>,
     /// The engine's own error.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -60,6 +62,7 @@ impl BackendError {
             what: what.into(),
             class: source.kind(),
             hint: None,
+            exit_code: None,
             source: Some(Box::new(source)),
         }
     }
@@ -70,6 +73,7 @@ impl BackendError {
             what: what.into(),
             class,
             hint: None,
+            exit_code: None,
             source: None,
         }
     }

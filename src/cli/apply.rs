@@ -330,7 +330,10 @@ fn run_image_steps(
                         lock_of(fallback).push(need.service.clone());
                         return;
                     }
-                    (Err(error), _) => error,
+                    (Err(mut error), _) => {
+                        error.what = format!("service `{}`: {}", need.service, error.what);
+                        error
+                    }
                 };
                 lock_of(failed).get_or_insert(slot);
             });

@@ -63,6 +63,9 @@ pub enum CliError {
     /// A build failed.
     #[error("the build failed")]
     Build(#[source] Box<gantry_engine::build::BuildError>),
+    /// Files cannot be watched.
+    #[error(transparent)]
+    Watch(crate::watch::WatchError),
     /// The user was asked and said no.
     #[error("nothing was changed")]
     Declined,
@@ -125,6 +128,10 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
+            Self::Backend(BackendError {
+                exit_code: Some(code),
+                ..
+            }) => Exit::Child(*code),
             Self::Backend(error) => Exit::from(error.kind()),
             Self::Engine(error) => Exit::from(error.kind()),
             Self::Start { code, .. } => Exit::Child(*code),
@@ -137,6 +144,7 @@ impl CliError {
             | Self::Io { .. }
             | Self::NotFound { .. }
             | Self::Declined
+            | Self::Watch(_)
             | Self::Plan(_)
             | Self::Refused(_)
             | Self::NotRunning { .. }

@@ -114,6 +114,7 @@ impl Clone for Cause {
                 what: error.to_string(),
                 class: error.class,
                 hint: error.hint.clone(),
+                exit_code: error.exit_code,
                 source: None,
             }),
             Self::Exited(ended) => Self::Exited(ended.clone()),
@@ -254,9 +255,17 @@ impl Failure {
         match (&self.service, self.doing.as_str()) {
             (Some(service), "") => format!("service `{service}` {}", self.cause.text()),
             (Some(service), doing) => {
-                format!("service `{service}`: cannot {doing}: {}", self.cause.text())
+                self.tried(&format!("service `{service}`: cannot {doing}"), doing)
             }
-            (None, doing) => format!("cannot {doing}: {}", self.cause.text()),
+            (None, doing) => self.tried(&format!("cannot {doing}"), doing),
+        }
+    }
+
+    /// What was tried, and why it failed unless the engine says the same of itself.
+    fn tried(&self, what: &str, doing: &str) -> String {
+        match self.cause.text() {
+            text if text == format!("cannot {doing}") => what.to_owned(),
+            text => format!("{what}: {text}"),
         }
     }
 

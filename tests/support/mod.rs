@@ -246,7 +246,7 @@ pub fn supervisors(sandbox: &Sandbox) -> Vec<i32> {
         .traces()
         .processes
         .iter()
-        .filter(|process| process.contains("__supervisor"))
+        .filter(|process| process.contains(" __supervisor "))
         .filter_map(|process| process.split(' ').next()?.parse().ok())
         .collect()
 }

@@ -196,6 +196,8 @@ impl Assets {
         .map_err(|error| host("make a pair of", "sockets")(error.into()))?;
         match Fork::default().run().map_err(host("fork", "the keeper"))? {
             Forked::Child => {
+                // A name of its own in `ps`; without one it works as well.
+                let _ = crate::sys::process::set_title("gantry __keeper");
                 drop(ours);
                 // The lock is ours as long as anybody holds a copy of its descriptor: it must not be the keeper.
                 self.held.lock = None;

@@ -292,7 +292,13 @@ impl Backend for EngineBackend {
         } else {
             self.engine.attach(&id.0, &options)
         }
-        .map_err(|error| self.wrap("attach to", id, error))?;
+        .map_err(|error| {
+            let code = error.exit_code();
+            BackendError {
+                exit_code: Some(code),
+                ..self.wrap("start", id, error)
+            }
+        })?;
         let tty = container.spec.tty;
         let interaction = Interaction {
             tty,
