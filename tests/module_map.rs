@@ -114,15 +114,7 @@ const COMPOSE_BORDERS: &[(&str, &[&str])] = &[
     ("model", &["*"]),
     (
         "loader",
-        &[
-            "plan",
-            "lower",
-            "executor",
-            "backend",
-            "watch",
-            "ui",
-            "cli",
-        ],
+        &["plan", "lower", "executor", "backend", "watch", "ui", "cli"],
     ),
     ("plan", &["loader", "executor", "watch", "ui", "cli"]),
     (

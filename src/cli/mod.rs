@@ -121,7 +121,7 @@ pub enum Command {
     Alpha(Refused),
     /// Manage containers without a Compose file.
     #[command(subcommand)]
-    Container(nouns::container::ContainerCommand),
+    Container(Box<nouns::container::ContainerCommand>),
     /// Manage images.
     #[command(subcommand)]
     Image(nouns::image::ImageCommand),
@@ -221,7 +221,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Publish(_) => Err(refused("publish")),
         Command::Bridge(_) => Err(refused("bridge")),
         Command::Alpha(_) => Err(refused("alpha")),
-        Command::Container(command) => nouns::container::run(global, command),
+        Command::Container(command) => nouns::container::run(global, *command),
         Command::Image(command) => nouns::image::run(global, command),
         Command::Network(command) => nouns::network::run(global, command),
         Command::Volume(command) => nouns::volume::run(global, command),

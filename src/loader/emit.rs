@@ -143,7 +143,7 @@ mod tests {
             let document = serde_json::json!({ "k": s, "l": [s, [s], {"m": s}] });
             let printed = yaml(&document);
             let mut problems = Vec::new();
-            let documents = yaml::parse(&printed, super::super::FileId(0), &mut problems);
+            let documents = yaml::parse(&printed, crate::loader::FileId(0), &mut problems);
             assert!(problems.is_empty(), "{printed}: {problems:?}");
             let root = &documents[0].root;
             for path in [&["k"][..], &["l", "0"], &["l", "1", "0"], &["l", "2", "m"]] {

@@ -47,15 +47,15 @@ impl Batch {
         for change in changes {
             for (index, rule, below) in rules.matching(&change.path) {
                 let work = batch.services.entry(rule.service.clone()).or_default();
-                if rule.action.syncs() {
-                    if let Some(target) = rule.target_of(&below) {
-                        let deleted = !exists(&change.path);
-                        work.sync.push(SyncOp {
-                            source: change.path.clone(),
-                            target,
-                            deleted,
-                        });
-                    }
+                if rule.action.syncs()
+                    && let Some(target) = rule.target_of(&below)
+                {
+                    let deleted = !exists(&change.path);
+                    work.sync.push(SyncOp {
+                        source: change.path.clone(),
+                        target,
+                        deleted,
+                    });
                 }
                 match rule.action {
                     Action::Rebuild => work.rebuild = true,

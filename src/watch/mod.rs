@@ -63,10 +63,10 @@ pub fn run<A: Actions>(
 /// would otherwise change in vain.
 pub fn apply<A: Actions>(batch: &Batch, actions: &mut A) {
     let rebuilt: Vec<String> = batch.rebuilds();
-    if !rebuilt.is_empty() {
-        if let Err(error) = actions.rebuild(&rebuilt) {
-            actions.failed(&rebuilt.join(", "), &error);
-        }
+    if !rebuilt.is_empty()
+        && let Err(error) = actions.rebuild(&rebuilt)
+    {
+        actions.failed(&rebuilt.join(", "), &error);
     }
     for (service, work) in batch.services().filter(|(_, work)| !work.rebuild) {
         if let Err(error) = carry_out(service, work, actions) {

@@ -293,7 +293,7 @@ mod tests {
         let (_dir, store) = store();
         let made = store.create(&named("data")).unwrap();
         assert_eq!(store.create(&named("data")).unwrap(), made);
-        assert_eq!(store.list().unwrap(), [made.clone()]);
+        assert_eq!(store.list().unwrap(), std::slice::from_ref(&made));
         assert!(made.source(&store).unwrap().is_dir());
         store.remove("data").unwrap();
         assert!(matches!(store.get("data"), Err(VolumeError::NotFound(_))));

@@ -47,7 +47,7 @@ pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
         size: image.size(),
         created: image.config.created.as_deref().and_then(time),
         tagged: None,
-        volumes: run.volumes.iter().map(|(path, _)| path.clone()).collect(),
+        volumes: run.volumes.keys().cloned().collect(),
         has_healthcheck: run
             .healthcheck
             .as_ref()
@@ -149,9 +149,7 @@ pub(super) fn build(
     };
     let outcome =
         build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
-            let drawn = error
-                .diagnostic()
-                .map(gantry_engine::build::Diagnostic::render);
+            let drawn = error.diagnostic().map(build::Diagnostic::render);
             let mut error = BackendError::wrap("cannot build the image", error);
             if let Some(drawn) = drawn {
                 progress(BuildEvent::Warning(drawn));

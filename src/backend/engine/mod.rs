@@ -242,9 +242,16 @@ impl Backend for EngineBackend {
             stdout: Some(rustix::stdio::stdout()),
             stderr: Some(rustix::stdio::stderr()),
         };
-        let code = self.engine.exec(&id.0, &engine_spec, streams);
-        code.map(i32::from)
-            .map_err(|error| self.wrap("run a program in", id, error))
+        self.engine
+            .exec(&id.0, &engine_spec, streams)
+            .map(i32::from)
+            .map_err(|error| {
+                let code = error.exit_code();
+                BackendError {
+                    exit_code: Some(code),
+                    ..self.wrap("run a program in", id, error)
+                }
+            })
     }
 
     fn exec_quiet(&self, id: &ContainerId, spec: &ExecSpec) -> Result<Output> {

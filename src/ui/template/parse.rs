@@ -24,6 +24,9 @@ pub enum Node {
     },
 }
 
+/// A condition and what it guards.
+type Branch = (Pipe, Vec<Node>);
+
 /// Calls, each given the result of the one before as its last argument.
 pub type Pipe = Vec<Vec<Term>>;
 
@@ -323,7 +326,7 @@ impl Parser<'_> {
         &mut self,
         tokens: &[Token],
         at: usize,
-    ) -> Result<(Vec<(Pipe, Vec<Node>)>, Vec<Node>), TemplateError> {
+    ) -> Result<(Vec<Branch>, Vec<Node>), TemplateError> {
         let mut branches = Vec::new();
         let mut condition = pipe_of(tokens, at)?;
         loop {

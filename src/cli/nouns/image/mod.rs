@@ -27,7 +27,7 @@ use crate::ui::text;
 #[derive(Debug, Subcommand)]
 pub enum ImageCommand {
     /// Build an image from a Dockerfile.
-    Build(build::BuildArgs),
+    Build(Box<build::BuildArgs>),
     /// How an image came about.
     History(HistoryArgs),
     /// Everything known about images, as JSON.
