@@ -1,5 +1,5 @@
 //! What the Compose side asks of a container engine: the trait, the adapter of
-//! `gantry-engine` ([`engine`]), and the fake for tests ([`fake`]).
+//! `gantry-engine` ([`engine`]), and the fake for tests (`fake`).
 //!
 //! # Vocabulary
 //! A *container* is created from a specification, *prepared* (its process exists and is
