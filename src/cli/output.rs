@@ -26,7 +26,7 @@ pub fn print(text: &str) -> Result<(), CliError> {
 /// Prints a value on one line.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub fn print_json(value: &Value) -> Result<(), CliError> {
     print(&format!("{value}\n"))
 }
@@ -43,7 +43,7 @@ impl List {
     /// Prints them; `table` makes the command's own table when that is wanted.
     ///
     /// # Errors
-    /// When a template names a field that does not exist, or as [`print`].
+    /// When a template names a field that does not exist, or as [`print()`].
     pub fn print(&self, table: impl FnOnce() -> Table) -> Result<(), CliError> {
         match &self.format {
             Format::Table => print(&table().render()),

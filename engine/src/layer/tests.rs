@@ -423,11 +423,7 @@ enum Step {
     Device(u32, u32),
 }
 
-<<<<<<< HEAD
 /// Path, what, mode, owner, time, attribute.
-=======
-/// Where, what, mode, owner, time, an attribute.
->>>>>>> 3092adc (lints)
 type Planned = (Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>);
 
 fn steps() -> impl Strategy<Value = Vec<Planned>> {

@@ -1,4 +1,4 @@
-//! `gantry-engine` behind the [`Backend`](super::Backend) trait: calls pass through, data is
+//! `gantry-engine` behind the [`Backend`] trait: calls pass through, data is
 //! translated in [`convert`], builds and transfers report through [`images`].
 
 mod convert;

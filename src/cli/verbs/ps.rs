@@ -25,7 +25,7 @@ pub struct PsArgs {
     /// Filter services by a property (supported filters: status).
     #[arg(long)]
     pub filter: Option<String>,
-    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template. Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates.
+    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template.
     #[arg(long, default_value = "table")]
     pub format: String,
     /// Don't truncate output.

@@ -22,7 +22,7 @@ pub struct StatsArgs {
     /// Show all containers.
     #[arg(short = 'a', long)]
     pub all: bool,
-    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template. Refer to https://docs.docker.com/engine/cli/formatting/ for more information about formatting output with templates.
+    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template.
     #[arg(long)]
     pub format: Option<String>,
     /// Disable streaming stats and only pull the first result.

@@ -16,7 +16,7 @@ use crate::ui::template::Format;
 /// What was typed after `volumes`.
 #[derive(Debug, Args)]
 pub struct VolumesArgs {
-    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template. Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates.
+    /// Format output using a custom template: 'table': Print output in table format with column headers 'table TEMPLATE': Print output in table format using the given Go template 'json': Print in JSON format 'TEMPLATE': Print output using the given Go template.
     #[arg(long, default_value = "table")]
     pub format: String,
     /// Only display volume names.

@@ -145,11 +145,7 @@ fn serve(mut stream: TcpStream, log: &Mutex<Vec<Asked>>, script: &Script) -> std
     stream.write_all(b"\r\n")?;
     stream.write_all(&answer.body)?;
     if answer.endless {
-<<<<<<< HEAD
         // Ends when the client has gone away.
-=======
-        // Until the client has had enough and closes its end.
->>>>>>> 3092adc (lints)
         loop {
             stream.write_all(&answer.body)?;
         }
