@@ -152,13 +152,30 @@ impl Sandbox {
     /// Removes every container and network, then expects that nothing is left.
     #[track_caller]
     pub fn finish(self) {
+        let marks = self.marks();
         self.clear();
         let traces = wait_for(Duration::from_secs(10), || {
-            let traces = self.traces();
+            let traces = self.traces().with(&marks);
             traces.is_empty().then_some(traces)
         })
-        .unwrap_or_else(|| self.traces());
+        .unwrap_or_else(|| self.traces().with(&marks));
         assert!(traces.is_empty(), "left behind: {traces:#?}");
+    }
+
+    /// Names of what the engine has in the kernel without this sandbox's path in them.
+    fn marks(&self) -> Marks {
+        let ids = self.run(&["network", "ls", "-q"]).stdout();
+        Marks {
+            bridges: ids
+                .split_whitespace()
+                .map(|id| format!("gt-{id}"))
+                .collect(),
+            cgroup: self
+                .ok(&["system", "info", "-f", "{{.CgroupParent}}"])
+                .stdout()
+                .trim()
+                .to_owned(),
+        }
     }
 
     fn clear(&self) {
@@ -182,6 +199,12 @@ impl Drop for Sandbox {
     }
 }
 
+/// What the engine has in the kernel under names of its own.
+struct Marks {
+    bridges: Vec<String>,
+    cgroup: String,
+}
+
 /// Kernel objects that carry a sandbox's path or belong to its processes.
 #[derive(Debug, Default)]
 pub struct Traces {
@@ -198,9 +221,33 @@ impl Traces {
         Self {
             processes: processes_of(&dir_text),
             mounts: lines_with(&mounts, &dir_text),
-            // cgroups and interfaces carry a hash of the root: the engine tells it.
             ..Self::default()
         }
+    }
+
+    /// With the bridges and cgroups of these names that are there.
+    fn with(mut self, marks: &Marks) -> Self {
+        let there = |path: &str| Path::new(path).exists();
+        self.interfaces.extend(
+            marks
+                .bridges
+                .iter()
+                .filter(|name| there(&format!("/sys/class/net/{name}")))
+                .cloned(),
+        );
+        let hierarchies = fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let mut places: Vec<PathBuf> = hierarchies.map(|entry| entry.path()).collect();
+        places.push(PathBuf::from("/sys/fs/cgroup"));
+        let leaves = places.into_iter().map(|place| place.join(&marks.cgroup));
+        self.cgroups.extend(
+            leaves
+                .filter(|path| path.exists())
+                .map(|path| path.display().to_string()),
+        );
+        self
     }
 
     /// Whether nothing is left.

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::cgroup::{Cgroup, Layout};
 use crate::container::{ListFilter, Status};
 use crate::image::{Removed, Roots};
 use crate::volume::Backing;
@@ -134,6 +135,20 @@ impl Engine {
         })
     }
 
+    /// A root without containers keeps nothing in the kernel: no bridge, no packet filter, no cgroup.
+    fn leave_the_kernel(&self) -> Result<()> {
+        if !self.list(&ListFilter::everything())?.is_empty() {
+            return Ok(());
+        }
+        self.networks.dismantle()?;
+        let parent =
+            Layout::detect().and_then(|layout| Cgroup::open(&layout, &self.paths.cgroup_parent()));
+        if let Ok(parent) = parent {
+            parent.remove_if_empty();
+        }
+        Ok(())
+    }
+
     /// Removes what nobody uses.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
         let before = size_of(self.paths.root());
@@ -148,6 +163,7 @@ impl Engine {
             .images
             .prune(options.all_images, &self.image_roots()?, &|_| false)?;
         self.paths.trash().empty()?;
+        self.leave_the_kernel()?;
         Ok(Pruned {
             containers,
             networks,

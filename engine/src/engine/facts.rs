@@ -35,6 +35,7 @@ pub struct Info {
     pub cpus: usize,
     pub mem_total: u64,
     pub root_dir: PathBuf,
+    pub cgroup_parent: String,
     pub run_dir: PathBuf,
     pub security_options: Vec<&'static str>,
 }
@@ -71,6 +72,8 @@ impl Engine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             mem_total: system.totalram * u64::from(system.mem_unit),
             root_dir: self.paths.root().to_owned(),
+
+            cgroup_parent: self.paths.cgroup_parent(),
             run_dir: self.paths.run().to_owned(),
             security_options: vec!["name=seccomp,profile=builtin"],
         })
