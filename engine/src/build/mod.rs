@@ -235,15 +235,16 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
     if request.platforms.len() > 1 {
         return unsupported("--platform with several platforms", "build them one by one");
     }
-    if let Some(value) = request
-        .cache_to
-        .iter()
-        .find(|value| !value.contains("type=inline"))
-    {
-        return unsupported(
-            &format!("--cache-to {value}"),
-            "this machine's store is the cache; leave it out",
-        );
+    for (option, values) in [
+        ("--cache-from", &request.cache_from),
+        ("--cache-to", &request.cache_to),
+    ] {
+        if let Some(value) = values.first() {
+            return unsupported(
+                &format!("{option} {value}"),
+                "this machine's store is the cache; leave it out",
+            );
+        }
     }
     for entitlement in &request.entitlements {
         if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
