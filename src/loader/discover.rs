@@ -165,7 +165,7 @@ fn read_environment(
             }
         }
         let default = directory.join(".env");
-        if !default.is_file() {
+        if !sources.is_file(&default) {
             return;
         }
         files.push(default);
@@ -258,6 +258,9 @@ pub fn read_text(
     problems: &mut Vec<Diagnostic>,
     what: &str,
 ) -> Option<(FileId, Arc<str>)> {
+    if let Some(text) = sources.buffer(file) {
+        return Some((sources.add(file, text.clone()), text));
+    }
     let bytes = if file.as_os_str() == "-" {
         let mut bytes = Vec::new();
         std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)

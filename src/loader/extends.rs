@@ -303,7 +303,7 @@ fn read(
     place: Span,
     scope: &mut Scope,
 ) -> Option<Base> {
-    if path.is_dir() || !path.exists() {
+    if path.is_dir() || !(path.exists() || pipeline.sources.is_file(path)) {
         pipeline.problem(
             Diagnostic::error(
                 "no-such-file",

@@ -145,7 +145,7 @@ fn load(
     let mut files: Vec<PathBuf> = Vec::new();
     for (text, place) in &entry.paths {
         let path = absolute(&scope.absolute, FilePath::new(text));
-        if !path.is_file() {
+        if !pipeline.sources.is_file(&path) {
             pipeline.problem(
                 Diagnostic::error(
                     "no-such-file",
@@ -199,7 +199,7 @@ fn load(
     let mut env_files = Vec::new();
     for (text, place) in &entry.env_files {
         let path = absolute(&scope.absolute, FilePath::new(text));
-        if !path.is_file() {
+        if !pipeline.sources.is_file(&path) {
             pipeline.problem(
                 Diagnostic::error(
                     "no-such-file",
@@ -213,7 +213,7 @@ fn load(
         }
         env_files.push(path);
     }
-    if entry.env_files.is_empty() && directory.join(".env").is_file() {
+    if entry.env_files.is_empty() && pipeline.sources.is_file(&directory.join(".env")) {
         env_files.push(directory.join(".env"));
     }
     let read = read_env_files(

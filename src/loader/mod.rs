@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use source::{FileId, Location, Source, Sources, Span};
+pub use source::{Buffers, FileId, Location, Source, Sources, Span};
 
 use crate::model::Project;
 use pipeline::{Pipeline, Scope};
@@ -79,6 +79,8 @@ pub struct LoadOptions {
     pub check_consistency: bool,
     /// Read `env_file` and `label_file`.
     pub resolve_environment: bool,
+    /// Texts that take the place of files.
+    pub buffers: Buffers,
 }
 
 impl LoadOptions {
@@ -100,6 +102,7 @@ impl LoadOptions {
             resolve_paths: true,
             check_consistency: true,
             resolve_environment: true,
+            buffers: Buffers::default(),
         }
     }
 }
@@ -216,13 +219,50 @@ pub struct LoadedTree {
 
 /// Loads a project. `Err` holds every problem found, in file order.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
-    let (mut tree, mut problems, mut sources) = load_stage(options)?;
+    let examined = examine(options);
+    match (examined.project, examined.tree) {
+        (Some(project), Some(tree)) if !examined.diagnostics.has_errors() => Ok(Loaded {
+            project,
+            warnings: examined.diagnostics,
+            tree: tree.root,
+        }),
+        _ => Err(examined.diagnostics),
+    }
+}
+
+/// Everything that can be said about a project's files, right or wrong.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// Every problem found, in file order.
+    pub diagnostics: Diagnostics,
+    /// The canonical tree without what is wrong; `None` when nothing could be read.
+    pub tree: Option<LoadedTree>,
+    project: Option<Project>,
+}
+
+/// Loads a project as far as it goes: what [`load`] does, for those who want to know about
+/// wrong files too.
+pub fn examine(options: &LoadOptions) -> Examined {
+    let (mut tree, mut problems, mut sources) = match load_stage(options) {
+        Ok(stage) => stage,
+        Err(diagnostics) => {
+            return Examined {
+                diagnostics,
+                tree: None,
+                project: None,
+            };
+        }
+    };
     values::convert(&mut tree.root, &mut problems);
     let mut project: Project = match decode::decode(&tree.root) {
         Ok(project) => project,
         Err(problem) => {
             problems.push(*problem);
-            return Err(collect(problems, sources));
+            return Examined {
+                diagnostics: collect(problems, sources),
+                tree: Some(tree),
+                project: None,
+            };
         }
     };
     project.name = tree.name.clone();
@@ -251,15 +291,11 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Diagnostics> {
             problems.push(*problem);
         }
     }
-    let diagnostics = collect(problems, sources);
-    if diagnostics.has_errors() {
-        return Err(diagnostics);
+    Examined {
+        diagnostics: collect(problems, sources),
+        tree: Some(tree),
+        project: Some(project),
     }
-    Ok(Loaded {
-        project,
-        warnings: diagnostics,
-        tree: tree.root,
-    })
 }
 
 /// Loads a project as far as the canonical tree.
@@ -285,7 +321,7 @@ type Stage = (LoadedTree, Vec<Diagnostic>, Sources);
 /// Everything up to the canonical tree. Problems of shape are in the list; `Err` is for what
 /// leaves nothing to go on with.
 fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
-    let mut sources = Sources::default();
+    let mut sources = Sources::with_buffers(options.buffers.clone());
     let mut problems = Vec::new();
     let found = discover::discover(options, &mut sources, &mut problems);
     if found.files.is_empty() {

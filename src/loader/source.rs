@@ -1,7 +1,11 @@
 //! Texts that were read, and places in them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Texts that take the place of files, by absolute path: what an editor has not saved yet.
+pub type Buffers = Arc<BTreeMap<PathBuf, Arc<str>>>;
 
 /// Which text of a [`Sources`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,9 +71,28 @@ pub struct Source {
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
+    buffers: Buffers,
 }
 
 impl Sources {
+    /// No texts yet; `buffers` take the place of files.
+    pub fn with_buffers(buffers: Buffers) -> Self {
+        Self {
+            files: Vec::new(),
+            buffers,
+        }
+    }
+
+    /// The text that takes the place of a file.
+    pub fn buffer(&self, path: &Path) -> Option<Arc<str>> {
+        self.buffers.get(path).cloned()
+    }
+
+    /// Whether a path names a file, or a text that takes the place of one.
+    pub fn is_file(&self, path: &Path) -> bool {
+        self.buffers.contains_key(path) || path.is_file()
+    }
+
     /// Adds a text; the same path with the same text is kept once.
     pub fn add(&mut self, path: &Path, text: Arc<str>) -> FileId {
         let known = self
@@ -91,7 +114,7 @@ impl Sources {
         self.files.get(file.0 as usize)
     }
 
-    /// Every text.
+    /// Every text, as [`FileId`]s count them.
     pub fn iter(&self) -> impl Iterator<Item = &Source> {
         self.files.iter()
     }
@@ -106,5 +129,19 @@ impl Sources {
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_takes_the_place_of_a_file() {
+        let path = PathBuf::from("/nowhere/compose.yaml");
+        let sources = Sources::with_buffers(Arc::new([(path.clone(), "a: b".into())].into()));
+        assert!(sources.is_file(&path));
+        assert_eq!(sources.buffer(&path).as_deref(), Some("a: b"));
+        assert!(!sources.is_file(Path::new("/nowhere/else")));
     }
 }
