@@ -252,6 +252,8 @@ pub struct BuildSpec {
     pub entitlements: Vec<String>,
     /// Ignore the cache.
     pub no_cache: bool,
+    /// Stages that ignore the cache.
+    pub no_cache_filter: Vec<String>,
     /// Look for newer base images.
     pub pull: bool,
     /// Check the Dockerfile only.

@@ -8,18 +8,19 @@ use std::time::{Duration, SystemTime};
 
 use crate::backend::{Backend, BackendError, BuildEvent, BuildSpec, ProjectLock};
 use crate::cli::error::CliError;
+use crate::cli::findings;
 use crate::cli::global::Global;
-use crate::cli::session::{colour, colour_on, options};
+use crate::cli::session::{colour, colour_on};
 use crate::executor::{self, Cancel, Done, Event, Execution, Kind, Phase};
-use crate::loader::{self, Severity};
 use crate::lower::build::{BuildOverrides, prerequisites, request};
-use crate::lower::{Finding, Overrides, Stack};
+use crate::lower::{Finding, Findings, Overrides, Stack};
 use crate::model::{Project, PullPolicy};
 use crate::plan::images::{Buildable, Builds, ImageStep, Local, Need, Policy, decide};
 use crate::plan::{Desired, Observed, Plan, labels};
 use crate::ui::progress::Reporter;
 
-/// Translates the model; refused attributes are the error, all of them.
+/// Translates the model for making containers: refused attributes are the error, all of them,
+/// and those without effect are told.
 pub fn lowered(
     global: &Global,
     project: Project,
@@ -41,37 +42,29 @@ pub fn lowered(
             .collect(),
         underscores: global.compatibility,
     };
-    let stack =
-        crate::lower::lower(project, &overrides).map_err(|findings| refused(global, findings))?;
-    for Finding { path, message, .. } in &stack.warnings {
-        // Nobody is left to tell when standard error is closed.
-        let _ = writeln!(std::io::stderr(), "warning: {path}: {message}");
-    }
+    let (stack, findings) = crate::lower::lower(project, &overrides);
+    accept(global, findings)?;
     Ok(stack)
 }
 
-/// Refused attributes with their places. The model has none, so the files are read once more:
-/// only the way to an error pays for it.
-fn refused(global: &Global, findings: Vec<Finding>) -> CliError {
-    let loaded = match options(global).map(|options| loader::load(&options)) {
-        Ok(Ok(loaded)) => loaded,
-        // They cannot be read again (standard input): names without places.
-        Ok(Err(_)) | Err(_) => return CliError::Refused(findings),
+/// Translates the model for verbs that only stop, start or remove what exists: an attribute
+/// that was refused made no container, and must not keep anyone from removing the others.
+#[must_use]
+pub fn known(global: &Global, project: Project) -> Stack {
+    let overrides = Overrides {
+        scale: BTreeMap::new(),
+        underscores: global.compatibility,
     };
-    let mut problems = loaded.warnings.clone();
-    // Warnings have been shown.
-    problems.list.clear();
-    for Finding {
-        path,
-        message,
-        hint,
-    } in findings
-    {
-        let problem = loaded.problem(Severity::Error, "unsupported", &path, message);
-        problems.push(problem.maybe_help(hint));
+    crate::lower::lower(project, &overrides).0
+}
+
+/// Prints the warnings; what was refused is the error.
+fn accept(global: &Global, findings: Findings) -> Result<(), CliError> {
+    if !findings.refused.is_empty() {
+        return Err(CliError::Refused(findings.refused));
     }
-    problems.sort();
-    CliError::Load(problems.render(colour(global)))
+    findings::warn(global, &findings.warnings);
+    Ok(())
 }
 
 /// What exists of a project. `desired` adds networks and volumes it refers to by name that do
@@ -246,7 +239,7 @@ pub fn provide_images(
             crate::cli::output::print(&format!("image {} {step}\n", need.reference))?;
         }
     } else {
-        run_image_steps(backend, &stack.project, &steps, options, events)?;
+        run_image_steps(global, backend, &stack.project, &steps, options, events)?;
         for (need, _) in &steps {
             local.insert(need.reference.clone(), backend.image(&need.reference)?);
         }
@@ -274,15 +267,14 @@ fn policy(service: &str, text: &str) -> Result<Policy, CliError> {
         None => Err(CliError::Refused(vec![Finding {
             path: format!("services.{service}.pull_policy"),
             message: format!("`{text}` is no pull policy"),
-            hint: Some(
-                "use `missing`, `always`, `never`, `build`, `daily`, `weekly` or `every_<n>`"
-                    .to_owned(),
-            ),
+            help: "use `missing`, `always`, `never`, `build`, `daily`, `weekly` or `every_<n>`"
+                .to_owned(),
         }])),
     }
 }
 
 fn run_image_steps(
+    global: &Global,
     backend: &dyn Backend,
     project: &Project,
     steps: &[(Need, ImageStep)],
@@ -351,6 +343,7 @@ fn run_image_steps(
             .unwrap_or_else(std::sync::PoisonError::into_inner),
     );
     build_services(
+        global,
         backend,
         project,
         &builds,
@@ -403,8 +396,34 @@ fn image_phase(events: executor::Sink<'_>, reference: &str, phase: Phase) {
     });
 }
 
-/// Builds the images of services, those that others are built from first.
+/// The builds of services, those that others are built from first. Services that share one
+/// definition share one build.
+pub fn builds(
+    global: &Global,
+    project: &Project,
+    services: &[String],
+    overrides: &BuildOverrides,
+) -> Result<Vec<(String, BuildSpec)>, CliError> {
+    let mut order = Vec::new();
+    for service in services {
+        visit(project, service, &mut order);
+    }
+    let mut findings = Findings::default();
+    let mut builds: Vec<(String, BuildSpec)> = Vec::new();
+    for service in order {
+        if let Some(spec) = request(project, &service, overrides, &mut findings)
+            && !builds.iter().any(|(_, same)| *same == spec)
+        {
+            builds.push((service, spec));
+        }
+    }
+    accept(global, findings)?;
+    Ok(builds)
+}
+
+/// Builds the images of services.
 pub fn build_services(
+    global: &Global,
     backend: &dyn Backend,
     project: &Project,
     services: &[String],
@@ -412,20 +431,8 @@ pub fn build_services(
     quiet: bool,
     events: executor::Sink<'_>,
 ) -> Result<(), CliError> {
-    let mut order = Vec::new();
-    for service in services {
-        visit(project, service, &mut order);
-    }
-    // Services that share one definition share one build.
-    let mut built: Vec<BuildSpec> = Vec::new();
-    for service in order {
-        let Some(spec) = request(project, &service, overrides) else {
-            continue;
-        };
-        let spec = spec.map_err(CliError::Refused)?;
-        if built.contains(&spec) {
-            continue;
-        }
+    // All of them are understood before the first one runs.
+    for (service, spec) in builds(global, project, services, overrides)? {
         let name = spec.tags.first().cloned().unwrap_or_default();
         image_phase(events, &name, Phase::Building);
         let sink = |event: BuildEvent| {
@@ -441,7 +448,6 @@ pub fn build_services(
             return Err(error.into());
         }
         image_phase(events, &name, Phase::Built);
-        built.push(spec);
     }
     Ok(())
 }

@@ -181,9 +181,6 @@ impl CliError {
                 .map(|failure| failure.render(&printable))
                 .collect();
         }
-        if let Self::Refused(findings) = self {
-            return findings.iter().map(refused).collect();
-        }
         if let Self::Build(error) = self
             && let Some(diagnostic) = error.diagnostic()
         {
@@ -200,13 +197,4 @@ impl CliError {
         }
         text
     }
-}
-
-/// One refused attribute.
-fn refused(finding: &Finding) -> String {
-    let mut text = format!("error: {}: {}\n", finding.path, printable(&finding.message));
-    if let Some(hint) = &finding.hint {
-        let _ = writeln!(text, "hint: {hint}");
-    }
-    text
 }

@@ -17,7 +17,7 @@ pub fn run(
 ) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
     let stack = match &session.project {
-        Some(project) => Some(apply::lowered(global, project.clone(), &[])?),
+        Some(project) => Some(apply::known(global, project.clone())),
         None => None,
     };
     let project = &session.project_name;

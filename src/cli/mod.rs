@@ -9,6 +9,7 @@ pub mod attached;
 pub mod config;
 pub mod error;
 pub mod exit;
+mod findings;
 pub mod flags;
 pub mod follow;
 pub mod global;
@@ -176,6 +177,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let global = cli.global.resolve();
     match dispatch(&global, cli.command) {
         Ok(exit) => exit,
+        Err(CliError::Refused(refused)) => {
+            eprint!("{}", findings::errors(&global, &refused));
+            CliError::Refused(refused).exit()
+        }
         Err(error) => {
             eprint!("{}", error.render());
             error.exit()

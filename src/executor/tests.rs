@@ -42,7 +42,9 @@ fn project(services: &[(&str, &[&str])]) -> Project {
 }
 
 fn stack(project: Project) -> Stack {
-    lower(project, &Overrides::default()).expect("nothing refused")
+    let (stack, findings) = lower(project, &Overrides::default());
+    assert_eq!(findings.refused, []);
+    stack
 }
 
 fn options() -> UpOptions {

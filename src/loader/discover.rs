@@ -5,7 +5,7 @@
 
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::LoadOptions;
 use super::diagnostic::Diagnostic;
@@ -262,8 +262,7 @@ pub fn read_text(
         return Some((sources.add(file, text.clone()), text));
     }
     let bytes = if file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        standard_input()
     } else {
         std::fs::read(file)
     };
@@ -294,6 +293,17 @@ pub fn read_text(
     };
     push(problems, problem);
     None
+}
+
+/// Standard input can be read once: every load of this process sees the same text.
+fn standard_input() -> std::io::Result<Vec<u8>> {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
+    if let Some(text) = TEXT.get() {
+        return Ok(text.clone());
+    }
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes)?;
+    Ok(TEXT.get_or_init(|| bytes).clone())
 }
 
 fn search(start: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {

@@ -1,9 +1,9 @@
 //! A service's `build` section as a build request.
 
 use crate::backend::{BuildSpec, SecretSource};
-use crate::model::Project;
+use crate::model::{Build, Project, Service};
 
-use super::{Finding, image_name};
+use super::{Findings, image_name};
 
 /// What the command line adds to a build.
 #[derive(Clone, Debug, Default)]
@@ -20,65 +20,110 @@ pub struct BuildOverrides {
     pub check: bool,
 }
 
-/// The build of a service; `None` when it has none.
+/// The build of a service; `None` when it has none. It is right only when nothing was refused.
 pub fn request(
     project: &Project,
     name: &str,
     overrides: &BuildOverrides,
-) -> Option<Result<BuildSpec, Vec<Finding>>> {
+    findings: &mut Findings,
+) -> Option<BuildSpec> {
     let service = project.services.get(name)?;
     let build = service.build.as_ref()?;
-    let mut findings = Vec::new();
-    let mut refuse = |given: bool, attribute: &str, message: &str| {
+    refuse(name, build, findings);
+    let inline = !build.dockerfile_inline.is_empty();
+    Some(BuildSpec {
+        context: Some(build.context.clone()),
+        dockerfile: (!inline && !build.dockerfile.is_empty())
+            .then(|| build.dockerfile.clone().into()),
+        inline: inline.then(|| build.dockerfile_inline.clone()),
+        target: super::some(&build.target),
+        args: args(build, overrides),
+        tags: std::iter::once(image_name(&project.name, name, service))
+            .chain(build.tags.iter().cloned())
+            .collect(),
+        labels: build.labels.clone().into_iter().collect(),
+        platforms: platforms(name, service, build, findings),
+        contexts: build
+            .additional_contexts
+            .iter()
+            .map(|(key, value)| (key.clone(), context(project, value)))
+            .collect(),
+        secrets: secrets(project, build, findings),
+        ssh: ssh(build, overrides),
+        extra_hosts: build.extra_hosts.clone(),
+        network: super::some(&build.network),
+        shm_size: u64::try_from(build.shm_size.0).ok().filter(|n| *n > 0),
+        ulimits: build
+            .ulimits
+            .iter()
+            .map(|(name, limit)| {
+                let (soft, hard) = limit.limits();
+                (name.clone(), gantry_engine::spec::Ulimit { soft, hard })
+            })
+            .collect(),
+        entitlements: build.entitlements.clone(),
+        no_cache: build.no_cache || overrides.no_cache,
+        no_cache_filter: build.no_cache_filter.clone(),
+        pull: build.pull || overrides.pull,
+        check: overrides.check,
+    })
+}
+
+/// Refuses what the result would be wrong without; tells about what only costs time.
+fn refuse(name: &str, build: &Build, findings: &mut Findings) {
+    let path = |attribute: &str| format!("services.{name}.build.{attribute}");
+    for (given, attribute, message, help) in [
+        (
+            !matches!(build.isolation.as_str(), "" | "default"),
+            "isolation",
+            "`isolation` is of Windows and has no meaning on Linux",
+            "remove it",
+        ),
+        (
+            !matches!(build.provenance.as_str(), "" | "false"),
+            "provenance",
+            "attestations are not supported",
+            "write `provenance: false`, or remove it",
+        ),
+        (
+            !matches!(build.sbom.as_str(), "" | "false"),
+            "sbom",
+            "attestations are not supported",
+            "write `sbom: false`, or remove it",
+        ),
+        (
+            build.privileged,
+            "privileged",
+            "privileged builds are not supported",
+            "remove it; `RUN --security=insecure` with `entitlements: [security.insecure]` asks for one step",
+        ),
+        (
+            build.context.starts_with("service:"),
+            "context",
+            "another service's image cannot be the context",
+            "name it under `additional_contexts` and use it with `FROM`",
+        ),
+    ] {
         if given {
-            findings.push(Finding {
-                path: format!("services.{name}.build.{attribute}"),
-                message: message.to_owned(),
-                hint: None,
-            });
+            findings.refuse(path(attribute), message, help);
         }
-    };
-    refuse(
-        !matches!(build.isolation.as_str(), "" | "default"),
-        "isolation",
-        "`isolation` is of Windows",
-    );
-    refuse(
-        !build.cache_from.is_empty(),
-        "cache_from",
-        "caches outside this machine are not supported",
-    );
-    refuse(
-        !build.cache_to.is_empty(),
-        "cache_to",
-        "caches outside this machine are not supported",
-    );
-    refuse(
-        !matches!(build.provenance.as_str(), "" | "false"),
-        "provenance",
-        "attestations are not supported",
-    );
-    refuse(
-        !matches!(build.sbom.as_str(), "" | "false"),
-        "sbom",
-        "attestations are not supported",
-    );
-    refuse(
-        build.privileged,
-        "privileged",
-        "privileged builds are not supported",
-    );
-    refuse(
-        !build.no_cache_filter.is_empty(),
-        "no_cache_filter",
-        "only `no_cache` for the whole build is supported",
-    );
-    refuse(
-        build.context.starts_with("service:"),
-        "context",
-        "another service's image cannot be the context; use `additional_contexts`",
-    );
-    let image = image_name(&project.name, name, service);
+    }
+    for (given, attribute) in [
+        (!build.cache_from.is_empty(), "cache_from"),
+        (!build.cache_to.is_empty(), "cache_to"),
+    ] {
+        if given {
+            findings.warn(
+                path(attribute),
+                format!("`{attribute}` is ignored: this machine's own cache is used"),
+                "leave it for other builders, or remove it",
+            );
+        }
+    }
+}
+
+/// The file's arguments, then those of the command line; one without a value is left out.
+fn args(build: &Build, overrides: &BuildOverrides) -> Vec<(String, String)> {
     let mut args: Vec<(String, String)> = build
         .args
         .iter()
@@ -88,11 +133,29 @@ pub fn request(
         args.retain(|(old, _)| old != key);
         args.push((key.clone(), value.clone()));
     }
-    let contexts = build
-        .additional_contexts
-        .iter()
-        .map(|(key, value)| (key.clone(), context(project, value)))
-        .collect();
+    args
+}
+
+/// The service's own platform decides among those of the build.
+fn platforms(name: &str, service: &Service, build: &Build, findings: &mut Findings) -> Vec<String> {
+    if let Some(platform) = super::some(&service.platform) {
+        return vec![platform];
+    }
+    if build.platforms.len() > 1 {
+        findings.refuse(
+            format!("services.{name}.build.platforms"),
+            "an image of several platforms cannot be built",
+            "keep one, or choose one of them with the service's `platform`",
+        );
+    }
+    build.platforms.clone()
+}
+
+fn secrets(
+    project: &Project,
+    build: &Build,
+    findings: &mut Findings,
+) -> Vec<(String, SecretSource)> {
     let mut secrets = Vec::new();
     for mount in &build.secrets {
         let id = if mount.target.is_empty() {
@@ -108,16 +171,17 @@ pub fn request(
         } else if let Some(value) = project.secret_value(secret) {
             secrets.push((id.clone(), SecretSource::Bytes(value.as_bytes().to_vec())));
         } else {
-            findings.push(Finding {
-                path: format!("secrets.{}", mount.source),
-                message: "the secret has no value".to_owned(),
-                hint: Some("use `file:`, or export the variable".to_owned()),
-            });
+            findings.refuse(
+                format!("secrets.{}", mount.source),
+                "the secret has no value",
+                "use `file:`, or export the variable",
+            );
         }
     }
-    if !findings.is_empty() {
-        return Some(Err(findings));
-    }
+    secrets
+}
+
+fn ssh(build: &Build, overrides: &BuildOverrides) -> Vec<String> {
     let mut ssh: Vec<_> = build
         .ssh
         .iter()
@@ -130,42 +194,7 @@ pub fn request(
         })
         .collect();
     ssh.extend(overrides.ssh.iter().cloned());
-    let inline = !build.dockerfile_inline.is_empty();
-    Some(Ok(BuildSpec {
-        context: Some(build.context.clone()),
-        dockerfile: (!inline && !build.dockerfile.is_empty())
-            .then(|| build.dockerfile.clone().into()),
-        inline: inline.then(|| build.dockerfile_inline.clone()),
-        target: super::some(&build.target),
-        args,
-        tags: std::iter::once(image)
-            .chain(build.tags.iter().cloned())
-            .collect(),
-        labels: build.labels.clone().into_iter().collect(),
-        platforms: if build.platforms.is_empty() {
-            super::some(&service.platform).into_iter().collect()
-        } else {
-            build.platforms.clone()
-        },
-        contexts,
-        secrets,
-        ssh,
-        extra_hosts: build.extra_hosts.clone(),
-        network: super::some(&build.network),
-        shm_size: u64::try_from(build.shm_size.0).ok().filter(|n| *n > 0),
-        ulimits: build
-            .ulimits
-            .iter()
-            .map(|(name, limit)| {
-                let (soft, hard) = limit.limits();
-                (name.clone(), gantry_engine::spec::Ulimit { soft, hard })
-            })
-            .collect(),
-        entitlements: build.entitlements.clone(),
-        no_cache: build.no_cache || overrides.no_cache,
-        pull: build.pull || overrides.pull,
-        check: overrides.check,
-    }))
+    ssh
 }
 
 /// `service:x` is the image of that service.

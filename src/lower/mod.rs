@@ -6,6 +6,7 @@
 //! told. Nothing is ignored silently. No engine is called and no file is read.
 
 pub mod build;
+mod finding;
 mod instance;
 mod labels;
 mod mounts;
@@ -28,18 +29,8 @@ use crate::backend::VolumeSpec;
 use crate::model::{self, Project, Service};
 use crate::plan::{self, Desired, Resource};
 
+pub use finding::{Finding, Findings};
 pub use oneoff::{OneOff, PublishedPorts};
-
-/// An attribute that is refused, or one that has no effect.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Dotted path in the Compose file: `services.web.runtime`.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do instead.
-    pub hint: Option<String>,
-}
 
 /// A project, ready for planning and executing.
 #[derive(Clone, Debug)]
@@ -54,8 +45,6 @@ pub struct Stack {
     networks: BTreeMap<String, NetworkSpec>,
     /// Volumes by key.
     volumes: BTreeMap<String, VolumeSpec>,
-    /// Attributes that have no effect here.
-    pub warnings: Vec<Finding>,
 }
 
 /// What the command line adds to the file.
@@ -67,14 +56,14 @@ pub struct Overrides {
     pub underscores: bool,
 }
 
-/// Translates a project; every refused attribute is in the error.
-pub fn lower(project: Project, overrides: &Overrides) -> Result<Stack, Vec<Finding>> {
-    let mut findings = Vec::new();
-    let mut warnings = Vec::new();
-    refuse::project(&project, &mut findings, &mut warnings);
+/// Translates a project. Containers can be made of the stack only when nothing is refused;
+/// stopping and removing what exists needs no more than the rest.
+pub fn lower(project: Project, overrides: &Overrides) -> (Stack, Findings) {
+    let mut findings = Findings::default();
+    refuse::project(&project, &mut findings);
     let mut templates = IndexMap::new();
     for (name, service) in &project.services {
-        refuse::service(name, service, &mut findings, &mut warnings);
+        refuse::service(name, service, &mut findings);
         let context = Context {
             project: &project,
             name,
@@ -82,9 +71,6 @@ pub fn lower(project: Project, overrides: &Overrides) -> Result<Stack, Vec<Findi
             separator: separator(overrides),
         };
         templates.insert(name.clone(), template(&context, &mut findings));
-    }
-    if !findings.is_empty() {
-        return Err(findings);
     }
     let networks = project
         .networks
@@ -101,18 +87,15 @@ pub fn lower(project: Project, overrides: &Overrides) -> Result<Stack, Vec<Findi
         .filter(|(_, volume)| !volume.external)
         .map(|(key, volume)| (key.clone(), mounts::volume(&project.name, key, volume)))
         .collect();
-    if !findings.is_empty() {
-        return Err(findings);
-    }
     let desired = desired(&project, overrides);
-    Ok(Stack {
+    let stack = Stack {
         project,
         desired,
         templates,
         networks,
         volumes,
-        warnings,
-    })
+    };
+    (stack, findings)
 }
 
 /// One service and where it stands.
@@ -146,7 +129,7 @@ fn separator(overrides: &Overrides) -> char {
 }
 
 /// The container that every container of the service is made after.
-fn template(context: &Context<'_>, findings: &mut Vec<Finding>) -> ContainerSpec {
+fn template(context: &Context<'_>, findings: &mut Findings) -> ContainerSpec {
     let mut spec = ContainerSpec {
         image: image_name(&context.project.name, context.name, context.service),
         ..ContainerSpec::default()

@@ -10,7 +10,7 @@ use crate::backend::VolumeSpec;
 use crate::model::{self, FileMount, Mount, MountType, Service};
 use crate::plan::labels;
 
-use super::{Context, Finding, some};
+use super::{Context, Findings, some};
 
 /// Keys of the named volumes a service mounts.
 pub(super) fn keys(service: &Service) -> Vec<String> {
@@ -36,7 +36,7 @@ pub(super) fn volume(project: &str, key: &str, volume: &model::Volume) -> Volume
     }
 }
 
-pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     for (index, entry) in service.volumes.iter().enumerate() {
         let path = context.path(&format!("volumes[{index}]"));
@@ -47,13 +47,11 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     for (index, entry) in service.tmpfs.iter().enumerate() {
         match tmpfs(entry) {
             Ok(mount) => spec.mounts.push(mount),
-            Err(option) => findings.push(Finding {
-                path: context.path(&format!("tmpfs[{index}]")),
-                message: format!("the tmpfs option `{option}` is not supported"),
-                hint: Some(
-                    "`size`, `mode`, `uid`, `gid`, `exec`, `noexec` and `ro` are".to_owned(),
-                ),
-            }),
+            Err(option) => findings.refuse(
+                context.path(&format!("tmpfs[{index}]")),
+                format!("the tmpfs option `{option}` is not supported"),
+                "`size`, `mode`, `uid`, `gid`, `exec`, `noexec` and `ro` are",
+            ),
         }
     }
     for entry in &service.volumes_from {
@@ -87,14 +85,10 @@ fn mount(
     context: &Context<'_>,
     entry: &Mount,
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Option<MountSpec> {
     let mut refuse = |message: String, hint: &str| {
-        findings.push(Finding {
-            path: path.to_owned(),
-            message,
-            hint: Some(hint.to_owned()),
-        });
+        findings.refuse(path, message, hint);
         None
     };
     let kind = match entry.r#type {
@@ -225,7 +219,7 @@ fn size(text: &str) -> Option<u64> {
 
 /// Configs and secrets: files of this machine are bound read-only, contents are written into
 /// the container. Docker Compose does the same.
-fn files(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+fn files(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let project = context.project;
     for (index, entry) in context.service.secrets.iter().enumerate() {
         let Some(secret) = project.secrets.get(&entry.source) else {
@@ -238,14 +232,14 @@ fn files(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Fin
         } else if !secret.environment.is_empty() {
             match project.secret_value(secret) {
                 Some(value) => write_file(spec, entry, value, target, &path, findings),
-                None => findings.push(Finding {
-                    path: format!("secrets.{}.environment", entry.source),
-                    message: format!("the variable `{}` is not set", secret.environment),
-                    hint: Some("export it, or write it into `.env`".to_owned()),
-                }),
+                None => findings.refuse(
+                    format!("secrets.{}.environment", entry.source),
+                    format!("the variable `{}` is not set", secret.environment),
+                    "export it, or write it into `.env`",
+                ),
             }
         } else {
-            findings.push(no_store(format!("secrets.{}", entry.source), "secret"));
+            no_store(format!("secrets.{}", entry.source), "secret", findings);
         }
     }
     for (index, entry) in context.service.configs.iter().enumerate() {
@@ -259,26 +253,26 @@ fn files(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Fin
         } else if !config.environment.is_empty() {
             match project.environment.get(&config.environment) {
                 Some(value) => write_file(spec, entry, value, target, &path, findings),
-                None => findings.push(Finding {
-                    path: format!("configs.{}.environment", entry.source),
-                    message: format!("the variable `{}` is not set", config.environment),
-                    hint: Some("export it, or write it into `.env`".to_owned()),
-                }),
+                None => findings.refuse(
+                    format!("configs.{}.environment", entry.source),
+                    format!("the variable `{}` is not set", config.environment),
+                    "export it, or write it into `.env`",
+                ),
             }
         } else if config.external || !config.driver.is_empty() {
-            findings.push(no_store(format!("configs.{}", entry.source), "config"));
+            no_store(format!("configs.{}", entry.source), "config", findings);
         } else {
             write_file(spec, entry, &config.content, target, &path, findings);
         }
     }
 }
 
-fn no_store(path: String, kind: &str) -> Finding {
-    Finding {
+fn no_store(path: String, kind: &str, findings: &mut Findings) {
+    findings.refuse(
         path,
-        message: format!("external {kind}s need a cluster's {kind} store"),
-        hint: Some("use `file:` or `environment:`".to_owned()),
-    }
+        format!("external {kind}s need a cluster's {kind} store"),
+        "use `file:` or `environment:`",
+    );
 }
 
 fn target(entry: &FileMount, directory: &str) -> String {
@@ -300,19 +294,14 @@ fn bind_file(
     file: &str,
     target: String,
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
     if !entry.uid.is_empty() || !entry.gid.is_empty() || entry.mode.is_some() {
-        findings.push(Finding {
-            path: path.to_owned(),
-            message: "`uid`, `gid` and `mode` cannot be set for a file that is mounted as it is"
-                .to_owned(),
-            hint: Some(
-                "change the file's own owner and mode, or use `environment:` or `content:`"
-                    .to_owned(),
-            ),
-        });
-        return;
+        findings.warn(
+            path,
+            "`uid`, `gid` and `mode` are not supported for a file that is mounted as it is, they will be ignored",
+            "change the file's own owner and mode, or use `environment:` or `content:`",
+        );
     }
     spec.mounts.push(MountSpec {
         target,
@@ -330,18 +319,18 @@ fn write_file(
     content: &str,
     target: String,
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) {
     let mut number = |text: &str, attribute: &str| {
         if text.is_empty() {
             return 0;
         }
         text.parse().unwrap_or_else(|_| {
-            findings.push(Finding {
-                path: format!("{path}.{attribute}"),
-                message: format!("`{text}` is not a number"),
-                hint: None,
-            });
+            findings.refuse(
+                format!("{path}.{attribute}"),
+                format!("`{text}` is not a number"),
+                "write the number of the user or group, as text: `\"1000\"`",
+            );
             0
         })
     };

@@ -10,7 +10,7 @@ use gantry_engine::spec::{
 use crate::model::{self, Port, Project, Service};
 use crate::plan::labels;
 
-use super::{Context, Finding, some};
+use super::{Context, Findings, some};
 
 /// Keys of the networks a service joins.
 pub(super) fn keys(service: &Service) -> Vec<String> {
@@ -51,18 +51,18 @@ pub(super) fn network(
     project: &str,
     key: &str,
     network: &model::Network,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> Option<NetworkSpec> {
     let mut pools = Vec::new();
     for (index, pool) in network.ipam.config.iter().enumerate() {
         match ipam_pool(pool) {
             Ok(pool) => pools.push(pool),
             Err((attribute, value)) => {
-                findings.push(Finding {
-                    path: format!("networks.{key}.ipam.config[{index}].{attribute}"),
-                    message: format!("`{value}` is not an IP address"),
-                    hint: None,
-                });
+                findings.refuse(
+                    format!("networks.{key}.ipam.config[{index}].{attribute}"),
+                    format!("`{value}` is not an IP address"),
+                    "write an address of the pool's subnet",
+                );
                 return None;
             }
         }
@@ -104,7 +104,7 @@ fn ipam_pool(pool: &model::IpamPool) -> Result<IpamPool, (String, String)> {
     })
 }
 
-pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     spec.network = match service.network_mode() {
         model::NetworkMode::Networks => NetworkMode::Networks(endpoints(context, findings)),
@@ -122,35 +122,33 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     for (index, port) in service.ports.iter().enumerate() {
         match published(port) {
             Ok(port) => spec.ports.push(port),
-            Err(message) => findings.push(Finding {
-                path: context.path(&format!("ports[{index}]")),
+            Err(message) => findings.refuse(
+                context.path(&format!("ports[{index}]")),
                 message,
-                hint: None,
-            }),
+                "write `[ADDRESS:][HOST_PORT:]PORT[/tcp|/udp]`; ports are 1 to 65535",
+            ),
         }
     }
     spec.expose = service.expose.clone();
     for (index, line) in service.extra_hosts.iter().enumerate() {
         match extra_host(line) {
             Some(host) => spec.extra_hosts.push(host),
-            None => findings.push(Finding {
-                path: context.path(&format!("extra_hosts[{index}]")),
-                message: format!("`{line}` names no IP address"),
-                hint: Some(
-                    "write `name=address`; `host-gateway` stands for this machine".to_owned(),
-                ),
-            }),
+            None => findings.refuse(
+                context.path(&format!("extra_hosts[{index}]")),
+                format!("`{line}` names no IP address"),
+                "write `name=address`; `host-gateway` stands for this machine",
+            ),
         }
     }
     let mut servers = Vec::new();
     for (index, text) in service.dns.iter().enumerate() {
         match text.parse() {
             Ok(address) => servers.push(address),
-            Err(_) => findings.push(Finding {
-                path: context.path(&format!("dns[{index}]")),
-                message: format!("`{text}` is not an IP address"),
-                hint: None,
-            }),
+            Err(_) => findings.refuse(
+                context.path(&format!("dns[{index}]")),
+                format!("`{text}` is not an IP address"),
+                "a name server is given by its address, such as `9.9.9.9`",
+            ),
         }
     }
     spec.dns = DnsSpec {
@@ -160,7 +158,7 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     };
 }
 
-fn endpoints(context: &Context<'_>, findings: &mut Vec<Finding>) -> Vec<EndpointSpec> {
+fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec> {
     let linked = link_aliases(context.project);
     let mut endpoints = Vec::new();
     for (key, attachment) in ordered(context.service) {
@@ -179,11 +177,11 @@ fn endpoints(context: &Context<'_>, findings: &mut Vec<Finding>) -> Vec<Endpoint
             .extend(linked.get(context.name).into_iter().flatten().cloned());
         if let Some(attachment) = attachment {
             let mut address = |text: &str, attribute: &str| {
-                findings.push(Finding {
-                    path: context.path(&format!("networks.{key}.{attribute}")),
-                    message: format!("`{text}` is no such address"),
-                    hint: None,
-                });
+                findings.refuse(
+                    context.path(&format!("networks.{key}.{attribute}")),
+                    format!("`{text}` is no such address"),
+                    "write an address of the network's subnet",
+                );
             };
             for alias in &attachment.aliases {
                 if !endpoint.aliases.contains(alias) {

@@ -6,9 +6,9 @@ use gantry_engine::spec::{
 
 use crate::model;
 
-use super::{Context, Finding, some};
+use super::{Context, Findings, some};
 
-pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     spec.platform = some(&service.platform);
     spec.command = service.command.0.clone();
@@ -41,7 +41,7 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
 }
 
 /// `deploy.restart_policy` overrides `restart`, as in Docker Compose.
-fn restart(context: &Context<'_>, findings: &mut Vec<Finding>) -> RestartPolicy {
+fn restart(context: &Context<'_>, findings: &mut Findings) -> RestartPolicy {
     let deploy = context
         .service
         .deploy
@@ -57,11 +57,11 @@ fn restart(context: &Context<'_>, findings: &mut Vec<Finding>) -> RestartPolicy 
             "on-failure" => RestartPolicy::OnFailure { max_retries },
             "" | "any" => RestartPolicy::Always,
             other => {
-                findings.push(Finding {
-                    path: context.path("deploy.restart_policy.condition"),
-                    message: format!("`{other}` is no restart condition"),
-                    hint: Some("use `none`, `on-failure` or `any`".to_owned()),
-                });
+                findings.refuse(
+                    context.path("deploy.restart_policy.condition"),
+                    format!("`{other}` is no restart condition"),
+                    "use `none`, `on-failure` or `any`",
+                );
                 RestartPolicy::No
             }
         };
@@ -74,11 +74,11 @@ fn restart(context: &Context<'_>, findings: &mut Vec<Finding>) -> RestartPolicy 
             RestartPolicy::OnFailure { max_retries }
         }
         None => {
-            findings.push(Finding {
-                path: context.path("restart"),
-                message: format!("`{}` is no restart policy", context.service.restart),
-                hint: Some("use `no`, `always`, `unless-stopped` or `on-failure[:N]`".to_owned()),
-            });
+            findings.refuse(
+                context.path("restart"),
+                format!("`{}` is no restart policy", context.service.restart),
+                "use `no`, `always`, `unless-stopped` or `on-failure[:N]`",
+            );
             RestartPolicy::No
         }
     }
@@ -108,7 +108,7 @@ fn healthcheck(check: &model::Healthcheck) -> Healthcheck {
     }
 }
 
-fn log(context: &Context<'_>, findings: &mut Vec<Finding>) -> LogSpec {
+fn log(context: &Context<'_>, findings: &mut Findings) -> LogSpec {
     let Some(logging) = &context.service.logging else {
         return LogSpec::default();
     };
@@ -116,11 +116,11 @@ fn log(context: &Context<'_>, findings: &mut Vec<Finding>) -> LogSpec {
         "" | "json-file" => LogDriver::JsonFile,
         "none" => LogDriver::None,
         other => {
-            findings.push(Finding {
-                path: context.path("logging.driver"),
-                message: format!("the log driver `{other}` is not supported"),
-                hint: Some("use `json-file` or `none`".to_owned()),
-            });
+            findings.refuse(
+                context.path("logging.driver"),
+                format!("the log driver `{other}` is not supported"),
+                "use `json-file` or `none`",
+            );
             LogDriver::JsonFile
         }
     };
@@ -134,7 +134,7 @@ fn namespace(
     context: &Context<'_>,
     attribute: &str,
     mode: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Findings,
 ) -> NamespaceMode {
     match mode.split_once(':') {
         Some(("service", name)) => NamespaceMode::Container(context.container_of(name)),
@@ -145,11 +145,11 @@ fn namespace(
             "shareable" if attribute == "ipc" => NamespaceMode::Private,
             "host" => NamespaceMode::Host,
             other => {
-                findings.push(Finding {
-                    path: context.path(attribute),
-                    message: format!("`{attribute}: {other}` is not supported"),
-                    hint: Some("use `host`, `service:NAME` or `container:NAME`".to_owned()),
-                });
+                findings.refuse(
+                    context.path(attribute),
+                    format!("`{attribute}: {other}` is not supported"),
+                    "use `host`, `service:NAME` or `container:NAME`",
+                );
                 NamespaceMode::Private
             }
         },

@@ -1,193 +1,245 @@
 //! Attributes that the engine cannot do, and those that mean nothing on one machine.
 
-use crate::model::{Project, Service};
+use crate::model::{Deploy, Project, Service};
 
-use super::Finding;
+use super::Findings;
+
+/// One attribute that is refused when it is given.
+struct Refusal<'a> {
+    given: bool,
+    attribute: &'a str,
+    message: &'a str,
+    help: &'a str,
+}
+
+const fn refusal<'a>(
+    given: bool,
+    attribute: &'a str,
+    message: &'a str,
+    help: &'a str,
+) -> Refusal<'a> {
+    Refusal {
+        given,
+        attribute,
+        message,
+        help,
+    }
+}
 
 /// Refuses what a project asks for beyond its services.
-pub(super) fn project(project: &Project, findings: &mut Vec<Finding>, warnings: &mut Vec<Finding>) {
+pub(super) fn project(project: &Project, findings: &mut Findings) {
     for (key, network) in project.networks.iter().filter(|(_, n)| !n.external) {
         match network.driver.as_str() {
             "" | "default" | "bridge" => {}
-            "overlay" => warnings.push(Finding {
-                path: format!("networks.{key}.driver"),
-                message: "an overlay network of one machine is a bridge".to_owned(),
-                hint: None,
-            }),
-            other => findings.push(Finding {
-                path: format!("networks.{key}.driver"),
-                message: format!("the network driver `{other}` is not supported"),
-                hint: Some(
-                    "use `bridge`; `network_mode: host` and `none` need no network".to_owned(),
-                ),
-            }),
+            "overlay" => findings.warn(
+                format!("networks.{key}.driver"),
+                "an overlay network of one machine is a bridge",
+                "write `bridge`, or leave `driver` out",
+            ),
+            other => findings.refuse(
+                format!("networks.{key}.driver"),
+                format!("the network driver `{other}` is not supported"),
+                "use `bridge`; `network_mode: host` and `none` need no network",
+            ),
         }
         if !matches!(network.ipam.driver.as_str(), "" | "default") {
-            findings.push(Finding {
-                path: format!("networks.{key}.ipam.driver"),
-                message: format!(
+            findings.refuse(
+                format!("networks.{key}.ipam.driver"),
+                format!(
                     "the address management `{}` is not supported",
                     network.ipam.driver
                 ),
-                hint: Some("use `default`".to_owned()),
-            });
+                "use `default`",
+            );
         }
     }
     for (key, volume) in project.volumes.iter().filter(|(_, v)| !v.external) {
         if !matches!(volume.driver.as_str(), "" | "local") {
-            findings.push(Finding {
-                path: format!("volumes.{key}.driver"),
-                message: format!("the volume driver `{}` is not supported", volume.driver),
-                hint: Some("use `local`".to_owned()),
-            });
+            findings.refuse(
+                format!("volumes.{key}.driver"),
+                format!("the volume driver `{}` is not supported", volume.driver),
+                "use `local`",
+            );
         }
     }
 }
 
 /// Refuses what a service asks for.
-pub(super) fn service(
-    name: &str,
-    service: &Service,
-    findings: &mut Vec<Finding>,
-    warnings: &mut Vec<Finding>,
-) {
-    let path = |attribute: &str| format!("services.{name}.{attribute}");
-    let mut refuse = |given: bool, attribute: &str, message: &str, hint: Option<&str>| {
+pub(super) fn service(name: &str, service: &Service, findings: &mut Findings) {
+    let of_windows = windows(service);
+    for Refusal {
+        given,
+        attribute,
+        message,
+        help,
+    } in of_windows.into_iter().chain(foreign(service))
+    {
         if given {
-            findings.push(Finding {
-                path: path(attribute),
-                message: message.to_owned(),
-                hint: hint.map(str::to_owned),
-            });
+            findings.refuse(format!("services.{name}.{attribute}"), message, help);
         }
-    };
-    let windows = "is of Windows and has no meaning on Linux";
-    refuse(
-        service.cpu_count != 0,
-        "cpu_count",
-        &format!("`cpu_count` {windows}"),
-        Some("use `cpus`"),
-    );
-    refuse(
-        service.cpu_percent.nanos() != 0,
-        "cpu_percent",
-        &format!("`cpu_percent` {windows}"),
-        Some("use `cpus`"),
-    );
-    refuse(
-        service.credential_spec.is_some(),
-        "credential_spec",
-        &format!("`credential_spec` {windows}"),
-        None,
-    );
-    refuse(
-        !matches!(service.isolation.as_str(), "" | "default"),
-        "isolation",
-        &format!("`isolation` {windows}"),
-        None,
-    );
-    refuse(
-        !matches!(service.runtime.as_str(), "" | "runc"),
-        "runtime",
-        "other runtimes are not supported: Gantry has its own",
-        Some("leave `runtime` out"),
-    );
-    refuse(
-        !service.gpus.is_empty(),
-        "gpus",
-        "GPU requests are not supported",
-        Some("name the devices under `devices`"),
-    );
-    refuse(
-        service.provider.is_some(),
-        "provider",
-        "providers are not supported",
-        None,
-    );
-    refuse(
-        service.use_api_socket,
-        "use_api_socket",
-        "there is no engine socket to mount",
-        None,
-    );
-    refuse(
-        !service.storage_opt.is_empty(),
-        "storage_opt",
-        "storage options are not supported",
-        None,
-    );
-    refuse(
-        !service.models.is_empty(),
-        "models",
-        "AI models are not supported",
-        None,
-    );
-    refuse(
-        !service.pre_start.is_empty(),
-        "pre_start",
-        "`pre_start` hooks are not supported",
-        Some("use a service and `condition: service_completed_successfully`"),
-    );
-    for (index, link) in service.external_links.iter().enumerate() {
-        let renamed = link.split_once(':').is_some_and(|(from, to)| from != to);
-        refuse(
-            renamed,
-            &format!("external_links[{index}]"),
-            "an external link cannot rename a container",
-            Some("join its network and use its own name"),
-        );
     }
+    links(name, service, findings);
+    attachments(name, service, findings);
+    if let Some(deploy) = &service.deploy {
+        of_swarm(name, deploy, findings);
+    }
+}
+
+/// Attributes of Windows containers.
+fn windows(service: &Service) -> [Refusal<'static>; 4] {
+    [
+        refusal(
+            service.cpu_count != 0,
+            "cpu_count",
+            "`cpu_count` is of Windows and has no meaning on Linux",
+            "use `cpus`",
+        ),
+        refusal(
+            service.cpu_percent.nanos() != 0,
+            "cpu_percent",
+            "`cpu_percent` is of Windows and has no meaning on Linux",
+            "use `cpus`",
+        ),
+        refusal(
+            service.credential_spec.is_some(),
+            "credential_spec",
+            "`credential_spec` is of Windows and has no meaning on Linux",
+            "remove it; give credentials as `secrets`",
+        ),
+        refusal(
+            !matches!(service.isolation.as_str(), "" | "default"),
+            "isolation",
+            "`isolation` is of Windows and has no meaning on Linux",
+            "remove it",
+        ),
+    ]
+}
+
+/// Attributes that need programs or services which Gantry does not have.
+fn foreign(service: &Service) -> [Refusal<'static>; 7] {
+    [
+        refusal(
+            !matches!(service.runtime.as_str(), "" | "runc"),
+            "runtime",
+            "other runtimes are not supported: Gantry has its own",
+            "leave `runtime` out",
+        ),
+        refusal(
+            !service.gpus.is_empty(),
+            "gpus",
+            "GPU requests are not supported",
+            "name the devices under `devices`",
+        ),
+        refusal(
+            service.provider.is_some(),
+            "provider",
+            "providers are not supported",
+            "run the thing as a service with an `image:`, or start it before `up` and remove this",
+        ),
+        refusal(
+            service.use_api_socket,
+            "use_api_socket",
+            "there is no engine socket to mount",
+            "remove it: Gantry has no daemon to talk to",
+        ),
+        refusal(
+            !service.storage_opt.is_empty(),
+            "storage_opt",
+            "storage options are not supported",
+            "remove it; limit what is written with a `tmpfs` of a given `size`",
+        ),
+        refusal(
+            !service.models.is_empty(),
+            "models",
+            "AI models are not supported",
+            "run the model server as a service and pass its address in `environment`",
+        ),
+        refusal(
+            !service.pre_start.is_empty(),
+            "pre_start",
+            "`pre_start` hooks are not supported",
+            "use a service and `condition: service_completed_successfully`",
+        ),
+    ]
+}
+
+fn links(name: &str, service: &Service, findings: &mut Findings) {
+    for (index, link) in service.external_links.iter().enumerate() {
+        if link.split_once(':').is_some_and(|(from, to)| from != to) {
+            findings.refuse(
+                format!("services.{name}.external_links[{index}]"),
+                "an external link cannot rename a container",
+                "join its network and use its own name",
+            );
+        }
+    }
+}
+
+fn attachments(name: &str, service: &Service, findings: &mut Findings) {
     for (key, attachment) in &service.networks {
         let Some(attachment) = attachment else {
             continue;
         };
-        refuse(
-            !attachment.link_local_ips.is_empty(),
-            &format!("networks.{key}.link_local_ips"),
-            "link-local addresses are not supported",
-            None,
-        );
-        refuse(
-            !attachment.driver_opts.is_empty(),
-            &format!("networks.{key}.driver_opts"),
-            "options of a single endpoint are not supported",
-            None,
+        if !attachment.link_local_ips.is_empty() {
+            findings.refuse(
+                format!("services.{name}.networks.{key}.link_local_ips"),
+                "link-local addresses are not supported",
+                "use `ipv4_address` or `ipv6_address`",
+            );
+        }
+        if !attachment.driver_opts.is_empty() {
+            findings.refuse(
+                format!("services.{name}.networks.{key}.driver_opts"),
+                "options of a single endpoint are not supported",
+                "set `driver_opts` on the network at top level",
+            );
+        }
+    }
+}
+
+/// What only an orchestrator can do is refused when the service would run otherwise, and told
+/// when it would not.
+fn of_swarm(name: &str, deploy: &Deploy, findings: &mut Findings) {
+    let path = |attribute: &str| format!("services.{name}.{attribute}");
+    if !matches!(deploy.mode.as_str(), "" | "replicated") {
+        findings.refuse(
+            path("deploy.mode"),
+            "only `replicated` is supported on one machine",
+            "use `replicas`",
         );
     }
-    let Some(deploy) = &service.deploy else {
-        return;
-    };
-    refuse(
-        !matches!(deploy.mode.as_str(), "" | "replicated"),
-        "deploy.mode",
-        "only `replicated` is supported on one machine",
-        Some("use `replicas`"),
-    );
     let reservations = deploy.resources.reservations.as_ref();
-    refuse(
-        reservations.is_some_and(|r| !r.devices.is_empty()),
-        "deploy.resources.reservations.devices",
-        "device reservations are not supported",
-        Some("name the devices under `devices`"),
-    );
-    let mut tell = |given: bool, attribute: &str| {
+    if reservations.is_some_and(|r| !r.devices.is_empty()) {
+        findings.refuse(
+            path("deploy.resources.reservations.devices"),
+            "device reservations are not supported",
+            "name the devices under `devices`",
+        );
+    }
+    let policy = deploy.restart_policy.as_ref();
+    for (given, attribute) in [
+        (deploy.update_config.is_some(), "deploy.update_config"),
+        (deploy.rollback_config.is_some(), "deploy.rollback_config"),
+        (!deploy.endpoint_mode.is_empty(), "deploy.endpoint_mode"),
+        (
+            !deploy.placement.constraints.is_empty() || !deploy.placement.preferences.is_empty(),
+            "deploy.placement",
+        ),
+        (
+            policy.is_some_and(|p| p.delay.is_some()),
+            "deploy.restart_policy.delay",
+        ),
+        (
+            policy.is_some_and(|p| p.window.is_some()),
+            "deploy.restart_policy.window",
+        ),
+    ] {
         if given {
-            warnings.push(Finding {
-                path: path(attribute),
-                message: format!("`{attribute}` has no effect on one machine"),
-                hint: None,
-            });
+            findings.warn(
+                path(attribute),
+                format!("`{attribute}` has no effect on one machine"),
+                "leave it for an orchestrator, or remove it",
+            );
         }
-    };
-    tell(deploy.update_config.is_some(), "deploy.update_config");
-    tell(deploy.rollback_config.is_some(), "deploy.rollback_config");
-    tell(!deploy.endpoint_mode.is_empty(), "deploy.endpoint_mode");
-    tell(
-        !deploy.placement.constraints.is_empty() || !deploy.placement.preferences.is_empty(),
-        "deploy.placement",
-    );
-    if let Some(policy) = &deploy.restart_policy {
-        tell(policy.delay.is_some(), "deploy.restart_policy.delay");
-        tell(policy.window.is_some(), "deploy.restart_policy.window");
     }
 }

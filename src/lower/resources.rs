@@ -9,9 +9,9 @@ use gantry_engine::spec::{
 
 use crate::model::{self, Blkio};
 
-use super::{Context, Finding, some};
+use super::{Context, Findings, some};
 
-pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     let deploy = service.deploy.as_ref().map(|deploy| &deploy.resources.0);
     let limits = deploy.and_then(|resources| resources.limits.as_ref());
@@ -52,11 +52,11 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     spec.device_cgroup_rules = service.device_cgroup_rules.clone();
     for (index, device) in service.devices.iter().enumerate() {
         if !device.source.starts_with('/') {
-            findings.push(Finding {
-                path: context.path(&format!("devices[{index}]")),
-                message: format!("`{}` is a CDI name; those are not supported", device.source),
-                hint: Some("name the device's path, `/dev/…`".to_owned()),
-            });
+            findings.refuse(
+                context.path(&format!("devices[{index}]")),
+                format!("`{}` is a CDI name; those are not supported", device.source),
+                "name the device's path, `/dev/…`",
+            );
             continue;
         }
         spec.devices.push(DeviceSpec {

@@ -2,9 +2,9 @@
 
 use gantry_engine::spec::{ContainerSpec, SeccompSpec, SecuritySpec};
 
-use super::{Context, Finding};
+use super::{Context, Findings};
 
-pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Vec<Finding>) {
+pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     spec.security = SecuritySpec {
         privileged: service.privileged,
@@ -15,14 +15,11 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     };
     for (index, option) in service.security_opt.iter().enumerate() {
         if !security_option(option, &mut spec.security, &context.project.working_dir) {
-            findings.push(Finding {
-                path: context.path(&format!("security_opt[{index}]")),
-                message: format!("`{option}` is not a known security option"),
-                hint: Some(
-                    "`no-new-privileges`, `seccomp=`, `apparmor=`, `label=` and `systempaths=unconfined` are"
-                        .to_owned(),
-                ),
-            });
+            findings.refuse(
+                context.path(&format!("security_opt[{index}]")),
+                format!("`{option}` is not a known security option"),
+                "`no-new-privileges`, `seccomp=`, `apparmor=`, `label=` and `systempaths=unconfined` are",
+            );
         }
     }
 }

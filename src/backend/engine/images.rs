@@ -223,10 +223,10 @@ fn request(spec: &BuildSpec) -> Result<BuildRequest> {
             .collect(),
         ssh: spec.ssh.iter().filter_map(|text| ssh(text)).collect(),
         contexts: spec.contexts.iter().cloned().collect(),
-        no_cache: if spec.no_cache {
-            NoCache::All
-        } else {
-            NoCache::Never
+        no_cache: match (spec.no_cache, spec.no_cache_filter.is_empty()) {
+            (true, _) => NoCache::All,
+            (false, true) => NoCache::Never,
+            (false, false) => NoCache::Stages(spec.no_cache_filter.clone()),
         },
         pull: if spec.pull {
             PullPolicy::Always

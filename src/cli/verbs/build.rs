@@ -121,8 +121,8 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         check: args.check,
     };
     if global.dry_run {
-        for service in &services {
-            let image = image_name(&project.name, service, &project.services[service]);
+        for (service, _) in apply::builds(global, &project, &services, &overrides)? {
+            let image = image_name(&project.name, &service, &project.services[&service]);
             crate::cli::output::print(&format!("image {image} build\n"))?;
         }
         return Ok(Exit::Success);
@@ -130,6 +130,7 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
     let reporter = apply::reporter(global);
     let events = |event| reporter.tell(event);
     let built = apply::build_services(
+        global,
         &*session.backend,
         &project,
         &services,

@@ -36,7 +36,7 @@ pub struct DownArgs {
 pub fn run(global: &Global, args: DownArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
     let stack = match &session.project {
-        Some(project) => Some(apply::lowered(global, project.clone(), &[])?),
+        Some(project) => Some(apply::known(global, project.clone())),
         None => None,
     };
     let options = args.resolve(&session, stack.as_ref())?;

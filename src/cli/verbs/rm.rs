@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
     let stop = args.stop.then_some(StopFirst::Yes(None));
     let session = Session::named(global)?;
     let stack = match &session.project {
-        Some(project) => Some(apply::lowered(global, project.clone(), &[])?),
+        Some(project) => Some(apply::known(global, project.clone())),
         None => None,
     };
     let project = &session.project_name;

@@ -75,7 +75,7 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
     }
     if args.down_project {
         let stack = match &session.project {
-            Some(project) => Some(apply::lowered(global, project.clone(), &[])?),
+            Some(project) => Some(apply::known(global, project.clone())),
             None => None,
         };
         let options = DownOptions {
