@@ -26,6 +26,10 @@ impl Expander<'_> {
     }
 
     /// Expands and splits at blanks that came from outside of quotes, those of variables included.
+    ///
+    /// What stands in a word before a substitution with a modifier (`${x:-w}`) is dropped: the
+    /// reference's lexer forgets it there, so `EXPOSE 80${x:-1}` has always been port 1, and an image
+    /// must not expose other ports here than it does elsewhere. [`Expander::word`] keeps it, there as here.
     pub(super) fn words(&self, text: &str) -> Result<Vec<String>, String> {
         self.run(text).map(Output::into_words)
     }
@@ -36,6 +40,7 @@ impl Expander<'_> {
             input: text.chars().peekable(),
             raw_escapes: false,
             depth: 0,
+            modified: false,
         };
         scan.until(None)
             .map_err(|reason| format!("cannot expand `{text}`: {reason}"))
@@ -86,6 +91,8 @@ struct Scan<'a, 'b> {
     /// Keep escape characters: the text is a pattern.
     raw_escapes: bool,
     depth: usize,
+    /// A substitution with a modifier was just read: see [`Expander::words`].
+    modified: bool,
 }
 
 impl Scan<'_, '_> {
@@ -109,10 +116,12 @@ impl Scan<'_, '_> {
                 }
                 '"' if !self.rules.keep_quotes => {
                     let quoted = self.double_quoted()?;
+                    self.forget(&mut out);
                     out.push_raw(&quoted);
                 }
                 '$' => {
                     let value = self.dollar()?;
+                    self.forget(&mut out);
                     value.chars().for_each(|c| out.push(c));
                 }
                 c if c == self.rules.escape => {
@@ -133,6 +142,13 @@ impl Scan<'_, '_> {
         match stop {
             Some(stop) => Err(format!("syntax error: missing `{stop}` in substitution")),
             None => Ok(out),
+        }
+    }
+
+    /// Drops the word so far after a substitution with a modifier.
+    fn forget(&mut self, out: &mut Output) {
+        if std::mem::take(&mut self.modified) {
+            out.word.clear();
         }
     }
 
@@ -203,8 +219,6 @@ impl Scan<'_, '_> {
             Some('}') => Ok(self.value(&name).unwrap_or_default()),
             Some(':') => match self.input.next() {
                 Some(operator @ ('-' | '+' | '?')) => self.conditional(&name, operator, true),
-                // The colon means nothing here, in the reference as in shells that take it.
-                Some(side @ ('#' | '%')) => self.trim(&name, side),
                 Some(other) => Err(format!("unsupported modifier (:{other}) in substitution")),
                 None => Err("syntax error: missing `}` in substitution".into()),
             },
@@ -307,6 +321,7 @@ impl Scan<'_, '_> {
         let before = std::mem::replace(&mut self.raw_escapes, raw_escapes);
         let part = self.until(Some(stop));
         self.raw_escapes = before;
+        self.modified = true;
         part.map(|output| output.text)
     }
 
@@ -480,6 +495,7 @@ mod tests {
             "${NO?}",
             "${EMPTY:?must}",
             "${A:=x}",
+            "${S:#f}",
         ] {
             assert!(word(text).is_err(), "{text}");
         }
@@ -496,6 +512,24 @@ mod tests {
             expander.words("x $BLANK 'c d'").unwrap(),
             ["x", "a", "b", "c d"]
         );
+    }
+
+    #[test]
+    fn a_modifier_drops_the_word_before_it() {
+        let expander = Expander {
+            escape: '\\',
+            lookup: &env,
+            keep_quotes: false,
+        };
+        for (text, expected) in [
+            ("70-7${NO:-2}", "2"),
+            ("7${A}-8", "71-8"),
+            ("7\"${NO:-2}\"1", "21"),
+            ("7${S##f*b}1", "az1"),
+        ] {
+            assert_eq!(expander.words(text).unwrap(), [expected], "{text}");
+            assert!(expander.word(text).unwrap().starts_with('7'), "{text}");
+        }
     }
 
     proptest! {
