@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::lint::Rule;
+
 /// The text of a Dockerfile with the name that messages show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -60,8 +62,8 @@ impl Span {
 pub enum Severity {
     /// The build stops.
     Error,
-    /// A lint rule or a soft problem, with the rule's name where it has one.
-    Warning(Option<&'static str>),
+    /// A lint rule or a soft problem, with the rule where there is one.
+    Warning(Option<Rule>),
 }
 
 /// One message about one place.
@@ -104,7 +106,7 @@ impl Diagnostic {
         let mut out = match self.severity {
             Severity::Error => format!("error: {}\n", self.message),
             Severity::Warning(None) => format!("warning: {}\n", self.message),
-            Severity::Warning(Some(rule)) => format!("warning[{rule}]: {}\n", self.message),
+            Severity::Warning(Some(rule)) => format!("warning[{}]: {}\n", rule.name, self.message),
         };
         let width = self.span.end_line.max(self.span.line).to_string().len();
         if self.span.line > 0 {
@@ -171,6 +173,22 @@ pub fn did_you_mean<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -
         .filter(|(far, name)| *far <= (name.len() / 3).max(1))
         .min_by_key(|(far, _)| *far)
         .map(|(_, name)| name)
+}
+
+/// The name of `known` with the fewest edits from `typed`, at most two; none when one is the same.
+pub(super) fn closest<'a>(
+    typed: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
+    let mut best = (3, None);
+    for name in known {
+        match distance(typed, name) {
+            0 => return None,
+            far if far < best.0 => best = (far, Some(name)),
+            _ => {}
+        }
+    }
+    best.1
 }
 
 /// Edits (insert, delete, replace) between two words; long words are never near.

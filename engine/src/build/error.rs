@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Severity};
 use crate::error::{Classify, ErrorKind};
 
 /// Why a build gave no image.
@@ -12,7 +12,7 @@ pub enum BuildError {
     #[error("{0}")]
     Dockerfile(Box<Diagnostic>),
     /// A lint rule was violated and `# check=error=true` is set.
-    #[error("{} lint violations and `check=error=true` is set", .0.len())]
+    #[error("lint violation found for rules: {}", rules(.0))]
     Lint(Vec<Diagnostic>),
     /// A step failed for a reason other than its command's exit code; points at the line.
     #[error("{diagnostic}")]
@@ -103,6 +103,19 @@ pub enum BuildError {
     /// The caller gave up.
     #[error("build cancelled")]
     Cancelled,
+}
+
+/// The rules that were violated, each once, in the order they were.
+fn rules(warnings: &[Diagnostic]) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for warning in warnings {
+        if let Severity::Warning(Some(rule)) = warning.severity
+            && !names.contains(&rule.name)
+        {
+            names.push(rule.name);
+        }
+    }
+    names.join(", ")
 }
 
 impl BuildError {

@@ -9,6 +9,40 @@ use std::str::Chars;
 /// Looks up a variable.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// Which variables an expansion asked for; [`Uses::note`] goes into the look-up.
+#[derive(Debug, Default)]
+pub(super) struct Uses(std::cell::RefCell<Vec<(String, bool)>>);
+
+impl Uses {
+    /// Notes a question and passes its answer on.
+    pub(super) fn note(&self, name: &str, value: Option<String>) -> Option<String> {
+        let mut asked = self.0.borrow_mut();
+        if !asked.iter().any(|(known, _)| known == name) {
+            asked.push((name.to_owned(), value.is_some()));
+        }
+        value
+    }
+
+    /// Names that had a value, in order.
+    pub(super) fn found(&self) -> Vec<String> {
+        self.list(true)
+    }
+
+    /// Names that had none.
+    pub(super) fn missing(&self) -> Vec<String> {
+        self.list(false)
+    }
+
+    fn list(&self, found: bool) -> Vec<String> {
+        let asked = self.0.borrow();
+        asked
+            .iter()
+            .filter(|(_, has)| *has == found)
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+}
+
 /// How words are expanded.
 pub(super) struct Expander<'a> {
     /// `\` or a backtick.

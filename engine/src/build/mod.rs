@@ -48,9 +48,12 @@ mod variables;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use indexmap::IndexMap;
+
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
 pub use ignore::{BadPattern, Patterns};
+pub use lint::Rule;
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
 pub use request::{
     BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork,
@@ -62,7 +65,7 @@ use crate::image::{ImageStore, Reference};
 use crate::state::Paths;
 use expand::Expander;
 use graph::{Graph, Origin};
-use parse::{Argument, CheckConfig, Dockerfile};
+use parse::{Argument, CheckConfig, Dockerfile, Kind};
 use scratch::Scratch;
 use solve::{Shared, Solver, StageResult};
 use stages::Stages;
@@ -141,7 +144,7 @@ pub fn build(
     };
     let target_name = stages.list[target].from.name.clone().unwrap_or_default();
     let automatic = values::platform_args(&host, &platform, &target_name);
-    let globals = globals(&file, &stages, request, automatic)?;
+    let globals = globals_with(&file, &stages, &request.args, automatic.clone())?;
     let bases = bases(&file, &stages, request, &globals, &host)?;
     let is_context = |name: &str| {
         request
@@ -160,7 +163,36 @@ pub fn build(
         })?,
         None => file.directives.check.clone(),
     };
-    let warnings = lint::check(&file, &stages, request, &globals, &config);
+    let defaults = globals_with(&file, &stages, &IndexMap::new(), automatic).ok();
+    let everything: Vec<usize> = (0..stages.list.len()).collect();
+    let named = |name: &str| request.contexts.get(name).cloned();
+    let subject = lint::Subject {
+        file: &file,
+        stages: &stages,
+        bases: &bases,
+        walked: match (request.check, &request.target) {
+            (true, None) => &everything,
+            _ => &needed,
+        },
+        request,
+        globals: &globals,
+        defaults: defaults.as_ref(),
+        host: &host,
+        platform: &platform,
+        ignore: &context.tree.ignore,
+        image: &|name| {
+            let name = match named(name) {
+                Some(context) => context.strip_prefix("docker-image://")?.to_owned(),
+                None => name.to_owned(),
+            };
+            let image = store::resolve(deps.images, &name).ok()??;
+            Some(image.config.clone())
+        },
+    };
+    let mut warnings = lint::check(&subject, &config);
+    if !request.check {
+        warnings.extend(lint::unused_arguments(&file, &stages, &request.args));
+    }
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
     }
@@ -277,17 +309,20 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
     }
 }
 
-/// Values of the arguments before the first `FROM`, and of the automatic ones.
-fn globals(
+/// Values of the arguments before the first `FROM`, and of the automatic ones, with these build arguments.
+fn globals_with(
     file: &Dockerfile,
     stages: &Stages,
-    request: &BuildRequest,
+    given: &IndexMap<String, String>,
     automatic: BTreeMap<String, String>,
 ) -> Result<BTreeMap<String, String>, BuildError> {
     let mut globals = automatic;
-    for (span, arguments) in &stages.globals {
+    for instruction in &stages.globals {
+        let Kind::Arg(arguments) = &instruction.kind else {
+            continue;
+        };
         for Argument { name, default } in arguments {
-            let value = match (request.args.get(name), default) {
+            let value = match (given.get(name), default) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => {
                     let lookup = |name: &str| globals.get(name).cloned();
@@ -297,7 +332,12 @@ fn globals(
                         keep_quotes: false,
                     };
                     let value = expander.word(default).map_err(|reason| {
-                        BuildError::Dockerfile(parse::error(&file.source, *span, reason, None))
+                        BuildError::Dockerfile(parse::error(
+                            &file.source,
+                            instruction.span,
+                            reason,
+                            None,
+                        ))
                     })?;
                     Some(value)
                 }

@@ -403,10 +403,10 @@ impl Stage<'_, '_> {
             }
             Kind::Workdir(path) => return self.workdir(span, path),
             Kind::Arg(arguments) => return self.argument(span, arguments, &instruction.text),
-            Kind::Env(pairs) => self.env(span, pairs)?,
+            Kind::Env(pairs) => self.env(span, &pairs.list)?,
             Kind::Label(pairs) => {
-                let mut expanded = Vec::with_capacity(pairs.len());
-                for (name, value) in pairs {
+                let mut expanded = Vec::with_capacity(pairs.list.len());
+                for (name, value) in &pairs.list {
                     expanded.push((self.expand(span, name)?, self.expand(span, value)?));
                 }
                 self.result.config.config.labels.extend(expanded);

@@ -1,7 +1,7 @@
 //! A parsed file as global arguments and stages.
 
 use super::diagnostic::{Diagnostic, Span};
-use super::parse::{Argument, Dockerfile, FromFlags, Instruction, Kind, error};
+use super::parse::{Dockerfile, FromFlags, Instruction, Kind, error};
 
 /// A stage as it was written.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub(super) struct Stage {
     pub(super) from: FromFlags,
     /// The `FROM` line.
     pub(super) span: Span,
+    /// The comments right above it.
+    pub(super) comments: Vec<String>,
     /// The instructions after it.
     pub(super) instructions: Vec<Instruction>,
 }
@@ -27,7 +29,8 @@ impl Stage {
 /// Global arguments with their lines, and the stages.
 #[derive(Clone, Debug)]
 pub(super) struct Stages {
-    pub(super) globals: Vec<(Span, Vec<Argument>)>,
+    /// The `ARG`s before the first `FROM`.
+    pub(super) globals: Vec<Instruction>,
     pub(super) list: Vec<Stage>,
 }
 
@@ -44,13 +47,12 @@ impl Stages {
                     let stage = Stage {
                         from: from.clone(),
                         span: instruction.span,
+                        comments: instruction.comments.clone(),
                         instructions: Vec::new(),
                     };
                     stages.list.push(stage);
                 }
-                (Kind::Arg(arguments), None) => {
-                    stages.globals.push((instruction.span, arguments.clone()))
-                }
+                (Kind::Arg(_), None) => stages.globals.push(instruction.clone()),
                 (_, Some(stage)) => stage.instructions.push(instruction.clone()),
                 (_, None) => {
                     let message = format!(

@@ -52,6 +52,11 @@ impl Variables {
         self.values.get(name).cloned()
     }
 
+    /// The names that have a value, in the order they got it first.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
     /// `ARG`, its name and default expanded already. The caller's value goes first, then the default,
     /// then the value of a global argument of that name.
     pub(super) fn declare(

@@ -12,44 +12,89 @@ pub(in crate::build) struct Directives {
     pub(in crate::build) escape: char,
     /// `check=`.
     pub(in crate::build) check: CheckConfig,
+    /// How many lines they take at the top of the file.
+    pub(in crate::build) lines: usize,
 }
 
 /// `# check=skip=A,B;error=true`
 #[derive(Clone, Debug, Default)]
 pub(in crate::build) struct CheckConfig {
-    /// Rules that are not reported, in lower case; `all` is every one.
-    pub(in crate::build) skip: BTreeSet<String>,
+    skip: Rules,
+    experimental: Rules,
     /// Any warning fails the build.
     pub(in crate::build) error: bool,
 }
 
+/// A set of rules by their exact names.
+#[derive(Clone, Debug, Default)]
+struct Rules {
+    all: bool,
+    names: BTreeSet<String>,
+}
+
+impl Rules {
+    fn parse(value: &str) -> Self {
+        match value.trim() {
+            "all" => Self {
+                all: true,
+                names: BTreeSet::new(),
+            },
+            list => Self {
+                all: false,
+                names: list.split(',').map(|rule| rule.trim().to_owned()).collect(),
+            },
+        }
+    }
+
+    fn contains(&self, rule: &str) -> bool {
+        self.all || self.names.contains(rule)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.all |= other.all;
+        self.names.extend(other.names.iter().cloned());
+    }
+}
+
 impl CheckConfig {
-    /// Whether a rule is to be reported.
-    pub(in crate::build) fn reports(&self, rule: &str) -> bool {
-        !self.skip.contains("all") && !self.skip.contains(&rule.to_ascii_lowercase())
+    /// Whether a rule is to be reported: an experimental one when it is asked for, others unless skipped.
+    pub(in crate::build) fn reports(&self, rule: &str, experimental: bool) -> bool {
+        if experimental {
+            self.experimental.contains(rule)
+        } else {
+            !self.skip.contains(rule)
+        }
+    }
+
+    /// The configuration for one instruction: the first `check=` among the comments above it counts as well.
+    pub(in crate::build) fn with_comments(&self, comments: &[String]) -> Self {
+        let mut merged = self.clone();
+        let own = comments
+            .iter()
+            .filter_map(|comment| name_and_value(comment))
+            .find(|(name, _)| name == "check");
+        if let Some((_, value)) = own
+            && let Ok(own) = Self::parse(value.split(' ').next().unwrap_or_default())
+        {
+            merged.skip.add(&own.skip);
+            merged.experimental.add(&own.experimental);
+        }
+        merged
     }
 
     /// Reads the value of `check=` or of `BUILDKIT_DOCKERFILE_CHECK`.
     pub(in crate::build) fn parse(value: &str) -> Result<Self, String> {
         let mut config = Self::default();
-        for part in value
-            .split(';')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-        {
+        if value.trim().is_empty() {
+            return Ok(config);
+        }
+        for part in value.split(';') {
             let Some((key, value)) = part.split_once('=') else {
                 return Err(format!("`{part}` is not of the form key=value"));
             };
-            match key.trim().to_ascii_lowercase().as_str() {
-                "skip" => {
-                    config.skip.extend(
-                        value
-                            .split(',')
-                            .map(|rule| rule.trim().to_ascii_lowercase()),
-                    );
-                }
-                // Experimental rules are reported like any other.
-                "experimental" => {}
+            match key.trim() {
+                "skip" => config.skip = Rules::parse(value),
+                "experimental" => config.experimental = Rules::parse(value),
                 "error" => {
                     config.error = parse_bool(value)
                         .ok_or_else(|| format!("`{value}` is not true or false"))?
@@ -79,6 +124,7 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
     let mut directives = Directives {
         escape: '\\',
         check: CheckConfig::default(),
+        lines: 0,
     };
     let mut seen = BTreeSet::new();
     for (at, line) in text.split('\n').enumerate() {
@@ -86,6 +132,7 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
         let Some((name, value)) = split(line) else {
             // A script's `#!` line may come before the directives.
             if at == 0 && line.starts_with("#!") {
+                directives.lines = 1;
                 continue;
             }
             break;
@@ -101,6 +148,7 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
                 None,
             ));
         }
+        directives.lines = at + 1;
         match name.as_str() {
             "escape" => match value {
                 "\\" => directives.escape = '\\',
@@ -134,8 +182,12 @@ pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagn
 
 /// `# name = value` with the name in lower case.
 fn split(line: &str) -> Option<(String, &str)> {
-    let rest = line.trim_start_matches([' ', '\t']).strip_prefix('#')?;
-    let (name, value) = rest.split_once('=')?;
+    name_and_value(line.trim_start_matches([' ', '\t']).strip_prefix('#')?)
+}
+
+/// `name = value` with the name in lower case.
+fn name_and_value(text: &str) -> Option<(String, &str)> {
+    let (name, value) = text.split_once('=')?;
     let (name, value) = (name.trim(), value.trim());
     let valid = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric())

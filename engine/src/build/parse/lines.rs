@@ -16,6 +16,10 @@ pub(super) struct Logical {
     pub(super) span: Span,
     /// Bodies of the heredocs that its words announce, in order.
     pub(super) heredocs: Vec<Heredoc>,
+    /// The comments right above it, without `#` and blanks; an empty comment begins anew.
+    pub(super) comments: Vec<String>,
+    /// Its last line before heredocs, when a blank line stands inside it.
+    pub(super) blank_inside: Option<usize>,
 }
 
 /// The text of a file: byte order mark dropped, bytes that are not UTF-8 replaced.
@@ -24,22 +28,28 @@ pub(super) fn text_of(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Splits a file into logical lines; also gives the places of blank lines inside continuations.
+/// Splits a file into logical lines. The first `directives` lines are no comments.
 pub(super) fn split(
     source: &Source,
     text: &str,
     escape: char,
-) -> Result<(Vec<Logical>, Vec<Span>), Box<Diagnostic>> {
+    directives: usize,
+) -> Result<Vec<Logical>, Box<Diagnostic>> {
     let mut physical = text
         .split_inclusive('\n')
         .enumerate()
         .map(|(at, line)| (at + 1, line));
     let mut logical = Vec::new();
-    let mut blanks = Vec::new();
+    let mut comments = Vec::new();
     while let Some((first, raw)) = physical.next() {
         check_length(source, first, raw)?;
         let line = end_trimmed(raw).trim_start_matches(is_blank);
-        if line.starts_with('#') {
+        if let Some(comment) = line.strip_prefix('#') {
+            match comment.trim() {
+                "" => comments.clear(),
+                _ if first <= directives => {}
+                comment => comments.push(comment.to_owned()),
+            }
             continue;
         }
         let (mut text, mut continued) = continuation(line, escape);
@@ -47,6 +57,7 @@ pub(super) fn split(
             continue;
         }
         let mut last = first;
+        let mut blank_inside = false;
         while continued {
             let Some((number, raw)) = physical.next() else {
                 break;
@@ -59,7 +70,7 @@ pub(super) fn split(
                 continue;
             }
             if bare.is_empty() {
-                blanks.push(Span::lines(number, number));
+                blank_inside = true;
                 continue;
             }
             let (more, again) = continuation(line, escape);
@@ -69,6 +80,7 @@ pub(super) fn split(
         if text.trim().is_empty() {
             continue;
         }
+        let continued_to = last;
         let mut heredocs = heredoc::announced(&text);
         for heredoc in &mut heredocs {
             let mut terminated = false;
@@ -99,9 +111,11 @@ pub(super) fn split(
             text,
             span: Span::lines(first, last),
             heredocs,
+            comments: std::mem::take(&mut comments),
+            blank_inside: blank_inside.then_some(continued_to),
         });
     }
-    Ok((logical, blanks))
+    Ok(logical)
 }
 
 fn check_length(source: &Source, number: usize, raw: &str) -> Result<(), Box<Diagnostic>> {

@@ -1,9 +1,12 @@
 //! Dockerfile text to instructions: `lines` (physical to logical lines, directives, heredocs),
-//! `words` (flags, words, JSON forms), `instruction` (the typed form), in this order.
+//! `words` (flags, words, JSON forms), `instruction` (the typed form; its flags in `flags`, its words in
+//! `forms`), in this order.
 //!
 //! Syntax only: nothing is expanded, no stage name is looked up. Every error points at its line.
 
 mod directive;
+mod flags;
+mod forms;
 mod heredoc;
 mod instruction;
 mod lines;
@@ -15,8 +18,8 @@ use super::diagnostic::{Diagnostic, Severity, Source, Span};
 pub(super) use directive::{CheckConfig, Directives};
 pub(super) use heredoc::{chomp, parse_heredoc_word};
 pub(super) use instruction::{
-    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, RunFlags,
-    SourcesAndDest,
+    AddFlags, Argument, CommandLine, CopyFlags, FromFlags, HealthTest, Instruction, Kind, Pairs,
+    RunFlags, SourcesAndDest,
 };
 
 /// A parsed Dockerfile.
@@ -28,8 +31,8 @@ pub(super) struct Dockerfile {
     pub(super) directives: Directives,
     /// In file order.
     pub(super) instructions: Vec<Instruction>,
-    /// Problems that do not stop a build.
-    pub(super) warnings: Vec<Diagnostic>,
+    /// Last lines of instructions that hold a blank line.
+    pub(super) blank_continuations: Vec<usize>,
 }
 
 /// Parses a file. `name` is what messages call it.
@@ -45,18 +48,7 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnost
         ));
     }
     let directives = directive::parse(&source, &text)?;
-    let (logical, empty_continuations) = lines::split(&source, &text, directives.escape)?;
-    let mut warnings: Vec<Diagnostic> = empty_continuations
-        .into_iter()
-        .map(|span| {
-            warning(
-                &source,
-                span,
-                "NoEmptyContinuation",
-                "blank line inside a continued instruction",
-            )
-        })
-        .collect();
+    let logical = lines::split(&source, &text, directives.escape, directives.lines)?;
     if logical.is_empty() {
         return Err(error(
             &source,
@@ -67,28 +59,27 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnost
     }
     let mut instructions = Vec::with_capacity(logical.len());
     for line in &logical {
-        instructions.push(instruction::parse(
-            &source,
-            line,
-            directives.escape,
-            &mut warnings,
-        )?);
+        instructions.push(instruction::parse(&source, line, directives.escape)?);
     }
+    let blank_continuations = logical
+        .iter()
+        .filter_map(|line| line.blank_inside)
+        .collect();
     Ok(Dockerfile {
         source,
         directives,
         instructions,
-        warnings,
+        blank_continuations,
     })
 }
 
 /// Parses one instruction that was stored as text by `ONBUILD`.
 pub(super) fn parse_trigger(text: &str, place: &str) -> Result<Vec<Instruction>, Box<Diagnostic>> {
     let source = Source::new(place, text.as_bytes());
-    let (logical, _) = lines::split(&source, text, '\\')?;
+    let logical = lines::split(&source, text, '\\', 0)?;
     logical
         .iter()
-        .map(|line| instruction::parse(&source, line, '\\', &mut Vec::new()))
+        .map(|line| instruction::parse(&source, line, '\\'))
         .collect()
 }
 
@@ -106,22 +97,6 @@ pub(super) fn error(
         message: message.into(),
         help: help.map(str::to_owned),
     })
-}
-
-/// A lint warning at a place.
-pub(super) fn warning(
-    source: &Source,
-    span: Span,
-    rule: &'static str,
-    message: impl Into<String>,
-) -> Diagnostic {
-    Diagnostic {
-        severity: Severity::Warning(Some(rule)),
-        source: source.clone(),
-        span,
-        message: message.into(),
-        help: None,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `RUN --mount=…`: comma-separated keys, checked before and after expansion.
 
-use super::instruction::go_bool;
+use super::directive::parse_bool;
 use crate::build::diagnostic::did_you_mean;
 
 /// A mount as it was written, with what can be known before expansion.
@@ -284,7 +284,7 @@ impl Mount {
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, BadMount> {
-    go_bool(value).ok_or_else(|| {
+    parse_bool(value).ok_or_else(|| {
         bad(format!(
             "invalid value for `{key}`: `{value}` is not true or false"
         ))

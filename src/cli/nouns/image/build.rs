@@ -102,6 +102,9 @@ pub struct BuildArgs {
 /// Runs the command.
 pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
     let request = request(args)?;
+    if args.check {
+        return check(engine, &request);
+    }
     let reporter = Reporter::new(mode(global, args)?, colour(global), false);
     let name = args
         .tag
@@ -171,6 +174,30 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         print(&format!("{id}\n"))?;
     }
     Ok(Exit::Success)
+}
+
+/// `--check`: the warnings on standard output, and a failure when there are any.
+fn check(engine: &Engine, request: &BuildRequest) -> Result<Exit, CliError> {
+    let deps = BuildDeps {
+        paths: engine.paths(),
+        images: engine.images(),
+    };
+    match build::build(request, deps, &|_| {}, &Cancel::default()) {
+        Ok(outcome) => {
+            print(&super::check::report(&outcome.warnings))?;
+            Ok(if outcome.warnings.is_empty() {
+                Exit::Success
+            } else {
+                Exit::Failure
+            })
+        }
+        Err(error) => {
+            if let build::BuildError::Lint(warnings) = &error {
+                print(&super::check::report(warnings))?;
+            }
+            Err(CliError::Build(Box::new(error)))
+        }
+    }
 }
 
 fn mode(global: &Global, args: &BuildArgs) -> Result<Mode, CliError> {

@@ -1,6 +1,7 @@
 //! `gantry image`: the engine's images without a Compose file.
 
 mod build;
+mod check;
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read};
