@@ -7,6 +7,7 @@ pub mod cli;
 pub mod executor;
 pub mod loader;
 pub mod lower;
+pub mod lsp;
 pub mod model;
 pub mod plan;
 pub mod ui;

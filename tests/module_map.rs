@@ -114,7 +114,9 @@ const COMPOSE_BORDERS: &[(&str, &[&str])] = &[
     ("model", &["*"]),
     (
         "loader",
-        &["plan", "lower", "executor", "backend", "watch", "ui", "cli"],
+        &[
+            "plan", "lower", "executor", "backend", "watch", "ui", "cli", "lsp",
+        ],
     ),
     ("plan", &["loader", "executor", "watch", "ui", "cli"]),
     (
@@ -122,6 +124,19 @@ const COMPOSE_BORDERS: &[(&str, &[&str])] = &[
         &["loader", "ui", "cli", "watch", "gantry_engine::engine"],
     ),
     ("backend", &["loader", "executor", "ui", "cli", "watch"]),
+    (
+        "lsp",
+        &[
+            "plan",
+            "lower",
+            "executor",
+            "backend",
+            "watch",
+            "ui",
+            "cli",
+            "gantry_engine",
+        ],
+    ),
 ];
 
 /// Outside packages and the modules in which they may appear.
@@ -131,6 +146,7 @@ const HOMES: &[(&str, &str, &[&str])] = &[
     ("src", "petgraph", &["plan"]),
     ("src", "clap", &["cli", "main"]),
     ("src", "notify", &["watch"]),
+    ("src", "lsp_types", &["lsp"]),
     ("engine/src", "petgraph", &["build"]),
     ("engine/src", "rtnetlink", &["network"]),
     ("engine/src", "reqwest", &["registry"]),
