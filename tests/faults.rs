@@ -203,3 +203,53 @@ fn the_exit_code_survives_a_supervisor_killed_before_the_end() {
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
+
+#[test]
+fn a_container_lives_on_without_supervisor_and_keeper() {
+    need_kernel!();
+    let sandbox = stack(
+        "services:\n  job:\n    image: host\n    command: [bash, -c, \"trap 'exit 0' TERM; echo before; while [ ! -e /go/now ]; do sleep 0.05; done; echo after; sleep 1000 & wait\"]\n    volumes: [\"./go:/go\"]\n",
+    );
+    sandbox.write("go/empty", "");
+    sandbox.ok(&["up", "-d"]);
+    let mut both = support::supervisors(&sandbox);
+    let keepers = support::children(&both);
+    assert_eq!((both.len(), keepers.len()), (1, 1));
+    both.extend(keepers);
+    support::kill_9(&both);
+
+    sandbox.ok(&["exec", "-T", "job", "true"]);
+    sandbox.write("go/now", "");
+    let logs = wait_for(Duration::from_secs(5), || {
+        let logs = sandbox.ok(&["logs", "--no-log-prefix", "job"]).stdout();
+        logs.contains("after").then_some(logs)
+    });
+    assert_eq!(logs.as_deref(), Some("before\nafter\n"));
+    sandbox.ok(&["stop"]);
+    sandbox
+        .ok(&["ps", "-a", "--format", "json"])
+        .expect_stdout(&["\"State\":\"exited\""]);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
+fn a_down_is_not_kept_waiting_by_an_up_that_waits() {
+    need_kernel!();
+    let sandbox = stack(
+        "services:\n  db:\n    image: host\n    command: [sleep, \"1000\"]\n    stop_grace_period: 0s\n    healthcheck: { test: [CMD, \"false\"], interval: 50ms, start_period: 1h }\n  web:\n    image: host\n    command: [sleep, \"1000\"]\n    depends_on: { db: { condition: service_healthy } }\n",
+    );
+    let up = sandbox.spawn(&["up", "-d"]);
+    let waits = wait_for(Duration::from_secs(10), || {
+        let running = sandbox.ok(&["ps", "--status", "running", "-q"]).stdout();
+        (running.lines().count() == 1).then_some(())
+    });
+    assert!(waits.is_some(), "db runs");
+    sandbox.ok(&["down"]);
+    let output = up.wait_with_output().expect("ended");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("db") && text.contains("web"), "{text}");
+    assert_eq!(sandbox.ok(&["ps", "-aq"]).stdout(), "");
+    sandbox.finish();
+}

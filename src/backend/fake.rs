@@ -485,7 +485,25 @@ impl Backend for Fake {
         Ok(())
     }
 
-    fn lock_project(&self, _project: &str, _waiting: &mut dyn FnMut()) -> Result<ProjectLock> {
-        Ok(ProjectLock(Box::new(())))
+    fn lock_project(
+        &self,
+        _project: &str,
+        _waiting: &mut dyn FnMut(),
+    ) -> Result<Box<dyn ProjectLock>> {
+        Ok(Box::new(FakeLock))
+    }
+}
+
+/// Nobody else changes what a test has made.
+#[derive(Debug)]
+struct FakeLock;
+
+impl ProjectLock for FakeLock {
+    fn release(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn retake(&self) -> Result<()> {
+        Ok(())
     }
 }

@@ -194,16 +194,19 @@ pub trait Backend: Send + Sync {
 
     /// Takes the project's lock: two commands that change one project run one after the other.
     /// `waiting` is called once if somebody else holds it.
-    fn lock_project(&self, project: &str, waiting: &mut dyn FnMut()) -> Result<ProjectLock>;
+    fn lock_project(
+        &self,
+        project: &str,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Box<dyn ProjectLock>>;
 }
 
-/// A lock that ends when dropped.
-pub struct ProjectLock(pub Box<dyn Send>);
-
-impl std::fmt::Debug for ProjectLock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("ProjectLock")
-    }
+/// The right to change a project, given back when dropped.
+pub trait ProjectLock: std::fmt::Debug + Send + Sync {
+    /// Lets others change the project while we only wait for something.
+    fn release(&self) -> Result<()>;
+    /// Takes it again, waiting for whoever has it.
+    fn retake(&self) -> Result<()>;
 }
 
 /// A subscription that ends when dropped.

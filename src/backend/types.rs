@@ -77,6 +77,8 @@ pub enum State {
     Created,
     /// Running.
     Running,
+    /// Running, and told to stop: it ends within its grace.
+    Stopping,
     /// Frozen.
     Paused,
     /// Between two runs.
@@ -106,7 +108,7 @@ impl State {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Created => "created",
-            Self::Running => "running",
+            Self::Running | Self::Stopping => "running",
             Self::Paused => "paused",
             Self::Restarting => "restarting",
             Self::Removing => "removing",
@@ -118,7 +120,10 @@ impl State {
     /// A process exists.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        matches!(self, Self::Running | Self::Paused | Self::Restarting)
+        matches!(
+            self,
+            Self::Running | Self::Stopping | Self::Paused | Self::Restarting
+        )
     }
 }
 

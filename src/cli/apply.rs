@@ -11,7 +11,7 @@ use crate::cli::error::CliError;
 use crate::cli::findings;
 use crate::cli::global::Global;
 use crate::cli::session::{colour, colour_on};
-use crate::executor::{self, Cancel, Done, Event, Execution, Kind, Phase};
+use crate::executor::{self, Done, Event, Execution, Kind, Phase};
 use crate::lower::build::{BuildOverrides, prerequisites, request};
 use crate::lower::{Finding, Findings, Overrides, Stack};
 use crate::model::{Project, PullPolicy};
@@ -106,7 +106,7 @@ pub fn observe(
 }
 
 /// Takes the project's lock, telling the user when somebody else has it.
-pub fn lock(backend: &dyn Backend, project: &str) -> Result<ProjectLock, BackendError> {
+pub fn lock(backend: &dyn Backend, project: &str) -> Result<Box<dyn ProjectLock>, BackendError> {
     backend.lock_project(project, &mut || {
         let text = format!("waiting for another command on project `{project}` to finish\n");
         let _ = std::io::stderr().write_all(text.as_bytes());
@@ -129,29 +129,17 @@ pub fn colour_stdout(global: &Global) -> bool {
 /// Executes a plan, or prints it with `--dry-run`.
 pub fn carry_out(
     global: &Global,
-    backend: &dyn Backend,
-    project: &str,
-    stack: Option<&Stack>,
+    execution: &Execution<'_>,
     plan: &Plan,
-    events: executor::Sink<'_>,
-    cancel: &Cancel,
 ) -> Result<Done, CliError> {
     if global.dry_run {
         for warning in &plan.warnings {
-            events(Event::Warning(warning.to_string()));
+            (execution.events)(Event::Warning(warning.to_string()));
         }
         crate::cli::output::print(&plan.to_string())?;
         return Ok(Done::default());
     }
-    let execution = Execution {
-        backend,
-        project,
-        stack,
-        events,
-        parallel: global.parallel,
-        cancel,
-    };
-    Ok(executor::execute(&execution, plan)?)
+    Ok(executor::execute(execution, plan)?)
 }
 
 // ---- images ---------------------------------------------------------------------------------

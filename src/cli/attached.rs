@@ -20,7 +20,7 @@ use crate::cli::global::Global;
 use crate::cli::interrupt;
 use crate::cli::session::{Session, short_name};
 use crate::cli::verbs::up::{Up, bring_up};
-use crate::executor::{Cancel, Event, ExecuteError, Phase};
+use crate::executor::{Cancel, Event, ExecuteError, Execution, Phase};
 use crate::lower::Stack;
 use crate::plan::lifecycle::{self, Scope};
 use crate::plan::{Condition, labels, observed};
@@ -423,12 +423,16 @@ impl Driver<'_> {
             let events = |event| reporter.tell(event);
             let result = apply::carry_out(
                 &global,
-                &*backend,
-                &project,
-                Some(&stack),
+                &Execution {
+                    backend: &*backend,
+                    project: &project,
+                    stack: Some(&stack),
+                    events: &events,
+                    parallel: global.parallel,
+                    cancel: &Cancel::default(),
+                    lock: None,
+                },
                 &plan,
-                &events,
-                &Cancel::default(),
             );
             reporter.finish();
             let _ = done.send(result.map(drop));

@@ -17,7 +17,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::backend::{Backend, Container, ContainerId};
+use crate::backend::{Backend, BackendError, Container, ContainerId, ProjectLock};
 use crate::lower::Stack;
 use crate::plan::{Condition, Operation, Plan, StepId, labels};
 
@@ -47,6 +47,22 @@ pub struct Execution<'a> {
     pub parallel: Option<usize>,
     /// Stops the run when the user wants so.
     pub cancel: &'a Cancel,
+    /// The project's lock, if it is held: others may change the project while this run does
+    /// nothing but wait for a condition.
+    pub lock: Option<&'a dyn ProjectLock>,
+}
+
+impl Execution<'_> {
+    /// Waits with the project's lock given up.
+    fn unlocked<T>(&self, wait: impl FnOnce() -> T) -> Result<T, BackendError> {
+        let Some(lock) = self.lock else {
+            return Ok(wait());
+        };
+        lock.release()?;
+        let result = wait();
+        lock.retake()?;
+        Ok(result)
+    }
 }
 
 /// What a run made.
@@ -247,7 +263,15 @@ impl<'a, 'q> Walk<'a, 'q> {
             if self.running == 0 && (cancelled || !waiting) {
                 break;
             }
-            match messages.recv_timeout(LOOK_AGAIN) {
+            let told = || messages.recv_timeout(LOOK_AGAIN);
+            // With nothing under way but waiting, somebody else may change the project: what waits is
+            // judged anew afterwards, and a container that is gone fails whoever waits for it.
+            let message = if self.running == 0 {
+                self.run.unlocked(told)?
+            } else {
+                told()
+            };
+            match message {
                 Ok(Message::Finished(step, result)) => self.finished(step, result),
                 Ok(Message::Changed) | Err(RecvTimeoutError::Timeout) => {}
                 Ok(Message::Cancelled) | Err(RecvTimeoutError::Disconnected) => cancelled = true,

@@ -83,6 +83,7 @@ fn run(fake: &Fake, stack: &Stack, plan: &Plan) -> (Result<Done, ExecuteError>, 
         events: &sink,
         parallel: Some(4),
         cancel: &cancel,
+        lock: None,
     };
     let result = execute(&execution, plan);
     (result, events.into_inner().expect("no panic"))
@@ -324,6 +325,7 @@ fn a_cancelled_run_begins_nothing() {
         events: &|_| {},
         parallel: None,
         cancel: &cancel,
+        lock: None,
     };
     assert!(matches!(
         execute(&execution, &plan),

@@ -107,7 +107,7 @@ fn until(
             }
             limit = limit.min(left);
         }
-        match told.recv_timeout(limit) {
+        match run.unlocked(|| told.recv_timeout(limit))? {
             Ok(_) => while told.try_recv().is_ok() {},
             Err(RecvTimeoutError::Timeout) => {}
             // The engine stopped telling: go on by looking.

@@ -171,6 +171,7 @@ fn start_service(
             State::Created => Reason::Created,
             State::Exited(ended) => Reason::Exited(ended.code),
             State::Dead => Reason::NotRunning,
+            State::Stopping => Reason::Stopping,
             State::Running | State::Paused | State::Restarting | State::Removing => continue,
         };
         let operation = Operation::Start {

@@ -184,6 +184,7 @@ pub enum Reason {
     Created,
     Exited(i32),
     NotRunning,
+    Stopping,
     Requested,
     Unused,
 }
@@ -212,6 +213,7 @@ impl fmt::Display for Reason {
             Self::Created => f.write_str("created"),
             Self::Exited(code) => write!(f, "exited ({code})"),
             Self::NotRunning => f.write_str("not running"),
+            Self::Stopping => f.write_str("is being stopped"),
             Self::Requested => f.write_str("requested"),
             Self::Unused => f.write_str("unused"),
         }

@@ -582,6 +582,7 @@ impl<'a> Planner<'a> {
                 (State::Created, _) => Some(Reason::Created),
                 (State::Exited(ended), _) => Some(Reason::Exited(ended.code)),
                 (State::Dead, _) => Some(Reason::NotRunning),
+                (State::Stopping, _) => Some(Reason::Stopping),
                 _ => None,
             };
             if let Some(reason) = reason {

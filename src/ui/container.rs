@@ -17,7 +17,7 @@ pub fn status(container: &Container, now: SystemTime) -> String {
     };
     match &container.state {
         State::Created => "Created".to_owned(),
-        State::Running => {
+        State::Running | State::Stopping => {
             let up = format!("Up {}", text::duration(since(container.started)));
             match container.health.as_ref().map(health_words) {
                 Some(words) => format!("{up} ({words})"),

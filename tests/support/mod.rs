@@ -298,6 +298,18 @@ pub fn supervisors(sandbox: &Sandbox) -> Vec<i32> {
         .collect()
 }
 
+/// Process ids of the children of these.
+pub fn children(processes: &[i32]) -> Vec<i32> {
+    processes
+        .iter()
+        .filter_map(|pid| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok())
+        .flat_map(|children| {
+            let pids = children.split_whitespace().map(str::parse);
+            pids.collect::<Result<Vec<_>, _>>().expect("process ids")
+        })
+        .collect()
+}
+
 /// Ends processes without asking.
 pub fn kill_9(processes: &[i32]) {
     for process in processes {

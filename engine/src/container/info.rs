@@ -73,6 +73,8 @@ pub struct State {
     pub error: Option<String>,
     /// It was stopped by hand: `unless-stopped` then does not start it at boot.
     pub manually_stopped: bool,
+    /// It runs, and a stop is under way.
+    pub stopping: bool,
 }
 
 /// The state in one word.

@@ -121,5 +121,6 @@ fn state(live: Option<&Live>, outcome: &Outcome) -> State {
         oom_killed: !up && outcome.exit.is_some_and(|exit| exit.oom_killed),
         error: outcome.error.clone().filter(|_| !up),
         manually_stopped: live.map_or(outcome.manually_stopped, |live| live.manually_stopped),
+        stopping: up && live.is_some_and(|live| live.stopping),
     }
 }

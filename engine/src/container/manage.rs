@@ -65,6 +65,9 @@ pub struct Containers {
     children: Mutex<Vec<RoleChild>>,
 }
 
+/// How many supervisors may die in a row while they take over.
+const ADOPTIONS: usize = 5;
+
 fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Nothing here leaves a map half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -152,9 +155,9 @@ impl Containers {
         Ok(live::container(&self.store, record)?)
     }
 
-    /// Replaces a supervisor that died.
+    /// Replaces a supervisor that died. One whose replacements die as well is given up.
     fn settle(&self, id: &ContainerId) -> Result<Standing, ContainerError> {
-        loop {
+        for _ in 0..ADOPTIONS {
             let standing = live::standing(&self.store, id)?;
             if !matches!(standing, Standing::Orphaned(_)) {
                 return Ok(standing);
@@ -171,6 +174,7 @@ impl Containers {
                 Err(source) => return Err(self.talk(id)(source)),
             }
         }
+        Err(self.lost(id))
     }
 
     fn spawn(&self, id: &ContainerId, mode: Mode) -> Result<Connection, ContainerError> {
@@ -683,6 +687,7 @@ fn removed() -> Waited {
             oom_killed: false,
             error: None,
             manually_stopped: true,
+            stopping: false,
         },
         health: None,
     }

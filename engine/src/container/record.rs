@@ -143,6 +143,8 @@ pub struct Live {
     pub health: Option<Health>,
     /// A stop by hand is under way or done.
     pub manually_stopped: bool,
+    /// A stop is under way: the program has its signal, and ends within its grace.
+    pub stopping: bool,
 }
 
 /// What a supervised container does.

@@ -36,6 +36,26 @@ impl Lock {
         Self::take(path, FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Gives it up for a while; to be held again, [`Lock::retake`] it.
+    pub fn release(&self) -> Result<(), StateError> {
+        self.operate(FlockOperation::Unlock)
+    }
+
+    /// Holds it exclusively again, waiting until nobody else does.
+    pub fn retake(&self) -> Result<(), StateError> {
+        self.operate(FlockOperation::LockExclusive)
+    }
+
+    fn operate(&self, operation: FlockOperation) -> Result<(), StateError> {
+        loop {
+            match flock(&self.file, operation) {
+                Ok(()) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => continue,
+                Err(error) => return Err(failed("lock", "a file".as_ref())(error.into())),
+            }
+        }
+    }
+
     /// Whether somebody holds it exclusively. A missing file is held by nobody.
     pub fn is_held(path: &Path) -> Result<bool, StateError> {
         let file = match File::open(path) {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::net::SocketType;
 
 use crate::cgroup::{Cgroup, Layout};
-use crate::container::record::{ExitRecord, Live, Phase, VERSION};
+use crate::container::record::{ExitRecord, Live, Phase, ProcessRef, VERSION};
 use crate::container::{ContainerError, ContainerStore};
 use crate::runtime::RuntimeError;
 use crate::spec::LogDriver;
@@ -63,15 +63,7 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
                 child: None,
             });
             held.terminal = terminal;
-            let mut assets = Assets {
-                status,
-                held,
-                warnings: Vec::new(),
-            };
-            assets.held.network =
-                net::reconnect(store, &assets.status.record, &assets.status.live)?;
-            assets.listen()?;
-            Ok(Adopted::Running(Box::new(assets)))
+            take_over(store, status, held).map(Adopted::Running)
         }
         Some((Answer::Exited(ended), _, socket)) => {
             held.keeper = Some(KeeperHandle {
@@ -81,11 +73,35 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
             end(status, held, Some(ended))
         }
         // The keeper is gone too: what it wrote down last, if anything.
-        _ => {
-            let ended = read_record::<Ended>(&files.exit(), 1)?;
-            end(status, held, ended)
-        }
+        _ => match read_record::<Ended>(&files.exit(), 1)? {
+            None if runs(&status.live) => take_over(store, status, held).map(Adopted::Running),
+            ended => end(status, held, ended),
+        },
     }
+}
+
+/// Whether the program is there, its keeper or not. Without one it is a stranger's child: its
+/// end is seen through its pidfd, and its exit code where the kernel tells it to others than
+/// the parent (PIDFD_GET_INFO).
+fn runs(live: &Live) -> bool {
+    matches!(live.phase, Phase::Running | Phase::Paused)
+        && live.init.is_some_and(ProcessRef::exists)
+}
+
+/// Picks up the network and the clients' socket of a container that runs.
+fn take_over(
+    store: &ContainerStore,
+    status: Status,
+    held: Held,
+) -> Result<Box<Assets>, ContainerError> {
+    let mut assets = Assets {
+        status,
+        held,
+        warnings: Vec::new(),
+    };
+    assets.held.network = net::reconnect(store, &assets.status.record, &assets.status.live)?;
+    assets.listen()?;
+    Ok(Box::new(assets))
 }
 
 /// Asks the keeper how things are.

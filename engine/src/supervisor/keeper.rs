@@ -26,6 +26,7 @@ use crate::mount::RootMount;
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exit, Init, Launch, NetNs, Parked, Started, Stdio};
 use crate::state::{Durability, write_record};
+use crate::sys::process::close_all_but;
 
 use super::pipes::Pipes;
 use super::wire;
@@ -175,8 +176,13 @@ enum State {
     Ended(Ended),
 }
 
-/// The keeper's process: answers `supervisor`, and whoever connects to `listener` after its death.
+/// The keeper's process, which keeps nothing of what the supervisor has open (its clients would wait for
+/// the end of a connection that we hold, too): answers `supervisor`, and whoever connects to `listener` after its death.
 pub fn run(job: Job, supervisor: OwnedFd, listener: OwnedFd) -> io::Result<()> {
+    let mut kept = vec![supervisor.as_fd(), listener.as_fd()];
+    kept.extend(job.netns.as_ref().map(AsFd::as_fd));
+    kept.extend(job.pipes.descriptors());
+    close_all_but(&kept)?;
     Keeper {
         job,
         listener,
@@ -296,6 +302,8 @@ impl Keeper {
     }
 
     fn try_prepare(&mut self) -> Result<Answer, Failure> {
+        // The end of a former run is not this one's.
+        crate::state::remove_file(&self.job.exit_file).map_err(|e| Failure::new(&e, 125))?;
         let streams = |source: io::Error| Failure {
             kind: crate::error::ErrorKind::Internal,
             exit_code: 125,

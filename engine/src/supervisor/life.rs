@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::cgroup::Cgroup;
 use crate::container::control::{Reply, Request, WaitFor};
 use crate::container::events::Action;
-use crate::container::record::{ExitRecord, Phase};
+use crate::container::record::{ExitRecord, Phase, ProcessRef};
 use crate::container::{ContainerError, Failure};
 use crate::spec::LogDriver;
 use crate::state::crash_point;
@@ -233,20 +233,24 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
     shared.clients.tell_attached(&end);
     // Requests that came too late.
     while let Ok(command) = inbox.try_recv() {
-        if let Command::Request(request, client) = command {
-            client.reply(&late(&request, end.clone()));
+        if let Command::Request(request, client) = command
+            && let Some(reply) = late(&request, end.clone())
+        {
+            client.reply(&reply);
         }
     }
     shared.clients.flushed().await;
     Ok(after)
 }
 
-/// What a request gets that arrives after the end.
-fn late(request: &Request, end: Reply) -> Reply {
+/// What a request gets that arrives after the end. A start gets nothing: the client finds the
+/// connection closed and starts the container anew.
+fn late(request: &Request, end: Reply) -> Option<Reply> {
     match request {
-        Request::Wait { .. } => end,
-        Request::Stop { .. } => Reply::Done,
-        _ => not_running(),
+        Request::Wait { .. } => Some(end),
+        Request::Stop { .. } => Some(Reply::Done),
+        Request::Start => None,
+        _ => Some(not_running()),
     }
 }
 
@@ -528,6 +532,12 @@ impl Life {
         let mut deadline: Option<Instant> = None;
         let mut again = false;
         let mut orphan: Option<AsyncFd<OwnedFd>> = None;
+        if self.keeper.is_none() {
+            match self.orphan()? {
+                Some(init) => orphan = Some(init),
+                None => return Ok(self.ending(unknown_end(), again)),
+            }
+        }
         loop {
             let grace = async {
                 match deadline {
@@ -548,9 +558,8 @@ impl Life {
                     None => {
                         // The keeper was killed: its child is ours now, or the machine's first process's.
                         self.keeper = None;
-                        let init = self.shared.status.borrow().live.init.and_then(|init| init.open());
-                        match init {
-                            Some(init) => orphan = Some(readiness::register(init, Interest::READABLE)?),
+                        match self.orphan()? {
+                            Some(init) => orphan = Some(init),
                             None => return Ok(self.ending(unknown_end(), again)),
                         }
                     }
@@ -577,6 +586,14 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// The first process, to be watched without its keeper; `None` when it is gone.
+    fn orphan(&self) -> io::Result<Option<AsyncFd<OwnedFd>>> {
+        let init = self.shared.status.borrow().live.init;
+        init.and_then(ProcessRef::open)
+            .map(|init| readiness::register(init, Interest::READABLE))
+            .transpose()
     }
 
     fn ending(&self, ended: Ended, again: bool) -> Ending {
@@ -614,6 +631,9 @@ impl Life {
 
     fn obey(&mut self, request: Request, client: Rc<Client>) -> Obeyed {
         match request {
+            // One that is ending has nothing to start: the connection is closed without an answer at
+            // the end, and the client launches the next run.
+            Request::Start if self.shared.status.borrow().live.stopping => {}
             Request::Start => client.reply(&Reply::Done),
             Request::Signal { number } => {
                 let stop = self.shared.status.borrow().record.resolved.stop_signal;
@@ -630,6 +650,7 @@ impl Life {
                 client.reply(&reply(done, "send a signal to"));
             }
             Request::Stop { signal, grace } => {
+                self.shared.status.borrow_mut().live.stopping = true;
                 self.stopped_by_hand();
                 self.shared.status.borrow().emit(Action::Stop);
                 self.stoppers.push(client);

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,6 @@ pub struct Pipes {
     open_stdin: bool,
     /// Both directions of both outputs: there is always a reader, so nobody gets SIGPIPE, and
     /// always a holder, so content is never thrown away.
-    #[expect(dead_code, reason = "held open, never used")]
     outputs: Vec<File>,
     /// Keeps standard input open while no client is attached.
     stdin: Option<File>,
@@ -84,6 +83,11 @@ impl Pipes {
             outputs: Vec::new(),
             stdin: None,
         }
+    }
+
+    /// What is held open.
+    pub fn descriptors(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.outputs.iter().chain(&self.stdin).map(AsFd::as_fd)
     }
 
     /// The three descriptors of one start of the container.

@@ -198,10 +198,6 @@ impl Assets {
             Forked::Child => {
                 // A name of its own in `ps`; without one it works as well.
                 let _ = crate::sys::process::set_title("gantry __keeper");
-                drop(ours);
-                // The lock is ours as long as anybody holds a copy of its descriptor: it must not be the keeper.
-                self.held.lock = None;
-                self.held.network.listeners.clear();
                 let ended = keeper::run(job, theirs, listener);
                 exit_now(u8::from(ended.is_err()))
             }

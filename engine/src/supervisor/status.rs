@@ -37,6 +37,7 @@ impl Status {
                 restart_count: 0,
                 health: None,
                 manually_stopped: false,
+                stopping: false,
             },
             outcome,
             record,
@@ -102,6 +103,7 @@ impl Status {
         self.outcome.health = self.live.health.clone();
         self.save_outcome()?;
         self.live.init = None;
+        self.live.stopping = false;
         self.enter(phase)?;
         if exit.oom_killed {
             self.emit(Action::Oom);

@@ -263,18 +263,36 @@ pub enum CloseRange {
 
 /// Closes every descriptor from `first` on.
 pub fn close_from(first: u32, when: CloseRange) -> io::Result<()> {
+    close(first, libc::c_uint::MAX, when)
+}
+
+/// Closes every descriptor but the three standard ones and these: in a forked child that lives on
+/// with what it was given, and never drops, nor uses, what else it has inherited.
+pub fn close_all_but(kept: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept.into_iter().filter(|fd| *fd >= 3) {
+        if fd > first {
+            close(first, fd - 1, CloseRange::Now)?;
+        }
+        first = fd + 1;
+    }
+    close_from(first, CloseRange::Now)
+}
+
+fn close(first: u32, last: u32, when: CloseRange) -> io::Result<()> {
     const CLOSE_RANGE_CLOEXEC: libc::c_uint = 4;
     let flags = match when {
         CloseRange::Now => 0,
         CloseRange::OnExec => CLOSE_RANGE_CLOEXEC,
     };
-    // SAFETY: the call takes no pointer. Callers own no descriptor above `first` any more: the
-    // runtime calls it in a forked child that never returns and whose handles are forgotten.
-    let answer =
-        check(unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, flags) });
+    // SAFETY: the call takes no pointer. Callers use no descriptor of the range any more: they are
+    // forked children that never return and whose handles are forgotten.
+    let answer = check(unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) });
     match answer {
         Err(error) if matches!(error.raw_os_error(), Some(libc::ENOSYS | libc::EINVAL)) => {
-            close_one_by_one(first, when)
+            close_one_by_one(first, last, when)
         }
         other => other.map(drop),
     }
@@ -293,13 +311,13 @@ pub fn move_fd(fd: OwnedFd, number: i32) -> io::Result<OwnedFd> {
 }
 
 /// close_range(2) by hand, for kernels before 5.9 (5.11 for close-on-exec).
-fn close_one_by_one(first: u32, when: CloseRange) -> io::Result<()> {
+fn close_one_by_one(first: u32, last: u32, when: CloseRange) -> io::Result<()> {
     let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|&fd: &i32| fd >= first as i32)
+        .filter(|&fd: &i32| (first..=last).contains(&(fd as u32)))
         .collect();
     for fd in open {
-        // SAFETY: neither call takes a pointer; about ownership see `close_from`. A descriptor
+        // SAFETY: neither call takes a pointer; about ownership see `close`. A descriptor
         // that is gone (that of the directory read above) is answered with EBADF and ignored.
         unsafe {
             match when {

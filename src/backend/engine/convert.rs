@@ -67,6 +67,7 @@ fn endpoint(endpoint: &gantry_engine::network::Endpoint) -> Endpoint {
 fn state(state: &engine::State) -> State {
     match state.status {
         engine::Status::Created => State::Created,
+        engine::Status::Running if state.stopping => State::Stopping,
         engine::Status::Running => State::Running,
         engine::Status::Paused => State::Paused,
         engine::Status::Restarting => State::Restarting,

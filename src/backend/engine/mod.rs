@@ -484,7 +484,11 @@ impl Backend for EngineBackend {
             })
     }
 
-    fn lock_project(&self, project: &str, waiting: &mut dyn FnMut()) -> Result<ProjectLock> {
+    fn lock_project(
+        &self,
+        project: &str,
+        waiting: &mut dyn FnMut(),
+    ) -> Result<Box<dyn ProjectLock>> {
         let path = self
             .engine
             .paths()
@@ -502,7 +506,24 @@ impl Backend for EngineBackend {
                 Lock::exclusive(&path).map_err(failed)?
             }
         };
-        Ok(ProjectLock(Box::new(lock)))
+        Ok(Box::new(EngineLock(lock)))
+    }
+}
+
+#[derive(Debug)]
+struct EngineLock(Lock);
+
+impl ProjectLock for EngineLock {
+    fn release(&self) -> Result<()> {
+        self.0
+            .release()
+            .map_err(|error| BackendError::wrap("cannot unlock the project", error))
+    }
+
+    fn retake(&self) -> Result<()> {
+        self.0
+            .retake()
+            .map_err(|error| BackendError::wrap("cannot lock the project again", error))
     }
 }
 

@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
-use crate::executor::Cancel;
+use crate::executor::{Cancel, Execution};
 use crate::lower::{Stack, image_name};
 use crate::plan::down::{DownOptions, Volumes, down as plan_down};
 use crate::plan::up::Orphans;
@@ -52,19 +52,23 @@ pub fn down(
 ) -> Result<Exit, CliError> {
     let backend = &*session.backend;
     let project = &session.project_name;
-    let _lock = apply::lock(backend, project)?;
+    let lock = apply::lock(backend, project)?;
     let desired = stack.map(|stack| &stack.desired);
     let observed = apply::observe(backend, project, desired)?;
     let plan = plan_down(project, desired, &observed, options)?;
     let reporter = apply::reporter(global);
     let result = apply::carry_out(
         global,
-        backend,
-        project,
-        stack,
+        &Execution {
+            backend: backend,
+            project: project,
+            stack: stack,
+            events: &|event| reporter.tell(event),
+            parallel: global.parallel,
+            cancel: &Cancel::default(),
+            lock: Some(&*lock),
+        },
         &plan,
-        &|event| reporter.tell(event),
-        &Cancel::default(),
     );
     reporter.finish();
     result.map(|_| Exit::Success)

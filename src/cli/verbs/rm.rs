@@ -9,7 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
-use crate::executor::Cancel;
+use crate::executor::{Cancel, Execution};
 use crate::plan::Operation;
 use crate::plan::lifecycle::{Scope, remove};
 use crate::plan::operation::StopFirst;
@@ -40,7 +40,7 @@ pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
         None => None,
     };
     let project = &session.project_name;
-    let _lock = apply::lock(&*session.backend, project)?;
+    let lock = apply::lock(&*session.backend, project)?;
     let desired = stack.as_ref().map(|stack| &stack.desired);
     let observed = apply::observe(&*session.backend, project, desired)?;
     let scope = Scope {
@@ -68,12 +68,16 @@ pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
     let reporter = apply::reporter(global);
     let result = apply::carry_out(
         global,
-        &*session.backend,
-        project,
-        stack.as_ref(),
+        &Execution {
+            backend: &*session.backend,
+            project: project,
+            stack: stack.as_ref(),
+            events: &|event| reporter.tell(event),
+            parallel: global.parallel,
+            cancel: &Cancel::default(),
+            lock: Some(&*lock),
+        },
         &plan,
-        &|event| reporter.tell(event),
-        &Cancel::default(),
     );
     reporter.finish();
     result.map(|_| Exit::Success)

@@ -277,7 +277,7 @@ fn prepare(
     };
     apply::provide_images(global, backend, stack, &others, &missing, events)?;
     apply::provide_images(global, backend, stack, &own, &run.images, events)?;
-    let _lock = apply::lock(backend, &session.project_name)?;
+    let lock = apply::lock(backend, &session.project_name)?;
     // The service's own containers are none of this command's business: it is planned as one
     // that wants no container and has none, which leaves its networks, volumes, dependencies.
     let mut desired = stack.desired.clone();
@@ -301,15 +301,16 @@ fn prepare(
     };
     let plan = plan_up(&desired, &observed, &options)?;
     let cancel = Cancel::default();
-    apply::carry_out(
-        global,
+    let execution = Execution {
         backend,
-        &session.project_name,
-        Some(stack),
-        &plan,
+        project: &session.project_name,
+        stack: Some(stack),
         events,
-        &cancel,
-    )?;
+        parallel: global.parallel,
+        cancel: &cancel,
+        lock: Some(&*lock),
+    };
+    apply::carry_out(global, &execution, &plan)?;
     if global.dry_run || run.dependencies == Dependencies::Ignored {
         return Ok(());
     }
@@ -329,14 +330,6 @@ fn prepare(
             required: dependency.required,
         })
         .collect();
-    let execution = Execution {
-        backend,
-        project: &session.project_name,
-        stack: Some(stack),
-        events,
-        parallel: global.parallel,
-        cancel: &cancel,
-    };
     Ok(wait::conditions(&execution, &run.service, &waits)?)
 }
 

@@ -327,6 +327,7 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
                 events: &|event| reporter.tell(event),
                 parallel: global.parallel,
                 cancel: &Cancel::default(),
+                lock: None,
             };
             wait::wait(&execution, &stack.desired, &services, *timeout).map_err(CliError::from)
         }
@@ -367,7 +368,7 @@ pub fn bring_up(
     let services = options_services(stack, &options.plan);
     apply::provide_images(global, backend, stack, &services, &options.images, events)?;
     let project = stack.desired.project.clone();
-    let _lock = apply::lock(backend, &project)?;
+    let lock = apply::lock(backend, &project)?;
     let observed = apply::observe(backend, &project, Some(&stack.desired))?;
     let plan = plan_up(&stack.desired, &observed, &options.plan)?;
     if !global.dry_run {
@@ -375,12 +376,16 @@ pub fn bring_up(
     }
     apply::carry_out(
         global,
-        backend,
-        &project,
-        Some(stack),
+        &Execution {
+            backend: backend,
+            project: &project,
+            stack: Some(stack),
+            events: events,
+            parallel: global.parallel,
+            cancel: cancel,
+            lock: Some(&*lock),
+        },
         &plan,
-        events,
-        cancel,
     )?;
     Ok(())
 }
