@@ -354,6 +354,7 @@ fn waiting_ends_when_ready_when_failed_and_when_time_is_up() {
             events: &|_| {},
             parallel: None,
             cancel: &Cancel::default(),
+            lock: None,
         };
         let limit = Some(Duration::from_secs(5));
         let result = wait::wait(&execution, &stack.desired, &["web".to_owned()], limit);
