@@ -10,7 +10,7 @@ use crate::backend::{Backend, BackendError, BuildEvent, BuildSpec, ProjectLock};
 use crate::cli::error::CliError;
 use crate::cli::findings;
 use crate::cli::global::Global;
-use crate::cli::session::{colour, colour_on};
+use crate::cli::session::{Session, colour, colour_on};
 use crate::executor::{self, Done, Event, Execution, Kind, Phase};
 use crate::lower::build::{BuildOverrides, prerequisites, request};
 use crate::lower::{Finding, Findings, Overrides, Stack};
@@ -49,13 +49,15 @@ pub fn lowered(
 
 /// Translates the model for verbs that only stop, start or remove what exists: an attribute
 /// that was refused made no container, and must not keep anyone from removing the others.
+/// `None` without a compose file.
 #[must_use]
-pub fn known(global: &Global, project: Project) -> Stack {
+pub fn known(global: &Global, session: &Session) -> Option<Stack> {
     let overrides = Overrides {
         scale: BTreeMap::new(),
         underscores: global.compatibility,
     };
-    crate::lower::lower(project, &overrides).0
+    let project = session.project.clone()?;
+    Some(crate::lower::lower(project, &overrides).0)
 }
 
 /// Prints the warnings; what was refused is the error.

@@ -16,10 +16,7 @@ pub fn run(
     plan: impl FnOnce(&Scope<'_>) -> Result<Plan, PlanError>,
 ) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let stack = match &session.project {
-        Some(project) => Some(apply::known(global, project.clone())),
-        None => None,
-    };
+    let stack = apply::known(global, &session);
     let project = &session.project_name;
     let lock = apply::lock(&*session.backend, project)?;
     let desired = stack.as_ref().map(|stack| &stack.desired);

@@ -6,7 +6,7 @@
 
 pub mod apply;
 pub mod attached;
-pub mod config;
+
 pub mod error;
 pub mod exit;
 mod findings;
@@ -110,7 +110,7 @@ pub enum Command {
     /// Watch build context for service and rebuild/refresh containers when files are updated.
     Watch(verbs::watch::WatchArgs),
     /// Parse, resolve and render compose file in canonical format.
-    Config(config::ConfigArgs),
+    Config(verbs::config::ConfigArgs),
     /// Publish compose application (refused).
     #[command(hide = true)]
     Publish(Refused),
@@ -222,7 +222,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Volumes(args) => verbs::volumes::run(global, args),
         Command::Wait(args) => verbs::wait::run(global, args),
         Command::Watch(args) => verbs::watch::run(global, args),
-        Command::Config(args) => config::run(global, args),
+        Command::Config(args) => verbs::config::run(global, args),
         Command::Publish(_) => Err(refused("publish")),
         Command::Bridge(_) => Err(refused("bridge")),
         Command::Alpha(_) => Err(refused("alpha")),

@@ -171,7 +171,11 @@ impl Diagnostics {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
         };
-        let title = level.primary_title(visible(&d.message));
+        let mut title = level.primary_title(visible(&d.message));
+        if d.severity == Severity::Warning {
+            // Its name is what `silence` takes.
+            title = title.id(d.code);
+        }
         let mut group = match self.excerpt(d.span) {
             None => title.element(annotate_snippets::Padding),
             Some((path, text, range)) => {
@@ -229,9 +233,18 @@ impl Diagnostics {
     /// One JSON object per problem, for editors.
     pub fn to_json(&self) -> serde_json::Value {
         let place = |span: Span| {
-            self.sources
-                .locate(span)
-                .map(|l| serde_json::json!({"file": l.file, "line": l.line, "column": l.column}))
+            let begin = self.sources.locate(span)?;
+            let end = self.sources.locate(Span {
+                start: span.end,
+                ..span
+            });
+            let end = end.map(|l| serde_json::json!({"line": l.line, "column": l.column}));
+            Some(serde_json::json!({
+                "file": begin.file,
+                "line": begin.line,
+                "column": begin.column,
+                "end": end,
+            }))
         };
         self.list
             .iter()

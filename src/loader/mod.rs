@@ -21,6 +21,7 @@ mod extends;
 mod hostile;
 mod include;
 pub mod interpolate;
+pub mod lint;
 mod merge;
 mod normalize;
 mod paths;
@@ -29,6 +30,7 @@ mod profiles;
 mod reset;
 pub mod schema;
 pub mod short;
+pub mod silence;
 pub mod source;
 pub mod tree;
 mod validate;
@@ -38,6 +40,7 @@ pub mod yaml;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use source::{Buffers, FileId, Location, Source, Sources, Span};
@@ -81,6 +84,10 @@ pub struct LoadOptions {
     pub resolve_environment: bool,
     /// Texts that take the place of files.
     pub buffers: Buffers,
+    /// Look for what is right and probably not meant; with what is known of images.
+    pub lints: Option<Arc<dyn lint::Images>>,
+    /// Names of warnings that are not wanted.
+    pub silence: Vec<String>,
 }
 
 impl LoadOptions {
@@ -103,6 +110,8 @@ impl LoadOptions {
             check_consistency: true,
             resolve_environment: true,
             buffers: Buffers::default(),
+            lints: None,
+            silence: Vec::new(),
         }
     }
 }
@@ -139,7 +148,7 @@ pub struct Loaded {
 impl Loaded {
     /// Where a value was written (`services.web.ports[0]`), or the nearest value around it.
     pub fn locate(&self, dotted: &str) -> Option<Location> {
-        self.warnings.sources.locate(self.place(dotted)?)
+        self.warnings.sources.locate(self.tree.locate(dotted)?)
     }
 
     /// A problem with a value of the loaded project, found after loading. Add it to a clone of
@@ -151,48 +160,11 @@ impl Loaded {
         dotted: &str,
         message: impl Into<String>,
     ) -> Diagnostic {
-        let place = self.place(dotted).unwrap_or(Span::NONE);
+        let place = self.tree.locate(dotted).unwrap_or(Span::NONE);
         Diagnostic {
             severity,
             ..Diagnostic::error(code, place, message).at(dotted)
         }
-    }
-
-    fn place(&self, dotted: &str) -> Option<Span> {
-        let mut node = &self.tree;
-        let mut place = None;
-        let mut rest = dotted;
-        while !rest.is_empty() {
-            let next = match &node.value {
-                // Keys may hold dots: the longest that fits counts.
-                tree::Value::Map(map) => map
-                    .iter()
-                    .filter(|(key, _)| {
-                        rest.strip_prefix(key.as_str())
-                            .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
-                    })
-                    .max_by_key(|(key, _)| key.len())
-                    .map(|(key, node)| (node, &rest[key.len()..])),
-                tree::Value::Seq(items) => rest
-                    .strip_prefix('[')
-                    .and_then(|r| r.split_once(']'))
-                    .and_then(|(i, after)| Some((items.get(i.parse::<usize>().ok()?)?, after))),
-                _ => None,
-            };
-            let Some((found, after)) = next else { break };
-            node = found;
-            rest = after.strip_prefix('.').unwrap_or(after);
-            if node.place().is_some() {
-                place = Some(
-                    if matches!(node.value, tree::Value::Map(_) | tree::Value::Seq(_)) {
-                        node.key.or(node.span)
-                    } else {
-                        node.place()
-                    },
-                );
-            }
-        }
-        place
     }
 }
 
@@ -285,12 +257,17 @@ pub fn examine(options: &LoadOptions) -> Examined {
         consistency::check(&project, &tree.root, &mut found);
         problems = without_consequences(problems, found);
     }
+    lint::profiles(&project, &options.profiles, &mut problems);
     if !has_errors(&problems) {
+        if let Some(images) = &options.lints {
+            lint::check(&project, &tree.root, &**images, &mut problems);
+        }
         env_files::resolve(&mut project, &tree, options, &mut sources, &mut problems);
         if let Err(problem) = profiles::select(&mut project, options) {
             problems.push(*problem);
         }
     }
+    silence::apply(&tree.root, &options.silence, &mut problems);
     Examined {
         diagnostics: collect(problems, sources),
         tree: Some(tree),
@@ -300,7 +277,8 @@ pub fn examine(options: &LoadOptions) -> Examined {
 
 /// Loads a project as far as the canonical tree.
 pub fn load_tree(options: &LoadOptions) -> Result<LoadedTree, Diagnostics> {
-    let (mut tree, problems, sources) = load_stage(options)?;
+    let (mut tree, mut problems, sources) = load_stage(options)?;
+    silence::apply(&tree.root, &options.silence, &mut problems);
     let diagnostics = collect(problems, sources);
     if diagnostics.has_errors() {
         return Err(diagnostics);

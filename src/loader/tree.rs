@@ -203,6 +203,50 @@ impl Node {
         }
     }
 
+    /// Where the value at a dotted path (`services.web.ports[0]`) was written, or the nearest
+    /// value around it.
+    pub fn locate(&self, dotted: &str) -> Option<Span> {
+        let mut node = self;
+        let mut place = None;
+        let mut rest = dotted;
+        while let Some((found, after)) = node.step(rest) {
+            node = found;
+            rest = after;
+            if node.place().is_some() {
+                place = Some(if matches!(node.value, Value::Map(_) | Value::Seq(_)) {
+                    node.key.or(node.span)
+                } else {
+                    node.place()
+                });
+            }
+        }
+        place
+    }
+
+    /// One part of a dotted path down, and what is left of the path.
+    pub fn step<'a, 'p>(&'a self, path: &'p str) -> Option<(&'a Node, &'p str)> {
+        if path.is_empty() {
+            return None;
+        }
+        let (node, after) = match &self.value {
+            // Keys may hold dots: the longest that fits counts.
+            Value::Map(map) => map
+                .iter()
+                .filter(|(key, _)| {
+                    path.strip_prefix(key.as_str())
+                        .is_some_and(|after| after.is_empty() || after.starts_with(['.', '[']))
+                })
+                .max_by_key(|(key, _)| key.len())
+                .map(|(key, node)| (node, &path[key.len()..]))?,
+            Value::Seq(items) => {
+                let (index, after) = path.strip_prefix('[')?.split_once(']')?;
+                (items.get(index.parse::<usize>().ok()?)?, after)
+            }
+            _ => return None,
+        };
+        Some((node, after.strip_prefix('.').unwrap_or(after)))
+    }
+
     /// The node at a path of keys and indices.
     pub fn find(&self, path: &[&str]) -> Option<&Node> {
         path.iter().try_fold(self, |node, part| match &node.value {

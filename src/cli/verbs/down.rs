@@ -35,10 +35,7 @@ pub struct DownArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: DownArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let stack = match &session.project {
-        Some(project) => Some(apply::known(global, project.clone())),
-        None => None,
-    };
+    let stack = apply::known(global, &session);
     let options = args.resolve(&session, stack.as_ref())?;
     down(global, &session, stack.as_ref(), &options)
 }

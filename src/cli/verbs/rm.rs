@@ -35,10 +35,7 @@ pub struct RmArgs {
 pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
     let stop = args.stop.then_some(StopFirst::Yes(None));
     let session = Session::named(global)?;
-    let stack = match &session.project {
-        Some(project) => Some(apply::known(global, project.clone())),
-        None => None,
-    };
+    let stack = apply::known(global, &session);
     let project = &session.project_name;
     let lock = apply::lock(&*session.backend, project)?;
     let desired = stack.as_ref().map(|stack| &stack.desired);

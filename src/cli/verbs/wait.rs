@@ -74,10 +74,7 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
         }
     }
     if args.down_project {
-        let stack = match &session.project {
-            Some(project) => Some(apply::known(global, project.clone())),
-            None => None,
-        };
+        let stack = apply::known(global, &session);
         let options = DownOptions {
             services: Vec::new(),
             volumes: Volumes::Keep,

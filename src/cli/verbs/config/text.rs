@@ -1,0 +1,149 @@
+//! The model and parts of it as text.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::View;
+use crate::cli::error::CliError;
+use crate::loader::{self, LoadedTree, emit};
+use crate::model::{Project, canonical, config_hash};
+use crate::ui::table::Table;
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Yaml,
+    Json,
+}
+
+/// Whether `$` is doubled, so that the output loads again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dollars {
+    Double,
+    Keep,
+}
+
+/// What a view shows of a project, one name a line or as a document.
+pub(super) fn list(
+    view: View,
+    hash: Option<&str>,
+    project: &Project,
+    form: Form,
+) -> Result<String, CliError> {
+    let names = |names: Vec<&String>| lines(names.into_iter().cloned());
+    Ok(match view {
+        View::Services => names(project.services.keys().collect()),
+        View::Volumes => names(project.volumes.keys().collect()),
+        View::Networks => names(project.networks.keys().collect()),
+        View::Models => lines(
+            project
+                .models
+                .values()
+                .filter(|m| !m.model.is_empty())
+                .map(|m| m.model.clone()),
+        ),
+        View::Profiles => {
+            let all: BTreeSet<String> = project
+                .services
+                .values()
+                .chain(project.disabled_services.values())
+                .flat_map(|s| s.profiles.iter().cloned())
+                .collect();
+            lines(all)
+        }
+        View::Images => lines(project.services.iter().map(|(name, service)| {
+            if service.image.is_empty() {
+                format!("{}-{name}", project.name)
+            } else {
+                service.image.clone()
+            }
+        })),
+        View::Hash => hashes(hash.unwrap_or("*"), project)?,
+        View::Environment => lines(project.environment.iter().map(|(k, v)| format!("{k}={v}"))),
+        View::Document | View::Variables => {
+            let document = match form {
+                Form::Json => canonical::json(project),
+                Form::Yaml => canonical::yaml(project),
+            };
+            render(&document, form, Dollars::Double)
+        }
+    })
+}
+
+fn lines(items: impl IntoIterator<Item = String>) -> String {
+    items.into_iter().map(|item| item + "\n").collect()
+}
+
+fn hashes(names: &str, project: &Project) -> Result<String, CliError> {
+    if names == "*" {
+        return Ok(lines(project.services.iter().map(|(name, service)| {
+            format!("{name} {}", config_hash(service))
+        })));
+    }
+    let mut wanted: Vec<&str> = names.split(',').collect();
+    wanted.sort_unstable();
+    let mut text = String::new();
+    for name in wanted {
+        let service = project
+            .any_service(name)
+            .ok_or_else(|| CliError::NotFound {
+                what: "service",
+                name: name.to_owned(),
+                hint: None,
+            })?;
+        text += &format!("{name} {}\n", config_hash(service));
+    }
+    Ok(text)
+}
+
+pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> String {
+    let text = match form {
+        Form::Yaml => emit::yaml(document),
+        Form::Json => {
+            let pretty = serde_json::to_string_pretty(document).unwrap_or_default();
+            canonical::escape_html(&pretty) + "\n"
+        }
+    };
+    match dollars {
+        Dollars::Double => text.replace('$', "$$"),
+        Dollars::Keep => text,
+    }
+}
+
+/// Keys in order, at every depth.
+pub(super) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let ordered: BTreeMap<String, Value> = map.into_iter().collect();
+            ordered.into_iter().map(|(k, v)| (k, sorted(v))).collect()
+        }
+        Value::Array(list) => list.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}
+
+/// Every variable the files use.
+pub(super) fn variables(tree: &LoadedTree, form: Form) -> String {
+    let found = loader::variables::of(&tree.root);
+    if form == Form::Json {
+        let map: serde_json::Map<String, Value> = found
+            .iter()
+            .map(|v| {
+                let value = serde_json::json!({
+                    "Name": v.name,
+                    "DefaultValue": v.default,
+                    "PresenceValue": v.alternate,
+                    "Required": v.required,
+                });
+                (v.name.clone(), value)
+            })
+            .collect();
+        return serde_json::to_string_pretty(&map).unwrap_or_default() + "\n";
+    }
+    let mut table = Table::new(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], 4);
+    for v in found {
+        table.row(vec![v.name, v.required.to_string(), v.default, v.alternate]);
+    }
+    table.render()
+}
