@@ -249,7 +249,8 @@ impl Engine {
         let session =
             self.containers
                 .exec(reference, spec, shield.inner(&streams), Attendance::Stay)?;
-        Ok(exec::attend(&session, streams, shield, reference)?)
+        let keys = spec.detach_keys.as_deref();
+        Ok(exec::attend(&session, streams, shield, keys, reference)?)
     }
 
     /// Runs a further process and gives the caller its handle: for callers with loops of their own.

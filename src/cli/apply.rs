@@ -115,10 +115,10 @@ pub fn lock(backend: &dyn Backend, project: &str) -> Result<Box<dyn ProjectLock>
     })
 }
 
-/// The renderer the flags ask for.
+/// The renderer the flags ask for; `title` says what is done to the things it lists.
 #[must_use]
-pub fn reporter(global: &Global) -> Reporter {
-    Reporter::new(global.progress, colour(global), global.dry_run)
+pub fn reporter(global: &Global, title: &'static str) -> Reporter {
+    Reporter::new(global.progress, title, colour(global), global.dry_run)
 }
 
 /// Whether standard output may be coloured.

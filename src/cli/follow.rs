@@ -46,7 +46,7 @@ impl Follower {
     /// Begins with every container of these that is not followed yet and has begun to run.
     pub fn look_at<'c>(&mut self, containers: impl IntoIterator<Item = &'c Container>) {
         for container in containers {
-            let begun = container.state != State::Created;
+            let begun = container.state != State::Created && !self.ended_before(container);
             let over = self
                 .readers
                 .get(&container.id)
@@ -72,8 +72,15 @@ impl Follower {
         }
     }
 
+    /// What ended before the time that is asked for has nothing to say; it may start again at
+    /// any moment, and its log is read from then on.
+    fn ended_before(&self, container: &Container) -> bool {
+        let ended = container.finished.filter(|_| !container.state.is_live());
+        ended.zip(self.query.since).is_some_and(|(end, since)| end < since)
+    }
+
     fn read(&self, container: &Container, query: LogQuery) -> JoinHandle<()> {
-        let name = short_name(&self.project, container);
+        let name = short_name(&self.project, &container.name).to_owned();
         let backend = Arc::clone(&self.backend);
         let printer = Arc::clone(&self.printer);
         let id = container.id.clone();
@@ -109,7 +116,7 @@ impl Follower {
 
     /// Says something about a container between its lines.
     pub fn note(&self, container: &Container, text: &str) {
-        let name = short_name(&self.project, container);
+        let name = short_name(&self.project, &container.name).to_owned();
         let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
         // As above: a closed output is noticed by the readers.
         let _ = printer.note(&name, text);

@@ -1,46 +1,107 @@
 //! Verbs on containers that exist: lock, observe, plan, execute.
 
+use crate::backend::ProjectLock;
 use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
 use crate::executor::{Cancel, Execution};
+use crate::lower::Stack;
 use crate::plan::lifecycle::Scope;
-use crate::plan::{Plan, PlanError};
+use crate::plan::{Desired, Observed, Plan, PlanError};
+
+/// A project that no other command changes meanwhile, and what exists of it.
+pub struct Held {
+    session: Session,
+    stack: Option<Stack>,
+    observed: Observed,
+    lock: Box<dyn ProjectLock>,
+}
+
+impl Held {
+    /// The project of the flags, with its compose file or by name alone.
+    pub fn take(global: &Global) -> Result<Self, CliError> {
+        Self::of(global, Session::named(global)?)
+    }
+
+    /// The project of a session.
+    pub fn of(global: &Global, session: Session) -> Result<Self, CliError> {
+        let stack = apply::known(global, &session);
+        let lock = apply::lock(&*session.backend, &session.project_name)?;
+        let desired = stack.as_ref().map(|stack| &stack.desired);
+        let observed = apply::observe(&*session.backend, &session.project_name, desired)?;
+        Ok(Self {
+            session,
+            stack,
+            observed,
+            lock,
+        })
+    }
+
+    /// The project's name.
+    pub fn project(&self) -> &str {
+        &self.session.project_name
+    }
+
+    /// What the compose file says, where there is one.
+    pub fn stack(&self) -> Option<&Stack> {
+        self.stack.as_ref()
+    }
+
+    /// What the compose file asks for, where there is one.
+    pub fn desired(&self) -> Option<&Desired> {
+        self.stack.as_ref().map(|stack| &stack.desired)
+    }
+
+    /// What exists.
+    pub fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// The named services, or all.
+    pub fn scope<'a>(&'a self, services: &'a [String]) -> Scope<'a> {
+        Scope {
+            desired: self.desired(),
+            observed: &self.observed,
+            services,
+        }
+    }
+
+    /// Executes a plan below a title that says what is done.
+    pub fn carry_out(
+        &self,
+        global: &Global,
+        title: &'static str,
+        plan: &Plan,
+    ) -> Result<Exit, CliError> {
+        let reporter = apply::reporter(global, title);
+        let result = apply::carry_out(
+            global,
+            &Execution {
+                backend: &*self.session.backend,
+                project: self.project(),
+                stack: self.stack(),
+                events: &|event| reporter.tell(event),
+                parallel: global.parallel,
+                cancel: &Cancel::default(),
+                lock: Some(&*self.lock),
+            },
+            plan,
+        );
+        reporter.finish();
+        result.map(|_| Exit::Success)
+    }
+}
 
 /// Runs one such verb on the named services, or all.
 pub fn run(
     global: &Global,
+    title: &'static str,
     services: &[String],
     plan: impl FnOnce(&Scope<'_>) -> Result<Plan, PlanError>,
 ) -> Result<Exit, CliError> {
-    let session = Session::named(global)?;
-    let stack = apply::known(global, &session);
-    let project = &session.project_name;
-    let lock = apply::lock(&*session.backend, project)?;
-    let desired = stack.as_ref().map(|stack| &stack.desired);
-    let observed = apply::observe(&*session.backend, project, desired)?;
-    let scope = Scope {
-        desired,
-        observed: &observed,
-        services,
-    };
-    let plan = plan(&scope)?;
-    let reporter = apply::reporter(global);
-    let result = apply::carry_out(
-        global,
-        &Execution {
-            backend: &*session.backend,
-            project: project,
-            stack: stack.as_ref(),
-            events: &|event| reporter.tell(event),
-            parallel: global.parallel,
-            cancel: &Cancel::default(),
-            lock: Some(&*lock),
-        },
-        &plan,
-    );
-    reporter.finish();
-    result.map(|_| Exit::Success)
+    let held = Held::take(global)?;
+    let plan = plan(&held.scope(services))?;
+    held.carry_out(global, title, &plan)
 }

@@ -176,12 +176,10 @@ pub enum OneOff {
 }
 
 /// The name shown for a container: without the project's.
-pub fn short_name(project: &str, container: &Container) -> String {
-    let name = container
-        .name
-        .strip_prefix(project)
-        .and_then(|rest| rest.strip_prefix(['-', '_']));
-    name.unwrap_or(&container.name).to_owned()
+pub fn short_name<'a>(project: &str, name: &'a str) -> &'a str {
+    let rest = name.strip_prefix(project);
+    rest.and_then(|rest| rest.strip_prefix(['-', '_']))
+        .unwrap_or(name)
 }
 
 /// Loads the project and prints its warnings.

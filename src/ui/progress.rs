@@ -41,10 +41,11 @@ trait Lines: Send {
 }
 
 impl Reporter {
-    /// `dry_run` marks every line as something that was not done.
-    pub fn new(mode: impl Into<Mode>, colour: bool, dry_run: bool) -> Self {
+    /// `title` says what is done to the things listed, `dry_run` marks every line as something
+    /// that was not done.
+    pub fn new(mode: impl Into<Mode>, title: &'static str, colour: bool, dry_run: bool) -> Self {
         let view = match mode.into() {
-            Mode::Tty => View::Tty(tty::Screen::new(colour, dry_run)),
+            Mode::Tty => View::Tty(tty::Screen::new(title, colour, dry_run)),
             Mode::Plain => View::Lines(Mutex::new(Box::new(plain::Plain::new(dry_run)))),
             Mode::Json => View::Lines(Mutex::new(Box::new(json::Json::new(dry_run)))),
             Mode::Quiet => View::Lines(Mutex::new(Box::new(Quiet))),
@@ -66,10 +67,26 @@ impl Reporter {
         }
     }
 
-    /// Draws what was not drawn yet; nothing moves afterwards.
+    /// Draws what was not drawn yet; nothing moves afterwards. Events that follow begin a
+    /// list of their own.
     pub fn finish(&self) {
         if let View::Tty(screen) = &self.view {
             screen.finish();
+        }
+    }
+
+    /// What the next list is called.
+    pub fn entitle(&self, title: &'static str) {
+        if let View::Tty(screen) = &self.view {
+            screen.entitle(title);
+        }
+    }
+
+    /// Writes whole lines to the same terminal: they appear above the list.
+    pub fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        match &self.view {
+            View::Tty(screen) => screen.above(write),
+            View::Lines(_) => write(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::sys::notify::SignalPipe;
 use super::control::{Connection, Kind, Received, Reply, Request};
 use super::exec::Streams;
 use super::record::ExitRecord;
-use super::terminal::{DetachKeys, RawMode, size, write_all};
+use super::terminal::{DetachKeys, ENDING, RawMode, size, write_all};
 
 /// What to be attached to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ pub struct Interaction {
     pub tty: bool,
     /// Keys that detach instead of ctrl-p ctrl-q.
     pub detach_keys: Option<String>,
-    /// Pass signals that reach us on to the container.
+    /// Pass signals that reach us on to the container, unless our terminal is raw.
     pub signal_proxy: bool,
 }
 
@@ -153,13 +153,17 @@ impl Attachment {
         interaction: &Interaction,
         keys: &mut DetachKeys,
     ) -> io::Result<AttachEnd> {
-        let _raw = match streams.stdin.filter(|_| interaction.tty) {
+        let raw = match streams.stdin.filter(|_| interaction.tty) {
             Some(stdin) => RawMode::enter(stdin)?,
             None => None,
         };
         let mut signals = vec![libc::SIGWINCH];
-        if interaction.signal_proxy {
+        // Keys are no signals on a raw terminal; those that come are meant for us.
+        let proxy = interaction.signal_proxy && raw.is_none();
+        if proxy {
             signals.extend(PROXIED);
+        } else {
+            signals.extend(ENDING);
         }
         let signals = SignalPipe::new(&signals)?;
         if interaction.tty {
@@ -183,8 +187,12 @@ impl Attachment {
                 while let Some(signal) = signals.take() {
                     if signal == libc::SIGWINCH {
                         self.resize(&streams);
-                    } else {
+                    } else if proxy {
                         self.aside(&Request::Signal { number: signal });
+                    } else {
+                        drop(raw);
+                        signals.obey(signal);
+                        return Err(io::ErrorKind::Interrupted.into());
                     }
                 }
             }

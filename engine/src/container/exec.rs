@@ -42,6 +42,8 @@ pub struct ExecSpec {
     pub tty: bool,
     /// All capabilities, no system call filter.
     pub privileged: bool,
+    /// Keys that leave its terminal, instead of ctrl-p ctrl-q.
+    pub detach_keys: Option<String>,
 }
 
 /// The caller's ends of the standard streams; `None` is `/dev/null`.
@@ -76,10 +78,17 @@ enum Word {
     Failed(Failure),
 }
 
+/// What the role is told by whoever leaves a terminal and wants the process to live on. Without
+/// this word the terminal ends with its user, and the process is hung up.
+#[derive(Debug, Serialize, Deserialize)]
+struct Left;
+
 /// A process that runs in a container.
 #[derive(Debug)]
 pub struct ExecSession {
     child: RoleChild,
+    /// The role's ear.
+    line: OwnedFd,
     terminal: Option<OwnedFd>,
     /// Its pid in our namespace.
     pub pid: i32,
@@ -121,6 +130,15 @@ pub fn start(
     attendance: Attendance,
 ) -> Result<ExecSession, ContainerError> {
     let failed = failed(record);
+    if let Some(keys) = &spec.detach_keys {
+        super::terminal::DetachKeys::parse(keys)?;
+    }
+    // A process with a terminal of its own has no use for the caller's.
+    let streams = if spec.tty {
+        Streams::default()
+    } else {
+        streams
+    };
     let (ours, theirs) = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::SEQPACKET,
@@ -149,6 +167,7 @@ pub fn start(
             }
             Ok(ExecSession {
                 child,
+                line: ours,
                 terminal,
                 pid,
             })
@@ -379,20 +398,27 @@ impl Shield {
     }
 }
 
-/// Stays with a process until its end, copying what the shield keeps apart; its exit code.
+/// Stays with a process until its end, copying what the shield keeps apart; its exit code, or 0
+/// when the user leaves it.
 pub fn attend(
     session: &ExecSession,
     streams: Streams<'_>,
     shield: Shield,
+    keys: Option<&str>,
     name: &str,
 ) -> Result<u8, ContainerError> {
+    let keys = keys.map_or_else(
+        || Ok(super::terminal::DetachKeys::default()),
+        super::terminal::DetachKeys::parse,
+    )?;
     let attended = if session.terminal().is_some() {
-        super::terminal::converse(session, streams, super::terminal::DetachKeys::default()).map(
-            |end| match end {
-                super::terminal::SessionEnd::Exited(code) => code,
-                super::terminal::SessionEnd::Detached => 0,
-            },
-        )
+        match super::terminal::converse(session, streams, keys) {
+            Ok(super::terminal::SessionEnd::Exited(code)) => Ok(code),
+            Ok(super::terminal::SessionEnd::Detached) => {
+                wire::send(session.line.as_fd(), &Left, None).map(|()| 0)
+            }
+            Err(error) => Err(error),
+        }
     } else {
         relay(session, streams, shield)
     };
@@ -526,7 +552,7 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         SeccompSpec::File(path) => Some(Profile::read(path).map_err(RuntimeError::from)?),
         SeccompSpec::Default | SeccompSpec::Unconfined => None,
     };
-    let started = crate::runtime::exec(Exec {
+    let mut started = crate::runtime::exec(Exec {
         target: ExecTarget {
             init: init.as_fd(),
             cgroup: Some(&cgroup),
@@ -559,7 +585,42 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         started.wait()?;
         return Ok(crate::supervisor::role::PROBE_TIMED_OUT);
     }
+    if let Some(terminal) = started.terminal.take() {
+        keep(terminal, words.as_fd(), started.pidfd.as_fd()).map_err(host("keep a terminal in"))?;
+    }
     Ok(started.wait()?.code())
+}
+
+/// Holds a terminal for a user who has it too, until the process ends or the user does. Who left
+/// it with [`Left`] has it read on his behalf, or the process would stop when it is full.
+fn keep(terminal: OwnedFd, user: BorrowedFd<'_>, process: BorrowedFd<'_>) -> io::Result<()> {
+    let mut left = false;
+    let mut bytes = [0u8; 4096];
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(process, PollFlags::IN),
+            PollFd::from_borrowed_fd(if left { terminal.as_fd() } else { user }, PollFlags::IN),
+        ];
+        match poll(&mut fds, None) {
+            Ok(_) => {}
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error.into()),
+        }
+        if !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        if left {
+            match rustix::io::read(&terminal, &mut bytes) {
+                Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
+                // Nobody has its other side any more.
+                Err(_) => return Ok(()),
+            }
+        } else if wire::receive::<Left>(user)?.is_some() {
+            left = true;
+        } else {
+            return Ok(());
+        }
+    }
 }
 
 fn ends_within(pidfd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {

@@ -11,6 +11,9 @@ use crate::sys::notify::SignalPipe;
 
 use super::exec::{ExecSession, Streams};
 
+/// Signals that end us, but not before the terminal is as it was.
+pub const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
+
 /// A terminal in raw mode until dropped.
 #[derive(Debug)]
 pub struct RawMode {
@@ -135,18 +138,19 @@ pub fn converse(
     let Some(terminal) = session.terminal() else {
         return session.wait().map(SessionEnd::Exited);
     };
-    let _raw = match streams.stdin {
+    let raw = match streams.stdin {
         Some(stdin) => RawMode::enter(stdin)?,
         None => None,
     };
-    let changes = SignalPipe::new(&[libc::SIGWINCH])?;
+    let [hangup, interrupt, terminate] = ENDING;
+    let signals = SignalPipe::new(&[libc::SIGWINCH, hangup, interrupt, terminate])?;
     resize(terminal, &streams);
     let mut stdin = streams.stdin;
     let mut open = true;
     loop {
         let mut fds = vec![
             PollFd::from_borrowed_fd(session.ended(), PollFlags::IN),
-            PollFd::new(changes.reader(), PollFlags::IN),
+            PollFd::new(signals.reader(), PollFlags::IN),
         ];
         if open {
             fds.push(PollFd::from_borrowed_fd(terminal, PollFlags::IN));
@@ -162,7 +166,13 @@ pub fn converse(
         }
         let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         if ready[1] {
-            while changes.take().is_some() {}
+            while let Some(signal) = signals.take() {
+                if ENDING.contains(&signal) {
+                    drop(raw);
+                    signals.obey(signal);
+                    return Err(io::ErrorKind::Interrupted.into());
+                }
+            }
             resize(terminal, &streams);
         }
         if open && ready[2] {

@@ -51,6 +51,13 @@ impl SignalPipe {
         &self.reader
     }
 
+    /// Ends, and lets a signal that came do what it would have done without us.
+    pub fn obey(self, signal: i32) {
+        drop(self);
+        // SAFETY: raise(3) takes a number; the handler is the default one again.
+        unsafe { libc::raise(signal) };
+    }
+
     /// The next signal that came, if any.
     pub fn take(&self) -> Option<i32> {
         let mut byte = [0u8; 1];

@@ -310,7 +310,7 @@ impl Backend for EngineBackend {
         let interaction = Interaction {
             tty,
             detach_keys: spec.detach_keys.clone(),
-            signal_proxy: spec.signals && !tty,
+            signal_proxy: spec.signals,
         };
         let streams = Streams {
             stdin: spec.stdin.then(rustix::stdio::stdin),
@@ -549,6 +549,7 @@ impl EngineBackend {
 
 fn exec_spec(spec: &ExecSpec) -> EngineExec {
     EngineExec {
+        detach_keys: None,
         argv: spec.argv.clone(),
         env: spec.env.clone(),
         user: spec.user.clone(),

@@ -127,7 +127,7 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         }
         return Ok(Exit::Success);
     }
-    let reporter = apply::reporter(global);
+    let reporter = apply::reporter(global, "Building");
     let events = |event| reporter.tell(event);
     let built = apply::build_services(
         global,

@@ -6,9 +6,8 @@ use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::Session;
-use crate::executor::{Cancel, Execution};
-use crate::lower::{Stack, image_name};
+use crate::cli::lifecycle::Held;
+use crate::lower::image_name;
 use crate::plan::down::{DownOptions, Volumes, down as plan_down};
 use crate::plan::up::Orphans;
 
@@ -34,50 +33,24 @@ pub struct DownArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: DownArgs) -> Result<Exit, CliError> {
-    let session = Session::named(global)?;
-    let stack = apply::known(global, &session);
-    let options = args.resolve(&session, stack.as_ref())?;
-    down(global, &session, stack.as_ref(), &options)
+    let held = Held::take(global)?;
+    let options = args.resolve(&held)?;
+    down(global, &held, &options)
 }
 
 /// Takes the project down; also what `wait --down-project` does.
-pub fn down(
-    global: &Global,
-    session: &Session,
-    stack: Option<&Stack>,
-    options: &DownOptions,
-) -> Result<Exit, CliError> {
-    let backend = &*session.backend;
-    let project = &session.project_name;
-    let lock = apply::lock(backend, project)?;
-    let desired = stack.map(|stack| &stack.desired);
-    let observed = apply::observe(backend, project, desired)?;
-    let plan = plan_down(project, desired, &observed, options)?;
-    let reporter = apply::reporter(global);
-    let result = apply::carry_out(
-        global,
-        &Execution {
-            backend: backend,
-            project: project,
-            stack: stack,
-            events: &|event| reporter.tell(event),
-            parallel: global.parallel,
-            cancel: &Cancel::default(),
-            lock: Some(&*lock),
-        },
-        &plan,
-    );
-    reporter.finish();
-    result.map(|_| Exit::Success)
+pub fn down(global: &Global, held: &Held, options: &DownOptions) -> Result<Exit, CliError> {
+    let plan = plan_down(held.project(), held.desired(), held.observed(), options)?;
+    held.carry_out(global, "Running", &plan)
 }
 
 impl DownArgs {
     /// What was typed, with nothing left open.
-    fn resolve(self, session: &Session, stack: Option<&Stack>) -> Result<DownOptions, CliError> {
+    fn resolve(self, held: &Held) -> Result<DownOptions, CliError> {
         let images = match self.rmi.as_deref() {
             None => Vec::new(),
-            Some("local") => images(session, stack, Which::Local),
-            Some("all") => images(session, stack, Which::All),
+            Some("local") => images(held, Which::Local),
+            Some("all") => images(held, Which::All),
             Some(other) => {
                 return Err(CliError::usage(format!(
                     "`--rmi {other}`: expected `local` or `all`"
@@ -106,8 +79,8 @@ enum Which {
     All,
 }
 
-fn images(session: &Session, stack: Option<&Stack>, which: Which) -> Vec<String> {
-    let Some(stack) = stack else {
+fn images(held: &Held, which: Which) -> Vec<String> {
+    let Some(stack) = held.stack() else {
         return Vec::new();
     };
     let mut images: Vec<_> = stack
@@ -115,7 +88,7 @@ fn images(session: &Session, stack: Option<&Stack>, which: Which) -> Vec<String>
         .services
         .iter()
         .filter(|(_, service)| which == Which::All || service.image.is_empty())
-        .map(|(name, service)| image_name(&session.project_name, name, service))
+        .map(|(name, service)| image_name(held.project(), name, service))
         // The machine itself is not removed.
         .filter(|reference| !matches!(reference.as_str(), "host" | "host:latest"))
         .collect();

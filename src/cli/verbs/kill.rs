@@ -24,7 +24,7 @@ pub struct KillArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: KillArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, |scope| {
+    lifecycle::run(global, "Killing", &args.services, |scope| {
         let mut plan = plan::kill(scope, &args.signal)?;
         if let (true, Some(desired)) = (args.remove_orphans, scope.desired) {
             plan::remove_orphans(&mut plan, desired, scope.observed);

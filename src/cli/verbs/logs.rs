@@ -75,7 +75,7 @@ pub fn run(global: &Global, args: LogsArgs) -> Result<Exit, CliError> {
     };
     let names: Vec<String> = containers
         .iter()
-        .map(|c| short_name(&session.project_name, c))
+        .map(|c| short_name(&session.project_name, &c.name).to_owned())
         .collect();
     let out: Box<dyn Write + Send> = Box::new(std::io::stdout());
     let printer = LogPrinter::new(out, style, &names);
@@ -120,7 +120,8 @@ fn merge<W: Write>(
                         }
                     })
             }));
-            sources.push((short_name(&session.project_name, container), lines, None));
+            let name = short_name(&session.project_name, &container.name).to_owned();
+            sources.push((name, lines, None));
         }
         print_in_order(&mut sources, &mut printer);
         // Readers that wait to hand over a line end when nobody takes it.

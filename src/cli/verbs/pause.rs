@@ -18,5 +18,5 @@ pub struct PauseArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: PauseArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, plan::pause)
+    lifecycle::run(global, "Pausing", &args.services, plan::pause)
 }

@@ -30,7 +30,7 @@ pub fn run(global: &Global, args: RestartArgs) -> Result<Exit, CliError> {
     } else {
         plan::Dependents::Restarted
     };
-    lifecycle::run(global, &args.services, |scope| {
+    lifecycle::run(global, "Restarting", &args.services, |scope| {
         plan::restart(scope, dependents, apply::seconds(args.timeout))
     })
 }

@@ -4,14 +4,12 @@ use std::io::Write as _;
 
 use clap::Args;
 
-use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::Session;
-use crate::executor::{Cancel, Execution};
+use crate::cli::lifecycle::Held;
 use crate::plan::Operation;
-use crate::plan::lifecycle::{Scope, remove};
+use crate::plan::lifecycle::remove;
 use crate::plan::operation::StopFirst;
 
 /// What was typed after `rm`.
@@ -34,18 +32,8 @@ pub struct RmArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
     let stop = args.stop.then_some(StopFirst::Yes(None));
-    let session = Session::named(global)?;
-    let stack = apply::known(global, &session);
-    let project = &session.project_name;
-    let lock = apply::lock(&*session.backend, project)?;
-    let desired = stack.as_ref().map(|stack| &stack.desired);
-    let observed = apply::observe(&*session.backend, project, desired)?;
-    let scope = Scope {
-        desired,
-        observed: &observed,
-        services: &args.services,
-    };
-    let plan = remove(&scope, stop, args.volumes)?;
+    let held = Held::take(global)?;
+    let plan = remove(&held.scope(&args.services), stop, args.volumes)?;
     let mut names = Vec::new();
     for (_, step) in plan.steps() {
         if let Operation::Remove { name, .. } = &step.operation {
@@ -62,22 +50,7 @@ pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
             return Ok(Exit::Success);
         }
     }
-    let reporter = apply::reporter(global);
-    let result = apply::carry_out(
-        global,
-        &Execution {
-            backend: &*session.backend,
-            project: project,
-            stack: stack.as_ref(),
-            events: &|event| reporter.tell(event),
-            parallel: global.parallel,
-            cancel: &Cancel::default(),
-            lock: Some(&*lock),
-        },
-        &plan,
-    );
-    reporter.finish();
-    result.map(|_| Exit::Success)
+    held.carry_out(global, "Removing", &plan)
 }
 
 fn talk(text: &str) {

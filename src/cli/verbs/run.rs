@@ -124,7 +124,7 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     let mut stack = apply::lowered(global, project, &[])?;
     stack.desired.select(std::slice::from_ref(&service))?;
     let one_off = options.one_off(&stack)?;
-    let reporter = apply::reporter(global);
+    let reporter = apply::reporter(global, "Running");
     let prepared = prepare(global, &session, &mut stack, &options, &|event| {
         reporter.tell(event)
     });

@@ -18,5 +18,5 @@ pub struct StartArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: StartArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, plan::start)
+    lifecycle::run(global, "Starting", &args.services, plan::start)
 }

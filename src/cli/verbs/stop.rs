@@ -22,7 +22,7 @@ pub struct StopArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: StopArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, |scope| {
+    lifecycle::run(global, "Stopping", &args.services, |scope| {
         plan::stop(scope, apply::seconds(args.timeout))
     })
 }

@@ -18,5 +18,5 @@ pub struct UnpauseArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: UnpauseArgs) -> Result<Exit, CliError> {
-    lifecycle::run(global, &args.services, plan::unpause)
+    lifecycle::run(global, "Unpausing", &args.services, plan::unpause)
 }

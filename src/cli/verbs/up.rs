@@ -12,7 +12,7 @@ use crate::cli::exit::Exit;
 use crate::cli::flags::Scale;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
-use crate::executor::{Cancel, Event, Execution, Kind, Phase, wait};
+use crate::executor::{Cancel, Event, Execution, Kind, Phase, Sink, wait};
 use crate::loader;
 use crate::lower::Stack;
 use crate::plan::images::Builds;
@@ -308,14 +308,13 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
         attached.check(&stack)?;
         return attached::up(global, session, stack, &options, attached);
     }
-    let reporter = apply::reporter(global);
+    let reporter = apply::reporter(global, "Running");
     let result = bring_up(
         global,
         &*session.backend,
         &mut stack,
         &options,
         &|event| reporter.tell(event),
-        &Cancel::default(),
     );
     let result = match (&options.mode, result) {
         (Mode::Wait(timeout), Ok(())) if !global.dry_run => {
@@ -357,37 +356,67 @@ fn options_services(stack: &Stack, options: &UpOptions) -> Vec<String> {
 }
 
 /// Images, then one locked round of observing, planning and executing.
-pub fn bring_up(
+fn bring_up(
     global: &Global,
     backend: &dyn Backend,
     stack: &mut Stack,
     options: &Up,
-    events: crate::executor::Sink<'_>,
-    cancel: &Cancel,
+    events: Sink<'_>,
 ) -> Result<(), CliError> {
-    let services = options_services(stack, &options.plan);
-    apply::provide_images(global, backend, stack, &services, &options.images, events)?;
+    provide(global, backend, stack, options, events)?;
     let project = stack.desired.project.clone();
     let lock = apply::lock(backend, &project)?;
-    let observed = apply::observe(backend, &project, Some(&stack.desired))?;
-    let plan = plan_up(&stack.desired, &observed, &options.plan)?;
-    if !global.dry_run {
-        tell_unchanged(&observed, &services, &plan, events);
-    }
-    apply::carry_out(
-        global,
-        &Execution {
-            backend: backend,
-            project: &project,
-            stack: Some(stack),
-            events: events,
-            parallel: global.parallel,
-            cancel: cancel,
-            lock: Some(&*lock),
-        },
-        &plan,
-    )?;
+    let plan = if global.dry_run {
+        observe_and_plan(backend, stack, options)?.1
+    } else {
+        plan(backend, stack, options, events)?
+    };
+    let execution = Execution {
+        backend,
+        project: &project,
+        stack: Some(stack),
+        events,
+        parallel: global.parallel,
+        cancel: &Cancel::default(),
+        lock: Some(&*lock),
+    };
+    apply::carry_out(global, &execution, &plan)?;
     Ok(())
+}
+
+/// Pulls and builds what the services need.
+pub fn provide(
+    global: &Global,
+    backend: &dyn Backend,
+    stack: &mut Stack,
+    options: &Up,
+    events: Sink<'_>,
+) -> Result<(), CliError> {
+    let services = options_services(stack, &options.plan);
+    apply::provide_images(global, backend, stack, &services, &options.images, events)
+}
+
+/// What is to be done; the project's lock must be held until it is done.
+pub fn plan(
+    backend: &dyn Backend,
+    stack: &Stack,
+    options: &Up,
+    events: Sink<'_>,
+) -> Result<Plan, CliError> {
+    let (observed, plan) = observe_and_plan(backend, stack, options)?;
+    let services = options_services(stack, &options.plan);
+    tell_unchanged(&observed, &services, &plan, events);
+    Ok(plan)
+}
+
+fn observe_and_plan(
+    backend: &dyn Backend,
+    stack: &Stack,
+    options: &Up,
+) -> Result<(Observed, Plan), CliError> {
+    let observed = apply::observe(backend, &stack.desired.project, Some(&stack.desired))?;
+    let plan = plan_up(&stack.desired, &observed, &options.plan)?;
+    Ok((observed, plan))
 }
 
 /// Containers that are as they should be are told about too, as Docker Compose does.
@@ -395,7 +424,7 @@ fn tell_unchanged(
     observed: &Observed,
     services: &[String],
     plan: &Plan,
-    events: crate::executor::Sink<'_>,
+    events: Sink<'_>,
 ) {
     let touched: Vec<_> = plan
         .steps()

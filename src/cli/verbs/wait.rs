@@ -6,10 +6,10 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use crate::backend::State;
-use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::lifecycle::Held;
 use crate::cli::output;
 use crate::cli::session::{OneOff, Session};
 use crate::plan::down::{DownOptions, Volumes};
@@ -74,7 +74,6 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
         }
     }
     if args.down_project {
-        let stack = apply::known(global, &session);
         let options = DownOptions {
             services: Vec::new(),
             volumes: Volumes::Keep,
@@ -82,7 +81,7 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
             orphans: false,
             timeout: None,
         };
-        super::down::down(global, &session, stack.as_ref(), &options)?;
+        super::down::down(global, &Held::of(global, session)?, &options)?;
     }
     Ok(Exit::of_child(code))
 }

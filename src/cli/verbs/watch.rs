@@ -266,7 +266,7 @@ impl Actions for Doer<'_> {
 
     fn restart(&mut self, service: &str) -> Result<(), CliError> {
         self.say(&format!("Restarting {service}"));
-        lifecycle::run(self.global, &[service.to_owned()], |scope| {
+        lifecycle::run(self.global, "Restarting", &[service.to_owned()], |scope| {
             plan_lifecycle::restart(scope, plan_lifecycle::Dependents::LeftAlone, None)
         })
         .map(drop)

@@ -23,8 +23,9 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(colour: bool, dry_run: bool) -> Self {
+    pub(super) fn new(title: &'static str, colour: bool, dry_run: bool) -> Self {
         let list = List {
+            title,
             rows: Vec::new(),
             index: BTreeMap::new(),
             begun: Instant::now(),
@@ -41,12 +42,11 @@ impl Screen {
     }
 
     pub(super) fn event(&self, event: &Event) {
-        let mut list = lock(&self.shared.0);
         if let Event::Warning(text) = event {
-            let warning = format!("{}warning: {}\n", list.erase(), printable(text));
-            super::write(&warning);
+            self.above(|| super::write(&format!("warning: {}\n", printable(text))));
             return;
         }
+        let mut list = lock(&self.shared.0);
         list.apply(event);
         drop(list);
         let mut painter = lock(&self.painter);
@@ -54,6 +54,22 @@ impl Screen {
             let shared = Arc::clone(&self.shared);
             *painter = Some(std::thread::spawn(move || paint(&shared)));
         }
+    }
+
+    pub(super) fn entitle(&self, title: &'static str) {
+        lock(&self.shared.0).title = title;
+    }
+
+    /// Makes way for other lines and draws the list again below them.
+    pub(super) fn above<T>(&self, write: impl FnOnce() -> T) -> T {
+        let mut list = lock(&self.shared.0);
+        let was_drawn = list.drawn > 0;
+        super::write(&list.erase());
+        let result = write();
+        if was_drawn {
+            super::write(&list.draw(terminal().1));
+        }
+        result
     }
 
     /// Draws the list for the last time.
@@ -109,6 +125,7 @@ fn terminal() -> (usize, usize) {
 }
 
 struct List {
+    title: &'static str,
     rows: Vec<Row>,
     index: BTreeMap<(Kind, String), usize>,
     begun: Instant,
@@ -207,7 +224,7 @@ impl List {
         let mut text = self.erase();
         let done = self.rows.iter().filter(|row| row.ended.is_some()).count();
         let mode = if self.dry_run { "DRY-RUN MODE - " } else { "" };
-        let _ = writeln!(text, "[+] {mode}Running {done}/{}", self.rows.len());
+        let _ = writeln!(text, "[+] {mode}{} {done}/{}", self.title, self.rows.len());
         self.beat += 1;
         let width = self
             .rows
@@ -273,7 +290,7 @@ mod tests {
     use super::*;
 
     fn list() -> List {
-        let screen = Screen::new(false, false);
+        let screen = Screen::new("Running", false, false);
         let shared = Arc::into_inner(screen.shared).expect("one owner");
         shared.0.into_inner().expect("not poisoned")
     }

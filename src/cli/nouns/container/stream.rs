@@ -79,6 +79,9 @@ pub struct ExecArgs {
     /// Do not wait.
     #[arg(short = 'd', long)]
     detach: bool,
+    /// Keys that leave it; default ctrl-p,ctrl-q.
+    #[arg(long)]
+    detach_keys: Option<String>,
     /// Environment variable; a name alone takes its value from here.
     #[arg(short = 'e', long)]
     env: Vec<String>,
@@ -164,7 +167,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
-        signal_proxy: args.sig_proxy && !tty,
+        signal_proxy: args.sig_proxy,
     };
     ended(
         engine,
@@ -275,7 +278,7 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
-        signal_proxy: !tty,
+        signal_proxy: true,
     };
     ended(
         engine,
@@ -297,7 +300,7 @@ pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
-        signal_proxy: args.sig_proxy && !tty,
+        signal_proxy: args.sig_proxy,
     };
     ended(
         engine,
@@ -316,6 +319,7 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         working_dir: args.workdir.clone(),
         tty: args.tty,
         privileged: args.privileged,
+        detach_keys: args.detach_keys.clone(),
     };
     if args.detach {
         engine.exec_detached(&args.name, &spec)?;

@@ -105,7 +105,7 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
     if args.check {
         return check(engine, &request);
     }
-    let reporter = Reporter::new(mode(global, args)?, colour(global), false);
+    let reporter = Reporter::new(mode(global, args)?, "Building", colour(global), false);
     let name = args
         .tag
         .first()
