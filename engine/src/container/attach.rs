@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::supervisor::log::json::Stream;
 use crate::sys::notify::SignalPipe;
 
-use super::control::{Connection, Kind, Received, Reply, Request};
+use super::control::{self, Connection, Kind, Received, Reply, Request};
 use super::exec::Streams;
 use super::record::ExitRecord;
 use super::terminal::{DetachKeys, ENDING, RawMode, size, write_all};
@@ -119,16 +119,6 @@ impl Attachment {
         }
     }
 
-    /// Gives input.
-    pub fn input(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.connection.send_input(bytes)
-    }
-
-    /// No more input comes.
-    pub fn close_input(&mut self) -> io::Result<()> {
-        self.connection.send(&Request::CloseStdin)
-    }
-
     /// Copies between the user's streams and the container's until one of them ends.
     pub fn interact(
         mut self,
@@ -170,12 +160,20 @@ impl Attachment {
             self.resize(&streams);
         }
         let mut stdin = streams.stdin;
+        // Input on its way. It waits for the container, and meanwhile output must go on: who
+        // copies its input to its output would wait for us for ever.
+        let mut outgoing = Vec::new();
         loop {
+            let interest = if outgoing.is_empty() {
+                PollFlags::IN
+            } else {
+                PollFlags::IN | PollFlags::OUT
+            };
             let mut fds = vec![
-                PollFd::from_borrowed_fd(self.connection.as_fd(), PollFlags::IN),
+                PollFd::from_borrowed_fd(self.connection.as_fd(), interest),
                 PollFd::new(signals.reader(), PollFlags::IN),
             ];
-            if let Some(stdin) = stdin {
+            if let Some(stdin) = stdin.filter(|_| outgoing.is_empty()) {
                 fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
             }
             match poll(&mut fds, None) {
@@ -183,6 +181,8 @@ impl Attachment {
                 Err(error) => return Err(error.into()),
             }
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+            let writable = fds[0].revents().contains(PollFlags::OUT);
+            let readable = !(fds[0].revents() - PollFlags::OUT).is_empty();
             if ready[1] {
                 while let Some(signal) = signals.take() {
                     if signal == libc::SIGWINCH {
@@ -196,7 +196,12 @@ impl Attachment {
                     }
                 }
             }
-            if ready[0] {
+            if writable && self.send_some(&mut outgoing).is_err() {
+                // The supervisor has closed; what it said last is still to be read.
+                stdin = None;
+                outgoing.clear();
+            }
+            if readable {
                 match self.next()? {
                     Frame::Output(stream, bytes) => {
                         let to = match stream {
@@ -213,47 +218,27 @@ impl Attachment {
             if let Some(from) = stdin
                 && ready.get(2) == Some(&true)
             {
-                match self.forward(from, interaction.tty, keys) {
-                    Ok(Input::More) => {}
-                    Ok(Input::End) => stdin = None,
-                    Ok(Input::Detach) => return Ok(AttachEnd::Detached),
-                    // The supervisor has closed; what it said last is still to be read.
-                    Err(_) => stdin = None,
+                let (frames, after) = read_input(from, interaction.tty, keys)?;
+                outgoing.extend(frames);
+                if self.send_some(&mut outgoing).is_err() {
+                    stdin = None;
+                    outgoing.clear();
+                }
+                match after {
+                    Input::More => {}
+                    Input::End => stdin = None,
+                    Input::Detach => return Ok(AttachEnd::Detached),
                 }
             }
         }
     }
 
-    fn forward(
-        &mut self,
-        from: BorrowedFd<'_>,
-        tty: bool,
-        keys: &mut DetachKeys,
-    ) -> io::Result<Input> {
-        let mut bytes = [0u8; 32 << 10];
-        match rustix::io::read(from, &mut bytes) {
-            Ok(0) => {
-                if tty {
-                    self.input(&[4])?;
-                }
-                self.close_input()?;
-                Ok(Input::End)
-            }
-            Ok(count) if tty => {
-                let (through, detach) = keys.filter(&bytes[..count]);
-                self.input(&through)?;
-                Ok(if detach { Input::Detach } else { Input::More })
-            }
-            Ok(count) => {
-                self.input(&bytes[..count])?;
-                Ok(Input::More)
-            }
-            Err(Errno::INTR | Errno::AGAIN) => Ok(Input::More),
-            Err(_) => {
-                self.close_input()?;
-                Ok(Input::End)
-            }
+    fn send_some(&mut self, outgoing: &mut Vec<u8>) -> io::Result<()> {
+        if !outgoing.is_empty() {
+            let sent = self.connection.send_some(outgoing)?;
+            outgoing.drain(..sent);
         }
+        Ok(())
     }
 
     fn resize(&self, streams: &Streams<'_>) {
@@ -272,8 +257,34 @@ impl Attachment {
     }
 }
 
+/// What comes after the input that was read.
 enum Input {
     More,
     End,
     Detach,
+}
+
+/// Reads what there is, as frames.
+fn read_input(
+    from: BorrowedFd<'_>,
+    tty: bool,
+    keys: &mut DetachKeys,
+) -> io::Result<(Vec<u8>, Input)> {
+    let mut bytes = [0u8; 32 << 10];
+    Ok(match rustix::io::read(from, &mut bytes) {
+        Ok(count) if count > 0 && tty => {
+            let (through, detach) = keys.filter(&bytes[..count]);
+            let after = if detach { Input::Detach } else { Input::More };
+            (control::input(&through), after)
+        }
+        Ok(count) if count > 0 => (control::input(&bytes[..count]), Input::More),
+        Err(Errno::INTR | Errno::AGAIN) => (Vec::new(), Input::More),
+        end => {
+            // The end of a file that was redirected here is ^D for a terminal.
+            let last = if tty && end.is_ok() { &[4][..] } else { &[] };
+            let mut frames = control::input(last);
+            frames.extend(control::message(&Request::CloseStdin)?);
+            (frames, Input::End)
+        }
+    })
 }

@@ -167,6 +167,16 @@ pub struct Connection {
     stream: UnixStream,
 }
 
+/// Input as frames.
+pub fn input(bytes: &[u8]) -> Vec<u8> {
+    let mut frames = Vec::with_capacity(bytes.len() + HEADER);
+    for chunk in bytes.chunks(FRAME_LIMIT) {
+        frames.extend_from_slice(&header(Kind::Stdin, chunk.len()));
+        frames.extend_from_slice(chunk);
+    }
+    frames
+}
+
 /// One frame received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
@@ -198,13 +208,15 @@ impl Connection {
         self.stream.write_all(&message(request)?)
     }
 
-    /// Sends input.
-    pub fn send_input(&mut self, bytes: &[u8]) -> io::Result<()> {
-        for chunk in bytes.chunks(FRAME_LIMIT) {
-            self.stream.write_all(&header(Kind::Stdin, chunk.len()))?;
-            self.stream.write_all(chunk)?;
+    /// Sends as much of some frames as there is room for.
+    pub fn send_some(&mut self, frames: &[u8]) -> io::Result<usize> {
+        use rustix::net::SendFlags;
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        match rustix::net::send(&self.stream, frames, flags) {
+            Ok(sent) => Ok(sent),
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 
     /// Waits for one frame.

@@ -145,6 +145,11 @@ pub fn converse(
     let [hangup, interrupt, terminate] = ENDING;
     let signals = SignalPipe::new(&[libc::SIGWINCH, hangup, interrupt, terminate])?;
     resize(terminal, &streams);
+    // Input on its way: a program that does not read, or waits for its output to be read, must
+    // not stop us.
+    let mut incoming = Vec::new();
+    let flags = rustix::fs::fcntl_getfl(terminal)?;
+    rustix::fs::fcntl_setfl(terminal, flags | rustix::fs::OFlags::NONBLOCK)?;
     let mut stdin = streams.stdin;
     let mut open = true;
     loop {
@@ -153,10 +158,16 @@ pub fn converse(
             PollFd::new(signals.reader(), PollFlags::IN),
         ];
         if open {
-            fds.push(PollFd::from_borrowed_fd(terminal, PollFlags::IN));
+            let interest = if incoming.is_empty() {
+                PollFlags::IN
+            } else {
+                PollFlags::IN | PollFlags::OUT
+            };
+            fds.push(PollFd::from_borrowed_fd(terminal, interest));
         }
         // Last, so that it is found again.
-        if let Some(stdin) = stdin {
+        let listening = stdin.filter(|_| incoming.is_empty());
+        if let Some(stdin) = listening {
             fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
         }
         match poll(&mut fds, None) {
@@ -178,19 +189,20 @@ pub fn converse(
         if open && ready[2] {
             open = copy(terminal, streams.stdout)?;
         }
-        if let Some(from) = stdin
+        if let Some(from) = listening
             && ready.last() == Some(&true)
         {
             let mut bytes = [0u8; 8192];
             match rustix::io::read(from, &mut bytes) {
                 // The end of a file that was redirected here is ^D for a terminal.
                 Ok(0) => {
-                    let _ = write_all(terminal, &[4]);
+                    incoming.push(4);
                     stdin = None;
                 }
                 Ok(count) => {
                     let (through, detach) = keys.filter(&bytes[..count]);
-                    let _ = write_all(terminal, &through);
+                    incoming.extend(through);
+                    give(terminal, &mut incoming);
                     if detach {
                         return Ok(SessionEnd::Detached);
                     }
@@ -199,6 +211,7 @@ pub fn converse(
                 Err(_) => stdin = None,
             }
         }
+        give(terminal, &mut incoming);
         if ready[0] {
             // What it said last is still there.
             let mut fds = [PollFd::from_borrowed_fd(terminal, PollFlags::IN)];
@@ -211,6 +224,19 @@ pub fn converse(
             }
             return session.wait().map(SessionEnd::Exited);
         }
+    }
+}
+
+/// Gives as much input as there is room for.
+fn give(terminal: BorrowedFd<'_>, incoming: &mut Vec<u8>) {
+    if incoming.is_empty() {
+        return;
+    }
+    match rustix::io::write(terminal, incoming) {
+        Ok(written) => drop(incoming.drain(..written)),
+        Err(Errno::AGAIN | Errno::INTR) => {}
+        // Nobody reads any more.
+        Err(_) => incoming.clear(),
     }
 }
 

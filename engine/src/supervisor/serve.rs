@@ -58,6 +58,9 @@ async fn send(shared: Rc<Shared>, client: Rc<Client>, mut writer: OwnedWriteHalf
     loop {
         let frame = client.next().await;
         if writer.write_all(&frame).await.is_err() {
+            // What still waits for it must not hold the container back: its input may be what
+            // the container is waiting for.
+            shared.clients.leave(&client);
             return;
         }
         client.sent(frame.len());
