@@ -76,7 +76,9 @@ impl Follower {
     /// any moment, and its log is read from then on.
     fn ended_before(&self, container: &Container) -> bool {
         let ended = container.finished.filter(|_| !container.state.is_live());
-        ended.zip(self.query.since).is_some_and(|(end, since)| end < since)
+        ended
+            .zip(self.query.since)
+            .is_some_and(|(end, since)| end < since)
     }
 
     fn read(&self, container: &Container, query: LogQuery) -> JoinHandle<()> {

@@ -309,13 +309,9 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
         return attached::up(global, session, stack, &options, attached);
     }
     let reporter = apply::reporter(global, "Running");
-    let result = bring_up(
-        global,
-        &*session.backend,
-        &mut stack,
-        &options,
-        &|event| reporter.tell(event),
-    );
+    let result = bring_up(global, &*session.backend, &mut stack, &options, &|event| {
+        reporter.tell(event)
+    });
     let result = match (&options.mode, result) {
         (Mode::Wait(timeout), Ok(())) if !global.dry_run => {
             let services = options_services(&stack, &options.plan);
@@ -420,12 +416,7 @@ fn observe_and_plan(
 }
 
 /// Containers that are as they should be are told about too, as Docker Compose does.
-fn tell_unchanged(
-    observed: &Observed,
-    services: &[String],
-    plan: &Plan,
-    events: Sink<'_>,
-) {
+fn tell_unchanged(observed: &Observed, services: &[String], plan: &Plan, events: Sink<'_>) {
     let touched: Vec<_> = plan
         .steps()
         .filter_map(|(_, step)| match &step.operation {

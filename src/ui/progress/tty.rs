@@ -233,7 +233,8 @@ impl List {
             .max()
             .unwrap_or(0);
         // What goes on is at the end of a list that is too long for the terminal.
-        let shown = height.saturating_sub(2).min(self.rows.len());
+        // Not the whole of it: terminals that clear all they have keep it in their history.
+        let shown = height.saturating_sub(3).min(self.rows.len());
         for row in &self.rows[self.rows.len() - shown..] {
             text += &row.line(
                 width,
@@ -328,7 +329,7 @@ mod tests {
             });
         }
         let text = list.draw(10);
-        assert_eq!(text.lines().count(), 9);
+        assert_eq!(text.lines().count(), 8);
         assert!(text.contains("n49") && !text.contains("n10 "));
     }
 }
