@@ -63,6 +63,9 @@ pub enum CliError {
     /// A build failed.
     #[error("the build failed")]
     Build(#[source] Box<gantry_engine::build::BuildError>),
+    /// The conversation with an editor broke.
+    #[error(transparent)]
+    Lsp(#[from] crate::lsp::WireError),
     /// Files cannot be watched.
     #[error(transparent)]
     Watch(crate::watch::WatchError),
@@ -144,6 +147,7 @@ impl CliError {
             | Self::Io { .. }
             | Self::NotFound { .. }
             | Self::Declined
+            | Self::Lsp(_)
             | Self::Watch(_)
             | Self::Plan(_)
             | Self::Refused(_)

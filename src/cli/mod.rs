@@ -71,6 +71,8 @@ pub enum Command {
     Logs(verbs::logs::LogsArgs),
     /// List running compose projects.
     Ls(verbs::ls::LsArgs),
+    /// Speak the Language Server Protocol with an editor: problems, completion, meanings, definitions.
+    Lsp(verbs::lsp::LspArgs),
     /// Pause services.
     Pause(verbs::pause::PauseArgs),
     /// Print the public port for a port binding.
@@ -203,6 +205,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Kill(args) => verbs::kill::run(global, args),
         Command::Logs(args) => verbs::logs::run(global, args),
         Command::Ls(args) => verbs::ls::run(global, args),
+        Command::Lsp(args) => verbs::lsp::run(global, args),
         Command::Pause(args) => verbs::pause::run(global, args),
         Command::Port(args) => verbs::port::run(global, args),
         Command::Ps(args) => verbs::ps::run(global, args),

@@ -11,6 +11,7 @@ use super::LoadOptions;
 use super::diagnostic::Diagnostic;
 use super::env::{self, Variables};
 use super::source::{FileId, Sources, Span};
+use super::yaml::MAX_BYTES;
 
 /// Names searched for, in order of preference.
 pub const FILE_NAMES: [&str; 4] = [
@@ -263,6 +264,8 @@ pub fn read_text(
     }
     let bytes = if file.as_os_str() == "-" {
         standard_input()
+    } else if sources.has_buffers() {
+        read_in_editor(file)
     } else {
         std::fs::read(file)
     };
@@ -304,6 +307,18 @@ fn standard_input() -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::io::stdin().read_to_end(&mut bytes)?;
     Ok(TEXT.get_or_init(|| bytes).clone())
+}
+
+/// Half-typed paths lead anywhere: an editor must neither wait for a pipe or a terminal, nor hold
+/// a disk image in memory.
+fn read_in_editor(file: &Path) -> std::io::Result<Vec<u8>> {
+    let metadata = std::fs::metadata(file)?;
+    if metadata.is_dir() || metadata.is_file() && metadata.len() <= MAX_BYTES as u64 {
+        return std::fs::read(file);
+    }
+    Err(std::io::Error::other(
+        "not read while editing: no regular file, or too large",
+    ))
 }
 
 fn search(start: &Path, problems: &mut Vec<Diagnostic>) -> Vec<PathBuf> {

@@ -290,8 +290,13 @@ pub fn load_tree(options: &LoadOptions) -> Result<LoadedTree, Diagnostics> {
 impl LoadedTree {
     /// The tree as a document, as written except for what loading changed.
     pub fn document(&self) -> serde_json::Value {
-        decode::decode(&self.root).unwrap_or_default()
+        document(&self.root)
     }
+}
+
+/// A part of a tree as a document.
+pub fn document(node: &Node) -> serde_json::Value {
+    decode::decode(node).unwrap_or_default()
 }
 
 type Stage = (LoadedTree, Vec<Diagnostic>, Sources);

@@ -88,6 +88,11 @@ impl Sources {
         self.buffers.get(path).cloned()
     }
 
+    /// Whether texts take the place of files: an editor is asking.
+    pub fn has_buffers(&self) -> bool {
+        !self.buffers.is_empty()
+    }
+
     /// Whether a path names a file, or a text that takes the place of one.
     pub fn is_file(&self, path: &Path) -> bool {
         self.buffers.contains_key(path) || path.is_file()

@@ -68,6 +68,8 @@ pub mod code {
     pub const METHOD_NOT_FOUND: i32 = -32601;
     /// Parameters of another kind.
     pub const INVALID_PARAMS: i32 = -32602;
+    /// A mistake of ours.
+    pub const INTERNAL: i32 = -32603;
     /// Before `initialize`.
     pub const NOT_INITIALIZED: i32 = -32002;
     /// The client took it back.

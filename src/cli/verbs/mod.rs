@@ -14,6 +14,7 @@ pub mod images;
 pub mod kill;
 pub mod logs;
 pub mod ls;
+pub mod lsp;
 pub mod pause;
 pub mod port;
 pub mod ps;
