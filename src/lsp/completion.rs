@@ -113,7 +113,9 @@ impl<'a> List<'a> {
         let Some(table) = found.shape.map else {
             return;
         };
-        for attribute in table.known.iter().filter(|a| !present.contains(a.name)) {
+        // `version` is known, but only for being old.
+        let wanted = |a: &&Attribute| !present.contains(a.name) && a.name != "version";
+        for attribute in table.known.iter().filter(wanted) {
             let required = table.required.contains(&attribute.name);
             self.key(slot, attribute, required);
         }

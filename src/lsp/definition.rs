@@ -118,19 +118,55 @@ fn defined_in(text: SharedText, section: &str, name: &str) -> Option<(SharedText
     Some((text, at))
 }
 
-/// The texts of a project as they are in the editor, this one first. Of the others only Compose
-/// files.
+/// The texts that make up a project as they are in the editor, this one first: its files and what
+/// they include, not those that are only extended.
 pub fn texts(project: &Project, document: &Document, documents: &Documents) -> Vec<SharedText> {
-    let own = Arc::new(Text::new(document.path.clone(), document.text.clone()));
-    let others = project.texts().iter().filter(|text| {
-        let yaml = text
-            .path
-            .extension()
-            .is_some_and(|e| e == "yaml" || e == "yml");
-        text.path != document.path && (yaml || text.outline().top("services").is_some())
+    let mut found = vec![Arc::new(Text::new(
+        document.path.clone(),
+        document.text.clone(),
+    ))];
+    let files = project.examined.tree.as_ref().map(|tree| &tree.files);
+    let add = |found: &mut Vec<SharedText>, path: &Path| {
+        let read = project.file(path).and_then(|id| project.text(id));
+        if let Some(text) = read.filter(|_| found.iter().all(|known| known.path != path)) {
+            found.push(present(text, documents));
+        }
+    };
+    match files {
+        Some(files) => files.iter().for_each(|path| add(&mut found, path)),
+        // Nothing could be loaded: what was read is all that is known.
+        None => project
+            .texts()
+            .iter()
+            .for_each(|text| add(&mut found, &text.path)),
+    }
+    let mut next = 0;
+    while let Some(text) = found.get(next).cloned() {
+        for path in included(&text) {
+            add(&mut found, &path);
+        }
+        next += 1;
+    }
+    found
+}
+
+/// The files that a text includes.
+fn included(text: &Text) -> Vec<PathBuf> {
+    let outline = text.outline();
+    let beside = text.path.parent().unwrap_or(Path::new("/"));
+    let Some(include) = outline.top("include").and_then(|i| outline.get(i)) else {
+        return Vec::new();
+    };
+    let inside = outline.entries().iter().enumerate().filter(|(_, entry)| {
+        include.at.end < entry.at.start && entry.at.start <= include.end && !entry.value.is_empty()
     });
-    std::iter::once(own)
-        .chain(others.map(|text| present(text, documents)))
+    inside
+        .filter(|(index, _)| {
+            let path = outline.path(*index);
+            names::of_value(&path).is_some_and(|(what, _)| what == What::File)
+        })
+        .filter_map(|(_, entry)| text.text.get(entry.value.clone()))
+        .map(|raw| absolute(beside, Path::new(raw.trim_matches(['"', '\'']))))
         .collect()
 }
 

@@ -101,17 +101,15 @@ impl<'a> Page<'a> {
     fn of_entry(mut self, index: usize, entry: &Entry, offset: usize) -> Option<String> {
         let outline = &self.document.outline;
         let name = names::at(&self.document.text, outline, offset);
-        if let Some(name) = &name
-            && !matches!(name.what, What::File | What::Base | What::Profile)
+        // What a name stands for says more than what its attribute is for.
+        if let Some(name) = name.filter(|name| !name.defines)
+            && self.definition(&name)
         {
-            self.paragraph(&format!("{} `{}`", name.what.word(), name.text));
+            return Some(self.text);
         }
-        let known = self.attribute(index);
-        let found = self.effective(index, entry);
-        if let Some((node, path)) = found {
+        self.attribute(index);
+        if let Some((node, path)) = self.effective(index, entry) {
             self.value(node, entry, &path);
-        } else if let Some(name) = name.filter(|_| !known || entry.key().is_none()) {
-            self.definition(&name);
         }
         (!self.text.is_empty()).then_some(self.text)
     }
@@ -124,12 +122,12 @@ impl<'a> Page<'a> {
     }
 
     /// The meaning of the attribute that an entry, or the list it is in, is the value of.
-    fn attribute(&mut self, index: usize) -> bool {
+    fn attribute(&mut self, index: usize) {
         let outline = &self.document.outline;
         let mut next = Some(index);
         while let Some(current) = next {
             let Some(found) = shapes::at_entry(outline, Some(current)) else {
-                return false;
+                return;
             };
             if let Some(attribute) = found.attribute {
                 let kinds = shapes::kinds(attribute.shape);
@@ -143,14 +141,13 @@ impl<'a> Page<'a> {
                     let _ = write!(page, " Values: `{}`.", values.join("`, `"));
                 }
                 self.paragraph(&page);
-                return true;
+                return;
             }
             match outline.get(current) {
                 Some(entry) if entry.key().is_none() => next = entry.parent,
-                _ => return false,
+                _ => return,
             }
         }
-        false
     }
 
     /// The loaded value of an entry, and its path.
@@ -192,24 +189,23 @@ impl<'a> Page<'a> {
         self.paragraph(&format!("{about}\n{}", fenced(&yaml(node))));
     }
 
-    /// What a name that is used stands for.
-    fn definition(&mut self, name: &names::Name) {
-        let Some(section) = name.what.section() else {
-            return;
+    /// What a name that is used stands for, if that is known.
+    fn definition(&mut self, name: &names::Name) -> bool {
+        let tree = self.project.examined.tree.as_ref();
+        let node = name.what.section().zip(tree).and_then(|(section, tree)| {
+            let key = [section, name.text.as_str()];
+            tree.root.find(&key)
+        });
+        let Some(node) = node.filter(|_| name.what != What::Base) else {
+            return false;
         };
-        let node = self
-            .project
-            .examined
-            .tree
-            .as_ref()
-            .and_then(|tree| tree.root.find(&[section, &name.text]));
-        let Some(node) = node else { return };
         let place = self.project.diagnostics().sources.locate(place_of(node));
         let from = place.map_or_else(String::new, |place| {
             format!(" from `{}`, line {}", place.file.display(), place.line)
         });
-        let page = format!("`{section}.{}`{from}\n{}", name.text, fenced(&yaml(node)));
-        self.paragraph(&page);
+        let about = format!("{} `{}`{from}", name.what.word(), name.text);
+        self.paragraph(&format!("{about}\n{}", fenced(&yaml(node))));
+        true
     }
 }
 

@@ -448,3 +448,6 @@ fn parse<T: DeserializeOwned>(params: Value) -> Result<T, Refusal> {
 fn value(result: &impl Serialize) -> Result<Value, Refusal> {
     serde_json::to_value(result).map_err(|error| Refusal(code::INTERNAL, error.to_string()))
 }
+
+#[cfg(test)]
+mod tests;
