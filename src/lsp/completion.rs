@@ -89,12 +89,12 @@ impl<'a> List<'a> {
             label: proposal.label,
             kind: Some(proposal.kind),
             detail: (!proposal.detail.is_empty()).then_some(proposal.detail),
-            documentation: (!proposal.doc.is_empty()).then(|| {
-                Documentation::MarkupContent(MarkupContent {
+            documentation: (!proposal.doc.is_empty()).then_some(Documentation::MarkupContent(
+                MarkupContent {
                     kind: MarkupKind::Markdown,
                     value: proposal.doc,
-                })
-            }),
+                },
+            )),
             text_edit: Some(CompletionTextEdit::Edit(edit)),
             ..CompletionItem::default()
         });
