@@ -181,7 +181,8 @@ impl Engine {
     }
 
     /// Starts a container; one that runs already is left alone.
-    pub fn start(&self, reference: &str) -> Result<()> {
+    /// Returns what was asked for and is not so.
+    pub fn start(&self, reference: &str) -> Result<Vec<String>> {
         Ok(self.containers.start(reference)?)
     }
 

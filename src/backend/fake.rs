@@ -115,7 +115,7 @@ impl Backend for Fake {
             .collect())
     }
 
-    fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
+    fn create(&self, spec: &ContainerSpec) -> Result<Made> {
         let mut world = self.world();
         let name = spec.name.clone().unwrap_or_default();
         if world.containers.values().any(|c| c.name == name) {
@@ -177,16 +177,19 @@ impl Backend for Fake {
         };
         world.containers.insert(id.0.clone(), container);
         world.calls.push(format!("create {name}"));
-        Ok(id)
+        Ok(Made {
+            id,
+            warnings: Vec::new(),
+        })
     }
 
-    fn prepare(&self, id: &ContainerId) -> Result<()> {
+    fn prepare(&self, id: &ContainerId) -> Result<Warnings> {
         let mut world = self.world();
         world.note("prepare", id);
-        world.container(id).map(drop)
+        world.container(id).map(|_| Vec::new())
     }
 
-    fn start(&self, id: &ContainerId) -> Result<()> {
+    fn start(&self, id: &ContainerId) -> Result<Warnings> {
         let mut world = self.world();
         world.note("start", id);
         let service = world
@@ -231,7 +234,7 @@ impl Backend for Fake {
         if let Some(status) = verdict {
             world.tell(id, &Action::HealthStatus(status));
         }
-        Ok(())
+        Ok(Vec::new())
     }
 
     fn stop(&self, id: &ContainerId, _timeout: Option<Duration>) -> Result<()> {

@@ -88,16 +88,19 @@ impl Classify for BackendError {
 /// Result of a backend call.
 pub type Result<T> = std::result::Result<T, BackendError>;
 
+/// What was asked for and is not so, such as a limit that this machine cannot enforce.
+pub type Warnings = Vec<String>;
+
 /// A container engine, as the Compose side sees it. See the module for the rules.
 pub trait Backend: Send + Sync {
     /// Every container that carries all of `labels` (an empty value matches any value).
     fn containers(&self, labels: &[(&str, &str)]) -> Result<Vec<Container>>;
-    /// Makes a container; returns its id. Nothing runs yet.
-    fn create(&self, spec: &ContainerSpec) -> Result<ContainerId>;
+    /// Makes a container. Nothing runs yet.
+    fn create(&self, spec: &ContainerSpec) -> Result<Made>;
     /// Brings a created container to the point just before its program begins.
-    fn prepare(&self, id: &ContainerId) -> Result<()>;
-    /// Lets the program begin.
-    fn start(&self, id: &ContainerId) -> Result<()>;
+    fn prepare(&self, id: &ContainerId) -> Result<Warnings>;
+    /// Lets the program begin, after [`Backend::prepare`] where that was not done.
+    fn start(&self, id: &ContainerId) -> Result<Warnings>;
     /// Asks the program to stop, and kills it after `timeout` (the container's own when `None`).
     fn stop(&self, id: &ContainerId, timeout: Option<Duration>) -> Result<()>;
     /// Sends a signal.

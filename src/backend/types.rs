@@ -461,6 +461,15 @@ pub struct Output {
     pub text: Vec<u8>,
 }
 
+/// A container just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Made {
+    /// Its id.
+    pub id: ContainerId,
+    /// What was asked for and is not so.
+    pub warnings: Vec<String>,
+}
+
 /// How to attach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AttachSpec {

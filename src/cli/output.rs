@@ -1,4 +1,4 @@
-//! Standard output: data, and nothing else. A reader that went away ends it quietly.
+//! Standard output: data, and nothing else; warnings go to standard error. A reader that went away ends it quietly.
 
 use std::io::{self, Write as _};
 
@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::cli::error::CliError;
 use crate::ui::table::Table;
 use crate::ui::template::Format;
+use crate::ui::text::printable;
 
 /// Prints text as it is.
 ///
@@ -20,6 +21,13 @@ pub fn print(text: &str) -> Result<(), CliError> {
             source: error,
         }),
         _ => Ok(()),
+    }
+}
+
+/// Tells, on standard error, what was asked for and is not so.
+pub fn warn(warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("warning: {}", printable(warning));
     }
 }
 

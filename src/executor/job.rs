@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use gantry_engine::error::{Classify, ErrorKind};
 
-use crate::backend::{AnonymousVolumes, BackendError, ContainerId, ExecSpec, Force, Removal};
+use crate::backend::{
+    AnonymousVolumes, BackendError, ContainerId, ExecSpec, Force, Removal, Warnings,
+};
 use crate::model::Hook;
 use crate::plan::Operation;
 use crate::plan::operation::{Replaced, StopFirst};
@@ -94,7 +96,9 @@ impl Job {
                 "restart",
                 || {
                     work.stop(&service, &name, &id, timeout)?;
-                    run.backend.start(&id)
+                    let warnings = run.backend.start(&id)?;
+                    work.warn(&name, warnings);
+                    Ok(())
                 },
             ),
             Operation::Kill { id, name, signal } => {
@@ -136,6 +140,12 @@ impl Work<'_> {
             name: name.to_owned(),
             phase,
         });
+    }
+
+    fn warn(&self, name: &str, warnings: Warnings) {
+        for warning in warnings {
+            (self.run.events)(Event::Warning(format!("container `{name}`: {warning}")));
+        }
     }
 
     /// One call between two phases.
@@ -306,11 +316,13 @@ impl Work<'_> {
             self.retire(service, name, old)
                 .map_err(|error| fail("replace", error))?;
         }
-        let id = self
+        let made = self
             .run
             .backend
             .create(&spec)
             .map_err(|error| fail("create", error))?;
+        self.warn(name, made.warnings);
+        let id = made.id;
         if let Some(old) = replaces {
             let removal = Removal {
                 force: Force::Yes,
@@ -326,10 +338,12 @@ impl Work<'_> {
             .and_then(|stack| stack.desired.services.get(service))
             .is_some_and(|service| !service.tied_to.is_empty());
         if !tied {
-            self.run
+            let warnings = self
+                .run
                 .backend
                 .prepare(&id)
                 .map_err(|error| fail("prepare", error).with_logs(self.run, &id))?;
+            self.warn(name, warnings);
         }
         self.tell(Kind::Container, name, phases.1);
         Ok(Some(id))
@@ -360,10 +374,12 @@ impl Work<'_> {
                 waiting: Vec::new(),
             })
         };
-        self.run
+        let warnings = self
+            .run
             .backend
             .start(&id)
             .map_err(|error| fail(Cause::Engine(error)).with_logs(self.run, &id))?;
+        self.warn(name, warnings);
         for hook in self.hooks(service, |service| &service.post_start) {
             self.hook(&id, hook).map_err(fail)?;
         }

@@ -6,6 +6,7 @@
 //! told. Nothing is ignored silently. No engine is called and no file is read.
 
 pub mod build;
+mod check;
 mod finding;
 mod instance;
 mod labels;
@@ -140,6 +141,7 @@ fn template(context: &Context<'_>, findings: &mut Findings) -> ContainerSpec {
     security::apply(context, &mut spec, findings);
     resources::apply(context, &mut spec, findings);
     labels::apply(context, &mut spec);
+    check::apply(context, &spec, findings);
     spec
 }
 

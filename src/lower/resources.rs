@@ -16,6 +16,19 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     let deploy = service.deploy.as_ref().map(|deploy| &deploy.resources.0);
     let limits = deploy.and_then(|resources| resources.limits.as_ref());
     let reservations = deploy.and_then(|resources| resources.reservations.as_ref());
+    for (attribute, size) in [
+        ("mem_limit", service.mem_limit),
+        ("mem_reservation", service.mem_reservation),
+        ("shm_size", service.shm_size),
+    ] {
+        if size.0 < 0 {
+            findings.refuse(
+                context.path(attribute),
+                format!("`{attribute}` cannot be negative"),
+                "leave it out for no limit",
+            );
+        }
+    }
     spec.resources = Resources {
         memory: bytes(service.mem_limit).or_else(|| limits.and_then(|l| bytes(l.memory))),
         memory_reservation: bytes(service.mem_reservation)

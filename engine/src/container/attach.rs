@@ -62,6 +62,8 @@ pub enum Frame {
 pub struct Attachment {
     connection: Connection,
     run: PathBuf,
+    /// What was asked for and is not so, when the container was started by the way.
+    pub warnings: Vec<String>,
 }
 
 /// Signals that make no sense to pass on, or that are ours.
@@ -91,7 +93,11 @@ impl Attachment {
             stderr: options.stderr,
         })?;
         match connection.receive()? {
-            Received::Reply(Reply::Done) => Ok(Self { connection, run }),
+            Received::Reply(Reply::Done) => Ok(Self {
+                connection,
+                run,
+                warnings: Vec::new(),
+            }),
             Received::Reply(Reply::Failed(failure)) => Err(io::Error::other(failure)),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
         }

@@ -14,8 +14,8 @@ use crate::image::{HealthConfig, Image, ImageStore, RunConfig};
 use crate::runtime::defaults;
 use crate::snapshot;
 use crate::spec::{
-    ContainerSpec, FileSpec, Healthcheck, LogDriver, MountKind, NamespaceMode, NetworkMode,
-    Propagation, RestartPolicy,
+    ContainerSpec, FileSpec, Healthcheck, MountKind, NamespaceMode, NetworkMode, Propagation,
+    RestartPolicy,
 };
 use crate::state::{
     ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
@@ -159,6 +159,9 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             reason: reason.to_owned(),
         })
     };
+    if let Some(problem) = super::check::check(spec).into_iter().next() {
+        return Err(ContainerError::Invalid(problem.message));
+    }
     if let Some(name) = &spec.name {
         name.parse::<Name>()?;
     }
@@ -192,10 +195,6 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             "only `unconfined` is accepted",
         );
     }
-    if spec.log.driver == LogDriver::JsonFile {
-        crate::supervisor::LogLimits::from_options(&spec.log.options)
-            .map_err(ContainerError::Invalid)?;
-    }
     if let Some(platform) = &spec.platform {
         let ours = match std::env::consts::ARCH {
             "x86_64" => "amd64",
@@ -214,21 +213,10 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             );
         }
     }
-    if let Some(signal) = &spec.stop_signal {
-        signal::parse(signal)?;
-    }
     if !spec.ports.is_empty() && matches!(spec.network, NetworkMode::Host | NetworkMode::None) {
         // Docker discards them and says so.
         warnings
             .push("published ports are discarded when using host or none network mode".to_owned());
-    }
-    for mount in &spec.mounts {
-        if !mount.target.starts_with('/') {
-            return Err(ContainerError::Invalid(format!(
-                "mount target `{}` is not an absolute path",
-                mount.target
-            )));
-        }
     }
     Ok(())
 }

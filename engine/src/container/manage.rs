@@ -231,10 +231,11 @@ impl Containers {
         ContainerError::Lost(name)
     }
 
-    /// Starts a container; one that runs already is left alone.
-    pub fn start(&self, reference: &str) -> Result<(), ContainerError> {
+    /// Starts a container; one that runs already is left alone. Returns what was asked for and
+    /// is not so.
+    pub fn start(&self, reference: &str) -> Result<Vec<String>, ContainerError> {
         let id = self.store.find(reference)?;
-        self.start_id(&id, None).map(drop)
+        self.start_id(&id, None).map(|(_, warnings)| warnings)
     }
 
     /// Attaches to a container and then starts it, so that no output is missed.
@@ -244,18 +245,21 @@ impl Containers {
         options: &AttachOptions,
     ) -> Result<Attachment, ContainerError> {
         let id = self.store.find(reference)?;
-        self.start_id(&id, Some(*options))?
-            .ok_or_else(|| self.lost(&id))
+        let (attachment, warnings) = self.start_id(&id, Some(*options))?;
+        let mut attachment = attachment.ok_or_else(|| self.lost(&id))?;
+        attachment.warnings = warnings;
+        Ok(attachment)
     }
 
     fn start_id(
         &self,
         id: &ContainerId,
         attach: Option<AttachOptions>,
-    ) -> Result<Option<Attachment>, ContainerError> {
+    ) -> Result<(Option<Attachment>, Vec<String>), ContainerError> {
+        let mut warnings = Vec::new();
         // A supervisor that is about to end refuses nobody: it is simply gone, and we launch another.
         for _ in 0..1000 {
-            self.prepare(id.as_str())?;
+            warnings.extend(self.prepare(id.as_str())?);
             let parked = guard(&self.parked).remove(id);
             let mut connection = match parked {
                 Some(connection) => connection,
@@ -271,7 +275,7 @@ impl Containers {
             let Some(options) = attach else {
                 match self.ask(&mut connection, &Request::Start, id) {
                     Err(ContainerError::Lost(_)) => continue,
-                    other => return other.map(|_| None),
+                    other => return other.map(|_| (None, warnings)),
                 }
             };
             let Ok(mut attachment) = Attachment::begin(connection, run, options) else {
@@ -279,7 +283,7 @@ impl Containers {
             };
             match self.ask(attachment.connection(), &Request::Start, id) {
                 Err(ContainerError::Lost(_)) => {}
-                other => return other.map(|_| Some(attachment)),
+                other => return other.map(|_| (Some(attachment), warnings)),
             }
         }
         Err(self.lost(id))

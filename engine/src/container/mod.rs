@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod attach;
+pub mod check;
 pub mod control;
 pub mod create;
 mod error;

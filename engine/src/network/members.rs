@@ -268,7 +268,7 @@ fn format_mac(mac: [u8; 6]) -> String {
 }
 
 /// Parses a unicast MAC address.
-pub(super) fn parse_mac(text: &str) -> Result<[u8; 6], NetworkError> {
+pub fn parse_mac(text: &str) -> Result<[u8; 6], NetworkError> {
     let error = || NetworkError::Mac(text.to_owned());
     let mut mac = [0; 6];
     let mut parts = text.split([':', '-']);

@@ -38,7 +38,7 @@ mod veth;
 
 pub use cidr::Cidr;
 pub use error::NetworkError;
-pub use members::{Member, Members};
+pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
 pub use nft::{blockers, remove_table};
 pub use record::{Network, Pool};

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::Duration;
 
@@ -38,6 +39,9 @@ pub(super) struct Transport {
     /// `Authorization` by scope.
     tokens: Mutex<HashMap<String, String>>,
     plain_allowed: bool,
+    /// It has answered: a connection that cannot be made later is a hiccup. One that never could
+    /// be made is a wrong name or no network, which the user should read at once.
+    reached: AtomicBool,
 }
 
 /// A request that can be made again.
@@ -182,6 +186,7 @@ impl Transport {
             first_pause: options.first_pause,
             credentials: credentials::find(host, options)?,
             tokens: Mutex::new(HashMap::new()),
+            reached: AtomicBool::new(false),
         })
     }
 
@@ -233,6 +238,9 @@ impl Transport {
         let mut failures = 0;
         loop {
             let result = self.authorized(request).await;
+            if result.is_ok() {
+                self.reached.store(true, Ordering::Relaxed);
+            }
             failures += 1;
             let again = failures < self.attempts;
             let pause = self.pause(failures);
@@ -251,12 +259,19 @@ impl Transport {
                     tokio::time::sleep(asked.unwrap_or(pause).min(Duration::from_secs(60))).await;
                 }
                 Ok(answer) => return Err(self.refusal(request, answer).await),
-                Err(RegistryError::Unreachable { source, .. }) if again && !source.is_builder() => {
-                    tokio::time::sleep(pause).await
+                Err(RegistryError::Unreachable { source, .. })
+                    if again && self.is_hiccup(&source) =>
+                {
+                    tokio::time::sleep(pause).await;
                 }
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    fn is_hiccup(&self, error: &reqwest::Error) -> bool {
+        let known = self.reached.load(Ordering::Relaxed);
+        !error.is_builder() && (known || !error.is_connect())
     }
 
     async fn authorized(&self, request: &Request<'_>) -> Result<Response, RegistryError> {

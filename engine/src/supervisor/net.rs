@@ -42,7 +42,8 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
         }
         NetworkMode::Networks(endpoints) => {
             // The ports first: a conflict is the most likely failure and the cheapest to find.
-            network.listeners = publish::bind(&ports(record))?;
+            network.listeners = publish::bind(&ports(record))
+                .map_err(|error| error.naming(|command| supervised(store, record, command)))?;
             let sandbox = network::connect(
                 &NetworkStore::open(store.paths()),
                 &Request {
@@ -60,6 +61,19 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
         }
     }
     Ok(network)
+}
+
+/// What a process with this command line supervises, below the same root.
+fn supervised(store: &ContainerStore, record: &Record, command: &str) -> Option<String> {
+    let (_, arguments) = command.split_once(crate::role::SUPERVISOR)?;
+    let id = arguments
+        .split_whitespace()
+        .find_map(|word| word.parse::<ContainerId>().ok())?;
+    if id == record.id {
+        return Some("another of its own ports".to_owned());
+    }
+    let other = store.read(&id).ok()?;
+    Some(format!("container `{}`", other.name))
 }
 
 /// The ports to publish: those asked for, and with `publish_all` every other documented one.

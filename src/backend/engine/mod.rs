@@ -23,8 +23,9 @@ use gantry_engine::state::Lock;
 
 use super::{
     AttachSpec, Backend, BackendError, BuildEvent, BuildSpec, Change, Container, ContainerId,
-    ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine, LogQuery, Network, Output,
-    PathKind, ProcessTable, ProjectLock, Removal, Result, Subscription, Usage, Volume, VolumeSpec,
+    ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine, LogQuery, Made, Network,
+    Output, PathKind, ProcessTable, ProjectLock, Removal, Result, Subscription, Usage, Volume,
+    VolumeSpec, Warnings,
 };
 
 /// The engine below `root` (default: the system's).
@@ -75,29 +76,28 @@ impl Backend for EngineBackend {
         Ok(containers.into_iter().map(convert::container).collect())
     }
 
-    fn create(&self, spec: &ContainerSpec) -> Result<ContainerId> {
+    fn create(&self, spec: &ContainerSpec) -> Result<Made> {
         let name = spec.name.clone().unwrap_or_default();
         let created = self.engine.create(spec.clone()).map_err(|error| {
             BackendError::wrap(format!("cannot create container `{name}`"), error)
         })?;
-        for warning in &created.warnings {
-            tracing::warn!("{name}: {warning}");
-        }
-        Ok(ContainerId(created.id.to_string()))
+        Ok(Made {
+            id: ContainerId(created.id.to_string()),
+            warnings: created.warnings,
+        })
     }
 
-    fn prepare(&self, id: &ContainerId) -> Result<()> {
-        let warnings = self
-            .engine
-            .prepare(&id.0)
-            .map_err(|error| self.wrap("prepare", id, error))?;
-        for warning in warnings {
-            tracing::warn!("{}: {warning}", id.short());
-        }
-        Ok(())
+    fn prepare(&self, id: &ContainerId) -> Result<Warnings> {
+        self.engine.prepare(&id.0).map_err(|error| {
+            let code = error.exit_code();
+            BackendError {
+                exit_code: Some(code),
+                ..self.wrap("prepare", id, error)
+            }
+        })
     }
 
-    fn start(&self, id: &ContainerId) -> Result<()> {
+    fn start(&self, id: &ContainerId) -> Result<Warnings> {
         self.engine
             .start(&id.0)
             .map_err(|error| self.wrap("start", id, error))

@@ -140,7 +140,10 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
             name: service.clone(),
             hint: None,
         })?;
-    let id = session.backend.create(&spec)?;
+    let made = session.backend.create(&spec)?;
+    output::warn(&made.warnings);
+    let id = made.id;
+    output::warn(&session.backend.prepare(&id)?);
     if options.detach {
         session.backend.start(&id)?;
         output::print(&format!("{id}\n"))?;

@@ -135,7 +135,7 @@ fn node(metadata: &fs::Metadata, path: PathBuf) -> Option<LinuxDevice> {
 }
 
 /// `c 42:* rmw`.
-fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup, ContainerError> {
+pub fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup, ContainerError> {
     let wrong = || {
         ContainerError::Invalid(format!(
             "device cgroup rule `{text}` is not of the form `c 42:* rmw`"

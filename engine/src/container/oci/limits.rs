@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 
 use crate::container::ContainerError;
-use crate::spec::{BlockIoDevice, ContainerSpec, Resources};
+use crate::spec::{BlockIoDevice, ContainerSpec, Resources, Ulimit};
 
 /// CFS period that `cpus` is measured in, in microseconds.
 const PERIOD: u64 = 100_000;
@@ -36,7 +36,8 @@ fn signed(bytes: u64, what: &str) -> Result<i64, ContainerError> {
         .map_err(|_| ContainerError::Invalid(format!("{what} of {bytes} bytes is too large")))
 }
 
-fn memory(asked: &Resources) -> Result<Option<LinuxMemory>, ContainerError> {
+/// Limits of memory and swap.
+pub fn memory(asked: &Resources) -> Result<Option<LinuxMemory>, ContainerError> {
     let mut memory = LinuxMemory::default();
     let empty = memory;
     if let Some(limit) = asked.memory {
@@ -80,7 +81,8 @@ fn memory(asked: &Resources) -> Result<Option<LinuxMemory>, ContainerError> {
     Ok((memory != empty).then_some(memory))
 }
 
-fn cpu(asked: &Resources) -> Result<Option<LinuxCpu>, ContainerError> {
+/// Limits of CPU time and the choice of CPUs.
+pub fn cpu(asked: &Resources) -> Result<Option<LinuxCpu>, ContainerError> {
     let mut cpu = LinuxCpu::default();
     let empty = cpu.clone();
     if let Some(cpus) = asked.cpus {
@@ -177,46 +179,49 @@ fn weights(devices: &[BlockIoDevice]) -> Result<Option<Vec<LinuxWeightDevice>>, 
 
 /// rlimits by Docker's lower-case names.
 pub fn rlimits(asked: &ContainerSpec) -> Result<Vec<PosixRlimit>, ContainerError> {
-    let mut result = Vec::new();
-    for (name, limit) in &asked.ulimits {
-        use PosixRlimitType as T;
-        let typ = match name.to_ascii_lowercase().as_str() {
-            "as" => T::RlimitAs,
-            "core" => T::RlimitCore,
-            "cpu" => T::RlimitCpu,
-            "data" => T::RlimitData,
-            "fsize" => T::RlimitFsize,
-            "locks" => T::RlimitLocks,
-            "memlock" => T::RlimitMemlock,
-            "msgqueue" => T::RlimitMsgqueue,
-            "nice" => T::RlimitNice,
-            "nofile" => T::RlimitNofile,
-            "nproc" => T::RlimitNproc,
-            "rss" => T::RlimitRss,
-            "rtprio" => T::RlimitRtprio,
-            "rttime" => T::RlimitRttime,
-            "sigpending" => T::RlimitSigpending,
-            "stack" => T::RlimitStack,
-            _ => {
-                return Err(ContainerError::Invalid(format!(
-                    "unknown ulimit `{name}` (see setrlimit(2); names are lower case, without RLIMIT_)"
-                )));
-            }
-        };
-        // -1 as an unsigned number is RLIM_INFINITY.
-        let (soft, hard) = (limit.soft as u64, limit.hard as u64);
-        if soft > hard {
+    asked
+        .ulimits
+        .iter()
+        .map(|(name, limit)| rlimit(name, *limit))
+        .collect()
+}
+
+/// One of them.
+pub fn rlimit(name: &str, limit: Ulimit) -> Result<PosixRlimit, ContainerError> {
+    use PosixRlimitType as T;
+    let typ = match name.to_ascii_lowercase().as_str() {
+        "as" => T::RlimitAs,
+        "core" => T::RlimitCore,
+        "cpu" => T::RlimitCpu,
+        "data" => T::RlimitData,
+        "fsize" => T::RlimitFsize,
+        "locks" => T::RlimitLocks,
+        "memlock" => T::RlimitMemlock,
+        "msgqueue" => T::RlimitMsgqueue,
+        "nice" => T::RlimitNice,
+        "nofile" => T::RlimitNofile,
+        "nproc" => T::RlimitNproc,
+        "rss" => T::RlimitRss,
+        "rtprio" => T::RlimitRtprio,
+        "rttime" => T::RlimitRttime,
+        "sigpending" => T::RlimitSigpending,
+        "stack" => T::RlimitStack,
+        _ => {
             return Err(ContainerError::Invalid(format!(
-                "ulimit `{name}`: the soft limit is above the hard limit"
+                "unknown ulimit `{name}` (see setrlimit(2); names are lower case, without RLIMIT_)"
             )));
         }
-        result.extend(
-            PosixRlimitBuilder::default()
-                .typ(typ)
-                .soft(soft)
-                .hard(hard)
-                .build(),
-        );
+    };
+    // -1 as an unsigned number is RLIM_INFINITY.
+    let (soft, hard) = (limit.soft as u64, limit.hard as u64);
+    let wrong = |what: &str| ContainerError::Invalid(format!("ulimit `{name}`: {what}"));
+    if soft > hard {
+        return Err(wrong("the soft limit is above the hard limit"));
     }
-    Ok(result)
+    PosixRlimitBuilder::default()
+        .typ(typ)
+        .soft(soft)
+        .hard(hard)
+        .build()
+        .map_err(|error| wrong(&error.to_string()))
 }

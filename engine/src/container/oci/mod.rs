@@ -23,7 +23,8 @@ use super::ContainerError;
 use super::info::{MountPoint, MountType};
 use super::record::{Files, Record};
 
-pub use limits::resources;
+pub use devices::parse_rule as device_rule;
+pub use limits::{cpu, memory, resources, rlimit};
 
 /// Finds the first process of a running container by id, for shared namespaces.
 pub type FindInit<'a> = &'a dyn Fn(&ContainerId) -> Result<i32, ContainerError>;
@@ -110,7 +111,8 @@ fn capabilities(security: &SecuritySpec) -> Result<LinuxCapabilities, ContainerE
     Ok(defaults::capability_sets(&kept))
 }
 
-fn capability_list(names: &[String]) -> Result<(bool, Vec<Capability>), ContainerError> {
+/// The capabilities of a list, and whether `ALL` is among them.
+pub fn capability_list(names: &[String]) -> Result<(bool, Vec<Capability>), ContainerError> {
     let mut all = false;
     let mut list = Vec::new();
     for name in names {
@@ -191,33 +193,41 @@ fn namespaces(
     Ok(result)
 }
 
+fn has_own_network(asked: &ContainerSpec) -> bool {
+    !matches!(asked.network, NetworkMode::Host | NetworkMode::Container(_))
+}
+
+/// The dotted name of a kernel parameter that a namespace of the container's own holds back
+/// from the host; others are refused.
+pub fn sysctl(asked: &ContainerSpec, key: &str) -> Result<String, ContainerError> {
+    let dotted = key.replace('/', ".");
+    let allowed = if dotted.starts_with("net.") {
+        has_own_network(asked)
+    } else if dotted.starts_with("fs.mqueue.")
+        || dotted.starts_with("kernel.msg")
+        || dotted.starts_with("kernel.sem")
+        || dotted.starts_with("kernel.shm")
+    {
+        asked.ipc == NamespaceMode::Private
+    } else {
+        false
+    };
+    if !allowed {
+        return Err(ContainerError::Invalid(format!(
+            "sysctl `{key}` is not allowed: it would change the host (namespaced are `net.*`, `fs.mqueue.*`, `kernel.msg*`, `kernel.sem`, `kernel.shm*`, unless that namespace is the host's)"
+        )));
+    }
+    Ok(dotted)
+}
+
 /// Only kernel parameters that a namespace of the container's own holds back from the host.
 fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerError> {
-    let own_network = !matches!(asked.network, NetworkMode::Host | NetworkMode::Container(_));
-    let own_ipc = asked.ipc == NamespaceMode::Private;
     let mut result = HashMap::new();
     for (key, value) in &asked.sysctls {
-        let dotted = key.replace('/', ".");
-        let allowed = if dotted.starts_with("net.") {
-            own_network
-        } else if dotted.starts_with("fs.mqueue.")
-            || dotted.starts_with("kernel.msg")
-            || dotted.starts_with("kernel.sem")
-            || dotted.starts_with("kernel.shm")
-        {
-            own_ipc
-        } else {
-            false
-        };
-        if !allowed {
-            return Err(ContainerError::Invalid(format!(
-                "sysctl `{key}` is not allowed: it would change the host (namespaced are `net.*`, `fs.mqueue.*`, `kernel.msg*`, `kernel.sem`, `kernel.shm*`, unless that namespace is the host's)"
-            )));
-        }
-        result.insert(dotted, value.clone());
+        result.insert(sysctl(asked, key)?, value.clone());
     }
     // Docker's two: unprivileged ping and low ports in the container's own network.
-    if own_network {
+    if has_own_network(asked) {
         for (key, value) in [
             ("net.ipv4.ip_unprivileged_port_start", "0"),
             ("net.ipv4.ping_group_range", "0 2147483647"),

@@ -11,12 +11,17 @@ use crate::spec::Protocol;
 pub struct Holder {
     /// Process id.
     pub pid: u32,
-    /// Its command line, words separated by spaces; a container's supervisor is known by it.
+    /// Its command line, words separated by spaces.
     pub command: String,
+    /// What it is to the user, where the caller knows; see [`super::PublishError::naming`].
+    pub known_as: Option<String>,
 }
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(known) = &self.known_as {
+            return f.write_str(known);
+        }
         // What another process calls itself may hold control characters.
         let name: String = self
             .command
@@ -52,6 +57,7 @@ impl Holder {
             holds.then(|| Self {
                 pid,
                 command: command(pid),
+                known_as: None,
             })
         })
     }

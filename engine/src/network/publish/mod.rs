@@ -60,6 +60,21 @@ pub enum PublishError {
     Range(u16, u16),
 }
 
+impl PublishError {
+    /// With the holder's name for the user, where `name` knows one by the process's command line.
+    #[must_use]
+    pub fn naming(mut self, name: impl FnOnce(&str) -> Option<String>) -> Self {
+        if let Self::Conflict {
+            holder: Some(holder),
+            ..
+        } = &mut self
+        {
+            holder.known_as = name(&holder.command);
+        }
+        self
+    }
+}
+
 impl Classify for PublishError {
     fn kind(&self) -> ErrorKind {
         match self {

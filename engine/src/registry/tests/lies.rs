@@ -111,6 +111,28 @@ fn the_honest_one_is_believed() {
 }
 
 #[test]
+fn a_registry_that_never_answered_is_not_asked_again() {
+    let Some((_root, store)) = store() else {
+        return;
+    };
+    // A port that nobody listens on: it was ours a moment ago.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    let patient = RegistryOptions {
+        attempts: u32::MAX,
+        first_pause: std::time::Duration::from_secs(3600),
+        ..options(&store)
+    };
+    let reference = Reference::parse(&format!("{address}/x:1")).unwrap();
+    let error = block(pull(&store, &reference, &patient, &quiet)).unwrap_err();
+    assert!(
+        matches!(error, RegistryError::Unreachable { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
 fn wrong_bytes_are_refused() {
     let Some((_root, store)) = store() else {
         return;

@@ -246,9 +246,7 @@ fn make(
         options.quiet,
     )?;
     let created = engine.create(spec)?;
-    for warning in &created.warnings {
-        eprintln!("warning: {warning}");
-    }
+    crate::cli::output::warn(&created.warnings);
     let id = created.id.to_string();
     if let Some(path) = cidfile {
         std::fs::write(path, &id).map_err(|source| CliError::Io {

@@ -14,7 +14,7 @@ use super::options::ContainerOptions;
 use super::values;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::print;
+use crate::cli::output::{print, warn};
 use crate::cli::time;
 
 /// What was typed after `run`.
@@ -150,7 +150,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
         // Nobody is connected who could leave.
         spec.stdin_once = false;
         let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
-        started(engine, &id, args.options.rm, engine.start(&id))?;
+        warn(&started(engine, &id, args.options.rm, engine.start(&id))?);
         print(&format!("{id}\n"))?;
         return Ok(Exit::Success);
     }
@@ -164,6 +164,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
         args.options.rm,
         engine.start_attached(&id, &options),
     )?;
+    warn(&attachment.warnings);
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
@@ -260,7 +261,9 @@ fn ended(
 /// `start`.
 pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
     if !args.attach && !args.interactive {
-        return super::each(&args.names, false, |name| engine.start(name));
+        return super::each(&args.names, false, |name| {
+            engine.start(name).map(|warnings| warn(&warnings))
+        });
     }
     let [name] = &args.names[..] else {
         return Err(CliError::usage(
@@ -275,6 +278,7 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
         stderr: true,
     };
     let attachment = engine.start_attached(name, &options)?;
+    warn(&attachment.warnings);
     let interaction = Interaction {
         tty,
         detach_keys: args.detach_keys.clone(),
