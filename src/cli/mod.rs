@@ -111,6 +111,8 @@ pub enum Command {
     Wait(verbs::wait::WaitArgs),
     /// Watch build context for service and rebuild/refresh containers when files are updated.
     Watch(verbs::watch::WatchArgs),
+    /// Show where a value comes from: every source in order of precedence.
+    Why(verbs::why::WhyArgs),
     /// Parse, resolve and render compose file in canonical format.
     Config(verbs::config::ConfigArgs),
     /// Publish compose application (refused).
@@ -225,6 +227,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Volumes(args) => verbs::volumes::run(global, args),
         Command::Wait(args) => verbs::wait::run(global, args),
         Command::Watch(args) => verbs::watch::run(global, args),
+        Command::Why(args) => verbs::why::run(global, args),
         Command::Config(args) => verbs::config::run(global, args),
         Command::Publish(_) => Err(refused("publish")),
         Command::Bridge(_) => Err(refused("bridge")),

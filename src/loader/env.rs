@@ -16,6 +16,8 @@ pub type Variable = (String, Span);
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
     map: BTreeMap<String, Variable>,
+    /// Values that others took precedence over, the next one first.
+    lost: BTreeMap<String, Vec<Variable>>,
 }
 
 impl Variables {
@@ -26,6 +28,7 @@ impl Variables {
                 .iter()
                 .map(|(k, v)| (k.clone(), (v.clone(), Span::NONE)))
                 .collect(),
+            lost: BTreeMap::new(),
         }
     }
 
@@ -36,14 +39,39 @@ impl Variables {
 
     /// Sets a variable.
     pub fn set(&mut self, name: &str, value: &str, span: Span) {
-        self.map.insert(name.to_owned(), (value.to_owned(), span));
+        let new = (value.to_owned(), span);
+        if let Some(old) = self.map.insert(name.to_owned(), new)
+            && old.1 != span
+        {
+            self.lost.entry(name.to_owned()).or_default().insert(0, old);
+        }
+    }
+
+    /// Values of lower precedence than a variable's own, the next one first.
+    pub fn lost(&self, name: &str) -> &[Variable] {
+        self.lost.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// Adds those that are not there yet.
     pub fn fill_from(&mut self, other: &Self) {
         for (name, variable) in &other.map {
-            if !self.map.contains_key(name) {
+            let rest = other.lost(name).iter().cloned();
+            let Some(own) = self.map.get(name) else {
                 self.map.insert(name.clone(), variable.clone());
+                if !other.lost(name).is_empty() {
+                    self.lost.insert(name.clone(), rest.collect());
+                }
+                continue;
+            };
+            // The same file may be read for two reasons.
+            if own.1 == variable.1 {
+                continue;
+            }
+            let lost = self.lost.entry(name.clone()).or_default();
+            for value in std::iter::once(variable.clone()).chain(rest) {
+                if !lost.contains(&value) {
+                    lost.push(value);
+                }
             }
         }
     }
@@ -70,6 +98,10 @@ impl Variables {
 impl Lookup for Variables {
     fn lookup(&self, name: &str) -> Option<Variable> {
         self.map.get(name).cloned()
+    }
+
+    fn lost(&self, name: &str) -> Vec<Variable> {
+        Self::lost(self, name).to_vec()
     }
 
     fn names(&self) -> Vec<String> {
@@ -327,6 +359,11 @@ impl Lookup for Scope<'_> {
         (self.outer)(name)
             .or_else(|| self.seen.get(name).cloned())
             .map(|v| (v, Span::NONE))
+    }
+
+    /// Nobody asks how the values of an env file were made.
+    fn lost(&self, _: &str) -> Vec<Variable> {
+        Vec::new()
     }
 
     fn names(&self) -> Vec<String> {

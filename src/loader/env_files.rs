@@ -2,23 +2,27 @@
 
 use std::path::Path as FilePath;
 
+use indexmap::IndexMap;
+use indexmap::map::Entry;
+
 use super::diagnostic::Diagnostic;
 use super::discover::{env_problem, read_text};
 use super::env::{self, Parsed};
 use super::source::{Sources, Span};
-use super::tree::Node;
+use super::tree::{Map, Node, Rival};
 use super::{LoadOptions, LoadedTree};
 use crate::model::{Environment, Project, Service, StringMap};
 
 /// Reads the files and drops the attributes, unless environment resolution is off.
 pub fn resolve(
     project: &mut Project,
-    tree: &LoadedTree,
+    tree: &mut LoadedTree,
     options: &LoadOptions,
     sources: &mut Sources,
     problems: &mut Vec<Diagnostic>,
 ) {
     let variables = project.environment.clone();
+    let mut read: Vec<(String, Read)> = Vec::new();
     for (name, service) in &mut project.services {
         let mut reader = Reader {
             tree: &tree.root,
@@ -26,11 +30,54 @@ pub fn resolve(
             variables: &variables,
             sources,
             problems,
+            read: Read::new(),
         };
         if options.resolve_environment {
             reader.environment(service);
         }
         reader.labels(service);
+        read.push((name.clone(), reader.read));
+    }
+    for (name, entries) in read {
+        for ((attribute, key), node) in entries {
+            note(&mut tree.root, &name, attribute, &key, node);
+        }
+    }
+}
+
+/// Attribute, key and value of what files hold.
+type Read = IndexMap<(&'static str, String), Node>;
+
+/// Puts what a file holds into the tree: below what is there.
+fn note(root: &mut Node, service: &str, attribute: &str, key: &str, node: Node) {
+    let service = root.get_mut("services").and_then(|s| s.get_mut(service));
+    let Some(service) = service.and_then(Node::as_map_mut) else {
+        return;
+    };
+    let map = service
+        .entry(attribute.to_owned())
+        .or_insert_with(|| Node::map(Map::new(), Span::NONE));
+    let Some(map) = map.as_map_mut() else { return };
+    match map.get_mut(key) {
+        Some(own) => own.replace(node, Rival::Attribute),
+        None => {
+            map.insert(key.to_owned(), node);
+        }
+    }
+}
+
+/// Adds a value of a file; later files take precedence over earlier ones.
+fn layer(read: &mut Read, attribute: &'static str, key: &str, value: &str, span: Span) {
+    let mut node = Node::str(value, span);
+    node.key = span;
+    match read.entry((attribute, key.to_owned())) {
+        Entry::Occupied(mut slot) => {
+            let old = slot.insert(node);
+            slot.get_mut().replace(old, Rival::Later);
+        }
+        Entry::Vacant(slot) => {
+            slot.insert(node);
+        }
     }
 }
 
@@ -40,6 +87,7 @@ struct Reader<'a> {
     variables: &'a StringMap,
     sources: &'a mut Sources,
     problems: &'a mut Vec<Diagnostic>,
+    read: Read,
 }
 
 impl Reader<'_> {
@@ -96,7 +144,8 @@ impl Reader<'_> {
                     .cloned()
             };
             let raw = file.format == "raw";
-            for (key, (value, _)) in self.read(path, raw, &lookup, read.clone()) {
+            for (key, (value, span)) in self.entries(path, raw, &lookup, read.clone()) {
+                layer(&mut self.read, "environment", &key, &value, span);
                 read.insert(key, value);
             }
         }
@@ -122,12 +171,13 @@ impl Reader<'_> {
                 continue;
             }
             let known = labels.clone();
-            for (key, (value, _)) in self.read(
+            for (key, (value, span)) in self.entries(
                 path,
                 false,
                 &|name| known.get(name).cloned(),
                 StringMap::new(),
             ) {
+                layer(&mut self.read, "labels", &key, &value, span);
                 labels.insert(key, value);
             }
         }
@@ -148,7 +198,7 @@ impl Reader<'_> {
         );
     }
 
-    fn read(
+    fn entries(
         &mut self,
         path: &FilePath,
         raw: bool,

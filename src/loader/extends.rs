@@ -8,12 +8,12 @@ use std::path::{Path as FilePath, PathBuf};
 
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::discover::absolute;
-use super::merge::merge;
+use super::merge::{Merging, merge};
 use super::paths::{self, relative};
 use super::pipeline::{Pipeline, Scope};
 use super::reset;
-use super::source::Span;
-use super::tree::{Map, Node, Path, Value};
+use super::source::{Reached, Span};
+use super::tree::{Map, Node, Path, Rival, Value};
 
 /// Services of files that were read for `extends`, ready for merging.
 #[derive(Debug, Default)]
@@ -198,12 +198,11 @@ fn resolve(
         base = taken.unwrap_or_else(|| Node::map(Map::new(), Span::NONE));
     }
     let (key, span) = (service.key, service.span);
-    let mut merged = merge(
-        base,
-        service,
-        &Path::of(&["services", name]),
-        &mut pipeline.problems,
-    );
+    let mut merging = Merging {
+        rival: Rival::Extending(place),
+        problems: &mut pipeline.problems,
+    };
+    let mut merged = merge(base, service, &Path::of(&["services", name]), &mut merging);
     merged.key = key;
     merged.span = span;
     if let Some(map) = merged.as_map_mut() {
@@ -266,6 +265,7 @@ fn from_file(
 ) -> Option<Node> {
     let path = absolute(&scope.absolute, FilePath::new(base_file));
     if !scope.bases.files.contains_key(&path) {
+        pipeline.sources.reach(&path, Reached::Extends(place));
         let loaded = read(pipeline, &path, place, scope);
         scope.bases.files.insert(path.clone(), loaded);
     }

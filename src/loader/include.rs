@@ -8,7 +8,7 @@ use super::diagnostic::Diagnostic;
 use super::discover::{absolute, read_env_files};
 use super::paths::relative;
 use super::pipeline::{Pipeline, Scope};
-use super::source::Span;
+use super::source::{Reached, Span};
 use super::tree::{Map, Node, Path, Value};
 
 const SECTIONS: [&str; 6] = [
@@ -157,6 +157,7 @@ fn load(
             );
             return None;
         }
+        pipeline.sources.reach(&path, Reached::Include(*place));
         files.push(path);
     }
     let main = files.first()?;

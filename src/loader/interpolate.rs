@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::source::{Sources, Span};
-use super::tree::{Filled, Node, Path, Value};
+use super::tree::{Argument, Filled, Node, Path, Use, Value};
 
 /// Where values come from.
 pub trait Lookup {
     /// The value and where it was written.
     fn lookup(&self, name: &str) -> Option<(String, Span)>;
+    /// Values of lower precedence, the next one first.
+    fn lost(&self, name: &str) -> Vec<(String, Span)>;
     /// Every name, for suggestions.
     fn names(&self) -> Vec<String>;
 }
@@ -35,8 +37,8 @@ pub enum TemplateError {
 /// What a substitution met on its way.
 #[derive(Debug, Default)]
 pub struct Trace {
-    /// Variables that had a value, and where it was written.
-    pub used: Vec<(String, Span)>,
+    /// Variables that were looked up, in the order of the text.
+    pub used: Vec<Use>,
     /// Variables without a value or default.
     pub unset: Vec<String>,
     depth: usize,
@@ -190,13 +192,17 @@ fn evaluate(
     };
     // The argument is read even when it is not needed: its errors and warnings count.
     let argument = substitute(argument, lookup, trace)?;
-    let value = lookup.lookup(e.name).map(|(value, span)| {
-        trace.used.push((e.name.to_owned(), span));
-        value
-    });
+    let value = lookup.lookup(e.name);
     let present = value
         .as_ref()
-        .is_some_and(|v| !(operator.or_empty && v.is_empty()));
+        .is_some_and(|(v, _)| !(operator.or_empty && v.is_empty()));
+    let said = (operator.kind != '?').then(|| Argument {
+        operator: operator.kind,
+        text: argument.clone(),
+        used: present == (operator.kind == '+'),
+    });
+    trace.note(e.name, value.clone(), said, lookup);
+    let value = value.map(|(value, _)| value);
     match (operator.kind, present) {
         ('+', true) => Ok(argument),
         ('-', false) => Ok(argument),
@@ -209,15 +215,31 @@ fn evaluate(
 }
 
 fn value_or_blank(name: &str, lookup: &dyn Lookup, trace: &mut Trace) -> String {
-    match lookup.lookup(name) {
-        Some((value, span)) => {
-            trace.used.push((name.to_owned(), span));
-            value
-        }
+    let value = lookup.lookup(name);
+    trace.note(name, value.clone(), None, lookup);
+    match value {
+        Some((value, _)) => value,
         None => {
             trace.unset.push(name.to_owned());
             String::new()
         }
+    }
+}
+
+impl Trace {
+    fn note(
+        &mut self,
+        name: &str,
+        value: Option<(String, Span)>,
+        argument: Option<Argument>,
+        lookup: &dyn Lookup,
+    ) {
+        self.used.push(Use {
+            name: name.to_owned(),
+            value,
+            lost: lookup.lost(name),
+            argument,
+        });
     }
 }
 
@@ -399,11 +421,13 @@ impl Walk<'_> {
 /// Says which variables made a value, and points at the lines that set them.
 pub fn explain(mut problem: Diagnostic, filled: &Filled) -> Diagnostic {
     problem = problem.note(format!("written as `{}`", filled.raw));
-    for (name, span) in &filled.variables {
-        if span.is_some() {
-            problem = problem.related(*span, format!("`{name}` is set here"));
-        } else {
-            problem = problem.note(format!("`{name}` comes from the environment"));
+    for Use { name, value, .. } in &filled.variables {
+        match value {
+            Some((_, span)) if span.is_some() => {
+                problem = problem.related(*span, format!("`{name}` is set here"));
+            }
+            Some(_) => problem = problem.note(format!("`{name}` comes from the environment")),
+            None => {}
         }
     }
     problem

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::diagnostic::Diagnostic;
 use super::short::volume;
 use super::source::Span;
-use super::tree::{Map, Node, Path, Value};
+use super::tree::{Map, Node, Path, Rival, Value};
 
 /// How an attribute is merged.
 #[derive(Clone, Copy)]
@@ -72,14 +72,23 @@ const RULES: &[(&[&str], Rule)] = &[
     (&["services", "*", "ulimits", "*"], Rule::Ulimit),
 ];
 
+/// One laying of a tree over another.
+#[derive(Debug)]
+pub struct Merging<'a> {
+    /// What takes precedence over the values below.
+    pub rival: Rival,
+    /// Where problems go.
+    pub problems: &'a mut Vec<Diagnostic>,
+}
+
 /// Lays `over` over `base`.
-pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>) -> Node {
+pub fn merge(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
     let rule = RULES
         .iter()
         .find(|(pattern, _)| path.matches(pattern))
         .map(|(_, rule)| *rule);
     if let Some(rule) = rule {
-        return apply(rule, base, over, path, problems);
+        return apply(rule, base, over, path, to);
     }
     if over.is_null() {
         return base;
@@ -87,7 +96,7 @@ pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>
     match (base.value, over.value) {
         (Value::Map(base_map), Value::Map(over_map)) => {
             let mut node = Node::new(
-                Value::Map(merge_maps(base_map, over_map, path, problems)),
+                Value::Map(merge_maps(base_map, over_map, path, to)),
                 over.span,
             );
             node.key = over.key;
@@ -99,32 +108,16 @@ pub fn merge(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>
             node.key = over.key;
             node
         }
-        (Value::Map(base_map), value) => {
-            let base = Node {
-                value: Value::Map(base_map),
-                span: base.span,
-                key: base.key,
-                tag: base.tag,
-                filled: base.filled,
-            };
-            conflict(base, Node { value, ..over }, path, problems)
+        (old @ (Value::Map(_) | Value::Seq(_)), value) => {
+            let base = Node { value: old, ..base };
+            conflict(base, Node { value, ..over }, path, to)
         }
-        (Value::Seq(items), value) => {
-            let base = Node {
-                value: Value::Seq(items),
-                span: base.span,
-                key: base.key,
-                tag: base.tag,
-                filled: base.filled,
-            };
-            conflict(base, Node { value, ..over }, path, problems)
-        }
-        (_, value) => Node { value, ..over },
+        (old, value) => Node { value, ..over }.over(Node { value: old, ..base }, to.rival),
     }
 }
 
-fn conflict(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>) -> Node {
-    problems.push(
+fn conflict(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
+    to.problems.push(
         Diagnostic::error(
             "cannot-override",
             over.place(),
@@ -141,13 +134,13 @@ fn conflict(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>)
     base
 }
 
-fn merge_maps(mut base: Map, over: Map, path: &Path, problems: &mut Vec<Diagnostic>) -> Map {
+fn merge_maps(mut base: Map, over: Map, path: &Path, to: &mut Merging<'_>) -> Map {
     for (key, value) in over {
         let merged = match base.get_mut(&key) {
             None => value,
             Some(slot) => {
                 let old = std::mem::replace(slot, Node::new(Value::Null, Span::NONE));
-                merge(old, value, &path.key(&key), problems)
+                merge(old, value, &path.key(&key), to)
             }
         };
         base.insert(key, merged);
@@ -155,7 +148,7 @@ fn merge_maps(mut base: Map, over: Map, path: &Path, problems: &mut Vec<Diagnost
     base
 }
 
-fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>) -> Node {
+fn apply(rule: Rule, base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
     let (span, key) = (over.span, over.key);
     let build = |value: Value| {
         let mut node = Node::new(value, span);
@@ -163,7 +156,7 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
         node
     };
     match rule {
-        Rule::Replace | Rule::Ulimit => over,
+        Rule::Replace | Rule::Ulimit => over.over(base, to.rival),
         Rule::Sequence | Rule::ExtraHosts => {
             if !listable(&base) && !base.is_null() {
                 return over;
@@ -184,9 +177,7 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
         Rule::Named | Rule::DependsOn => {
             let depends = matches!(rule, Rule::DependsOn);
             match (to_mapping(&base, depends), to_mapping(&over, depends)) {
-                (Some(base), Some(over)) => {
-                    build(Value::Map(merge_maps(base, over, path, problems)))
-                }
+                (Some(base), Some(over)) => build(Value::Map(merge_maps(base, over, path, to))),
                 (Some(_), None) if over.is_null() => base,
                 _ => over,
             }
@@ -204,9 +195,7 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
             };
             let keep = over.clone();
             match (to_build(base), to_build(over)) {
-                (Some(base), Some(over)) => {
-                    build(Value::Map(merge_maps(base, over, path, problems)))
-                }
+                (Some(base), Some(over)) => build(Value::Map(merge_maps(base, over, path, to))),
                 _ => keep,
             }
         }
@@ -221,12 +210,12 @@ fn apply(rule: Rule, base: Node, over: Node, path: &Path, problems: &mut Vec<Dia
             };
             match (base.value, over.value) {
                 (Value::Map(base), Value::Map(over)) if compatible => {
-                    build(Value::Map(merge_maps(base, over, path, problems)))
+                    build(Value::Map(merge_maps(base, over, path, to)))
                 }
                 (_, value) => build(value),
             }
         }
-        Rule::IpamPools => merge_pools(base, over, path, problems),
+        Rule::IpamPools => merge_pools(base, over, path, to),
     }
 }
 
@@ -246,6 +235,7 @@ pub fn to_sequence(node: Node) -> Vec<Node> {
                     let mut item = Node::str(text, from.place());
                     item.key = from.key;
                     item.filled = from.filled.clone();
+                    item.lost = from.lost.clone();
                     items.push(item);
                 };
                 match &value.value {
@@ -305,7 +295,7 @@ pub fn dependency(span: Span) -> Node {
     node
 }
 
-fn merge_pools(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnostic>) -> Node {
+fn merge_pools(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
     let (Some(bases), Some(overs)) = (base.as_seq(), over.as_seq()) else {
         return if over.is_null() { base } else { over };
     };
@@ -326,7 +316,7 @@ fn merge_pools(base: Node, over: Node, path: &Path, problems: &mut Vec<Diagnosti
                     continue;
                 }
             }
-            let merged = merge_maps(right.clone(), left.clone(), path, problems);
+            let merged = merge_maps(right.clone(), left.clone(), path, to);
             let name = subnet(&merged);
             let node = Node::map(merged, pool.span);
             match result.iter_mut().find(|(s, _)| *s == name) {
@@ -423,7 +413,10 @@ fn walk(node: &mut Node, path: &Path) {
             let mut result: Vec<Node> = Vec::with_capacity(items.len());
             for (item, key) in std::mem::take(items).into_iter().zip(keys) {
                 match position.get(&key) {
-                    Some(&i) => result[i] = item,
+                    Some(&i) => {
+                        let old = std::mem::replace(&mut result[i], item);
+                        result[i].replace(old, Rival::Later);
+                    }
                     None => {
                         position.insert(key, result.len());
                         result.push(item);

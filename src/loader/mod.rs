@@ -36,6 +36,7 @@ pub mod tree;
 mod validate;
 mod values;
 pub mod variables;
+pub mod why;
 pub mod yaml;
 
 use std::collections::BTreeMap;
@@ -43,7 +44,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use source::{Buffers, FileId, Location, Source, Sources, Span};
+pub use source::{Buffers, FileId, Location, Reached, Source, Sources, Span};
 
 use crate::model::Project;
 use pipeline::{Pipeline, Scope};
@@ -262,7 +263,13 @@ pub fn examine(options: &LoadOptions) -> Examined {
         if let Some(images) = &options.lints {
             lint::check(&project, &tree.root, &**images, &mut problems);
         }
-        env_files::resolve(&mut project, &tree, options, &mut sources, &mut problems);
+        env_files::resolve(
+            &mut project,
+            &mut tree,
+            options,
+            &mut sources,
+            &mut problems,
+        );
         if let Err(problem) = profiles::select(&mut project, options) {
             problems.push(*problem);
         }

@@ -1,9 +1,12 @@
 //! What a model implies: the default network, dependencies of links and shared namespaces,
 //! names, values of variables that are only named.
 
+use std::sync::Arc;
+
 use super::env::Variables;
+use super::interpolate::Lookup as _;
 use super::source::Span;
-use super::tree::{Map, Node, Value};
+use super::tree::{Filled, Map, Node, Use, Value};
 
 /// Resolves `environment: [KEY]` and what comes from variables, with the model's own environment.
 pub fn environment(root: &mut Node, variables: &Variables) {
@@ -37,25 +40,47 @@ pub fn environment(root: &mut Node, variables: &Variables) {
 }
 
 fn name_to_pair(item: &mut Node, variables: &Variables) -> bool {
-    let Value::Str(text) = &mut item.value else {
+    let Value::Str(name) = &item.value else {
         return false;
     };
-    if text.contains('=') {
+    if name.contains('=') {
         return true;
     }
-    match variables.get(text) {
-        Some(value) => {
-            *text = format!("{text}={value}");
-            true
-        }
-        None => false,
-    }
+    let Some(value) = variables.get(name) else {
+        return false;
+    };
+    let text = format!("{name}={value}");
+    item.filled = Some(taken(name, variables));
+    item.value = Value::Str(text);
+    true
+}
+
+/// What is noted of a value that has only the name of a variable.
+fn taken(name: &str, variables: &Variables) -> Arc<Filled> {
+    Arc::new(Filled {
+        raw: name.to_owned(),
+        variables: vec![Use {
+            name: name.to_owned(),
+            value: variables.lookup(name),
+            lost: variables.lost(name).to_vec(),
+            argument: None,
+        }],
+    })
 }
 
 /// Adds what the model implies.
 pub fn normalize(root: &mut Node, name: &str, variables: &Variables) {
     let Some(map) = root.as_map_mut() else { return };
-    map.insert("name".to_owned(), Node::str(name, Span::NONE));
+    // What a file says keeps its place when it is what counts.
+    let said = map.get("name").filter(|n| {
+        n.as_str()
+            .is_some_and(|text| super::discover::normalize_name(text) == name)
+    });
+    let node = match said {
+        Some(said) => said.with(Value::Str(name.to_owned())),
+        None => Node::str(name, Span::NONE),
+    };
+    map.insert("name".to_owned(), node);
     default_network(map);
     for service in values(map.get_mut("services")) {
         service_implications(service, variables);
@@ -232,6 +257,7 @@ fn resolve(node: &mut Node, variables: &Variables, unset: Unset) {
             }
             match variables.get(key) {
                 Some(text) => {
+                    value.filled = Some(taken(key, variables));
                     value.value = Value::Str(text.to_owned());
                     true
                 }

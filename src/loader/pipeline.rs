@@ -8,8 +8,9 @@ use super::diagnostic::Diagnostic;
 use super::discover::read_text;
 use super::env::Variables;
 use super::extends::Bases;
+use super::merge::Merging;
 use super::source::{Sources, Span};
-use super::tree::{Map, Node, Path, Value};
+use super::tree::{Map, Node, Path, Rival, Value};
 use super::yaml::Document;
 use super::{
     LoadOptions, defaults, extends, include, interpolate, merge, normalize, paths, reset, validate,
@@ -170,7 +171,11 @@ impl<'a> Pipeline<'a> {
 
     fn lay_over(&mut self, document: Node, root: &mut Node, shapes: Shapes<'_>) {
         let base = std::mem::replace(root, Node::new(Value::Null, Span::NONE));
-        *root = merge::merge(base, document, &Path::default(), &mut self.problems);
+        let mut merging = Merging {
+            rival: Rival::Later,
+            problems: &mut self.problems,
+        };
+        *root = merge::merge(base, document, &Path::default(), &mut merging);
         merge::unique(root);
         if let Shapes::Check { file } = shapes {
             validate::shapes(root, &mut self.problems);

@@ -67,10 +67,20 @@ pub struct Source {
     pub text: Arc<str>,
 }
 
+/// What leads from one Compose file to another, and where it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// `include`.
+    Include(Span),
+    /// `extends`.
+    Extends(Span),
+}
+
 /// All texts of one load, in the order they were read.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     files: Vec<Source>,
+    reached: BTreeMap<PathBuf, Reached>,
     buffers: Buffers,
 }
 
@@ -78,9 +88,19 @@ impl Sources {
     /// No texts yet; `buffers` take the place of files.
     pub fn with_buffers(buffers: Buffers) -> Self {
         Self {
-            files: Vec::new(),
             buffers,
+            ..Self::default()
         }
+    }
+
+    /// Notes what led to a Compose file; what led there first is kept.
+    pub fn reach(&mut self, path: &Path, by: Reached) {
+        self.reached.entry(path.to_owned()).or_insert(by);
+    }
+
+    /// What led to a Compose file.
+    pub fn reached(&self, path: &Path) -> Option<Reached> {
+        self.reached.get(path).copied()
     }
 
     /// The text that takes the place of a file.

@@ -23,6 +23,30 @@ pub struct Node {
     pub tag: Tag,
     /// What variables were filled in.
     pub filled: Option<Arc<Filled>>,
+    /// The value that this one replaced.
+    pub lost: Option<Arc<Lost>>,
+}
+
+/// A value that another one replaced.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// The value; it may have replaced one itself.
+    pub node: Node,
+    /// Why it lost.
+    pub to: Rival,
+}
+
+/// What takes precedence over a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// A later file, document or entry of a list.
+    Later,
+    /// The service that extends the value's service, at this place.
+    Extending(Span),
+    /// A key beside `<<`.
+    Explicit,
+    /// `environment` or `labels` over a file of them.
+    Attribute,
 }
 
 /// A value.
@@ -63,8 +87,32 @@ pub enum Tag {
 pub struct Filled {
     /// The text as written.
     pub raw: String,
-    /// Variables used, and where each got its value.
-    pub variables: Vec<(String, Span)>,
+    /// Variables used.
+    pub variables: Vec<Use>,
+}
+
+/// The text after an operator of `${…}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Argument {
+    /// `-` or `+`.
+    pub operator: char,
+    /// The text, with its own variables filled in.
+    pub text: String,
+    /// Whether it was used.
+    pub used: bool,
+}
+
+/// A variable that a value was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    /// Name.
+    pub name: String,
+    /// Its value and where it was written; no place in the process environment.
+    pub value: Option<(String, Span)>,
+    /// Values of lower precedence, the next one first.
+    pub lost: Vec<(String, Span)>,
+    /// What the text says for when it has none (`-`) or has one (`+`).
+    pub argument: Option<Argument>,
 }
 
 impl Node {
@@ -76,6 +124,7 @@ impl Node {
             key: Span::NONE,
             tag: Tag::None,
             filled: None,
+            lost: None,
         }
     }
 
@@ -97,6 +146,22 @@ impl Node {
             key: self.key,
             tag: self.tag,
             filled: self.filled.clone(),
+            lost: self.lost.clone(),
+        }
+    }
+
+    /// This value, which takes precedence over another one.
+    #[must_use]
+    pub fn over(mut self, other: Self, rival: Rival) -> Self {
+        self.replace(other, rival);
+        self
+    }
+
+    /// Notes a value that this one takes precedence over, after those it has already.
+    pub fn replace(&mut self, other: Self, to: Rival) {
+        match &mut self.lost {
+            None => self.lost = Some(Arc::new(Lost { node: other, to })),
+            Some(lost) => Arc::make_mut(lost).node.replace(other, to),
         }
     }
 

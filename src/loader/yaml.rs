@@ -7,11 +7,12 @@
 
 use std::collections::HashMap;
 
+use indexmap::map::Entry;
 use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
 
 use super::diagnostic::Diagnostic;
 use super::source::{FileId, Span};
-use super::tree::{Map, Node, Path, Tag, Value};
+use super::tree::{Map, Node, Path, Rival, Tag, Value};
 
 /// Deepest nesting.
 const MAX_DEPTH: usize = 100;
@@ -479,7 +480,14 @@ impl Builder<'_, '_> {
         let mut take = |node: Node| match node.value {
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    map.entry(key).or_insert(value);
+                    match map.entry(key) {
+                        Entry::Vacant(slot) => {
+                            slot.insert(value);
+                        }
+                        Entry::Occupied(mut first) => {
+                            first.get_mut().replace(value, Rival::Explicit);
+                        }
+                    }
                 }
                 true
             }

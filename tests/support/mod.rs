@@ -123,10 +123,7 @@ impl Sandbox {
     /// Runs it to its end.
     pub fn run(&self, args: &[&str]) -> Run {
         let output = self.command(args).output().expect("the executable starts");
-        Run {
-            args: args.iter().map(ToString::to_string).collect(),
-            output,
-        }
+        Run::of(args, output)
     }
 
     /// Runs it and expects exit code 0.
@@ -326,6 +323,14 @@ pub struct Run {
 }
 
 impl Run {
+    /// A run that was started by hand.
+    pub fn of(args: &[&str], output: Output) -> Self {
+        Self {
+            args: args.iter().map(ToString::to_string).collect(),
+            output,
+        }
+    }
+
     /// Standard output as text.
     pub fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.output.stdout).into_owned()

@@ -34,3 +34,4 @@ pub mod version;
 pub mod volumes;
 pub mod wait;
 pub mod watch;
+pub mod why;
