@@ -178,12 +178,15 @@ impl<'a> Page<'a> {
             );
         }
         if let Some(filled) = &node.filled {
-            for (name, place) in &filled.variables {
-                let source = sources.locate(*place).map_or_else(
-                    || "the environment, or a default".to_owned(),
-                    |place| format!("`{}`, line {}", place.file.display(), place.line),
-                );
-                let _ = write!(about, ", `{name}` from {source}");
+            for used in &filled.variables {
+                let source = match &used.value {
+                    None => "nowhere: it is not set".to_owned(),
+                    Some((_, place)) => sources.locate(*place).map_or_else(
+                        || "the environment".to_owned(),
+                        |place| format!("`{}`, line {}", place.file.display(), place.line),
+                    ),
+                };
+                let _ = write!(about, ", `{}` from {source}", used.name);
             }
         }
         self.paragraph(&format!("{about}\n{}", fenced(&yaml(node))));
