@@ -27,6 +27,11 @@ impl Gantry {
     /// Makes the root, the image and the projects.
     pub fn set_up() -> Self {
         let dir = folder();
+        // As by default, where the run directory is `/run/gantry`.
+        let memory = dir.path().join("root/run");
+        fs::create_dir_all(&memory).expect("run directory");
+        let flags = rustix::mount::MountFlags::empty();
+        rustix::mount::mount("tmpfs", &memory, "tmpfs", flags, None).expect("tmpfs");
         let gantry = Self { dir };
         run(
             gantry.command(),
@@ -70,6 +75,8 @@ impl Gantry {
             self.command(),
             &["system", "prune", "-a", "-f", "--volumes"],
         );
+        let memory = self.dir.path().join("root/run");
+        rustix::mount::unmount(memory, rustix::mount::UnmountFlags::DETACH).expect("unmounted");
     }
 }
 

@@ -381,7 +381,7 @@ impl Backend for Fake {
         Ok(self.world().networks.get(name).cloned())
     }
 
-    fn create_network(&self, spec: &NetworkSpec) -> Result<()> {
+    fn create_network(&self, spec: &NetworkSpec) -> Result<Option<String>> {
         let mut world = self.world();
         world.calls.push(format!("create network {}", spec.name));
         let network = Network {
@@ -391,7 +391,7 @@ impl Backend for Fake {
             labels: spec.labels.clone(),
         };
         world.networks.insert(spec.name.clone(), network);
-        Ok(())
+        Ok(None)
     }
 
     fn remove_network(&self, name: &str) -> Result<()> {

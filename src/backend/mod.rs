@@ -162,7 +162,8 @@ pub trait Backend: Send + Sync {
     /// A network by name.
     fn network(&self, name: &str) -> Result<Option<Network>>;
     /// Makes a network.
-    fn create_network(&self, spec: &NetworkSpec) -> Result<()>;
+    /// Returns what will not work as it should, because of the machine.
+    fn create_network(&self, spec: &NetworkSpec) -> Result<Option<String>>;
     /// Removes a network.
     fn remove_network(&self, name: &str) -> Result<()>;
 

@@ -186,7 +186,10 @@ impl Work<'_> {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
                 Err(Failure::plain(None, doing(), error))
             }
-            _ => {
+            created => {
+                if let Ok(Some(obstacle)) = created {
+                    (self.run.events)(Event::Warning(obstacle));
+                }
                 self.tell(Kind::Network, name, Phase::Created);
                 Ok(None)
             }

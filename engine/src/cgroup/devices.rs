@@ -3,6 +3,8 @@
 //! Later rules win. In v2 this becomes a chain of comparisons from the last rule to the first,
 //! with "no" at its end, attached to the cgroup.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::os::fd::AsFd;
 
 use oci_spec::runtime::{LinuxDeviceCgroup, LinuxDeviceType};
@@ -15,14 +17,20 @@ use super::{Cgroup, CgroupError, Version, file_error};
 /// Puts the rules in force.
 pub(super) fn apply(cgroup: &Cgroup, rules: &[LinuxDeviceCgroup]) -> Result<(), CgroupError> {
     if let Some((Version::V1, directory)) = cgroup.route("devices") {
+        let open = |name| {
+            let path = directory.join(name);
+            match OpenOptions::new().write(true).open(&path) {
+                Ok(file) => Ok((path, file)),
+                Err(error) => Err(file_error("open", &path, error)),
+            }
+        };
+        let (allowed, denied) = (open("devices.allow")?, open("devices.deny")?);
         for rule in rules {
-            let file = directory.join(if rule.allow() {
-                "devices.allow"
-            } else {
-                "devices.deny"
-            });
-            std::fs::write(&file, v1_line(rule))
-                .map_err(|error| file_error("write a device rule to", &file, error))?;
+            let (path, file) = if rule.allow() { &allowed } else { &denied };
+            // The kernel takes one rule a write.
+            let mut file: &File = file;
+            file.write_all(v1_line(rule).as_bytes())
+                .map_err(|error| file_error("write a device rule to", path, error))?;
         }
         return Ok(());
     }

@@ -24,14 +24,15 @@ pub(super) fn create(hierarchy: &Hierarchy, path: &str) -> Result<(), CgroupErro
 
 fn create_once(hierarchy: &Hierarchy, path: &str) -> Result<(), CgroupError> {
     let mut directory = hierarchy.base().to_owned();
+    let mut fresh = false;
     for part in Path::new(path).components() {
         if hierarchy.version() == Version::V2 {
             delegate(&directory, hierarchy.controllers())?;
         }
         directory.push(part);
         match std::fs::create_dir(&directory) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Ok(()) => fresh = true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fresh = false,
             Err(error) => return Err(file_error("create", &directory, error)),
         }
         if hierarchy.controllers().iter().any(|c| c == "cpuset")
@@ -40,8 +41,8 @@ fn create_once(hierarchy: &Hierarchy, path: &str) -> Result<(), CgroupError> {
             cpuset::inherit(&directory)?;
         }
     }
-    let processes = read(&directory.join("cgroup.procs"));
-    if processes.is_ok_and(|text| !text.is_empty()) {
+    let busy = || read(&directory.join("cgroup.procs")).is_ok_and(|text| !text.is_empty());
+    if !fresh && busy() {
         return Err(CgroupError::Busy {
             path: path.to_owned(),
         });

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::image::ImageStore;
 use crate::spec::ContainerSpec;
@@ -64,6 +64,9 @@ pub struct Containers {
     /// Supervisors that we started: reaped when they have ended.
     children: Mutex<Vec<RoleChild>>,
 }
+
+/// How long a supervisor may take to begin or to end, on a machine that is very busy.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How many supervisors may die in a row while they take over.
 const ADOPTIONS: usize = 5;
@@ -258,7 +261,8 @@ impl Containers {
     ) -> Result<(Option<Attachment>, Vec<String>), ContainerError> {
         let mut warnings = Vec::new();
         // A supervisor that is about to end refuses nobody: it is simply gone, and we launch another.
-        for _ in 0..1000 {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             warnings.extend(self.prepare(id.as_str())?);
             let parked = guard(&self.parked).remove(id);
             let mut connection = match parked {
@@ -291,13 +295,9 @@ impl Containers {
 
     /// A supervisor holds the lock and does not listen: it begins, or it ends. Waits for either.
     fn wait_for_successor(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        let files = self.store.files(id);
         if matches!(live::standing(&self.store, id)?, Standing::Supervised(_)) {
             // Its lock is given up at its end; while it begins, its socket appears within milliseconds.
             std::thread::sleep(Duration::from_millis(1));
-            if !files.run.exists() {
-                return Ok(());
-            }
         }
         Ok(())
     }
@@ -325,7 +325,8 @@ impl Containers {
         id: &ContainerId,
         action: &'static str,
     ) -> Result<Connection, ContainerError> {
-        for _ in 0..1000 {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
             match self.settle(id)? {
                 Standing::Supervised(Some(live)) => {
                     use super::record::Phase;

@@ -235,13 +235,13 @@ impl Files {
         self.dir.join(format!("{id}-json.log"))
     }
     pub fn hosts(&self) -> PathBuf {
-        self.dir.join("hosts")
+        self.run.join("hosts")
     }
     pub fn hostname(&self) -> PathBuf {
-        self.dir.join("hostname")
+        self.run.join("hostname")
     }
     pub fn resolv_conf(&self) -> PathBuf {
-        self.dir.join("resolv.conf")
+        self.run.join("resolv.conf")
     }
     pub fn given(&self, index: usize) -> PathBuf {
         self.dir.join("files").join(index.to_string())

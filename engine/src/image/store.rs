@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,8 @@ pub struct ImageStore {
     pub(super) content: ContentStore,
     pub(super) layers: LayerStore,
     pub(super) refs: Refs,
+    /// The `host` image's base, and when it was last looked at.
+    pub(super) host: Arc<Mutex<Option<(Instant, HostBase)>>>,
 }
 
 /// What lies below an image's own layers.
@@ -126,6 +130,7 @@ impl ImageStore {
             content: ContentStore::open(root)?,
             layers: LayerStore::open(root)?,
             refs: Refs::open(root)?,
+            host: Arc::default(),
         };
         let images = store.images();
         fs::create_dir_all(&images).map_err(ImageError::io("create", images))?;

@@ -21,6 +21,7 @@ pub mod resolv;
 mod bridge;
 mod cidr;
 mod error;
+mod firewall;
 mod forwarding;
 mod members;
 mod netlink;
@@ -40,7 +41,7 @@ pub use cidr::Cidr;
 pub use error::NetworkError;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
-pub use nft::{blockers, remove_table};
+pub use nft::remove_table;
 pub use record::{Network, Pool};
 pub use sandbox::{
     Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,

@@ -397,10 +397,11 @@ impl Backend for EngineBackend {
         }
     }
 
-    fn create_network(&self, spec: &NetworkSpec) -> Result<()> {
-        self.engine.create_network(spec).map(drop).map_err(|error| {
+    fn create_network(&self, spec: &NetworkSpec) -> Result<Option<String>> {
+        let network = self.engine.create_network(spec).map_err(|error| {
             BackendError::wrap(format!("cannot create network `{}`", spec.name), error)
-        })
+        })?;
+        Ok(network.obstacle())
     }
 
     fn remove_network(&self, name: &str) -> Result<()> {

@@ -129,6 +129,9 @@ pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
     match command {
         NetworkCommand::Create(args) => {
             let network = engine.create_network(&spec(&args)?)?;
+            if let Some(obstacle) = network.obstacle() {
+                eprintln!("warning: {obstacle}");
+            }
             print(&format!("{}\n", network.id))?;
             Ok(Exit::Success)
         }

@@ -16,12 +16,16 @@ mod stamp;
 mod tests;
 
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::config::{ImageConfig, RunConfig};
 use super::store::{Base, Image, ImageId, ImageStore, ImageSummary};
 use super::{ImageError, Reference, platform};
 use crate::content::Digest;
+
+/// One look at the machine's files serves everything that is done within this time.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// What lies below the layers of the built-in image, and of images made from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +84,19 @@ impl ImageStore {
 
     /// The present mask, made or renewed when the machine's files changed.
     pub(super) fn host_base(&self) -> Result<HostBase, ImageError> {
-        let directory = self.root.join("host");
-        match stamp::current(&directory) {
-            Some(base) => Ok(base),
-            None => mask::make(&directory),
+        let mut seen = self.host.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((when, base)) = &*seen
+            && when.elapsed() < LOOK_AGAIN
+        {
+            return Ok(base.clone());
         }
+        let directory = self.root.join("host");
+        let base = match stamp::current(&directory) {
+            Some(base) => base,
+            None => mask::make(&directory)?,
+        };
+        *seen = Some((Instant::now(), base.clone()));
+        Ok(base)
     }
 
     pub(super) fn host_summary(&self) -> Result<Option<ImageSummary>, ImageError> {

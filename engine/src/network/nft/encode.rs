@@ -248,12 +248,23 @@ impl Transaction {
 
     /// A base chain with policy accept.
     pub(super) fn chain(&mut self, name: &str, kind: &str, hook: u32, priority: u32) {
+        self.chain_with_policy(name, kind, (hook, priority), 1);
+    }
+
+    /// A base chain; its policy is 0 (`NF_DROP`) or 1 (`NF_ACCEPT`).
+    pub(super) fn chain_with_policy(
+        &mut self,
+        name: &str,
+        kind: &str,
+        (hook, priority): (u32, u32),
+        policy: u32,
+    ) {
         let hook = Attributes::default().number(1, hook).number(2, priority);
         let chain = self
             .named()
             .text(3, name)
             .nested(4, hook)
-            .number(5, 1)
+            .number(5, policy)
             .text(7, kind);
         self.request(NEWCHAIN, NLM_F_CREATE, chain);
     }

@@ -81,6 +81,16 @@ pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
     }
 }
 
+/// Makes a table as a firewall might: everything forwarded is dropped.
+#[cfg(test)]
+pub(super) fn drop_forwarded(table: &str) -> io::Result<()> {
+    const FORWARD: u32 = 2;
+    let mut transaction = Transaction::new(table);
+    transaction.new_table();
+    transaction.chain_with_policy("FORWARD", "filter", (FORWARD, 0), 0);
+    run(transaction)
+}
+
 #[derive(Clone, Copy)]
 enum Change {
     Add,

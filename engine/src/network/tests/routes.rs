@@ -106,6 +106,19 @@ fn removing_a_network_forgets_its_rules() {
         nft::remove(m.store.root_hash(), &net).unwrap();
         remove_table(m.store.root_hash()).unwrap();
         remove_table(m.store.root_hash()).unwrap();
-        assert_eq!(blockers().unwrap(), Vec::<String>::new());
+        assert_eq!(net.obstacle(), None);
+    });
+}
+
+#[test]
+fn a_firewall_that_drops_is_told() {
+    on_a_machine(|m| {
+        let net = m.network("net");
+        nft::drop_forwarded("filter").unwrap();
+        let text = net.obstacle().unwrap();
+        assert!(
+            text.contains("inet filter FORWARD") && text.contains(&net.bridge),
+            "{text}"
+        );
     });
 }

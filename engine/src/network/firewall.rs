@@ -1,0 +1,38 @@
+//! What the machine's own packet filter does to a network. Nothing here changes it: a port
+//! that the administrator closed stays closed, and the user is told.
+
+use std::fs;
+
+use super::nft::blockers;
+use super::record::Network;
+
+/// Whether packets within a bridge pass the IPv4 filter too (the module br_netfilter).
+const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+impl Network {
+    /// Why containers of this network will not reach what they should: one line with the remedy.
+    /// `None` when nothing is in the way, or nothing can be seen (rules of the old iptables are
+    /// not visible to nftables).
+    pub fn obstacle(&self) -> Option<String> {
+        let chains = blockers().ok()?;
+        let filtered = fs::read_to_string(BRIDGE_FILTER).is_ok_and(|text| text.trim() == "1");
+        let lost = lost(self.internal, filtered)?;
+        // One chain is enough to drop, whatever the others say.
+        let chain = chains.first()?;
+        let (name, bridge) = (&self.name, &self.bridge);
+        Some(format!(
+            "the machine's firewall drops forwarded packets (chain `{chain}`): containers of network `{name}` cannot reach {lost}; \
+             allow it with `iptables -I FORWARD -i {bridge} -j ACCEPT; iptables -I FORWARD -o {bridge} -j ACCEPT`"
+        ))
+    }
+}
+
+/// Whom containers cannot reach when forwarded packets are dropped.
+fn lost(internal: bool, filtered: bool) -> Option<&'static str> {
+    match (internal, filtered) {
+        (true, false) => None,
+        (true, true) => Some("each other"),
+        (false, false) => Some("the outside"),
+        (false, true) => Some("the outside and each other"),
+    }
+}
