@@ -2,6 +2,8 @@
 //! folder, a cleared environment, and a check that nothing is left behind.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod pty;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -108,9 +110,15 @@ impl Sandbox {
 
     /// The executable with arguments, in the project folder, ready to be changed.
     pub fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(GANTRY);
+        let mut command = self.program(GANTRY);
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// A program in the same surroundings.
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(name);
+        command
             .current_dir(self.project())
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
@@ -118,6 +126,15 @@ impl Sandbox {
             .env("GANTRY_ROOT", self.root())
             .stdin(Stdio::null());
         command
+    }
+
+    /// Starts it on a terminal of so many rows and columns. Needs the program `setsid`.
+    pub fn on_terminal(&self, rows: u16, columns: u16, args: &[&str]) -> pty::Pty {
+        // The terminal must be the controlling one, or Ctrl-C reaches nobody.
+        let mut command = self.program("setsid");
+        command.args(["--ctty", GANTRY]).args(args);
+        command.env("TERM", "xterm");
+        pty::Pty::spawn(command, rows, columns)
     }
 
     /// Runs it to its end.
