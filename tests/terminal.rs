@@ -81,6 +81,8 @@ fn ctrl_c_goes_to_the_program_in_the_container() {
     terminal.type_keys("echo re''ady; sleep 1000\r");
     terminal.expect("ready");
     terminal.type_keys(CTRL_C);
+    // What is typed before is thrown away by the terminal.
+    terminal.expect("# ");
     terminal.type_keys("echo code $?; exit\r");
     terminal.expect("code 130");
     assert_eq!(terminal.exit_code(), 0);
