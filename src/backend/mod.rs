@@ -47,6 +47,8 @@ pub struct BackendError {
     pub hint: Option<String>,
     /// What `docker run` and `exec` would end with, where a program could not be started: 125, 126, 127.
     pub exit_code: Option<u8>,
+    /// The error with the user's own text, where it is about a place in that: shown instead.
+    pub drawn: Option<String>,
     /// The engine's own error.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
@@ -63,6 +65,7 @@ impl BackendError {
             class: source.kind(),
             hint: None,
             exit_code: None,
+            drawn: None,
             source: Some(Box::new(source)),
         }
     }
@@ -74,6 +77,7 @@ impl BackendError {
             class,
             hint: None,
             exit_code: None,
+            drawn: None,
             source: None,
         }
     }

@@ -434,7 +434,7 @@ pub fn build_services(
             }
         };
         if let Err(error) = backend.build(&spec, &sink) {
-            image_phase(events, &name, Phase::Error(error.to_string()));
+            image_phase(events, &name, Phase::Error("the build failed".to_owned()));
             return Err(error.into());
         }
         image_phase(events, &name, Phase::Built);

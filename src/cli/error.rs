@@ -185,6 +185,12 @@ impl CliError {
                 .map(|failure| failure.render(&printable))
                 .collect();
         }
+        if let Self::Backend(BackendError {
+            drawn: Some(drawn), ..
+        }) = self
+        {
+            return drawn.clone();
+        }
         if let Self::Build(error) = self
             && let Some(diagnostic) = error.diagnostic()
         {

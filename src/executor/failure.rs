@@ -115,6 +115,7 @@ impl Clone for Cause {
                 class: error.class,
                 hint: error.hint.clone(),
                 exit_code: error.exit_code,
+                drawn: error.drawn.clone(),
                 source: None,
             }),
             Self::Exited(ended) => Self::Exited(ended.clone()),

@@ -6,6 +6,7 @@
 
 mod json;
 mod plain;
+mod steps;
 mod tty;
 
 use std::sync::{Mutex, PoisonError};

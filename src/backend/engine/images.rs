@@ -1,14 +1,11 @@
 //! Images: looking them up, moving them, building them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::SystemTime;
 
 use gantry_engine::build::{
     self, BuildDeps, BuildProgress, BuildRequest, Cancel, ContextSource, DockerfileSource, NoCache,
-    PullPolicy, RunNetwork, StepId,
+    PullPolicy, RunNetwork,
 };
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
@@ -16,6 +13,7 @@ use gantry_engine::image::{Platform, Reference, Transfer, TransferState};
 use gantry_engine::registry::{self, RegistryOptions};
 use gantry_engine::spec::ExtraHost;
 
+use super::steps::Steps;
 use crate::backend::{
     BackendError, BuildEvent, BuildSpec, Image, ImageProgress, Result, SecretSource,
 };
@@ -140,51 +138,25 @@ pub(super) fn build(
         paths: engine.paths(),
         images: engine.images(),
     };
-    // Later events name their step by number; people want its name.
-    let names: Mutex<BTreeMap<StepId, String>> = Mutex::new(BTreeMap::new());
+    let steps = Steps::default();
     let sink = |event: BuildProgress| {
-        if let Some(event) = build_event(event, &names) {
+        if let Some(event) = steps.name(event) {
             progress(event);
         }
     };
     let outcome =
         build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
             let drawn = error.diagnostic().map(build::Diagnostic::render);
-            let mut error = BackendError::wrap("cannot build the image", error);
-            if let Some(drawn) = drawn {
-                progress(BuildEvent::Warning(drawn));
-                error.hint = None;
+            BackendError {
+                drawn,
+                ..BackendError::wrap("cannot build the image", error)
             }
-            error
         })?;
     outcome.image_id.ok_or_else(|| {
         BackendError::new(
             ErrorKind::Invalid,
             "the build gave no image: its outputs ask for none",
         )
-    })
-}
-
-fn build_event(
-    event: BuildProgress,
-    names: &Mutex<BTreeMap<StepId, String>>,
-) -> Option<BuildEvent> {
-    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut named = |step: StepId, name: String| {
-        names.insert(step, name.clone());
-        name
-    };
-    Some(match event {
-        BuildProgress::Started { step, name } => BuildEvent::Started(named(step, name)),
-        BuildProgress::Cached { step, name } => BuildEvent::Cached(named(step, name)),
-        BuildProgress::Log { step, line, .. } => BuildEvent::Log {
-            step: names.get(&step)?.clone(),
-            line,
-        },
-        BuildProgress::Done { step, .. } => BuildEvent::Done(names.get(&step)?.clone()),
-        BuildProgress::Failed { step, .. } => BuildEvent::Failed(names.get(&step)?.clone()),
-        BuildProgress::Warning(diagnostic) => BuildEvent::Warning(diagnostic.render()),
-        BuildProgress::Transfer { .. } | BuildProgress::Cancelled { .. } => return None,
     })
 }
 

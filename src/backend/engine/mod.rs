@@ -3,6 +3,7 @@
 
 mod convert;
 mod images;
+pub mod steps;
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd as _;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::steps::StepLogs;
 use crate::backend::BuildEvent;
 use crate::executor::{Event, Kind, Phase};
 use crate::ui::text::{printable, size};
@@ -20,6 +21,7 @@ const SPINNER: [&str; 10] = ["⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "�
 pub(super) struct Screen {
     shared: Arc<(Mutex<List>, Condvar)>,
     painter: Mutex<Option<JoinHandle<()>>>,
+    logs: Mutex<StepLogs>,
 }
 
 impl Screen {
@@ -38,6 +40,7 @@ impl Screen {
         Self {
             shared: Arc::new((Mutex::new(list), Condvar::new())),
             painter: Mutex::new(None),
+            logs: Mutex::default(),
         }
     }
 
@@ -45,6 +48,11 @@ impl Screen {
         if let Event::Warning(text) = event {
             self.above(|| super::write(&format!("warning: {}\n", printable(text))));
             return;
+        }
+        if let Event::Build { service, event } = event
+            && let Some(text) = lock(&self.logs).take(service, event)
+        {
+            self.above(|| super::write(&text));
         }
         let mut list = lock(&self.shared.0);
         list.apply(event);

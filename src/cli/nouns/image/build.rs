@@ -1,18 +1,16 @@
 //! `image build`.
 
-use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 use gantry_engine::build::{
-    self, BuildDeps, BuildProgress, BuildRequest, Cancel, ContextSource, DockerfileSource, NoCache,
-    PullPolicy, RunNetwork, SecretSource, StepId,
+    self, BuildDeps, BuildRequest, Cancel, ContextSource, DockerfileSource, NoCache, PullPolicy,
+    RunNetwork, SecretSource,
 };
 use gantry_engine::engine::Engine;
 
-use crate::backend::BuildEvent;
+use crate::backend::engine::steps::Steps;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::{Global, Progress};
@@ -111,7 +109,7 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         .first()
         .cloned()
         .unwrap_or_else(|| args.context.clone());
-    let names: Mutex<BTreeMap<StepId, String>> = Mutex::new(BTreeMap::new());
+    let steps = Steps::default();
     let tell = |event| {
         reporter.tell(Event::Build {
             service: name.clone(),
@@ -136,7 +134,7 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         &request,
         deps,
         &|event| {
-            if let Some(event) = translate(event, &names) {
+            if let Some(event) = steps.name(event) {
                 tell(event);
             }
         },
@@ -151,6 +149,9 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
             outcome
         }
         Err(error) => {
+            if !args.quiet {
+                phase(Phase::Error("the build failed".to_owned()));
+            }
             reporter.finish();
             return Err(CliError::Build(Box::new(error)));
         }
@@ -218,29 +219,6 @@ fn mode(global: &Global, args: &BuildArgs) -> Result<Mode, CliError> {
                 "auto, tty, plain, rawjson or quiet",
             ));
         }
-    })
-}
-
-/// Later events name their step by number; people want its name.
-fn translate(event: BuildProgress, names: &Mutex<BTreeMap<StepId, String>>) -> Option<BuildEvent> {
-    let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-    Some(match event {
-        BuildProgress::Started { step, name } => {
-            names.insert(step, name.clone());
-            BuildEvent::Started(name)
-        }
-        BuildProgress::Cached { step, name } => {
-            names.insert(step, name.clone());
-            BuildEvent::Cached(name)
-        }
-        BuildProgress::Log { step, line, .. } => BuildEvent::Log {
-            step: names.get(&step)?.clone(),
-            line,
-        },
-        BuildProgress::Done { step, .. } => BuildEvent::Done(names.get(&step)?.clone()),
-        BuildProgress::Failed { step, .. } => BuildEvent::Failed(names.get(&step)?.clone()),
-        BuildProgress::Warning(diagnostic) => BuildEvent::Warning(diagnostic.render()),
-        BuildProgress::Transfer { .. } | BuildProgress::Cancelled { .. } => return None,
     })
 }
 
