@@ -226,8 +226,8 @@ services:
     image: postgres:${TAG}
     restart: always
 ";
-const BASE: &str = "services:\n  base:\n    image: base\n";
-const CACHE: &str = "services:\n  cache:\n    image: redis\n";
+const BASE: &str = "services:\n  base:\n    image: base:1\n";
+const CACHE: &str = "services:\n  cache:\n    image: redis:7\n";
 
 fn stack() -> (tempfile::TempDir, PathBuf) {
     let dir = project(&[
@@ -262,6 +262,16 @@ fn a_mistake_is_shown_while_it_is_typed_and_goes_with_it() {
     assert_eq!(problems[0]["range"], range);
     let message = problems[0]["message"].as_str().expect("text");
     assert!(message.contains("did you mean `restart`?"), "{message}");
+    let actions = client.ask(
+        "textDocument/codeAction",
+        json!({
+            "textDocument": { "uri": uri(&file) }, "range": range,
+            "context": { "diagnostics": problems },
+        }),
+    );
+    let edit = &actions[0]["edit"]["changes"][uri(&file)][0];
+    assert_eq!(edit["newText"], "restart");
+    assert_eq!(edit["range"], range);
 
     client.replace(&file, "restrat: always", "restart: always");
     client.problems_until("compose.yaml", <[Value]>::is_empty);
@@ -287,10 +297,10 @@ fn unsaved_texts_of_other_files_count() {
     client.open(&base);
     client.problems_until("compose.yaml", <[Value]>::is_empty);
     // A mistake in the file that is extended is shown there,
-    client.replace(&base, "image: base", "imaeg: base");
+    client.replace(&base, "image: base:1", "imaeg: base:1");
     let problems = client.problems_until("base.yaml", |list| !list.is_empty());
     assert_eq!(codes(&problems)[0], "unknown-key");
-    client.replace(&base, "imaeg: base", "image: base");
+    client.replace(&base, "imaeg: base:1", "image: base:1");
     client.problems_until("base.yaml", <[Value]>::is_empty);
     // and one that it makes elsewhere, elsewhere.
     client.replace(&base, "  base:\n", "  bass:\n");
@@ -368,6 +378,15 @@ fn hover_and_definition_reach_other_files() {
     assert_eq!(definition("[d"), ("compose.yaml".to_owned(), 6));
     assert_eq!(definition("postgres:${T"), (".env".to_owned(), 0));
 
+    let start = COMPOSE.find("db, cache").expect("there");
+    let place = json!({
+        "textDocument": { "uri": uri(&file) },
+        "position": position(COMPOSE, start),
+        "context": { "includeDeclaration": false },
+    });
+    let uses = client.ask("textDocument/references", place);
+    assert_eq!(uses.as_array().expect("a list").len(), 1);
+
     let document = json!({ "textDocument": { "uri": uri(&file) } });
     let symbols = client.ask("textDocument/documentSymbol", document);
     let names: Vec<&str> = symbols
@@ -383,7 +402,7 @@ fn hover_and_definition_reach_other_files() {
 #[test]
 fn a_file_beside_the_project_is_checked_as_what_it_can_be() {
     let dir = project(&[
-        ("compose.yaml", "services:\n  web:\n    image: a\n"),
+        ("compose.yaml", "services:\n  web:\n    image: a:1\n"),
         // Without the project it would lack an image.
         (
             "compose.prod.yaml",
@@ -409,9 +428,9 @@ fn files_of_the_command_line_are_the_project() {
     let dir = project(&[
         (
             "a.yaml",
-            "services:\n  web:\n    image: a\n    depends_on: [db]\n",
+            "services:\n  web:\n    image: a:1\n    depends_on: [db]\n",
         ),
-        ("b.yaml", "services:\n  db:\n    image: b\n"),
+        ("b.yaml", "services:\n  db:\n    image: b:1\n"),
     ]);
     let flags = ["-f", "a.yaml", "-f", "b.yaml"];
     let (mut client, _) = Client::start(dir.path(), &flags, json!({}));

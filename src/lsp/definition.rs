@@ -14,7 +14,7 @@ use crate::loader::yaml::MAX_BYTES;
 use super::documents::{Document, Documents};
 use super::names::{self, Name, What};
 use super::outline::{Outline, Step};
-use super::position::{Encoding, Lines};
+use super::position::Encoding;
 use super::problems::{location, uri_of};
 use super::variables;
 use super::workspace::{Project, SharedText, Text, Workspace};
@@ -55,11 +55,50 @@ pub fn find(
     of_name(&project, document, &workspace.documents, &name)
         .into_iter()
         .filter_map(|(text, range)| {
-            let lines = Lines::of(&text.text);
-            let range = lines.positions(&text.text, &range, encoding);
+            let range = text.lines().positions(&text.text, &range, encoding);
             Some(Location::new(uri_of(&text.path)?, range))
         })
         .collect()
+}
+
+/// Every place in the project that names the same thing as a byte of a document.
+pub fn references(
+    workspace: &mut Workspace,
+    document: &Document,
+    offset: usize,
+    encoding: Encoding,
+    definitions: Definitions,
+) -> Vec<Location> {
+    let Some(name) = names::at(&document.text, &document.outline, offset) else {
+        return Vec::new();
+    };
+    if name.what == What::File {
+        return Vec::new();
+    }
+    let project = workspace.known_project(&document.path);
+    let mut found = Vec::new();
+    for text in texts(&project, document, &workspace.documents) {
+        let Some(uri) = uri_of(&text.path) else {
+            continue;
+        };
+        for name in names::all(&text.text, text.outline(), &name) {
+            if name.defines && definitions == Definitions::LeftOut {
+                continue;
+            }
+            let range = text.lines().positions(&text.text, &name.at, encoding);
+            found.push(Location::new(uri.clone(), range));
+        }
+    }
+    found
+}
+
+/// Whether the places where a thing is defined count as places that name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Definitions {
+    /// Yes.
+    Counted,
+    /// No.
+    LeftOut,
 }
 
 /// Where a name is defined: texts, and the bytes of the name there.

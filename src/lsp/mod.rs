@@ -9,6 +9,7 @@ mod completion;
 mod cursor;
 mod definition;
 mod documents;
+mod fixes;
 mod hover;
 mod names;
 mod outline;

@@ -196,6 +196,34 @@ pub fn at(text: &str, outline: &Outline, offset: usize) -> Option<Name> {
     })
 }
 
+/// Every name of a text that is written like this one.
+pub fn all(text: &str, outline: &Outline, wanted: &Name) -> Vec<Name> {
+    let same =
+        |what: What| what.section() == wanted.what.section() && what.word() == wanted.what.word();
+    outline
+        .entries()
+        .iter()
+        .flat_map(|entry| {
+            // A value may have a word before the name (`service:`): its end is inside the name,
+            // or the name ends at the first colon.
+            let value = text.get(entry.value.clone()).unwrap_or_default();
+            let quotes = usize::from(value.ends_with(['"', '\'']));
+            let head = value
+                .find(':')
+                .map_or(entry.value.end, |i| entry.value.start + i);
+            [entry.at.start, entry.value.end.saturating_sub(quotes), head]
+        })
+        .filter(|offset| text.is_char_boundary(*offset))
+        .filter_map(|offset| at(text, outline, offset))
+        .filter(|name| name.text == wanted.text && same(name.what))
+        .fold(Vec::new(), |mut found, name| {
+            if found.iter().all(|known: &Name| known.at != name.at) {
+                found.push(name);
+            }
+            found
+        })
+}
+
 /// The name in a value, and how many bytes stand before it.
 pub fn part(value: &str, form: Form) -> Option<(usize, &str)> {
     let head = || value.split(':').next().unwrap_or(value);
@@ -285,6 +313,30 @@ mod tests {
             name("volumes:\n  da|ta:\n"),
             Some((What::Volume, "data".to_owned()))
         );
+    }
+
+    #[test]
+    fn all_uses_of_a_name_are_found() {
+        let text = "\
+services:
+  db: {image: db}
+  web:
+    depends_on: [db, 'db2', ca]
+    links: [\"db:alias\"]
+    network_mode: service:db
+    networks: [db]
+  api:
+    depends_on:
+      db: {condition: service_started}
+    volumes_from: ['db']
+";
+        let outline = Outline::of(text);
+        let name = at(text, &outline, text.find("db:").expect("there")).expect("a name");
+        let lines: Vec<usize> = all(text, &outline, &name)
+            .iter()
+            .map(|name| text[..name.at.start].matches('\n').count())
+            .collect();
+        assert_eq!(lines, [1, 3, 4, 5, 8 + 1, 8 + 2]);
     }
 
     #[test]

@@ -15,15 +15,16 @@ use lsp_types::notification::{
     DidOpenTextDocument, DidSaveTextDocument, Exit, Initialized, Notification, PublishDiagnostics,
 };
 use lsp_types::request::{
-    Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, Initialize,
-    RegisterCapability, Request, Shutdown,
+    CodeActionRequest, Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, Initialize,
+    References, RegisterCapability, Request, Shutdown,
 };
 use lsp_types::{
-    ClientCapabilities, CompletionOptions, CompletionParams, CompletionResponse,
+    ClientCapabilities, CodeActionKind, CodeActionOptions, CodeActionParams,
+    CodeActionProviderCapability, CompletionOptions, CompletionParams, CompletionResponse,
     DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
     DocumentSymbolParams, GotoDefinitionParams, GotoDefinitionResponse, HoverContents, HoverParams,
     HoverProviderCapability, InitializeParams, InitializeResult, MarkupContent, MarkupKind, OneOf,
-    PublishDiagnosticsParams, SaveOptions, ServerCapabilities, ServerInfo,
+    PublishDiagnosticsParams, ReferenceParams, SaveOptions, ServerCapabilities, ServerInfo,
     TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind,
     TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
 };
@@ -33,12 +34,13 @@ use serde_json::{Value, json};
 
 use crate::loader::LoadOptions;
 
+use super::definition::Definitions;
 use super::documents::Document;
 use super::position::Encoding;
 use super::problems::{self, Style};
 use super::wire::{self, Id, Incoming, WireError, code};
 use super::workspace::Workspace;
-use super::{completion, definition, hover, symbols};
+use super::{completion, definition, fixes, hover, symbols};
 
 /// How long nothing must be said before problems are looked for.
 const QUIET: Duration = Duration::from_millis(40);
@@ -82,6 +84,8 @@ struct Client {
     related: bool,
     nested_symbols: bool,
     watches: bool,
+    /// Whether it takes changes with their problems, not only names of commands.
+    fixes: bool,
 }
 
 /// Why a request gets no result.
@@ -243,6 +247,36 @@ impl<W: Write> Server<W> {
                     },
                 )
             }
+            (Phase::Open, References::METHOD) => {
+                let params: ReferenceParams = parse(params)?;
+                let definitions = if params.context.include_declaration {
+                    Definitions::Counted
+                } else {
+                    Definitions::LeftOut
+                };
+                self.at_place(
+                    &params.text_document_position,
+                    |server, document, offset| {
+                        value(&definition::references(
+                            &mut server.workspace,
+                            document,
+                            offset,
+                            server.client.encoding,
+                            definitions,
+                        ))
+                    },
+                )
+            }
+            (Phase::Open, CodeActionRequest::METHOD) => {
+                let params: CodeActionParams = parse(params)?;
+                let encoding = self.client.encoding;
+                match self.workspace.documents.get(&params.text_document.uri) {
+                    Some(document) if self.client.fixes => {
+                        value(&fixes::of(document, params.context.diagnostics, encoding))
+                    }
+                    _ => Ok(Value::Null),
+                }
+            }
             (Phase::Open, DocumentSymbolRequest::METHOD) => {
                 let params: DocumentSymbolParams = parse(params)?;
                 let client = self.client;
@@ -302,6 +336,13 @@ impl<W: Write> Server<W> {
                 }),
                 hover_provider: Some(HoverProviderCapability::Simple(true)),
                 definition_provider: Some(OneOf::Left(true)),
+                references_provider: Some(OneOf::Left(true)),
+                code_action_provider: self.client.fixes.then(|| {
+                    CodeActionProviderCapability::Options(CodeActionOptions {
+                        code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
+                        ..CodeActionOptions::default()
+                    })
+                }),
                 document_symbol_provider: Some(OneOf::Left(true)),
                 ..ServerCapabilities::default()
             },
@@ -436,6 +477,9 @@ impl Client {
             related: related.unwrap_or_default(),
             nested_symbols: nested.unwrap_or_default(),
             watches: watches.unwrap_or_default(),
+            fixes: text
+                .and_then(|text| text.code_action.as_ref())
+                .is_some_and(|actions| actions.code_action_literal_support.is_some()),
         }
     }
 }

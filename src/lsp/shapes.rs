@@ -7,8 +7,9 @@ use crate::loader::schema::{self, Attribute, BOOL, INT, NULL, NUM, STR, Shape};
 
 use super::outline::{Outline, Step};
 
-/// Fragments that are used in fragments, at most.
-const MAX_FRAGMENTS: usize = 8;
+/// Uses of fragments that are looked at: fragments are used in fragments, and a text may be made to
+/// have endless chains of them.
+const MAX_USES: usize = 100;
 
 /// What may stand at a place.
 #[derive(Clone, Copy, Debug)]
@@ -45,20 +46,18 @@ fn descend(from: Found, path: &[Step]) -> Option<Found> {
 
 /// What may be the value of an entry; `None` is the document.
 pub fn at_entry(outline: &Outline, entry: Option<usize>) -> Option<Found> {
+    let mut uses_left = MAX_USES;
     match entry {
         None => at_path(&[]),
-        Some(index) => of_entry(outline, index, MAX_FRAGMENTS),
+        Some(index) => of_entry(outline, index, &mut uses_left),
     }
 }
 
-fn of_entry(outline: &Outline, index: usize, fragments: usize) -> Option<Found> {
+fn of_entry(outline: &Outline, index: usize, uses_left: &mut usize) -> Option<Found> {
     let path = outline.path(index);
     let in_fragment = matches!(path.first(), Some(Step::Key(key)) if key.starts_with("x-"));
     if !in_fragment {
         return at_path(&path);
-    }
-    if fragments == 0 {
-        return None;
     }
     let mut inside = Vec::new();
     let mut next = Some(index);
@@ -74,9 +73,10 @@ fn of_entry(outline: &Outline, index: usize, fragments: usize) -> Option<Found> 
                     .filter(|alias| alias.name == anchor.name && alias.at.start > anchor.at.start)
             });
         for alias in uses {
+            *uses_left = uses_left.checked_sub(1)?;
             let found = alias
                 .entry
-                .and_then(|user| of_entry(outline, user, fragments - 1))
+                .and_then(|user| of_entry(outline, user, uses_left))
                 .and_then(|found| descend(found, &inside));
             if found.is_some() {
                 return found;
@@ -173,5 +173,12 @@ services:
             Some("interval")
         );
         assert_eq!(attribute("x-a: &a\n  k: *a\n", &["x-a", "k"]), None);
+        // Fragments that lead to more and more fragments.
+        let mut text = String::from("x-0: &a0\n  k: v\n");
+        for i in 1..200 {
+            let before = format!("*a{}, ", i - 1).repeat(9);
+            text.push_str(&format!("x-{i}: &a{i} [{before}]\n"));
+        }
+        assert_eq!(attribute(&text, &["x-0", "k"]), None);
     }
 }

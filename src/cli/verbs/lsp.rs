@@ -1,6 +1,7 @@
 //! `lsp`: the language server, for editors.
 
 use std::io::IsTerminal as _;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -8,6 +9,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session;
+use crate::loader::lint;
 use crate::lsp::{self, End};
 
 /// What was typed after `lsp`.
@@ -23,7 +25,9 @@ pub struct LspArgs {
 /// # Errors
 /// When the editor does not speak the protocol, or its streams break.
 pub fn run(global: &Global, _args: LspArgs) -> Result<Exit, CliError> {
-    let options = session::options(global)?;
+    let mut options = session::options(global)?;
+    // Nothing is asked of images: an editor must not open, or make, a store.
+    options.lints = Some(Arc::new(lint::Unknown));
     let input = std::io::stdin();
     if input.is_terminal() {
         // Nobody speaks the protocol by hand: say what this is waiting for.

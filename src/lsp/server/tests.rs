@@ -150,9 +150,11 @@ proptest! {
                 "contentChanges": [change],
             })));
             for character in 0..24 {
-                for method in ["completion", "hover", "definition"] {
+                for method in ["completion", "hover", "definition", "references"] {
                     let method = format!("textDocument/{method}");
-                    messages.push(ask(id, &method, place(line, character)));
+                    let mut params = place(line, character);
+                    params["context"] = json!({ "includeDeclaration": true, "triggerKind": 1 });
+                    messages.push(ask(id, &method, params));
                     id += 1;
                 }
             }
