@@ -243,9 +243,11 @@ fn stack() -> (tempfile::TempDir, PathBuf) {
 #[test]
 fn a_mistake_is_shown_while_it_is_typed_and_goes_with_it() {
     let (dir, file) = stack();
-    let related =
-        json!({ "textDocument": { "publishDiagnostics": { "relatedInformation": true } } });
-    let (mut client, result) = Client::start(dir.path(), &[], related);
+    let capabilities = json!({ "textDocument": {
+        "publishDiagnostics": { "relatedInformation": true },
+        "codeAction": { "codeActionLiteralSupport": { "codeActionKind": { "valueSet": [] } } },
+    } });
+    let (mut client, result) = Client::start(dir.path(), &[], capabilities);
     assert_eq!(result["capabilities"]["positionEncoding"], "utf-16");
     assert_eq!(result["serverInfo"]["name"], "gantry");
     client.open(&file);
@@ -269,6 +271,7 @@ fn a_mistake_is_shown_while_it_is_typed_and_goes_with_it() {
             "context": { "diagnostics": problems },
         }),
     );
+    assert!(!actions[0].is_null(), "{actions}");
     let edit = &actions[0]["edit"]["changes"][uri(&file)][0];
     assert_eq!(edit["newText"], "restart");
     assert_eq!(edit["range"], range);
