@@ -357,8 +357,9 @@ impl Engine {
         Ok(self.volume_users()?.into_keys().collect())
     }
 
-    /// Has the trash emptied by a process of its own, with nobody waiting.
-    fn sweep_later(&self) {
+    /// Has the trash emptied by a process of its own, with nobody waiting. What removes calls it
+    /// itself; call it after a build.
+    pub fn sweep_later(&self) {
         let trash = self.paths.trash();
         if trash.is_empty() {
             return;

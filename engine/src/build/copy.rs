@@ -14,7 +14,8 @@ use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamp
 use rustix::io::Errno;
 
 use super::chmod::Change;
-use super::digest;
+use super::digest::{self, Fields};
+use super::former::{Mark, Tracker, Unfit};
 use super::ignore::Patterns;
 use super::select::Selected;
 use super::tree::{self, Entry, Found, Place, Tree, View};
@@ -36,6 +37,9 @@ pub(super) enum CopyError {
     /// A directory onto something else.
     #[error("cannot copy a directory to `/{0}`: it is not a directory")]
     NotADirectory(String),
+    /// The step cannot be done over its former layer.
+    #[error("the step is to be done anew")]
+    Unfit,
     /// Something else onto a directory.
     #[error("cannot replace the directory `/{0}` with a file")]
     IsADirectory(String),
@@ -58,11 +62,13 @@ fn failed(action: &'static str, path: &OsStr) -> impl FnOnce(io::Error) -> CopyE
 }
 
 /// One instruction's worth of copying.
-pub(super) struct Copier<'a> {
+pub(super) struct Copier<'a, 't> {
     pub(super) to: &'a Tree,
     pub(super) attributes: &'a Attributes,
     /// Files with several names that were copied already: where each went.
     links: HashMap<(u64, u64), (OwnedFd, OsString)>,
+    /// Notes what goes where, and spares what is there from the step's former layer.
+    tracker: Option<&'a mut Tracker<'t>>,
 }
 
 /// Where sources go.
@@ -72,14 +78,21 @@ pub(super) struct Destination {
     directory: bool,
 }
 
-impl<'a> Copier<'a> {
+impl<'a, 't> Copier<'a, 't> {
     /// Begins.
     pub(super) fn new(to: &'a Tree, attributes: &'a Attributes) -> Self {
         Self {
             to,
             attributes,
             links: HashMap::new(),
+            tracker: None,
         }
+    }
+
+    /// Lets somebody note what goes where.
+    pub(super) fn tracked(mut self, tracker: Option<&'a mut Tracker<'t>>) -> Self {
+        self.tracker = tracker;
+        self
     }
 
     /// Looks at the destination. `into` says that it must be a directory.
@@ -413,12 +426,18 @@ impl<'a> Copier<'a> {
         let kind = entry.kind();
         if kind == FileType::Directory {
             let inner = tree::open_dir(source, &entry.name).map_err(failed("read", path))?;
+            let there = self.track_directory(&entry.stat, at)?;
             let made = self.subdirectory(dir, name, at)?;
-            self.dress_directory(from, inner.as_fd(), &entry.stat, made.as_fd(), at)?;
+            if !there {
+                self.dress_directory(from, inner.as_fd(), &entry.stat, made.as_fd(), at)?;
+            }
             self.children(from, inner.as_fd(), path, shown, made.as_fd(), at, exclude)?;
-            return copy_times(made.as_fd(), &entry.stat).map_err(failed("change", at));
+            return match rustix::fs::fstat(&made) {
+                Ok(now) if is_of_same_time(&now, &entry.stat) => Ok(()),
+                _ => copy_times(made.as_fd(), &entry.stat).map_err(failed("change", at)),
+            };
         }
-        if kind == FileType::Socket {
+        if kind == FileType::Socket || self.track(from, source, entry, path, at)? {
             return Ok(());
         }
         self.clear(dir, name, at)?;
@@ -436,6 +455,9 @@ impl<'a> Copier<'a> {
                     tree::open_file(source, &entry.name).map_err(failed("read", path))?;
                 let mut output = create(dir, name).map_err(failed("create", at))?;
                 io::copy(&mut input, &mut output).map_err(failed("write", at))?;
+                if self.tracker.is_some() {
+                    self.recheck(&input, entry).map_err(failed("read", path))?;
+                }
                 dress(output.as_fd(), uid, gid, None).map_err(failed("change", at))?;
                 if from.view == View::Image {
                     copy_xattrs(source, &entry.name, output.as_fd())
@@ -469,6 +491,66 @@ impl<'a> Copier<'a> {
         if several {
             let dir = dir.try_clone_to_owned().map_err(failed("link", at))?;
             self.links.insert(key, (dir, name.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Notes a file, link or device; `true` when it is there from the former layer.
+    fn track(
+        &mut self,
+        from: &Tree,
+        source: BorrowedFd<'_>,
+        entry: &Entry,
+        path: &OsStr,
+        at: &OsStr,
+    ) -> Result<bool, CopyError> {
+        let mode = self.mode(&entry.stat, false);
+        let Some(tracker) = &mut self.tracker else {
+            return Ok(false);
+        };
+        let kind = entry.kind();
+        let mode = kind.as_raw_mode() | mode;
+        let hash = match (kind, &from.index) {
+            (FileType::RegularFile, Some(index)) if entry.stat.st_nlink == 1 => {
+                index.file(source, entry).map_err(failed("read", path))?
+            }
+            (FileType::Symlink, _) => {
+                let target = rustix::fs::readlinkat(source, &entry.name, Vec::new())
+                    .map_err(|e| failed("read", path)(e.into()))?;
+                let mut fields = Fields::new("link");
+                fields.add(target.as_bytes());
+                fields.finish()
+            }
+            _ => {
+                return tracker
+                    .other()
+                    .map(|()| false)
+                    .map_err(|Unfit| CopyError::Unfit);
+            }
+        };
+        let mark = Mark::new(mode, &entry.stat, hash);
+        tracker.file(at, mark).map_err(|Unfit| CopyError::Unfit)
+    }
+
+    /// The same for a directory.
+    fn track_directory(&mut self, stat: &Stat, at: &OsStr) -> Result<bool, CopyError> {
+        let mode = FileType::Directory.as_raw_mode() | self.mode(stat, true);
+        match &mut self.tracker {
+            Some(tracker) => tracker
+                .directory(at, Mark::new(mode, stat, [0; 32]))
+                .map_err(|Unfit| CopyError::Unfit),
+            None => Ok(false),
+        }
+    }
+
+    /// A file that changed while it was copied is not what its digest says.
+    fn recheck(&mut self, input: &std::fs::File, entry: &Entry) -> io::Result<()> {
+        let now = rustix::fs::fstat(input)?;
+        let same = is_of_same_time(&now, &entry.stat)
+            && now.st_size == entry.stat.st_size
+            && (now.st_ctime, now.st_ctime_nsec) == (entry.stat.st_ctime, entry.stat.st_ctime_nsec);
+        if let Some(tracker) = self.tracker.as_mut().filter(|_| !same) {
+            tracker.marks.put_other();
         }
         Ok(())
     }
@@ -556,6 +638,10 @@ fn finish_file(
     Ok(())
 }
 
+fn is_of_same_time(a: &Stat, b: &Stat) -> bool {
+    (a.st_mtime, a.st_mtime_nsec) == (b.st_mtime, b.st_mtime_nsec)
+}
+
 fn times(stat: &Stat) -> Timestamps {
     let time = Timespec {
         tv_sec: stat.st_mtime,
@@ -571,7 +657,7 @@ fn copy_times(fd: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
     set_times(fd, stat.st_mtime, stat.st_mtime_nsec as i64)
 }
 
-fn set_times(fd: BorrowedFd<'_>, seconds: i64, nanoseconds: i64) -> io::Result<()> {
+pub(super) fn set_times(fd: BorrowedFd<'_>, seconds: i64, nanoseconds: i64) -> io::Result<()> {
     let time = Timespec {
         tv_sec: seconds,
         tv_nsec: nanoseconds,

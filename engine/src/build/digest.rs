@@ -148,7 +148,7 @@ impl Index {
     }
 
     /// The digest of a regular file.
-    fn file(&self, dir: BorrowedFd<'_>, entry: &Entry) -> io::Result<Hash> {
+    pub(super) fn file(&self, dir: BorrowedFd<'_>, entry: &Entry) -> io::Result<Hash> {
         let key = (entry.stat.st_dev, entry.stat.st_ino);
         let stamp = Stamp::of(&entry.stat);
         {

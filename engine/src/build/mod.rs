@@ -2,7 +2,7 @@
 //!
 //! Begin with [`BuildRequest`] and [`build`]. A Dockerfile is parsed (`parse`), its stages become a
 //! graph of which only the target's part is kept (`graph`), each needed stage is walked on a thread of its
-//! own (`solve`, `stage`), and each instruction that makes files (`copy_step`, `run_step`) becomes a layer: looked up in the
+//! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy_step`, `run_step`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
 //! Refused by name: several platforms in one build, import and export of caches, `oci-layout://` contexts,
@@ -12,18 +12,24 @@ mod cache;
 mod chmod;
 mod context;
 mod copy;
+mod copy_job;
+mod copy_memory;
+mod copy_source;
 mod copy_step;
 mod diagnostic;
 mod digest;
 mod error;
 mod expand;
 mod fetch;
+mod file_step;
+mod former;
 mod git;
 mod glob;
 mod graph;
 mod ignore;
 mod lint;
 mod net;
+mod origin;
 mod output;
 mod overlay;
 mod owner;
@@ -110,11 +116,12 @@ pub fn build(
     for directory in ["contexts", "locks", "mounts", "cache"] {
         make(&home.join(directory))?;
     }
-    let scratch = Scratch::new(&home.join("work")).map_err(|source| BuildError::Io {
-        action: "make",
-        path: home.join("work"),
-        source,
-    })?;
+    let scratch =
+        Scratch::new(&home.join("work"), deps.paths.trash()).map_err(|source| BuildError::Io {
+            action: "make",
+            path: home.join("work"),
+            source,
+        })?;
     let (context, text) = context::open(
         &request.context,
         &request.dockerfile,

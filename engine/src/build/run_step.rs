@@ -17,6 +17,7 @@ use super::diagnostic::{Diagnostic, Severity};
 use super::digest::{Fields, hex};
 use super::error::BuildError;
 use super::ignore::Patterns;
+use super::origin::Files;
 use super::overlay;
 use super::parse::mount::{Mount, MountType, Sharing};
 use super::parse::{CommandLine, Instruction, RunFlags, chomp, parse_heredoc_word};
@@ -26,7 +27,7 @@ use super::run_role::{Access, Network, Outcome, RunMount, RunSpec};
 use super::scratch::Part;
 use super::select;
 use super::ssh;
-use super::stage::{Files, Stage};
+use super::stage::Stage;
 use super::store;
 use super::tree::{Found, Tree, View};
 use super::values;
@@ -454,7 +455,7 @@ impl Runner<'_, '_, '_> {
         for stub in stubs {
             remove_stub(&upper, &stub);
         }
-        store::commit(solver.images, &upper, &self.stage.result.stack)
+        store::commit(solver.images, &upper, &self.stage.result.stack, None)
     }
 
     fn failed_command(

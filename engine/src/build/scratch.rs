@@ -1,6 +1,7 @@
 //! Directories for the time of one build, on the store's file system.
 //!
-//! A locked directory belongs to a living build; what a killed one left is removed by the next.
+//! A locked directory belongs to a living build. What is done with goes to the trash: removing a directory
+//! takes milliseconds that a build has not got. What a killed build left goes there with the next one.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,21 +11,24 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::FlockOperation;
 
+use crate::state::Trash;
+
 /// The directory of one build; removed when dropped.
 pub(super) struct Scratch {
     path: PathBuf,
+    trash: Trash,
     next: AtomicUsize,
     _lock: File,
 }
 
 impl Scratch {
-    /// Makes one below `parent`, and removes those of dead builds.
-    pub(super) fn new(parent: &Path) -> io::Result<Self> {
+    /// Makes one below `parent`, and throws those of dead builds away.
+    pub(super) fn new(parent: &Path, trash: Trash) -> io::Result<Self> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
             .create(parent)?;
-        clear(parent)?;
+        clear(parent, &trash)?;
         for _ in 0..100 {
             let path = parent.join(format!("{:016x}", random()?));
             match fs::DirBuilder::new().mode(0o700).create(&path) {
@@ -37,6 +41,7 @@ impl Scratch {
                 Ok(()) => {
                     return Ok(Self {
                         path,
+                        trash,
                         next: AtomicUsize::new(0),
                         _lock: lock,
                     });
@@ -54,19 +59,23 @@ impl Scratch {
             .path
             .join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
         fs::DirBuilder::new().mode(0o711).create(&path)?;
-        Ok(Part { path })
+        Ok(Part {
+            path,
+            trash: self.trash.clone(),
+        })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = self.trash.put(&self.path);
     }
 }
 
 /// A directory of one step; removed when dropped.
 pub(super) struct Part {
     path: PathBuf,
+    trash: Trash,
 }
 
 impl Part {
@@ -86,18 +95,18 @@ impl Part {
 
 impl Drop for Part {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.path);
+        let _ = self.trash.put(&self.path);
     }
 }
 
-fn clear(parent: &Path) -> io::Result<()> {
+fn clear(parent: &Path, trash: &Trash) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
         let Ok(lock) = File::open(&path) else {
             continue;
         };
         if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_dir_all(&path);
+            let _ = trash.put(&path);
         }
     }
     Ok(())

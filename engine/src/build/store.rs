@@ -34,7 +34,7 @@ impl Stack {
         self.layers
             .iter()
             .rev()
-            .map(|layer| layer.dir.clone())
+            .flat_map(|layer| layer.dirs().cloned())
             .chain(self.below.iter().cloned())
             .collect()
     }
@@ -82,11 +82,16 @@ pub(super) fn stack(image: &Image) -> Stack {
     }
 }
 
-/// Makes a directory the layer on top of a stack.
-pub(super) fn commit(store: &ImageStore, upper: &Path, below: &Stack) -> Result<Layer, BuildError> {
+/// Makes a directory the layer on top of a stack; with `over` it holds what changed since that layer.
+pub(super) fn commit(
+    store: &ImageStore,
+    upper: &Path,
+    below: &Stack,
+    over: Option<&Layer>,
+) -> Result<Layer, BuildError> {
     store
         .layers()
-        .commit(upper, below.top(), &below.below)
+        .commit_over(upper, below.top(), &below.below, over)
         .map_err(|source| BuildError::Store {
             action: "make a layer".into(),
             kind: source.kind(),

@@ -83,7 +83,7 @@ impl ImageStore {
                 }
             };
             chains.push(layer.chain_id);
-            lowers.insert(0, layer.dir);
+            lowers.splice(0..0, layer.dirs().cloned());
         }
         Ok(chains)
     }

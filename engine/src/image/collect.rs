@@ -191,17 +191,18 @@ impl ImageStore {
                 blobs.insert(*digest);
             }
         }
-        // A layer needs those below it: their ids are part of its own.
+        // A layer needs those below it, whose ids are part of its own, and the one it is made over.
         let mut next: Vec<ChainId> = layers.iter().copied().collect();
         while let Some(chain) = next.pop() {
             let Ok(layer) = self.layers.get(&chain) else {
                 continue;
             };
             blobs.extend(layer.blob.map(|blob| blob.digest));
-            if let Some(parent) = layer.parent
-                && layers.insert(parent)
-            {
-                next.push(parent);
+            let over = layer.over.map(|over| over.chain_id);
+            for needed in layer.parent.into_iter().chain(over) {
+                if layers.insert(needed) {
+                    next.push(needed);
+                }
             }
         }
         let mut done = Collected::default();

@@ -17,7 +17,7 @@ use super::{
     is_host_image, media,
 };
 use crate::content::{ContentError, Digest};
-use crate::layer::{Layer, LayerError, TarOptions, TarWriter, write_tar};
+use crate::layer::{Layer, LayerError, TarWriter};
 
 /// Counts and hashes what is written.
 pub(crate) struct Measure {
@@ -228,11 +228,7 @@ impl ImageStore {
                 .into());
             }
         } else {
-            write_tar(
-                &layer.dir,
-                Data(&mut archive.writer),
-                &TarOptions::default(),
-            )?;
+            layer.write_tar(Data(&mut archive.writer))?;
         }
         archive.writer.pad(blob.size).map_err(write_error)
     }
@@ -244,7 +240,7 @@ pub(crate) fn measure(layer: &Layer) -> Result<u64, ImageError> {
         hasher: Sha256::new(),
         bytes: 0,
     };
-    write_tar(&layer.dir, &mut measure, &TarOptions::default())?;
+    layer.write_tar(&mut measure)?;
     let actual = Digest::from_hasher(measure.hasher);
     if actual != layer.diff_id {
         return Err(LayerError::Mismatch {

@@ -66,7 +66,7 @@ impl Image {
             .layers
             .iter()
             .rev()
-            .map(|layer| layer.dir.clone())
+            .flat_map(|layer| layer.dirs().cloned())
             .collect();
         lower.extend(self.base.lower());
         lower

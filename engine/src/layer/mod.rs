@@ -3,7 +3,9 @@
 //! A layer is a directory in overlayfs' form, named by its chain id. It is made in one
 //! of two ways: [`unpack`] of an archive (each into its own directory, so layers unpack in
 //! parallel), or [`LayerStore::commit`] of an upper directory, by rename. [`write_tar`] makes
-//! the deterministic archive of a layer, whose digest is its diff id.
+//! the deterministic archive of a layer, whose digest is its diff id. A layer that differs little from
+//! another on the same parent may be made *over* it ([`LayerStore::commit_over`]): then it has two directories,
+//! and the other one stays as long as it does.
 //!
 //! Archives are hostile until proved otherwise. Refused: paths and hard links that leave the
 //! directory, names over the kernel's limits, too many entries, too large headers, whiteouts
@@ -28,7 +30,7 @@ use sha2::{Digest as _, Sha256};
 pub use compression::{Compression, Decoder};
 pub use error::LayerError;
 pub use extract::{ExtractOptions, Extracted, extract};
-pub use store::{Draft, Layer, LayerBlob, LayerStore};
+pub use store::{Draft, Layer, LayerBlob, LayerStore, Over};
 pub use tar::{Entry, Kind, Limits, Reader, TarTime};
 pub use unpack::{Unpacked, fill_implied, unpack};
 pub(crate) use write::plain;

@@ -30,12 +30,37 @@ pub struct Layer {
     pub diff_id: DiffId,
     /// Chain id of what lies below.
     pub parent: Option<ChainId>,
-    /// Its files, in overlayfs' form (whiteouts are 0/0 devices).
+    /// Its own files, in overlayfs' form (whiteouts are 0/0 devices). Not all of them where it is made
+    /// over another layer: see [`Layer::dirs`].
     pub dir: PathBuf,
+    /// The layer that it changes and that shows through.
+    pub over: Option<Over>,
     /// Bytes of its regular files.
     pub size: u64,
     /// The archive it came from, if the store keeps it.
     pub blob: Option<LayerBlob>,
+}
+
+/// A layer that another one is made over, so that what did not change is there once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Over {
+    /// Its chain id; it has all of its own files.
+    pub chain_id: ChainId,
+    /// Those files.
+    pub dir: PathBuf,
+}
+
+impl Layer {
+    /// The directories that make up the layer, topmost first.
+    pub fn dirs(&self) -> impl Iterator<Item = &PathBuf> {
+        std::iter::once(&self.dir).chain(self.over.iter().map(|over| &over.dir))
+    }
+
+    /// Writes its archive, whose digest is its diff id. Gives the bytes of its regular files.
+    pub fn write_tar<W: Write>(&self, out: W) -> Result<u64, LayerError> {
+        let dirs: Vec<&PathBuf> = self.dirs().collect();
+        super::write::write_merged(&dirs, out, &super::TarOptions::default())
+    }
 }
 
 /// The archive of a layer, as a registry or an image archive delivered it.
@@ -56,6 +81,12 @@ struct Record {
     parent: Option<ChainId>,
     size: u64,
     blob: Option<LayerBlob>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    over: Option<ChainId>,
+}
+
+impl Record {
+    const VERSION: u32 = 1;
 }
 
 /// A directory that becomes a layer, or vanishes when dropped.
@@ -111,19 +142,29 @@ impl LayerStore {
         };
         let record: Record = serde_json::from_slice(&text)
             .map_err(|source| LayerError::Record { path: file, source })?;
+        let over = match record.over {
+            Some(chain_id) if !self.contains(&chain_id) => {
+                return Err(LayerError::NotFound(chain_id));
+            }
+            over => over.map(|chain_id| Over {
+                dir: self.path(&chain_id).join("diff"),
+                chain_id,
+            }),
+        };
         Ok(Layer {
             chain_id: *chain,
             diff_id: record.diff_id,
             parent: record.parent,
             dir: path.join("diff"),
+            over,
             size: record.size,
             blob: record.blob,
         })
     }
 
-    /// Whether the layer is there.
+    /// Whether the layer is there, with the one it is made over.
     pub fn contains(&self, chain: &ChainId) -> bool {
-        self.path(chain).join("layer.json").exists()
+        self.get(chain).is_ok()
     }
 
     /// The layer and everything below it, lowest first.
@@ -173,18 +214,25 @@ impl LayerStore {
         size: u64,
         blob: Option<LayerBlob>,
     ) -> Result<Layer, LayerError> {
-        let chain = chain_id(parent, &diff_id);
+        self.finish(
+            draft,
+            Record {
+                version: Record::VERSION,
+                diff_id,
+                parent: parent.copied(),
+                size,
+                blob,
+                over: None,
+            },
+        )
+    }
+
+    fn finish(&self, draft: Draft, record: Record) -> Result<Layer, LayerError> {
+        let chain = chain_id(record.parent.as_ref(), &record.diff_id);
         let path = self.path(&chain);
         if self.contains(&chain) {
             return self.get(&chain);
         }
-        let record = Record {
-            version: 1,
-            diff_id,
-            parent: parent.copied(),
-            size,
-            blob,
-        };
         let file = draft.path.join("layer.json");
         let write = || {
             let mut out = File::create(&file)?;
@@ -198,7 +246,14 @@ impl LayerStore {
             fs::set_permissions(&draft.path, fs::Permissions::from_mode(0o711))
         };
         write().map_err(LayerError::io("write", &file))?;
-        match fs::rename(&draft.path, &path) {
+        let put = || fs::rename(&draft.path, &path);
+        match put().or_else(|_| {
+            // One that cannot be read lies there: it is no loss.
+            if !self.contains(&chain) {
+                self.remove(&chain).map_err(std::io::Error::other)?;
+            }
+            put()
+        }) {
             Ok(()) => {}
             // Another process was first with the same content.
             Err(_) if self.contains(&chain) => {}
@@ -211,11 +266,12 @@ impl LayerStore {
     pub fn remember_blob(&self, chain: &ChainId, blob: LayerBlob) -> Result<(), LayerError> {
         let layer = self.get(chain)?;
         let record = Record {
-            version: 1,
+            version: Record::VERSION,
             diff_id: layer.diff_id,
             parent: layer.parent,
             size: layer.size,
             blob: Some(blob),
+            over: layer.over.map(|over| over.chain_id),
         };
         let directory = self.path(chain);
         let temporary = directory.join(format!("layer.json.{:016x}", crate::content::random()));
@@ -238,22 +294,45 @@ impl LayerStore {
         parent: Option<&ChainId>,
         base: &[PathBuf],
     ) -> Result<Layer, LayerError> {
-        let mut lowers: Vec<PathBuf> = match parent {
-            Some(parent) => self
-                .chain(parent)?
-                .into_iter()
-                .rev()
-                .map(|layer| layer.dir)
-                .collect(),
-            None => Vec::new(),
-        };
+        self.commit_over(upper, parent, base, None)
+    }
+
+    /// The same for an upper directory that holds only what changed since `over`, a layer on the same
+    /// parent. That one must have no deletions of its own, and `upper` may delete only what
+    /// nothing below the two has.
+    pub fn commit_over(
+        &self,
+        upper: &Path,
+        parent: Option<&ChainId>,
+        base: &[PathBuf],
+        over: Option<&Layer>,
+    ) -> Result<Layer, LayerError> {
+        let mut lowers: Vec<PathBuf> = over.map(|over| over.dir.clone()).into_iter().collect();
+        if let Some(parent) = parent {
+            for layer in self.chain(parent)?.iter().rev() {
+                lowers.extend(layer.dirs().cloned());
+            }
+        }
         lowers.extend_from_slice(base);
         super::upper::normalize(upper, &lowers)?;
-        let (diff_id, size) = super::digest_tree(upper, &super::TarOptions::default())?;
+        let dirs: Vec<&Path> = std::iter::once(upper)
+            .chain(over.map(|over| over.dir.as_path()))
+            .collect();
+        let (diff_id, size) = super::write::digest_merged(&dirs, &super::TarOptions::default())?;
         let draft = self.draft()?;
         fs::remove_dir(draft.dir()).map_err(LayerError::io("remove", draft.dir()))?;
         fs::rename(upper, draft.dir()).map_err(LayerError::io("rename", upper))?;
-        self.publish(draft, diff_id, parent, size, None)
+        self.finish(
+            draft,
+            Record {
+                version: Record::VERSION,
+                diff_id,
+                parent: parent.copied(),
+                size,
+                blob: None,
+                over: over.map(|over| over.chain_id),
+            },
+        )
     }
 
     /// Writes everything of the store's file system to disk.
@@ -284,9 +363,8 @@ impl LayerStore {
 
     /// Removes a layer; one that is not there is no error. Gives the bytes freed.
     pub fn remove(&self, chain: &ChainId) -> Result<u64, LayerError> {
-        let Ok(layer) = self.get(chain) else {
-            return Ok(0);
-        };
+        // One whose record says nothing goes as well.
+        let size = self.get(chain).map_or(0, |layer| layer.size);
         // Out of sight in one step, so that nobody sees half a layer.
         let doomed = self
             .directory
@@ -297,7 +375,7 @@ impl LayerStore {
             Err(error) => return Err(LayerError::io("rename", doomed)(error)),
         }
         fs::remove_dir_all(&doomed).map_err(LayerError::io("remove", doomed))?;
-        Ok(layer.size)
+        Ok(size)
     }
 
     /// Removes drafts that no process holds and that are older than `age`.

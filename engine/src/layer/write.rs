@@ -11,8 +11,10 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::mpsc;
 
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::tar::{Entry, Kind, TarTime, show};
@@ -237,19 +239,27 @@ pub fn write_tar<W: Write>(
     out: W,
     options: &TarOptions,
 ) -> Result<u64, LayerError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let root = rustix::fs::openat(CWD, directory, flags, Mode::empty())
-        .map_err(LayerError::errno("open", directory))?;
-    write_tar_at(root.as_fd(), b"", out, options)
+    write_merged(&[directory], out, options)
 }
 
-/// The same for a directory that is open; names in the archive begin with `prefix`.
-fn write_tar_at<W: Write>(
-    root: BorrowedFd<'_>,
-    prefix: &[u8],
+/// The same for a layer in several directories, topmost first: the lower ones show through, and
+/// what an upper one deletes of them is just not there.
+pub(super) fn write_merged<W: Write, P: AsRef<Path>>(
+    directories: &[P],
     out: W,
     options: &TarOptions,
 ) -> Result<u64, LayerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let mut roots = Vec::with_capacity(directories.len());
+    for directory in directories {
+        let directory = directory.as_ref();
+        let root = rustix::fs::openat(CWD, directory, flags, Mode::empty())
+            .map_err(LayerError::errno("open", directory))?;
+        roots.push(root);
+    }
+    let Some(top) = roots.first() else {
+        return Ok(0);
+    };
     let mut walk = Walk {
         writer: TarWriter::new(out),
         options: *options,
@@ -257,33 +267,96 @@ fn write_tar_at<W: Write>(
         buffer: vec![0; 128 << 10],
         size: 0,
     };
-    let stat = rustix::fs::fstat(root).map_err(|errno| LayerError::Read(errno.into()))?;
+    let stat = rustix::fs::fstat(top).map_err(|errno| LayerError::Read(errno.into()))?;
     // The root's own entry only when it says something.
-    if prefix.is_empty() && (stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0)
-    {
+    if stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0 {
         let entry = walk.entry(b"./".to_vec(), Kind::Directory, &stat, Vec::new());
         walk.writer.header(&entry).map_err(LayerError::Write)?;
     }
-    walk.directory(root, prefix)?;
+    let roots: Vec<BorrowedFd<'_>> = roots.iter().map(AsFd::as_fd).collect();
+    walk.directory(&roots, b"")?;
     walk.writer.finish().map_err(LayerError::Write)?;
     Ok(walk.size)
 }
 
-/// The digest of the archive of a directory, and the bytes of its regular files.
+/// The digest of the archive of directories merged as [`write_merged`] does, and the bytes of its
+/// regular files.
+pub(super) fn digest_merged<P: AsRef<Path>>(
+    directories: &[P],
+    options: &TarOptions,
+) -> Result<(DiffId, u64), LayerError> {
+    let (sent, received) = mpsc::sync_channel::<Vec<u8>>(PIPE_DEPTH);
+    let (back, spare) = mpsc::sync_channel::<Vec<u8>>(PIPE_DEPTH + 2);
+    std::thread::scope(|scope| {
+        // Reading and hashing take about as long as each other: they take turns on no core.
+        let hashing = scope.spawn(move || {
+            let mut hasher = Sha256::new();
+            for bytes in received {
+                hasher.update(&bytes);
+                let _ = back.try_send(bytes);
+            }
+            Digest::from_hasher(hasher)
+        });
+        let mut pipe = Pipe {
+            filling: Vec::with_capacity(PIPE_CHUNK),
+            sent,
+            spare,
+        };
+        let written = write_merged(directories, &mut pipe, options);
+        let flushed = pipe.flush();
+        drop(pipe);
+        let digest = hashing
+            .join()
+            .map_err(|_| LayerError::Read(io::Error::other("the hashing thread ended")))?;
+        flushed.map_err(LayerError::Write)?;
+        Ok((digest, written?))
+    })
+}
+
+/// The digest of the archive of one directory, and the bytes of its regular files.
 pub fn digest_tree(directory: &Path, options: &TarOptions) -> Result<(DiffId, u64), LayerError> {
-    struct Sink(Sha256);
-    impl Write for Sink {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.update(bytes);
-            Ok(bytes.len())
+    digest_merged(&[directory], options)
+}
+
+const PIPE_CHUNK: usize = 256 << 10;
+const PIPE_DEPTH: usize = 4;
+
+/// Collects small writes into chunks for the thread that hashes them.
+struct Pipe {
+    filling: Vec<u8>,
+    sent: mpsc::SyncSender<Vec<u8>>,
+    /// Chunks that came back, to be filled again.
+    spare: mpsc::Receiver<Vec<u8>>,
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.filling.extend_from_slice(bytes);
+        if self.filling.len() >= PIPE_CHUNK {
+            self.flush()?;
         }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
+        Ok(bytes.len())
     }
-    let mut sink = Sink(Sha256::new());
-    let size = write_tar(directory, &mut sink, options)?;
-    Ok((Digest::from_hasher(sink.0), size))
+
+    fn flush(&mut self) -> io::Result<()> {
+        let mut next = self
+            .spare
+            .try_recv()
+            .unwrap_or_else(|_| Vec::with_capacity(PIPE_CHUNK));
+        next.clear();
+        let full = std::mem::replace(&mut self.filling, next);
+        self.sent
+            .send(full)
+            .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
+    }
+}
+
+/// An entry of one of the trees that are merged.
+struct Member {
+    name: Vec<u8>,
+    stat: Stat,
+    /// Which tree, 0 is the topmost.
+    tree: usize,
 }
 
 struct Walk<W> {
@@ -296,38 +369,61 @@ struct Walk<W> {
 }
 
 impl<W: Write> Walk<W> {
-    fn directory(&mut self, directory: BorrowedFd<'_>, prefix: &[u8]) -> Result<(), LayerError> {
-        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+    /// Writes the members of a directory that lies in one or several trees, topmost first.
+    fn directory(&mut self, trees: &[BorrowedFd<'_>], prefix: &[u8]) -> Result<(), LayerError> {
+        let read = |errno: Errno| LayerError::Unpack {
             entry: show(prefix),
             source: errno.into(),
         };
         let mut members = Vec::new();
-        for entry in Dir::read_from(directory).map_err(read)? {
-            let entry = entry.map_err(read)?;
-            let name = entry.file_name().to_bytes().to_vec();
-            if matches!(name.as_slice(), b"." | b"..") {
-                continue;
+        for (tree, directory) in trees.iter().enumerate() {
+            for entry in Dir::read_from(directory).map_err(read)? {
+                let entry = entry.map_err(read)?;
+                let name = entry.file_name().to_bytes().to_vec();
+                if matches!(name.as_slice(), b"." | b"..") {
+                    continue;
+                }
+                let stat =
+                    rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
+                        .map_err(read)?;
+                members.push(Member { name, stat, tree });
             }
-            let stat = rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
-                .map_err(read)?;
-            members.push((!is_whiteout(&stat), name, stat));
         }
-        members.sort_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        for (_, name, stat) in members {
-            self.member(directory, prefix, &name, &stat)?;
+        members.sort_by(|a, b| (&a.name, a.tree).cmp(&(&b.name, b.tree)));
+        let mut merged: Vec<(bool, &[Member])> = members
+            .chunk_by(|a, b| a.name == b.name)
+            .map(|same| (!is_whiteout(&same[0].stat), same))
+            .collect();
+        // A deletion of what a lower tree of the same layer has is no deletion of the layer's.
+        merged.retain(|(there, same)| *there || same[0].tree + 1 == trees.len());
+        merged.sort_by_key(|(there, _)| *there);
+        for (_, same) in merged {
+            let below: Vec<BorrowedFd<'_>> = same
+                .iter()
+                .take_while(|member| !is_whiteout(&member.stat))
+                .map(|member| trees[member.tree])
+                .collect();
+            let sources = if below.is_empty() {
+                &trees[same[0].tree..=same[0].tree]
+            } else {
+                below.as_slice()
+            };
+            self.member(sources, prefix, &same[0].name, &same[0].stat)?;
         }
         Ok(())
     }
 
+    /// Writes a member; `trees` are those that have it, topmost first.
     fn member(
         &mut self,
-        directory: BorrowedFd<'_>,
+        trees: &[BorrowedFd<'_>],
         prefix: &[u8],
         name: &[u8],
         stat: &Stat,
     ) -> Result<(), LayerError> {
+        let directory = trees[0];
         let path = [prefix, name].concat();
-        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+        let read = |errno: Errno| LayerError::Unpack {
             entry: show(&path),
             source: errno.into(),
         };
@@ -360,7 +456,19 @@ impl<W: Write> Walk<W> {
             if opaque && !self.options.flat {
                 self.marker([below.as_slice(), b".wh..wh..opq"].concat(), stat)?;
             }
-            return self.directory(fd.as_fd(), &below);
+            let mut lower = Vec::new();
+            for tree in trees.iter().skip(1).take_while(|_| !opaque) {
+                match rustix::fs::openat(tree, name, flags, Mode::empty()) {
+                    Ok(fd) => lower.push(fd),
+                    // Something else in its place below: nothing of that shows through.
+                    Err(Errno::NOTDIR | Errno::LOOP) => break,
+                    Err(error) => return Err(read(error)),
+                }
+            }
+            let inner: Vec<BorrowedFd<'_>> = std::iter::once(fd.as_fd())
+                .chain(lower.iter().map(AsFd::as_fd))
+                .collect();
+            return self.directory(&inner, &below);
         }
         if kind == FileType::Socket {
             return Ok(());
@@ -416,7 +524,7 @@ impl<W: Write> Walk<W> {
         stat: &Stat,
     ) -> Result<(), LayerError> {
         let shown = show(&path);
-        let read = |errno: rustix::io::Errno| LayerError::Unpack {
+        let read = |errno: Errno| LayerError::Unpack {
             entry: shown.clone(),
             source: errno.into(),
         };

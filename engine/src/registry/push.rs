@@ -18,7 +18,7 @@ use crate::image::{
     Base, Descriptor, Image, ImageError, ImageStore, ProgressSink, Reference, Transfer,
     TransferState, media,
 };
-use crate::layer::{Layer, LayerBlob, LayerError, TarOptions, write_tar};
+use crate::layer::{Layer, LayerBlob, LayerError};
 
 /// What a push left at the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,7 +120,7 @@ fn compress(store: &ImageStore, image: Image) -> Result<Image, ImageError> {
 fn gzip(store: &ImageStore, layer: &Layer) -> Result<LayerBlob, ImageError> {
     let ingest = store.content().ingest()?;
     let mut encoder = flate2::write::GzEncoder::new(ingest, flate2::Compression::new(6));
-    write_tar(&layer.dir, &mut encoder, &TarOptions::default())?;
+    layer.write_tar(&mut encoder)?;
     let ingest = encoder.finish().map_err(LayerError::Write)?;
     let size = ingest.written();
     let digest = ingest.commit(None)?;

@@ -144,15 +144,15 @@ pub(super) fn build(
             progress(event);
         }
     };
-    let outcome =
-        build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
-            let drawn = error.diagnostic().map(build::Diagnostic::render);
-            BackendError {
-                drawn,
-                ..BackendError::wrap("cannot build the image", error)
-            }
-        })?;
-    outcome.image_id.ok_or_else(|| {
+    let outcome = build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
+        let drawn = error.diagnostic().map(build::Diagnostic::render);
+        BackendError {
+            drawn,
+            ..BackendError::wrap("cannot build the image", error)
+        }
+    });
+    engine.sweep_later();
+    outcome?.image_id.ok_or_else(|| {
         BackendError::new(
             ErrorKind::Invalid,
             "the build gave no image: its outputs ask for none",

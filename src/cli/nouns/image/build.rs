@@ -140,6 +140,7 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         },
         &Cancel::default(),
     );
+    engine.sweep_later();
     let outcome = match outcome {
         Ok(outcome) => {
             if !args.quiet {

@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod former;
+
 struct Place {
     dir: tempfile::TempDir,
     paths: Paths,

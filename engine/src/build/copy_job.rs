@@ -1,0 +1,148 @@
+//! The doing of `COPY` and `ADD`, once it is known that it must be done.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+
+use super::chmod::Change;
+use super::copy::{Attributes, Copier};
+use super::copy_source::Item;
+use super::copy_step::Flags;
+use super::fetch::Download;
+use super::file_step::NotWritten;
+use super::former::Tracker;
+use super::ignore::Patterns;
+use super::select::{self, Selected};
+use super::stage::Stage;
+use super::tree::{self, Tree};
+use super::{context, owner, untar};
+
+/// The doing, once it is known that it must be done.
+pub(super) struct Job<'j> {
+    pub(super) dest: &'j str,
+    pub(super) into: bool,
+    pub(super) flags: &'j Flags<'j>,
+    pub(super) exclude: &'j Patterns,
+    pub(super) mode: Option<Change>,
+    pub(super) chown: Option<&'j str>,
+}
+
+impl Job<'_> {
+    /// Writes everything into a root.
+    pub(super) fn write(
+        &self,
+        stage: &Stage<'_, '_>,
+        from: &Tree,
+        to: &Tree,
+        items: &[Item],
+        mut tracker: Option<&mut Tracker<'_>>,
+    ) -> Result<(), NotWritten> {
+        let owner = self
+            .chown
+            .map(|text| owner::resolve(to, text))
+            .transpose()?;
+        let attributes = Attributes {
+            owner,
+            mode: self.mode.clone(),
+            created: stage.solver.epoch,
+        };
+        for item in items {
+            // Hard links are kept inside one source only.
+            let mut copier = Copier::new(to, &attributes).tracked(tracker.as_deref_mut());
+            match item {
+                Item::Files { selected, skip } => {
+                    for selected in selected {
+                        self.files(&mut copier, from, selected, *skip)?;
+                    }
+                }
+                Item::Text { name, content } => {
+                    copier.write(name, 0o644, None, self.dest, self.into, &mut |file| {
+                        file.write_all(content.as_bytes())
+                    })?
+                }
+                Item::Url(download) => self.url(&mut copier, download)?,
+                Item::Git { commit, git } => {
+                    let part = stage
+                        .solver
+                        .scratch
+                        .directory()
+                        .map_err(|error| error.to_string())?;
+                    git.checkout(commit, part.path(), self.flags.keep_git_dir)?;
+                    let checkout = context::filled(part, "").map_err(|error| error.to_string())?;
+                    let subdir = git.subdir.clone().unwrap_or_default();
+                    let found = select::select(&checkout.tree, &subdir, false)
+                        .map_err(|error| error.to_string())?;
+                    let found = found.ok_or_else(|| {
+                        format!("the git repository has no `{subdir}` at {commit}")
+                    })?;
+                    for selected in found {
+                        copier.copy(
+                            &checkout.tree,
+                            &selected,
+                            self.dest,
+                            self.into,
+                            self.exclude,
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn files(
+        &self,
+        copier: &mut Copier<'_, '_>,
+        from: &Tree,
+        selected: &Selected,
+        skip: usize,
+    ) -> Result<(), NotWritten> {
+        if self.flags.add
+            && self.flags.unpack != Some(false)
+            && let Some(entry) = &selected.entry
+            && entry.kind() == rustix::fs::FileType::RegularFile
+        {
+            let file = tree::open_file(selected.dir.as_fd(), &entry.name)
+                .map_err(|error| error.to_string())?;
+            if let Some(archive) = untar::open(file).map_err(|error| error.to_string())? {
+                return Ok(self.unpack(copier, archive)?);
+            }
+        }
+        if self.flags.parents {
+            copier.copy_with_parents(from, selected, skip, self.dest, self.exclude)?;
+        } else {
+            copier.copy(from, selected, self.dest, self.into, self.exclude)?;
+        }
+        Ok(())
+    }
+
+    fn unpack(
+        &self,
+        copier: &mut Copier<'_, '_>,
+        archive: Box<dyn std::io::Read>,
+    ) -> Result<(), String> {
+        let dir = copier
+            .make_directory(self.dest)
+            .map_err(|error| error.to_string())?;
+        untar::unpack(archive, dir, copier.attributes.owner).map_err(|error| error.to_string())
+    }
+
+    fn url(&self, copier: &mut Copier<'_, '_>, download: &Download) -> Result<(), String> {
+        let open = || std::fs::File::open(&download.path).map_err(|error| error.to_string());
+        if self.flags.unpack == Some(true)
+            && let Some(archive) = untar::open(open()?).map_err(|error| error.to_string())?
+        {
+            return self.unpack(copier, archive);
+        }
+        let mut body = open()?;
+        copier
+            .write(
+                &download.name,
+                0o600,
+                Some(download.mtime.unwrap_or(0)),
+                self.dest,
+                self.into,
+                &mut |file| std::io::copy(&mut body, file).map(drop),
+            )
+            .map_err(|error| error.to_string())
+    }
+}

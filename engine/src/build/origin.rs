@@ -1,0 +1,231 @@
+//! What a `FROM` or `from` leads to: an image of the store (pulled when it must be), a stage, a context.
+
+use std::sync::Arc;
+
+use super::context::{self, Context};
+use super::diagnostic::Span;
+use super::error::BuildError;
+use super::graph::{self, Origin};
+use super::overlay;
+use super::progress::BuildProgress;
+use super::request::PullPolicy;
+use super::solve::StageResult;
+use super::stage::{Stage, stack_key};
+use super::store::{self, Stack};
+use super::tree::{Tree, View};
+use super::variables::Variables;
+use crate::image::Image;
+
+/// What a `from` leads to.
+pub(super) enum Files {
+    /// The main context or a named one.
+    Context(Arc<Context>),
+    /// A stage or an image.
+    Stack(Stack),
+}
+
+impl Stage<'_, '_> {
+    /// Prepares the base; gives its triggers.
+    pub(super) fn from(&mut self, span: Span) -> Result<Vec<String>, BuildError> {
+        match &self.solver.bases[self.index] {
+            Origin::Stage(base) => {
+                let base = self.solver.stage(*base)?;
+                self.result = StageResult::clone(&base);
+                self.done += 1;
+            }
+            Origin::Outside(name) if name == "scratch" => {}
+            Origin::Outside(name) => {
+                let image = self.image(span, name)?;
+                let stack = store::stack(&image);
+                self.result = StageResult {
+                    key: stack_key(&stack),
+                    stack,
+                    variables: Variables::from_env(&image.config.config.env),
+                    created: image.config.created.clone(),
+                    config: image.config.clone(),
+                };
+            }
+        }
+        let run = &mut self.result.config.config;
+        if !run.env.iter().any(|entry| entry.starts_with("PATH=")) {
+            run.env
+                .push(format!("PATH={}", crate::runtime::defaults::PATH));
+            self.result
+                .variables
+                .set("PATH", crate::runtime::defaults::PATH);
+        }
+        if run.working_dir.is_empty() {
+            run.working_dir = "/".into();
+        }
+        Ok(std::mem::take(&mut run.on_build))
+    }
+
+    /// An image of the store, pulled when it must be.
+    pub(super) fn image(&mut self, span: Span, name: &str) -> Result<Image, BuildError> {
+        let solver = self.solver;
+        let context = solver
+            .request
+            .contexts
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name));
+        let name = match context {
+            None => name,
+            Some((_, value)) => match value.strip_prefix("docker-image://") {
+                Some(image) => image,
+                None => {
+                    let message = format!("named context `{name}` is not an image");
+                    return Err(self.wrong(
+                        span,
+                        message,
+                        Some("FROM takes docker-image:// contexts only"),
+                    ));
+                }
+            },
+        };
+        let step = solver.number();
+        let shown = self.vertex_name(&format!("FROM {name}"));
+        let reference = crate::image::Reference::parse(name).map_err(|reason| {
+            self.wrong(
+                span,
+                format!("invalid image name `{name}`: {reason}"),
+                Some("write [host/]name[:tag][@digest]"),
+            )
+        })?;
+        let policy = solver.request.pull;
+        let local = crate::image::is_host_image(name);
+        if policy != PullPolicy::Always || local {
+            if let Some(image) = store::resolve(solver.images, name)? {
+                solver.tell(BuildProgress::Cached { step, name: shown });
+                return Ok(image);
+            }
+            if policy == PullPolicy::Never || local {
+                let help = "load or pull it, or allow pulling";
+                return Err(self.wrong(
+                    span,
+                    format!("image `{name}` is not in the store"),
+                    Some(help),
+                ));
+            }
+        }
+        let begun = std::time::Instant::now();
+        solver.tell(BuildProgress::Started {
+            step,
+            name: shown.clone(),
+        });
+        match super::remote::pull(solver, &reference, step) {
+            Ok(image) => {
+                solver.tell(BuildProgress::Done {
+                    step,
+                    elapsed: begun.elapsed(),
+                });
+                Ok(image)
+            }
+            Err((kind, reason)) => {
+                solver.tell(BuildProgress::Failed {
+                    step,
+                    error: reason.clone(),
+                });
+                let message = format!("cannot get image `{name}`: {reason}");
+                Err(solver.step_error(&shown, &self.source, span, kind, message, None))
+            }
+        }
+    }
+
+    /// What a `from` of COPY or of a mount means; `None` is the main context.
+    pub(super) fn files(&mut self, span: Span, from: Option<&str>) -> Result<Files, BuildError> {
+        let solver = self.solver;
+        let Some(from) = from.filter(|from| !from.is_empty()) else {
+            return Ok(Files::Context(solver.context.clone()));
+        };
+        let context = solver
+            .request
+            .contexts
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(from));
+        if let Some((name, value)) = context
+            && !value.starts_with("docker-image://")
+        {
+            return self.named_context(span, name, value).map(Files::Context);
+        }
+        let origin = match context {
+            Some(_) => Origin::Outside(from.to_owned()),
+            None => graph::origin(&self.source, span, solver.stages, from, self.index)
+                .map_err(BuildError::Dockerfile)?,
+        };
+        match origin {
+            Origin::Stage(stage) => {
+                let result = solver.stage(stage)?;
+                Ok(Files::Stack(result.stack.clone()))
+            }
+            Origin::Outside(name) if name == "scratch" => Ok(Files::Stack(Stack::empty())),
+            Origin::Outside(name) => {
+                // Not a step of this stage: it gets no number of its own.
+                let done = self.done;
+                let image = self.image(span, &name);
+                self.done = done;
+                Ok(Files::Stack(store::stack(&image?)))
+            }
+        }
+    }
+
+    fn named_context(
+        &self,
+        span: Span,
+        name: &str,
+        value: &str,
+    ) -> Result<Arc<Context>, BuildError> {
+        let solver = self.solver;
+        let mut named = solver
+            .shared
+            .named
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(context) = named.get(name) {
+            return Ok(context.clone());
+        }
+        let context = if value.contains("://") || super::git::GitRef::parse(value).is_some() {
+            for refused in ["oci-layout://", "target:", "input:"] {
+                if value.starts_with(refused) {
+                    let message =
+                        format!("named context `{name}`: `{refused}` contexts are not supported");
+                    let help = "load the image and use docker-image://, or give a directory";
+                    return Err(self.wrong(span, message, Some(help)));
+                }
+            }
+            super::fetch::context(value, &solver.scratch)?
+        } else {
+            context::named(
+                std::path::Path::new(value),
+                &solver.root.join("build/contexts"),
+            )?
+        };
+        let context = Arc::new(context);
+        named.insert(name.to_owned(), context.clone());
+        Ok(context)
+    }
+
+    /// Opens the files of a stack for reading.
+    pub(super) fn open(&self, stack: &Stack) -> Result<Tree, BuildError> {
+        let mut lower = stack.lower();
+        if lower.is_empty() {
+            lower.push(self.empty_directory()?);
+        }
+        let root = overlay::mount(&lower, None).map_err(|source| BuildError::Io {
+            action: "mount the layers of",
+            path: self.label.clone().into(),
+            source,
+        })?;
+        Ok(Tree::new(root, View::Image))
+    }
+
+    /// A directory that stays empty.
+    pub(super) fn empty_directory(&self) -> Result<std::path::PathBuf, BuildError> {
+        let path = self.solver.root.join("build/empty");
+        std::fs::create_dir_all(&path).map_err(|source| BuildError::Io {
+            action: "create",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(path)
+    }
+}
