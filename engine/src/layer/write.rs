@@ -429,7 +429,7 @@ impl<W: Write> Walk<W> {
         };
         if is_whiteout(stat) {
             if !self.options.flat {
-                self.marker([prefix, b".wh.", name].concat(), stat)?;
+                self.marker([prefix, b".wh.", name].concat())?;
             }
             return Ok(());
         }
@@ -454,7 +454,7 @@ impl<W: Write> Walk<W> {
             let opaque = rustix::fs::fgetxattr(&fd, super::tree::OPAQUE, &mut value).is_ok()
                 && value == *b"y";
             if opaque && !self.options.flat {
-                self.marker([below.as_slice(), b".wh..wh..opq"].concat(), stat)?;
+                self.marker([below.as_slice(), b".wh..wh..opq"].concat())?;
             }
             let mut lower = Vec::new();
             for tree in trees.iter().skip(1).take_while(|_| !opaque) {
@@ -557,15 +557,11 @@ impl<W: Write> Walk<W> {
         self.writer.pad(entry.size).map_err(LayerError::Write)
     }
 
-    /// An empty file whose name alone speaks.
-    fn marker(&mut self, path: Vec<u8>, stat: &Stat) -> Result<(), LayerError> {
-        let entry = Entry {
-            mode: 0,
-            uid: 0,
-            gid: 0,
-            size: 0,
-            ..self.entry(path, Kind::File, stat, Vec::new())
-        };
+    /// An empty file whose name alone speaks. It has no time either: when something was deleted is not
+    /// part of a layer, and the same deletions must give the same archive.
+    fn marker(&mut self, path: Vec<u8>) -> Result<(), LayerError> {
+        let mut entry = plain("", Kind::File, 0, 0, 0);
+        entry.path = path;
         self.writer.header(&entry).map_err(LayerError::Write)
     }
 
