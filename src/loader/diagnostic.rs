@@ -178,20 +178,21 @@ impl Diagnostics {
         }
         let mut group = match self.excerpt(d.span) {
             None => title.element(annotate_snippets::Padding),
-            Some((path, text, range)) => {
-                let mut annotation = AnnotationKind::Primary.span(range);
+            Some(excerpt) => {
+                let mut annotation = AnnotationKind::Primary.span(excerpt.range.clone());
                 if !d.label.is_empty() {
                     annotation = annotation.label(visible(&d.label));
                 }
-                title.element(Snippet::source(text).path(path).annotation(annotation))
+                title.element(excerpt.snippet().annotation(annotation))
             }
         };
         for (span, label) in &d.related {
-            if let Some((path, text, range)) = self.excerpt(*span) {
+            if let Some(excerpt) = self.excerpt(*span) {
+                let annotation = AnnotationKind::Context.span(excerpt.range.clone());
                 group = group.element(
-                    Snippet::source(text)
-                        .path(path)
-                        .annotation(AnnotationKind::Context.span(range).label(visible(label))),
+                    excerpt
+                        .snippet()
+                        .annotation(annotation.label(visible(label))),
                 );
             }
         }
@@ -207,7 +208,9 @@ impl Diagnostics {
         renderer.render(&[group])
     }
 
-    fn excerpt(&self, span: Span) -> Option<(String, &str, std::ops::Range<usize>)> {
+    /// The line that a span begins in: a caret under it is enough for a block, and drawing
+    /// does not depend on how long the file is.
+    fn excerpt(&self, span: Span) -> Option<Excerpt<'_>> {
         let source = self.sources.get(span.file)?;
         let len = source.text.len();
         let mut start = (span.start as usize).min(len);
@@ -215,14 +218,18 @@ impl Diagnostics {
             start -= 1;
         }
         let mut end = (span.end as usize).clamp(start, len);
-        // A caret under the first line is enough for a block.
-        if let Some(newline) = source.text[start..].find('\n') {
-            end = end.min(start + newline);
-        }
+        let (number, line) = source.line(start);
+        let line_end = source.text[start..].find('\n').map_or(len, |i| start + i);
+        end = end.min(line_end);
         while !source.text.is_char_boundary(end) {
             end += 1;
         }
-        Some((source.path.display().to_string(), &source.text, start..end))
+        Some(Excerpt {
+            path: source.path.display().to_string(),
+            text: &source.text[line..line_end],
+            number,
+            range: start - line..end - line,
+        })
     }
 
     /// Where one of them is.
@@ -266,6 +273,22 @@ impl Diagnostics {
                 })
             })
             .collect()
+    }
+}
+
+/// A line of a text and what is marked in it.
+struct Excerpt<'a> {
+    path: String,
+    text: &'a str,
+    number: usize,
+    range: std::ops::Range<usize>,
+}
+
+impl<'a> Excerpt<'a> {
+    fn snippet<T: Clone>(&self) -> Snippet<'a, T> {
+        Snippet::source(self.text)
+            .line_start(self.number)
+            .path(self.path.clone())
     }
 }
 

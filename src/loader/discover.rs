@@ -241,6 +241,7 @@ pub fn env_problem(file: &Path, id: FileId, (error, range): env::Located) -> Dia
         env::EnvError::BadKey { .. } | env::EnvError::Blank(_) => {
             "each line is `NAME=value`; names hold letters, digits, `_`, `.` and `-`"
         }
+        env::EnvError::TooBig => "write the values out",
         env::EnvError::Unterminated => "close the quote, or remove it",
         env::EnvError::Template(_) => "write `$$` for a plain dollar sign, or use single quotes",
     };

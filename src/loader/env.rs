@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::interpolate::{Lookup, TemplateError, Trace, substitute};
+use super::interpolate::{Lookup, MAX_TEXTS, TemplateError, Trace, substitute};
 use super::source::{FileId, Span};
 
 /// A value and where it was written; no place for the process environment.
@@ -126,6 +126,9 @@ pub enum EnvError {
     /// A quote without its end.
     #[error("the quote is not closed")]
     Unterminated,
+    /// Variables in values make too much of little.
+    #[error("variables make the values too long")]
+    TooBig,
     /// A variable in a value.
     #[error("{0}")]
     Template(String),
@@ -158,6 +161,7 @@ pub fn parse(
         outer,
         seen: earlier,
         parsed: Parsed::default(),
+        made: 0,
     };
     while parser.statement()? {}
     Ok(parser.parsed)
@@ -170,6 +174,8 @@ struct EnvParser<'a> {
     outer: &'a dyn Fn(&str) -> Option<String>,
     seen: BTreeMap<String, String>,
     parsed: Parsed,
+    /// Bytes of values with variables.
+    made: usize,
 }
 
 /// Blank, but not a line break.
@@ -337,8 +343,19 @@ impl EnvParser<'_> {
         self.parsed
             .unset
             .extend(trace.unset.into_iter().map(|name| (name, span)));
+        let result = match result {
+            Ok(text) => {
+                self.made += text.len();
+                if self.made > MAX_TEXTS {
+                    return Err((EnvError::TooBig, range));
+                }
+                Ok(text)
+            }
+            error => error,
+        };
         result.map_err(|error| {
             let text = match error {
+                TemplateError::TooLong => return (EnvError::TooBig, range),
                 TemplateError::Malformed => format!("invalid interpolation format in `{value}`"),
                 TemplateError::Required { name, message } => {
                     format!("required variable {name} is missing a value: {message}")

@@ -144,3 +144,98 @@ fn deep_nesting_is_an_error() {
     let _ = yaml::parse(&block, FileId(0), &mut problems);
     assert_eq!(problems[0].code, "too-deep");
 }
+
+/// Loads files of a folder of their own; the codes of what is wrong.
+fn codes(files: &[(String, String)]) -> Vec<&'static str> {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    for (name, text) in files {
+        std::fs::write(dir.path().join(name), text).expect("writable");
+    }
+    match load(&LoadOptions::new(dir.path().to_owned(), BTreeMap::new())) {
+        Ok(_) => Vec::new(),
+        Err(problems) => {
+            let _ = problems.render(false);
+            problems.list.iter().map(|p| p.code).collect()
+        }
+    }
+}
+
+fn compose(text: impl Into<String>) -> (String, String) {
+    ("compose.yaml".to_owned(), text.into())
+}
+
+fn env_file(text: impl Into<String>) -> (String, String) {
+    (".env".to_owned(), text.into())
+}
+
+#[test]
+fn a_long_text_that_aliases_repeat_is_an_error() {
+    let aliases = vec!["*a"; 200].join(", ");
+    let text = format!("x-a: &a {}\nx-b: [{aliases}]\n", "a".repeat(1 << 20));
+    assert_eq!(codes(&[compose(text)]), ["too-many-nodes"]);
+}
+
+#[test]
+fn variables_that_double_are_an_error() {
+    let mut env = format!("A0={}\n", "x".repeat(1024));
+    for i in 1..30 {
+        env += &format!("A{i}=$A{0}$A{0}\n", i - 1);
+    }
+    let file = compose("services: {a: {image: host, hostname: $A29}}\n");
+    assert_eq!(codes(&[file, env_file(env)]), ["bad-env-file"]);
+}
+
+#[test]
+fn a_long_variable_that_is_used_often_is_an_error() {
+    let labels: String = (0..200).map(|i| format!("k{i}: $A, ")).collect();
+    let file = compose(format!(
+        "services: {{a: {{image: host, labels: {{{labels}}}}}}}\n"
+    ));
+    let env = env_file(format!("A={}\n", "x".repeat(1 << 20)));
+    assert_eq!(codes(&[file, env]), ["too-big"]);
+}
+
+#[test]
+fn includes_that_fan_out_are_an_error() {
+    let mut files = vec![compose("include: [c0.yaml]\n")];
+    for i in 0..25 {
+        let next = i + 1;
+        files.push((
+            format!("c{i}.yaml"),
+            format!("include: [c{next}.yaml, ./c{next}.yaml]\nx-a: 1\n"),
+        ));
+    }
+    files.push((
+        "c25.yaml".to_owned(),
+        "services: {a: {image: host}}\n".to_owned(),
+    ));
+    assert_eq!(codes(&files), ["too-big"]);
+}
+
+#[test]
+fn includes_that_lead_back_are_shown_as_a_path() {
+    let files = [
+        compose("include: [b.yaml]\n"),
+        ("b.yaml".to_owned(), "include: [compose.yaml]\n".to_owned()),
+    ];
+    assert_eq!(codes(&files)[0], "include-cycle");
+}
+
+#[test]
+fn a_long_row_of_extends_is_an_error() {
+    let services: String = (0..5000)
+        .map(|i| format!("  s{i}: {{extends: s{}}}\n", i + 1))
+        .collect();
+    let text = format!("services:\n{services}  s5000: {{image: host}}\n");
+    assert!(codes(&[compose(text)]).contains(&"too-deep"));
+}
+
+#[test]
+fn extends_that_copy_too_much_are_an_error() {
+    let big: String = (0..20_000).map(|i| format!("      - x{i}\n")).collect();
+    let services: String = (0..60)
+        .map(|i| format!("  s{i}: {{extends: base}}\n"))
+        .collect();
+    let text = format!("services:\n  base:\n    image: host\n    command:\n{big}{services}");
+    assert!(codes(&[compose(text)]).contains(&"too-big"));
+}

@@ -15,6 +15,9 @@ const SECTIONS: [&str; 6] = [
     "services", "volumes", "networks", "secrets", "configs", "models",
 ];
 
+/// Most files that are loaded because others include them, counted as often as they are.
+const MAX_INCLUDED: usize = 2000;
+
 /// One entry of `include`.
 struct Entry {
     paths: Vec<(String, Span)>,
@@ -180,6 +183,21 @@ fn load(
             .at(at)
             .help("remove one of these includes"),
         );
+        return None;
+    }
+    pipeline.included += 1;
+    if pipeline.included > MAX_INCLUDED {
+        if pipeline.included == MAX_INCLUDED + 1 {
+            pipeline.problem(
+                Diagnostic::error(
+                    "too-big",
+                    entry.place,
+                    format!("more than {MAX_INCLUDED} files are included"),
+                )
+                .at(at)
+                .help("include each file once, from one place"),
+            );
+        }
         return None;
     }
     if chain.len() > 50 {

@@ -4,6 +4,7 @@
 //! after the operator may hold variables again. `$$` is a dollar; a dollar before anything else
 //! stays. Keys are never touched. A default cannot span lines, as with docker compose.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, did_you_mean};
@@ -25,6 +26,8 @@ pub trait Lookup {
 pub enum TemplateError {
     /// `${` that is not followed by a name, an operator and a brace.
     Malformed,
+    /// Variables made it longer than 4 MiB.
+    TooLong,
     /// `${N:?…}` without a value.
     Required {
         /// Variable.
@@ -42,7 +45,14 @@ pub struct Trace {
     /// Variables without a value or default.
     pub unset: Vec<String>,
     depth: usize,
+    /// Bytes that variables have brought.
+    brought: usize,
 }
+
+/// Most bytes that variables may bring into one text.
+const MAX_TEXT: usize = 4 << 20;
+/// Most bytes of all texts with variables of one load.
+pub const MAX_TEXTS: usize = 64 << 20;
 
 /// Deepest nesting of defaults.
 const MAX_DEPTH: usize = 64;
@@ -77,14 +87,18 @@ fn substitute_nested(
             rest = tail;
         } else if let Some(inner) = after.strip_prefix('{') {
             let expression = braced(inner).ok_or(TemplateError::Malformed)?;
-            out.push_str(&evaluate(&expression, lookup, trace)?);
+            let piece = evaluate(&expression, lookup, trace)?;
+            trace.bring(&piece)?;
+            out.push_str(&piece);
             rest = &inner[expression.consumed..];
         } else {
             let len = name_length(after);
             if len == 0 {
                 out.push('$');
             } else {
-                out.push_str(&value_or_blank(&after[..len], lookup, trace));
+                let piece = value_or_blank(&after[..len], lookup, trace);
+                trace.bring(&piece)?;
+                out.push_str(&piece);
             }
             rest = &after[len..];
         }
@@ -227,6 +241,14 @@ fn value_or_blank(name: &str, lookup: &dyn Lookup, trace: &mut Trace) -> String 
 }
 
 impl Trace {
+    fn bring(&mut self, piece: &str) -> Result<(), TemplateError> {
+        self.brought += piece.len();
+        if self.brought > MAX_TEXT {
+            return Err(TemplateError::TooLong);
+        }
+        Ok(())
+    }
+
     fn note(
         &mut self,
         name: &str,
@@ -243,17 +265,21 @@ impl Trace {
     }
 }
 
-/// Substitutes in every string of a tree and casts where the attribute has a type.
+/// Substitutes in every string of a tree and casts where the attribute has a type. `made` counts
+/// the bytes of texts with variables, over all trees of a load.
 pub fn interpolate(
     root: &mut Node,
     lookup: &dyn Lookup,
     sources: &Sources,
     problems: &mut Vec<Diagnostic>,
+    made: &mut usize,
 ) {
     let mut walk = Walk {
         lookup,
         sources,
         problems,
+        made,
+        helps: HashMap::new(),
     };
     walk.node(root, &Path::default());
 }
@@ -262,6 +288,9 @@ struct Walk<'a> {
     lookup: &'a dyn Lookup,
     sources: &'a Sources,
     problems: &'a mut Vec<Diagnostic>,
+    made: &'a mut usize,
+    /// What to say about a name nobody set, by name.
+    helps: HashMap<String, String>,
 }
 
 impl Walk<'_> {
@@ -302,6 +331,9 @@ impl Walk<'_> {
         for name in &trace.unset {
             self.unset(node.span, name, path);
         }
+        if raw.contains('$') && !self.afford(value.len(), node.span, path) {
+            return false;
+        }
         if raw != value {
             node.filled = Some(Arc::new(Filled {
                 raw,
@@ -336,8 +368,35 @@ impl Walk<'_> {
         true
     }
 
+    /// Whether one more text of this size is within bounds; said once.
+    fn afford(&mut self, size: usize, span: Span, path: &Path) -> bool {
+        let before = *self.made;
+        *self.made = before.saturating_add(size);
+        if before <= MAX_TEXTS && *self.made > MAX_TEXTS {
+            self.problems.push(
+                Diagnostic::error(
+                    "too-big",
+                    span,
+                    format!(
+                        "variables make the texts longer than {} MiB",
+                        MAX_TEXTS >> 20
+                    ),
+                )
+                .at(path)
+                .help("put long texts into files, and name those"),
+            );
+        }
+        *self.made <= MAX_TEXTS
+    }
+
     fn template_error(&mut self, span: Span, raw: &str, path: &Path, error: TemplateError) {
         let problem = match error {
+            TemplateError::TooLong => Diagnostic::error(
+                "too-big",
+                span,
+                format!("variables make this longer than {} MiB", MAX_TEXT >> 20),
+            )
+            .help("put long texts into files, and name those"),
             TemplateError::Malformed => {
                 let place = raw
                     .match_indices("${")
@@ -376,13 +435,13 @@ impl Walk<'_> {
     }
 
     fn unset(&mut self, span: Span, name: &str, path: &Path) {
-        let known = self.lookup.names();
         let place = ["${", "$"]
             .iter()
             .map(|p| format!("{p}{name}"))
             .map(|needle| (self.narrow(span, &needle, needle.len()), needle))
             .find(|(place, _)| *place != span)
             .map_or(span, |(place, _)| place);
+        let help = self.help_for(name);
         self.problems.push(
             Diagnostic::warning(
                 "unset-variable",
@@ -390,12 +449,19 @@ impl Walk<'_> {
                 format!("The \"{name}\" variable is not set. Defaulting to a blank string."),
             )
             .at(path)
-            .help(
-                did_you_mean(name, known.iter().map(String::as_str)).unwrap_or_else(|| {
-                    format!("set it, or write `${{{name}:-}}` if blank is meant")
-                }),
-            ),
+            .help(help),
         );
+    }
+
+    fn help_for(&mut self, name: &str) -> String {
+        if let Some(help) = self.helps.get(name) {
+            return help.clone();
+        }
+        let known = self.lookup.names();
+        let help = did_you_mean(name, known.iter().map(String::as_str))
+            .unwrap_or_else(|| format!("set it, or write `${{{name}:-}}` if blank is meant"));
+        self.helps.insert(name.to_owned(), help.clone());
+        help
     }
 
     /// The part of a scalar's place that holds a text, when it is there verbatim.

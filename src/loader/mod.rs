@@ -39,7 +39,7 @@ pub mod variables;
 pub mod why;
 pub mod yaml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -404,7 +404,7 @@ fn name_of_files(
 ) -> Option<String> {
     let mut name = None;
     for file in files {
-        for document in pipeline.documents(file)? {
+        for document in pipeline.documents(file)?.iter() {
             if let Some(text) = document.root.get("name").and_then(Node::as_str)
                 && !text.is_empty()
             {
@@ -446,13 +446,12 @@ fn has_errors(problems: &[Diagnostic]) -> bool {
 }
 
 fn collect(problems: Vec<Diagnostic>, sources: Sources) -> Diagnostics {
-    let mut diagnostics = Diagnostics {
-        list: Vec::new(),
-        sources,
-    };
-    for problem in problems {
-        diagnostics.push(problem);
-    }
+    let mut said = HashSet::new();
+    let list = problems
+        .into_iter()
+        .filter(|p| said.insert((p.span, p.code, p.message.clone())))
+        .collect();
+    let mut diagnostics = Diagnostics { list, sources };
     diagnostics.sort();
     diagnostics
 }

@@ -1,7 +1,8 @@
 //! The order of the phases: one document, one file, one model (of a project or an include).
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path as FilePath, PathBuf};
+use std::rc::Rc;
 
 use super::canonical::{self, Malformed};
 use super::diagnostic::Diagnostic;
@@ -26,7 +27,13 @@ pub struct Pipeline<'a> {
     pub sources: Sources,
     /// Problems found so far.
     pub problems: Vec<Diagnostic>,
-    parsed: std::collections::HashMap<PathBuf, Vec<Document>>,
+    parsed: HashMap<PathBuf, Rc<Vec<Document>>>,
+    /// Bytes of texts with variables, so far.
+    made: usize,
+    /// Values that `extends` copied, so far.
+    pub copied: usize,
+    /// Files that were loaded for `include`, so far.
+    pub included: usize,
     obsolete: HashSet<PathBuf>,
 }
 
@@ -65,7 +72,10 @@ impl<'a> Pipeline<'a> {
             options,
             sources,
             problems,
-            parsed: std::collections::HashMap::new(),
+            parsed: HashMap::new(),
+            made: 0,
+            copied: 0,
+            included: 0,
             obsolete: HashSet::new(),
         }
     }
@@ -93,13 +103,13 @@ impl<'a> Pipeline<'a> {
     }
 
     /// The documents of a file, parsed once.
-    pub fn documents(&mut self, file: &FilePath) -> Option<Vec<Document>> {
+    pub fn documents(&mut self, file: &FilePath) -> Option<Rc<Vec<Document>>> {
         if let Some(documents) = self.parsed.get(file) {
-            return Some(documents.clone());
+            return Some(Rc::clone(documents));
         }
         let (id, text) = read_text(file, &mut self.sources, &mut self.problems, "file")?;
-        let documents = yaml::parse(&text, id, &mut self.problems);
-        self.parsed.insert(file.to_owned(), documents.clone());
+        let documents = Rc::new(yaml::parse(&text, id, &mut self.problems));
+        self.parsed.insert(file.to_owned(), Rc::clone(&documents));
         Some(documents)
     }
 
@@ -108,9 +118,9 @@ impl<'a> Pipeline<'a> {
         let mut root = Node::map(Map::new(), Span::NONE);
         let mut any = false;
         for file in files {
-            for document in self.documents(file)? {
+            for document in self.documents(file)?.iter() {
                 any = true;
-                self.document(document, file, scope, &mut root);
+                self.document(document.clone(), file, scope, &mut root);
             }
         }
         if !any {
@@ -146,6 +156,7 @@ impl<'a> Pipeline<'a> {
                 &scope.variables,
                 &self.sources,
                 &mut self.problems,
+                &mut self.made,
             );
         }
         extends::apply(self, &mut document.root, &document.resets, file, scope);
@@ -202,7 +213,8 @@ impl<'a> Pipeline<'a> {
     pub fn base_document(&mut self, file: &FilePath, scope: &Scope) -> Option<(Node, Vec<Path>)> {
         let mut root = Node::map(Map::new(), Span::NONE);
         let mut resets = Vec::new();
-        for mut document in self.documents(file)? {
+        for document in self.documents(file)?.iter() {
+            let mut document = document.clone();
             if !self.is_mapping(&document.root) {
                 return None;
             }
@@ -212,6 +224,7 @@ impl<'a> Pipeline<'a> {
                     &scope.variables,
                     &self.sources,
                     &mut self.problems,
+                    &mut self.made,
                 );
             }
             reset::apply(&mut root, &document.resets);

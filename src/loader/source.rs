@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Texts that take the place of files, by absolute path: what an editor has not saved yet.
 pub type Buffers = Arc<BTreeMap<PathBuf, Arc<str>>>;
@@ -65,6 +65,20 @@ pub struct Source {
     pub path: PathBuf,
     /// What was read.
     pub text: Arc<str>,
+    /// Where each line begins; filled when first asked for.
+    lines: OnceLock<Arc<[u32]>>,
+}
+
+impl Source {
+    /// The line that a byte is in, counted from 1, and where it begins.
+    pub fn line(&self, byte: usize) -> (usize, usize) {
+        let lines = self.lines.get_or_init(|| {
+            let after = self.text.match_indices('\n').map(|(i, _)| i as u32 + 1);
+            std::iter::once(0).chain(after).collect()
+        });
+        let number = lines.partition_point(|start| *start as usize <= byte);
+        (number, lines[number - 1] as usize)
+    }
 }
 
 /// What leads from one Compose file to another, and where it is written.
@@ -128,6 +142,7 @@ impl Sources {
             self.files.push(Source {
                 path: path.to_owned(),
                 text,
+                lines: OnceLock::new(),
             });
             self.files.len() - 1
         });
@@ -147,12 +162,12 @@ impl Sources {
     /// A span as people read it.
     pub fn locate(&self, span: Span) -> Option<Location> {
         let source = self.get(span.file)?;
-        let before = source.text.get(..span.start as usize)?;
-        let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+        let (line, start) = source.line(span.start as usize);
+        let before = source.text.get(start..span.start as usize)?;
         Some(Location {
             file: source.path.clone(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
+            line,
+            column: before.chars().count() + 1,
         })
     }
 }

@@ -220,6 +220,15 @@ impl Node {
         self.as_map_mut()?.get_mut(key)
     }
 
+    /// How many values it is made of.
+    pub fn count(&self) -> usize {
+        match &self.value {
+            Value::Map(map) => 1 + map.values().map(Node::count).sum::<usize>(),
+            Value::Seq(items) => 1 + items.iter().map(Node::count).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
     /// Whether it is null.
     pub fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)

@@ -17,7 +17,9 @@ use super::tree::{Map, Node, Path, Rival, Tag, Value};
 /// Deepest nesting.
 const MAX_DEPTH: usize = 100;
 /// Most nodes after aliases are resolved.
-const MAX_NODES: usize = 2_000_000;
+pub const MAX_NODES: usize = 1_000_000;
+/// Most bytes of texts after aliases are resolved.
+const MAX_TEXT: usize = 96 << 20;
 /// Largest text.
 pub const MAX_BYTES: usize = 32 << 20;
 
@@ -35,7 +37,7 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
     let mut builder = Builder {
         places: Places::new(text, file),
         anchors: HashMap::new(),
-        nodes: 0,
+        so_far: Size::default(),
         problems,
     };
     if text.len() > MAX_BYTES {
@@ -72,7 +74,7 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
         Some(repaired) => {
             builder.problems.truncate(before);
             builder.anchors.clear();
-            builder.nodes = 0;
+            builder.so_far = Size::default();
             builder.stream(&repaired)
         }
     }
@@ -194,9 +196,16 @@ impl<'a> Places<'a> {
 struct Builder<'a, 'p> {
     places: Places<'a>,
     /// Finished anchors; `None` while the anchored node is still open.
-    anchors: HashMap<usize, Option<(Node, usize)>>,
-    nodes: usize,
+    anchors: HashMap<usize, Option<(Node, Size)>>,
+    so_far: Size,
     problems: &'p mut Vec<Diagnostic>,
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Debug, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
 }
 
 /// A collection that is still open.
@@ -215,7 +224,7 @@ struct Frame {
     span: Span,
     tag: Tag,
     anchor: usize,
-    nodes_before: usize,
+    before: Size,
 }
 
 struct Stop;
@@ -249,13 +258,17 @@ impl Builder<'_, '_> {
                 Event::Alias(id) => self.alias(id, span),
                 Event::Scalar(text, style, anchor, tag) => {
                     let (tag, core) = tag_of(tag.as_deref());
-                    self.count(1, span).map(|()| {
+                    let size = Size {
+                        nodes: 1,
+                        bytes: text.len(),
+                    };
+                    self.count(size, span).map(|()| {
                         let mut node =
                             Node::new(scalar(&text, style == ScalarStyle::Plain, core), span);
                         node.tag = tag;
                         let plain = style == ScalarStyle::Plain;
                         if anchor != 0 {
-                            self.anchors.insert(anchor, Some((node.clone(), 1)));
+                            self.anchors.insert(anchor, Some((node.clone(), size)));
                         }
                         (node, plain)
                     })
@@ -272,7 +285,7 @@ impl Builder<'_, '_> {
                     return documents;
                 }
                 Event::SequenceStart(anchor, tag) => {
-                    if self.count(1, span).is_err() {
+                    if self.count(Size { nodes: 1, bytes: 0 }, span).is_err() {
                         return documents;
                     }
                     self.anchors.insert(anchor, None);
@@ -281,12 +294,12 @@ impl Builder<'_, '_> {
                         span,
                         tag: tag_of(tag.as_deref()).0,
                         anchor,
-                        nodes_before: self.nodes,
+                        before: self.so_far,
                     });
                     continue;
                 }
                 Event::MappingStart(anchor, tag) => {
-                    if self.count(1, span).is_err() {
+                    if self.count(Size { nodes: 1, bytes: 0 }, span).is_err() {
                         return documents;
                     }
                     self.anchors.insert(anchor, None);
@@ -300,7 +313,7 @@ impl Builder<'_, '_> {
                         span,
                         tag: tag_of(tag.as_deref()).0,
                         anchor,
-                        nodes_before: self.nodes,
+                        before: self.so_far,
                     });
                     continue;
                 }
@@ -359,20 +372,24 @@ impl Builder<'_, '_> {
         );
     }
 
-    fn count(&mut self, n: usize, span: Span) -> Result<(), Stop> {
-        self.nodes += n;
-        if self.nodes > MAX_NODES {
-            self.problems.push(
-                Diagnostic::error(
-                    "too-many-nodes",
-                    span,
-                    format!("aliases expand to more than {MAX_NODES} values"),
-                )
-                .help("use fewer nested aliases"),
-            );
-            return Err(Stop);
-        }
-        Ok(())
+    fn count(&mut self, more: Size, span: Span) -> Result<(), Stop> {
+        self.so_far.nodes += more.nodes;
+        self.so_far.bytes += more.bytes;
+        let what = if self.so_far.nodes > MAX_NODES {
+            format!("there are more than {MAX_NODES} values, with those of aliases")
+        } else if self.so_far.bytes > MAX_TEXT {
+            format!(
+                "there are more than {} MiB of text, with that of aliases",
+                MAX_TEXT >> 20
+            )
+        } else {
+            return Ok(());
+        };
+        self.problems.push(
+            Diagnostic::error("too-many-nodes", span, what)
+                .help("use fewer and less nested aliases, or split the file with `include`"),
+        );
+        Err(Stop)
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(Node, bool), Stop> {
@@ -467,7 +484,10 @@ impl Builder<'_, '_> {
         let mut node = Node::new(value, span);
         node.tag = frame.tag;
         if frame.anchor != 0 {
-            let size = self.nodes - frame.nodes_before + 1;
+            let size = Size {
+                nodes: self.so_far.nodes - frame.before.nodes + 1,
+                bytes: self.so_far.bytes - frame.before.bytes,
+            };
             self.anchors
                 .insert(frame.anchor, Some((node.clone(), size)));
         }
