@@ -113,7 +113,9 @@ fn ports(container: &engine::Container) -> Vec<PublishedPort> {
             protocol: port.protocol,
         })
         .collect();
-    for exposed in &container.exposed {
+    // As Docker: one that does not run has no ports.
+    let up = container.state.status.is_up();
+    for exposed in container.exposed.iter().filter(|_| up) {
         let (number, protocol) = exposed.split_once('/').unwrap_or((exposed, "tcp"));
         let Ok(number) = number.parse::<u16>() else {
             continue;

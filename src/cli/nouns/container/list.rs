@@ -273,7 +273,8 @@ fn ports(container: &Container) -> String {
     let exposed: Vec<String> = container
         .exposed
         .iter()
-        .filter(|port| !published(port))
+        // As Docker: one that does not run has no ports.
+        .filter(|port| container.state.status.is_up() && !published(port))
         .cloned()
         .collect();
     texts.extend(exposed);
