@@ -320,6 +320,10 @@ impl Backend for Fake {
         Ok(Subscription(Box::new(())))
     }
 
+    fn past_changes(&self, _labels: &[(&str, &str)], _since: SystemTime) -> Result<Vec<Change>> {
+        Ok(Vec::new())
+    }
+
     fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<i32> {
         self.exec_quiet(id, spec).map(|output| output.code)
     }

@@ -28,7 +28,7 @@ mod types;
 
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gantry_engine::error::{Classify, ErrorKind};
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};
@@ -133,6 +133,9 @@ pub trait Backend: Send + Sync {
     /// Sends every change of containers with all of `labels` to `sink` until the subscription
     /// is dropped. Changes before the call are not told; list after subscribing.
     fn subscribe(&self, labels: &[(&str, &str)], sink: Sender<Change>) -> Result<Subscription>;
+    /// Changes between `since` and now, as far as they are remembered: since the machine began,
+    /// and not for ever.
+    fn past_changes(&self, labels: &[(&str, &str)], since: SystemTime) -> Result<Vec<Change>>;
     /// Runs a program in a running container with this process's standard streams; returns its
     /// exit code. A detached one returns 0 at once.
     fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<i32>;

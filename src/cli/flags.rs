@@ -34,6 +34,12 @@ impl FromStr for Scale {
     }
 }
 
+/// A time limit.
+pub fn whole_seconds(text: &str) -> Result<u32, String> {
+    text.parse()
+        .map_err(|_| "expected a number of seconds".to_owned())
+}
+
 /// Lets every switch take `=true` and `=false`, as scripts written for Docker expect.
 #[must_use]
 pub fn with_boolean_values(command: Command) -> Command {

@@ -26,7 +26,7 @@ pub struct GlobalArgs {
     #[arg(long, env = "COMPOSE_COMPATIBILITY", hide_env = true)]
     pub compatibility: bool,
     /// Show what would be done; change nothing.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 1000)]
     pub dry_run: bool,
     /// Specify an alternate environment file.
     #[arg(long)]

@@ -22,6 +22,7 @@ pub mod time;
 pub mod verbs;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -32,11 +33,14 @@ use global::{Global, GlobalArgs};
 
 /// compose.yaml on Linux from one executable, with its own container engine.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, disable_help_subcommand = true)]
+#[command(name = "gantry", version, disable_version_flag = true)]
 pub struct Cli {
     /// Flags before the verb.
     #[command(flatten)]
     pub global: GlobalArgs,
+    /// Print the version.
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// The verb.
     #[command(subcommand)]
     pub command: Command,
@@ -103,7 +107,7 @@ pub enum Command {
     Unpause(verbs::unpause::UnpauseArgs),
     /// Create and start containers.
     Up(verbs::up::UpArgs),
-    /// Show the Docker Compose version information.
+    /// Show the version.
     Version(verbs::version::VersionArgs),
     /// List volumes.
     Volumes(verbs::volumes::VolumesArgs),
@@ -163,12 +167,24 @@ pub fn main() -> ExitCode {
 
 /// Runs a command line.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
     let cli = match grammar()
-        .try_get_matches_from(arguments)
+        .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
         Ok(cli) => cli,
         Err(error) => {
+            if error.kind() == clap::error::ErrorKind::MissingSubcommand {
+                // Nobody is left to tell when standard error is closed.
+                let _ = write!(std::io::stderr(), "{}", Cli::command().render_help());
+                return Exit::Usage;
+            }
+            // Switches read better without the values that they may have: `--build`, not
+            // `--build[=<BUILD>]`.
+            let error = match Cli::command().try_get_matches_from(&arguments) {
+                Err(plain) if plain.kind() == error.kind() => plain,
+                _ => error,
+            };
             // A broken pipe while printing help is nobody's error.
             let _ = error.print();
             return if error.use_stderr() {

@@ -58,7 +58,11 @@ impl Session {
                 warn(global, &loaded);
                 Some(loaded.project)
             }
-            (Err(_), Some(_)) if global.files.is_empty() => None,
+            (Err(_), Some(name))
+                if global.files.is_empty() && loader::discover::normalize_name(name) == *name =>
+            {
+                None
+            }
             (Err(error), _) => return Err(error),
         };
         let project_name = match (&project, given) {

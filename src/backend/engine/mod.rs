@@ -10,7 +10,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use gantry_engine::container::archive::{LastLink, PathType};
 use gantry_engine::container::events::EventFilter;
@@ -227,6 +227,25 @@ impl Backend for EngineBackend {
             }
         });
         Ok(Subscription(Box::new(listening)))
+    }
+
+    fn past_changes(&self, labels: &[(&str, &str)], since: SystemTime) -> Result<Vec<Change>> {
+        let failed = |error| BackendError::wrap("cannot read past events", error);
+        let filter = EventFilter {
+            kind: Some("container".to_owned()),
+            labels: filter(labels),
+            // A time before all that can be written is a wish for everything.
+            since: Some(jiff::Timestamp::try_from(since).unwrap_or(jiff::Timestamp::MIN)),
+        };
+        let mut events = self
+            .engine
+            .subscribe(filter)
+            .map_err(|error| BackendError::wrap("cannot read past events", error))?;
+        let mut changes = Vec::new();
+        while let Some(event) = events.next(Some(Duration::ZERO)).map_err(failed)? {
+            changes.push(convert::change(event));
+        }
+        Ok(changes)
     }
 
     fn exec(&self, id: &ContainerId, spec: &ExecSpec) -> Result<i32> {

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::flags::whole_seconds;
 use crate::cli::global::Global;
 use crate::cli::lifecycle::Held;
 use crate::lower::image_name;
@@ -21,7 +22,7 @@ pub struct DownArgs {
     #[arg(long)]
     pub rmi: Option<String>,
     /// Specify a shutdown timeout in seconds.
-    #[arg(short = 't', long)]
+    #[arg(short = 't', long, value_parser = whole_seconds)]
     pub timeout: Option<u32>,
     /// Remove named volumes declared in the "volumes" section of the Compose file and anonymous volumes attached to containers.
     #[arg(short = 'v', long)]

@@ -43,25 +43,33 @@ pub fn run(global: &Global, args: EventsArgs) -> Result<Exit, CliError> {
     };
     let (since, until) = (moment(&args.since)?, moment(&args.until)?);
     let session = Session::named(global)?;
+    let labels = [(labels::PROJECT, session.project_name.as_str())];
     let (sender, changes) = channel();
-    let _subscription = session
-        .backend
-        .subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
+    // First, so that nothing happens between the past and now.
+    let _subscription = session.backend.subscribe(&labels, sender)?;
+    let told = std::cell::Cell::new(None);
+    let tell = |change: &Change| {
+        let service = change.attributes.get(labels::SERVICE);
+        let service = service.map_or("", String::as_str);
+        let wanted = args.services.is_empty() || args.services.iter().any(|name| name == service);
+        // What came while the past was read is in both.
+        let again = told.get().is_some_and(|time| change.time <= time);
+        if again || !wanted || until.is_some_and(|until| change.time > until) {
+            return Ok(());
+        }
+        print(&line(change, service, args.json))
+    };
+    if let Some(since) = since {
+        let past = session.backend.past_changes(&labels, since)?;
+        past.iter().try_for_each(&tell)?;
+        told.set(past.last().map(|change| change.time));
+    }
     loop {
         let left = until.map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
-        let change = match changes.recv_timeout(left.unwrap_or(Duration::from_secs(3600))) {
-            Ok(change) => change,
-            Err(RecvTimeoutError::Timeout) if until.is_none() => continue,
+        match changes.recv_timeout(left.unwrap_or(Duration::from_secs(3600))) {
+            Ok(change) => tell(&change)?,
+            Err(RecvTimeoutError::Timeout) if until.is_none() => {}
             Err(_) => return Ok(Exit::Success),
-        };
-        let service = change
-            .attributes
-            .get(labels::SERVICE)
-            .cloned()
-            .unwrap_or_default();
-        let wanted = args.services.is_empty() || args.services.contains(&service);
-        if wanted && since.is_none_or(|since| change.time >= since) {
-            print(&line(&change, &service, args.json))?;
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::cli::session::Session;
 
 /// What was typed after `exec`.
 #[derive(Debug, Args)]
+#[command(override_usage = "gantry exec [OPTIONS] SERVICE COMMAND [ARGS...]")]
 pub struct ExecArgs {
     /// Detached mode: Run command in the background.
     #[arg(short = 'd', long)]
@@ -22,7 +23,7 @@ pub struct ExecArgs {
     /// Index of the container if service has multiple replicas.
     #[arg(long)]
     pub index: Option<u32>,
-    /// Disable pseudo-TTY allocation. By default 'docker compose exec' allocates a TTY.
+    /// Disable pseudo-TTY allocation. By default a TTY is allocated when standard output is one.
     #[arg(short = 'T', long)]
     pub no_tty: bool,
     /// Give extended privileges to the process.

@@ -5,6 +5,7 @@ use clap::Args;
 use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::flags::whole_seconds;
 use crate::cli::global::Global;
 use crate::cli::lifecycle;
 use crate::plan::lifecycle as plan;
@@ -16,7 +17,7 @@ pub struct RestartArgs {
     #[arg(long)]
     pub no_deps: bool,
     /// Specify a shutdown timeout in seconds.
-    #[arg(short = 't', long)]
+    #[arg(short = 't', long, value_parser = whole_seconds)]
     pub timeout: Option<u32>,
     /// Services; none means all.
     #[arg(value_name = "SERVICE")]

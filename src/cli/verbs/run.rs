@@ -27,6 +27,7 @@ use crate::plan::{Wait, observed};
 
 /// What was typed after `run`.
 #[derive(Debug, Args)]
+#[command(override_usage = "gantry run [OPTIONS] SERVICE [COMMAND] [ARGS...]")]
 pub struct RunArgs {
     /// Build image before starting container.
     #[arg(long)]

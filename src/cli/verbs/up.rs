@@ -9,7 +9,7 @@ use crate::cli::apply::{self, ImageOptions};
 use crate::cli::attached::{self, Abort, Attached};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::flags::Scale;
+use crate::cli::flags::{Scale, whole_seconds};
 use crate::cli::global::Global;
 use crate::cli::session::Session;
 use crate::executor::{Cancel, Event, Execution, Kind, Phase, Sink, wait};
@@ -94,7 +94,7 @@ pub struct UpArgs {
     #[arg(long, value_name = "SERVICE=NUM")]
     pub scale: Vec<Scale>,
     /// Use this timeout in seconds for container shutdown when attached or when containers are already running.
-    #[arg(short = 't', long)]
+    #[arg(short = 't', long, value_parser = whole_seconds)]
     pub timeout: Option<u32>,
     /// Show timestamps.
     #[arg(long)]
@@ -103,7 +103,7 @@ pub struct UpArgs {
     #[arg(long)]
     pub wait: bool,
     /// Maximum duration in seconds to wait for the project to be running|healthy.
-    #[arg(long)]
+    #[arg(long, value_parser = whole_seconds)]
     pub wait_timeout: Option<u32>,
     /// Watch source code and rebuild/refresh containers when files are updated.
     #[arg(short = 'w', long)]
