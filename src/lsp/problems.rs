@@ -92,13 +92,25 @@ fn convert(
     }
 }
 
-/// A span as file and range; only its first line, as a whole block underlined says nothing.
+/// A span as file and range; only its first line, as a whole block underlined says nothing. Where
+/// something is missing there is nothing to underline: its line is, then.
 fn place(project: &Project, span: Span, encoding: Encoding) -> Option<(PathBuf, Range)> {
     let text = project.text(span.file)?;
     let (start, end) = (span.start as usize, span.end as usize);
     let lines = text.lines();
     let line = lines.range(&text.text, lines.line_of(start));
     let end = end.min(line.end).max(start);
+    let content = text.text.get(line.clone()).unwrap_or_default();
+    let start = if start == end && !content.trim().is_empty() {
+        line.start + content.len() - content.trim_start().len()
+    } else {
+        start
+    };
+    let end = if start < end {
+        end
+    } else {
+        line.end.max(start)
+    };
     let range = lines.positions(&text.text, &(start..end), encoding);
     Some((text.path.clone(), range))
 }

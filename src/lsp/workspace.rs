@@ -161,11 +161,14 @@ impl Workspace {
         }
         let project = self.choose(path);
         self.fresh.insert(path.to_owned(), project.clone());
-        self.last.insert(path.to_owned(), project.clone());
+        // While the text is broken, what it was before says more about names.
+        if project.examined.tree.is_some() || !self.last.contains_key(path) {
+            self.last.insert(path.to_owned(), project.clone());
+        }
         project
     }
 
-    /// The project of a text as it was when it was last loaded: enough for names.
+    /// The project of a text as it was when it could last be read: enough for names.
     pub fn known_project(&mut self, path: &Path) -> Rc<Project> {
         match self.last.get(path) {
             Some(project) => project.clone(),

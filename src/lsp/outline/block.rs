@@ -84,11 +84,14 @@ impl<'a> Reader<'a> {
                 continue;
             }
             if self.bytes[pos] == b'?' && self.is_gap(pos + 1) {
-                pos = self.skip_blanks(pos + 1);
-                if pos >= self.line_end {
-                    return self.line_end;
-                }
-                continue;
+                return self.explicit_key(pos, column);
+            }
+            if self.bytes[pos] == b':'
+                && self.is_gap(pos + 1)
+                && let Some(index) = self.waiting_key(column)
+            {
+                self.outline.entries[index].colon = Some(pos + 1);
+                return self.value(index, pos + 1);
             }
             let start = self.skip_properties(pos);
             if let Some((end, colon)) = self.key_end(start) {
@@ -101,6 +104,28 @@ impl<'a> Reader<'a> {
                 None => self.loose(pos, column),
             };
         }
+    }
+
+    /// `? key`, whose colon follows on a line of its own.
+    fn explicit_key(&mut self, pos: usize, column: usize) -> usize {
+        let start = self.skip_blanks(pos + 1);
+        if start < self.line_end {
+            let end = match self.bytes[start] {
+                b'"' | b'\'' => self.quoted_end(start, None),
+                _ => self.plain_end(start),
+            };
+            self.key(start, end, None, column);
+        }
+        self.line_end
+    }
+
+    /// The key of this column that has no colon yet.
+    fn waiting_key(&mut self, column: usize) -> Option<usize> {
+        self.leave(|entry| entry.column > column);
+        let index = *self.open.last()?;
+        let entry = self.outline.get(index)?;
+        let waits = entry.column == column && entry.key().is_some() && entry.colon.is_none();
+        waits.then_some(index)
     }
 
     fn dash(&mut self, pos: usize, column: usize) -> usize {
