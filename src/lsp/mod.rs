@@ -5,6 +5,7 @@
 //! broken at the cursor is the `outline`'s to say. Everything is synchronous and in one thread,
 //! besides the one that reads. Nothing here plans, runs, or knows the engine.
 
+mod client;
 mod completion;
 mod cursor;
 mod definition;

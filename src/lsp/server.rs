@@ -19,14 +19,11 @@ use lsp_types::request::{
     References, RegisterCapability, Request, Shutdown,
 };
 use lsp_types::{
-    ClientCapabilities, CodeActionKind, CodeActionOptions, CodeActionParams,
-    CodeActionProviderCapability, CompletionOptions, CompletionParams, CompletionResponse,
-    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
-    DocumentSymbolParams, GotoDefinitionParams, GotoDefinitionResponse, HoverContents, HoverParams,
-    HoverProviderCapability, InitializeParams, InitializeResult, MarkupContent, MarkupKind, OneOf,
-    PublishDiagnosticsParams, ReferenceParams, SaveOptions, ServerCapabilities, ServerInfo,
-    TextDocumentPositionParams, TextDocumentSyncCapability, TextDocumentSyncKind,
-    TextDocumentSyncOptions, TextDocumentSyncSaveOptions,
+    CodeActionParams, CompletionParams, CompletionResponse, DidChangeTextDocumentParams,
+    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DocumentSymbolParams,
+    GotoDefinitionParams, GotoDefinitionResponse, HoverContents, HoverParams, InitializeParams,
+    InitializeResult, MarkupContent, MarkupKind, PublishDiagnosticsParams, ReferenceParams,
+    ServerInfo, TextDocumentPositionParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,9 +31,9 @@ use serde_json::{Value, json};
 
 use crate::loader::LoadOptions;
 
+use super::client::Client;
 use super::definition::Definitions;
 use super::documents::Document;
-use super::position::Encoding;
 use super::problems::{self, Style};
 use super::wire::{self, Id, Incoming, WireError, code};
 use super::workspace::Workspace;
@@ -75,17 +72,6 @@ pub struct Server<W> {
     stale: bool,
     /// Files whose problems the client has.
     shown: BTreeSet<PathBuf>,
-}
-
-/// What the client can do.
-#[derive(Clone, Copy, Debug, Default)]
-struct Client {
-    encoding: Encoding,
-    related: bool,
-    nested_symbols: bool,
-    watches: bool,
-    /// Whether it takes changes with their problems, not only names of commands.
-    fixes: bool,
 }
 
 /// Why a request gets no result.
@@ -316,36 +302,7 @@ impl<W: Write> Server<W> {
     fn initialize(&mut self, params: &InitializeParams) -> Result<Value, Refusal> {
         self.client = Client::of(&params.capabilities);
         value(&InitializeResult {
-            capabilities: ServerCapabilities {
-                position_encoding: Some(self.client.encoding.kind()),
-                text_document_sync: Some(TextDocumentSyncCapability::Options(
-                    TextDocumentSyncOptions {
-                        open_close: Some(true),
-                        change: Some(TextDocumentSyncKind::INCREMENTAL),
-                        save: Some(TextDocumentSyncSaveOptions::SaveOptions(SaveOptions {
-                            include_text: Some(false),
-                        })),
-                        ..TextDocumentSyncOptions::default()
-                    },
-                )),
-                completion_provider: Some(CompletionOptions {
-                    trigger_characters: Some(
-                        ["$", "{", ":", " ", "*", "["].map(str::to_owned).to_vec(),
-                    ),
-                    ..CompletionOptions::default()
-                }),
-                hover_provider: Some(HoverProviderCapability::Simple(true)),
-                definition_provider: Some(OneOf::Left(true)),
-                references_provider: Some(OneOf::Left(true)),
-                code_action_provider: self.client.fixes.then(|| {
-                    CodeActionProviderCapability::Options(CodeActionOptions {
-                        code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),
-                        ..CodeActionOptions::default()
-                    })
-                }),
-                document_symbol_provider: Some(OneOf::Left(true)),
-                ..ServerCapabilities::default()
-            },
+            capabilities: self.client.capabilities(),
             server_info: Some(ServerInfo {
                 name: "gantry".to_owned(),
                 version: Some(env!("CARGO_PKG_VERSION").to_owned()),
@@ -455,32 +412,6 @@ impl<W: Write> Server<W> {
             self.send(&wire::notification(PublishDiagnostics::METHOD, params))?;
         }
         Ok(())
-    }
-}
-
-impl Client {
-    fn of(capabilities: &ClientCapabilities) -> Self {
-        let text = capabilities.text_document.as_ref();
-        let related = text
-            .and_then(|text| text.publish_diagnostics.as_ref())
-            .and_then(|diagnostics| diagnostics.related_information);
-        let nested = text
-            .and_then(|text| text.document_symbol.as_ref())
-            .and_then(|symbols| symbols.hierarchical_document_symbol_support);
-        let watches = capabilities
-            .workspace
-            .as_ref()
-            .and_then(|workspace| workspace.did_change_watched_files.as_ref())
-            .and_then(|watched| watched.dynamic_registration);
-        Self {
-            encoding: Encoding::negotiate(capabilities),
-            related: related.unwrap_or_default(),
-            nested_symbols: nested.unwrap_or_default(),
-            watches: watches.unwrap_or_default(),
-            fixes: text
-                .and_then(|text| text.code_action.as_ref())
-                .is_some_and(|actions| actions.code_action_literal_support.is_some()),
-        }
     }
 }
 
