@@ -177,7 +177,7 @@ impl Walk<'_, '_> {
         home: Home<'_>,
     ) -> Option<Node> {
         let base = match &target.file {
-            Some((file, file_place)) => self.from_file(name, &target.service, file, *file_place)?,
+            Some((file, file_place)) => self.in_file(name, &target.service, file, *file_place)?,
             None => {
                 if !services.contains_key(&target.service) {
                     let problem = missing(name, &target.service, place, home.file, services);
@@ -228,7 +228,7 @@ impl Walk<'_, '_> {
         true
     }
 
-    fn from_file(
+    fn in_file(
         &mut self,
         name: &str,
         base_name: &str,

@@ -3,9 +3,10 @@
 
 use std::sync::mpsc::channel;
 
+use crate::content::Digest;
 use crate::image::{ImageStore, Reference, Transfer};
 
-use super::{Pulled, Pushed, RegistryError, RegistryOptions, pull, push};
+use super::{Pulled, Pushed, RegistryError, RegistryOptions, digest, pull, push};
 
 /// [`pull`], returning when it is done.
 ///
@@ -35,6 +36,17 @@ pub fn push_blocking(
     with_runtime(progress, async |tell| {
         push(store, reference, options, tell).await
     })
+}
+
+/// [`digest`], returning when it is known.
+///
+/// # Errors
+/// As [`digest`].
+pub fn digest_blocking(
+    reference: &Reference,
+    options: &RegistryOptions,
+) -> Result<Digest, RegistryError> {
+    with_runtime(&|_| {}, async |_| digest(reference, options).await)
 }
 
 fn with_runtime<T: Send>(

@@ -20,11 +20,11 @@ mod transport;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use blocking::{pull_blocking, push_blocking};
+pub use blocking::{digest_blocking, pull_blocking, push_blocking};
 pub use credentials::Credentials;
 pub use error::RegistryError;
 pub use fetch::{FetchError, Fetched, fetch};
-pub use pull::{Pulled, pull};
+pub use pull::{Pulled, digest, pull};
 pub use push::{Pushed, push};
 
 use crate::image::Platform;

@@ -60,6 +60,25 @@ pub async fn pull(
     pull_from(store, reference.host(), reference, options, progress).await
 }
 
+/// What a registry's name means now: the digest of its manifest or index. Nothing is kept.
+pub async fn digest(
+    reference: &Reference,
+    options: &RegistryOptions,
+) -> Result<Digest, RegistryError> {
+    if let Some(digest) = reference.digest() {
+        return Ok(*digest);
+    }
+    let transport = Transport::open(reference.host(), options).await?;
+    let scope = format!("repository:{}:pull", reference.repository());
+    let source = Source {
+        transport: &transport,
+        reference,
+        scope: &scope,
+    };
+    let tag = reference.tag().unwrap_or("latest");
+    Ok(source.manifest(tag, None).await?.0)
+}
+
 async fn pull_from(
     store: &ImageStore,
     host: &str,

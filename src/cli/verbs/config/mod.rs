@@ -3,6 +3,7 @@
 //! Problems are text on standard error. With `--format json` they are a list on standard output
 //! too, in place of the model that could not be made: see `problems`.
 
+mod digests;
 mod images;
 mod text;
 
@@ -106,15 +107,14 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
             )));
         }
     };
-    if args.resolve_image_digests || args.lock_image_digests {
-        return Err(CliError::Unsupported {
-            what: "the flags `--resolve-image-digests` and `--lock-image-digests`".to_owned(),
-            reason: "`config` does not ask registries; write digests in the file",
-        });
-    }
     if args.schema {
         let schema = serde_json::to_string_pretty(&schema::json_schema()).unwrap_or_default();
         return write(&args, schema + "\n");
+    }
+    if args.no_interpolate && (args.resolve_image_digests || args.lock_image_digests) {
+        return Err(CliError::usage(
+            "digests cannot be resolved with `--no-interpolate`: the names are not known",
+        ));
     }
     let mut options = session::options(global)?;
     for name in &args.silence {
@@ -152,7 +152,16 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
             } else {
                 Vec::new()
             };
-            let loaded = load(global, &options, form)?;
+            let mut loaded = load(global, &options, form)?;
+            if args.resolve_image_digests || args.lock_image_digests {
+                digests::resolve(&mut loaded.project)?;
+            }
+            if args.lock_image_digests {
+                return write(
+                    &args,
+                    render(&digests::lock(&loaded.project), form, Dollars::Double),
+                );
+            }
             list(view, args.hash.as_deref(), &loaded.project, form)?
         }
     };
