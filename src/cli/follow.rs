@@ -82,7 +82,7 @@ impl Follower {
     }
 
     fn read(&self, container: &Container, query: LogQuery) -> JoinHandle<()> {
-        let name = short_name(&self.project, &container.name).to_owned();
+        let name = self.name(container);
         let backend = Arc::clone(&self.backend);
         let printer = Arc::clone(&self.printer);
         let id = container.id.clone();
@@ -116,11 +116,28 @@ impl Follower {
         }
     }
 
-    /// Says something about a container between its lines.
-    pub fn note(&self, container: &Container, text: &str) {
-        let name = short_name(&self.project, &container.name).to_owned();
+    /// Says between its lines that a container has ended.
+    pub fn ended(&self, container: &Container, code: i32) {
+        let name = self.name(container);
+        let text = if container.name.starts_with(&aside(container)) {
+            "has been recreated".to_owned()
+        } else {
+            format!("exited with code {code}")
+        };
         let mut printer = self.printer.lock().unwrap_or_else(PoisonError::into_inner);
         // As above: a closed output is noticed by the readers.
-        let _ = printer.note(&name, text);
+        let _ = printer.note(&name, &text);
     }
+
+    /// The name shown, which is still that of the one whose place another takes.
+    fn name(&self, container: &Container) -> String {
+        let aside = aside(container);
+        let name = container.name.strip_prefix(&aside);
+        short_name(&self.project, name.unwrap_or(&container.name)).to_owned()
+    }
+}
+
+/// What the name of a container begins with that is being replaced.
+fn aside(container: &Container) -> String {
+    format!("{}_", container.id.short())
 }

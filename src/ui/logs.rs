@@ -86,11 +86,13 @@ impl<W: Write> LogPrinter<W> {
     /// When the stream is closed.
     pub fn note(&mut self, name: &str, text: &str) -> io::Result<()> {
         self.introduce(name);
-        if self.style.colour {
-            writeln!(self.out, "\x1b[{}m{name} {text}\x1b[0m", self.colours[name])?;
+        // One write, as above: others use the terminal too.
+        let line = if self.style.colour {
+            format!("\x1b[{}m{name} {text}\x1b[0m\n", self.colours[name])
         } else {
-            writeln!(self.out, "{name} {text}")?;
-        }
+            format!("{name} {text}\n")
+        };
+        self.out.write_all(line.as_bytes())?;
         self.out.flush()
     }
 }

@@ -92,7 +92,7 @@ impl Driver<'_> {
                     self.stop(messages)?;
                     continue;
                 }
-                if failed.is_some() || self.all_ended(&containers) {
+                if failed.is_some() || (self.all_ended(&containers) && self.for_good()?) {
                     break;
                 }
             }
@@ -151,8 +151,7 @@ impl Driver<'_> {
                 reading = true;
                 continue;
             }
-            self.follower
-                .note(container, &format!("exited with code {}", ended.code));
+            self.follower.ended(container, ended.code);
             self.course.ended.insert(key);
             if self.course.first_code.is_none() && self.counts(container, ended.code) {
                 self.course.first_code = Some(ended.code);
@@ -188,6 +187,16 @@ impl Driver<'_> {
     fn all_ended(&self, containers: &[Container]) -> bool {
         let shown = self.shown(containers);
         shown.iter().all(|c| !c.state.is_live())
+    }
+
+    /// Whether nobody is about to start them again: another command that replaces containers
+    /// stops them first.
+    fn for_good(&self) -> Result<bool, CliError> {
+        if self.course.stopping != Stopping::No {
+            return Ok(true);
+        }
+        let _lock = self.backend.lock_project(self.project, &mut || {})?;
+        Ok(self.all_ended(&self.containers()?))
     }
 
     fn interrupt(&mut self, messages: &Receiver<Message>) -> Result<(), CliError> {

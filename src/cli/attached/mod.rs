@@ -10,6 +10,7 @@ mod driver;
 
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -24,6 +25,7 @@ use crate::cli::global::Global;
 use crate::cli::interrupt;
 use crate::cli::session::{Session, short_name};
 use crate::cli::verbs::up::{self, Up};
+use crate::cli::verbs::watch::Watch;
 use crate::executor::{Cancel, Event, Execution};
 use crate::lower::Stack;
 use crate::plan::labels;
@@ -48,6 +50,8 @@ pub struct Attached {
     pub prefix: bool,
     /// Times.
     pub timestamps: bool,
+    /// Keep containers in step with their source meanwhile.
+    pub watch: bool,
     /// When to stop everything.
     pub abort: Abort,
     /// `-t`.
@@ -118,6 +122,16 @@ pub fn up(
     options: &Up,
     attached: &Attached,
 ) -> Result<Exit, CliError> {
+    let watch = if attached.watch {
+        let services = &options.plan.services;
+        Some(Watch::prepare(
+            global,
+            services,
+            options.images.quiet_build,
+        )?)
+    } else {
+        None
+    };
     let backend: Arc<dyn Backend> = Arc::clone(&session.backend);
     let project = session.project_name;
     let reporter = Arc::new(apply::reporter(global, "Running"));
@@ -192,9 +206,20 @@ pub fn up(
         since,
         course: Course::default(),
     };
+    let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(move || worker.run(lock));
-        driver.run(&messages)
+        let over = &over;
+        scope.spawn(move || {
+            let done = worker.run(lock);
+            if let (true, Some(watch)) = (done, watch)
+                && let Err(error) = watch.run(global, || over.load(Ordering::Relaxed))
+            {
+                talk(&error.render());
+            }
+        });
+        let exit = driver.run(&messages);
+        over.store(true, Ordering::Relaxed);
+        exit
     })
 }
 
@@ -211,11 +236,14 @@ struct Worker<'a> {
 }
 
 impl Worker<'_> {
-    fn run(self, lock: Box<dyn ProjectLock>) {
+    /// Says whether everything was done.
+    fn run(self, lock: Box<dyn ProjectLock>) -> bool {
         let result = self.execute(&*lock);
         drop(lock);
+        let done = result.is_ok();
         // The driver may have given up.
         let _ = self.sender.send(Message::Executed(result));
+        done
     }
 
     fn execute(&self, lock: &dyn ProjectLock) -> Result<(), CliError> {

@@ -138,8 +138,6 @@ pub enum Mode {
     Wait(Option<Duration>),
     /// It shows what they print until they end or the user has had enough.
     Attached(Attached),
-    /// It keeps them in step with their source.
-    Watch,
 }
 
 impl UpArgs {
@@ -217,8 +215,6 @@ impl UpArgs {
             Mode::Wait(apply::seconds(self.wait_timeout))
         } else if self.detach || self.no_start {
             Mode::Detached
-        } else if self.watch {
-            Mode::Watch
         } else {
             Mode::Attached(Attached {
                 only: self.attach,
@@ -227,6 +223,7 @@ impl UpArgs {
                 colour: !self.no_color,
                 prefix: !self.no_log_prefix,
                 timestamps: self.timestamps,
+                watch: self.watch,
                 abort: match (
                     self.exit_code_from,
                     self.abort_on_container_exit,
@@ -330,15 +327,6 @@ pub fn up(global: &Global, options: Up) -> Result<Exit, CliError> {
     };
     reporter.finish();
     result?;
-    if matches!(options.mode, Mode::Watch) && !global.dry_run {
-        let watch = super::watch::WatchArgs {
-            no_up: true,
-            prune: true,
-            quiet: options.images.quiet_build,
-            services: options.plan.services,
-        };
-        return super::watch::run(global, watch);
-    }
     Ok(Exit::Success)
 }
 

@@ -42,45 +42,85 @@ pub struct WatchArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: WatchArgs) -> Result<Exit, CliError> {
-    let (session, project) = Session::loaded(global, &args.services, Dependencies::Include)?;
-    let named = |service: &String| args.services.is_empty() || args.services.contains(service);
-    let (rules, commands) = rules(&project, named)?;
-    if rules.is_empty() {
-        return Err(CliError::NotFound {
-            what: "service with",
-            name: "develop.watch".to_owned(),
-            hint: Some("say under `develop.watch` which paths of a service to watch".to_owned()),
-        });
-    }
+    let watch = Watch::prepare(global, &args.services, args.quiet)?;
     if !args.no_up {
-        up::up(
-            global,
-            bring_up(
-                args.services.clone(),
-                Builds::WhenMissing,
-                Recreate::Diverged,
-            ),
-        )?;
+        let services = args.services.clone();
+        let up = bring_up(services, Builds::WhenMissing, Recreate::Diverged);
+        up::up(global, up)?;
     }
-    // Watching begins before the catch-up, so that no change falls between.
-    let source = Source::new(&rules).map_err(CliError::Watch)?;
     let interrupted = interrupt::install().map_err(|source| CliError::Io {
         what: "listen for Ctrl-C".to_owned(),
         source,
     })?;
-    let mut doer = Doer {
-        global,
-        session: &session,
-        commands,
-        quiet: args.quiet,
-    };
-    doer.say("Watch enabled");
-    catch_up(&project, &rules, &mut doer);
-    watch::run(&rules, &source, &mut doer, || {
-        interrupted.try_recv().is_ok()
-    })
-    .map_err(CliError::Watch)?;
+    watch.run(global, || interrupted.try_recv().is_ok())?;
     Ok(Exit::Success)
+}
+
+/// What to watch, understood.
+pub struct Watch {
+    session: Session,
+    rules: Rules,
+    extras: Vec<Extra>,
+    quiet: bool,
+}
+
+/// What a rule asks for besides its action.
+struct Extra {
+    /// The command of `sync+exec`.
+    command: Option<ExecSpec>,
+    /// `initial_sync`.
+    catch_up: bool,
+}
+
+impl Watch {
+    /// For the named services, or all; one of them must have something to watch.
+    pub fn prepare(global: &Global, services: &[String], quiet: bool) -> Result<Self, CliError> {
+        let (session, project) = Session::loaded(global, services, Dependencies::Include)?;
+        let named = |service: &String| services.is_empty() || services.contains(service);
+        let (rules, extras) = rules(&project, named)?;
+        if rules.is_empty() {
+            return Err(CliError::NotFound {
+                what: "service with",
+                name: "develop.watch".to_owned(),
+                hint: Some(
+                    "say under `develop.watch` which paths of a service to watch".to_owned(),
+                ),
+            });
+        }
+        Ok(Self {
+            session,
+            rules,
+            extras,
+            quiet,
+        })
+    }
+
+    /// Keeps containers in step with their source until told to stop.
+    pub fn run(&self, global: &Global, mut stop: impl FnMut() -> bool) -> Result<(), CliError> {
+        // Watching begins before the catch-up, so that no change falls between.
+        let source = Source::new(&self.rules).map_err(CliError::Watch)?;
+        let mut doer = Doer {
+            global,
+            watch: self,
+        };
+        doer.say("Watch enabled");
+        self.catch_up(&mut doer);
+        watch::run(&self.rules, &source, &mut doer, &mut stop).map_err(CliError::Watch)
+    }
+
+    /// `initial_sync`: everything below such a rule's path is copied as if it had just changed.
+    fn catch_up(&self, doer: &mut Doer<'_>) {
+        let mut changes = Vec::new();
+        for (index, rule) in self.rules.iter() {
+            let wanted = self.extras.get(index).is_some_and(|extra| extra.catch_up);
+            if wanted && rule.action.syncs() {
+                collect(&rule.path, &mut changes);
+            }
+        }
+        if !changes.is_empty() {
+            watch::apply(&Batch::collect(&self.rules, &changes), doer);
+        }
+    }
 }
 
 /// `up -d` of some services, without what they depend on.
@@ -112,13 +152,13 @@ fn bring_up(services: Vec<String>, builds: Builds, recreate: Recreate) -> Up {
     }
 }
 
-/// The project's watch rules, and the commands of its `sync+exec` rules by index.
+/// The project's watch rules, and what they ask for besides, by index.
 fn rules(
     project: &Project,
     named: impl Fn(&String) -> bool,
-) -> Result<(Rules, Vec<Option<ExecSpec>>), CliError> {
+) -> Result<(Rules, Vec<Extra>), CliError> {
     let mut rules = Vec::new();
-    let mut commands = Vec::new();
+    let mut extras = Vec::new();
     for (name, service) in project.services.iter().filter(|(name, _)| named(name)) {
         for rule in service.develop.iter().flat_map(|develop| &develop.watch) {
             let context = service
@@ -138,23 +178,25 @@ fn rules(
                 dockerignore: context.and_then(dockerignore),
             });
             let hook = &rule.exec;
-            commands.push(hook.command.is_some().then(|| {
-                ExecSpec {
-                    argv: hook.command.clone().0.unwrap_or_default(),
-                    env: hook
-                        .environment
-                        .iter()
-                        .map(|(k, v)| (k.clone(), v.clone()))
-                        .collect(),
-                    user: (!hook.user.is_empty()).then(|| hook.user.clone()),
-                    workdir: (!hook.working_dir.is_empty()).then(|| hook.working_dir.clone()),
-                    privileged: hook.privileged,
-                    ..ExecSpec::default()
-                }
-            }));
+            let command = hook.command.is_some().then(|| ExecSpec {
+                argv: hook.command.clone().0.unwrap_or_default(),
+                env: hook
+                    .environment
+                    .iter()
+                    .map(|(k, v)| (k.clone(), v.clone()))
+                    .collect(),
+                user: (!hook.user.is_empty()).then(|| hook.user.clone()),
+                workdir: (!hook.working_dir.is_empty()).then(|| hook.working_dir.clone()),
+                privileged: hook.privileged,
+                ..ExecSpec::default()
+            });
+            extras.push(Extra {
+                command,
+                catch_up: rule.initial_sync,
+            });
         }
     }
-    Ok((Rules::new(rules), commands))
+    Ok((Rules::new(rules), extras))
 }
 
 fn action(action: WatchAction) -> Action {
@@ -179,25 +221,6 @@ fn dockerignore(context: PathBuf) -> Option<(PathBuf, Patterns)> {
     Some((context, Patterns::parse(&text).ok()?))
 }
 
-/// `initial_sync`: everything below such a rule's path is copied as if it had just changed.
-fn catch_up(project: &Project, rules: &Rules, doer: &mut Doer<'_>) {
-    let wanted: Vec<bool> = project
-        .services
-        .values()
-        .flat_map(|service| service.develop.iter().flat_map(|develop| &develop.watch))
-        .map(|rule| rule.initial_sync)
-        .collect();
-    let mut changes = Vec::new();
-    for (index, rule) in rules.iter() {
-        if wanted.get(index) == Some(&true) && rule.action.syncs() {
-            collect(&rule.path, &mut changes);
-        }
-    }
-    if !changes.is_empty() {
-        watch::apply(&Batch::collect(rules, &changes), doer);
-    }
-}
-
 /// Every file below a path; what cannot be read is passed over.
 fn collect(path: &Path, changes: &mut Vec<Change>) {
     if path.is_dir() && !path.is_symlink() {
@@ -214,20 +237,19 @@ fn collect(path: &Path, changes: &mut Vec<Change>) {
 /// Carries out batches on the project's running containers.
 struct Doer<'a> {
     global: &'a Global,
-    session: &'a Session,
-    commands: Vec<Option<ExecSpec>>,
-    quiet: bool,
+    watch: &'a Watch,
 }
 
 impl Doer<'_> {
     fn say(&self, text: &str) {
-        if !self.quiet {
+        if !self.watch.quiet {
             eprintln!("{text}");
         }
     }
 
     fn running(&self, service: &str) -> Result<Vec<Container>, CliError> {
         let mut containers = self
+            .watch
             .session
             .of_services(&[service.to_owned()], OneOff::Exclude)?;
         containers.retain(|container| container.state == State::Running);
@@ -258,7 +280,7 @@ impl Actions for Doer<'_> {
         ));
         for container in &containers {
             for operation in operations {
-                sync_one(self.session, container, operation)?;
+                sync_one(&self.watch.session, container, operation)?;
             }
         }
         Ok(())
@@ -273,11 +295,16 @@ impl Actions for Doer<'_> {
     }
 
     fn exec(&mut self, service: &str, rule: usize) -> Result<(), CliError> {
-        let Some(Some(command)) = self.commands.get(rule) else {
+        let extra = self.watch.extras.get(rule);
+        let Some(command) = extra.and_then(|extra| extra.command.as_ref()) else {
             return Ok(());
         };
         for container in self.running(service)? {
-            let output = self.session.backend.exec_quiet(&container.id, command)?;
+            let output = self
+                .watch
+                .session
+                .backend
+                .exec_quiet(&container.id, command)?;
             let text = String::from_utf8_lossy(&output.text);
             text.lines()
                 .for_each(|line| self.say(&format!("{service} -> {}", printable(line))));
