@@ -274,7 +274,7 @@ impl Engine {
     }
 
     /// Reads its log.
-    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader> {
+    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader<'_>> {
         Ok(self.containers.logs(reference, query)?)
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::SystemTime;
 
 use crate::backend::{Backend, Container, ContainerId, Flow, LogQuery, State};
 use crate::cli::session::short_name;
@@ -23,7 +24,13 @@ pub struct Follower {
     printer: Printer,
     /// Where each container's log begins.
     query: LogQuery,
-    readers: BTreeMap<ContainerId, JoinHandle<()>>,
+    readers: BTreeMap<ContainerId, Reader>,
+}
+
+/// A thread that reads a log, and the start of the container it began with.
+struct Reader {
+    thread: JoinHandle<()>,
+    started: Option<SystemTime>,
 }
 
 impl Follower {
@@ -46,28 +53,29 @@ impl Follower {
     /// Begins with every container of these that is not followed yet and has begun to run.
     pub fn look_at<'c>(&mut self, containers: impl IntoIterator<Item = &'c Container>) {
         for container in containers {
-            let begun = container.state != State::Created && !self.ended_before(container);
-            let over = self
-                .readers
-                .get(&container.id)
-                .is_some_and(JoinHandle::is_finished);
-            if !begun
-                || (self.readers.contains_key(&container.id)
-                    && !(over && container.state.is_live()))
-            {
+            if container.state == State::Created || self.ended_before(container) {
                 continue;
             }
-            let query = if over {
+            let query = match self.readers.get(&container.id) {
+                None => self.query.clone(),
                 // It was started again after its log had been read to the end.
-                LogQuery {
-                    since: container.started,
-                    tail: None,
-                    ..self.query.clone()
+                Some(reader)
+                    if reader.thread.is_finished()
+                        && container.state.is_live()
+                        && container.started != reader.started =>
+                {
+                    LogQuery {
+                        since: container.started,
+                        tail: None,
+                        ..self.query.clone()
+                    }
                 }
-            } else {
-                self.query.clone()
+                Some(_) => continue,
             };
-            let reader = self.read(container, query);
+            let reader = Reader {
+                thread: self.read(container, query),
+                started: container.started,
+            };
             self.readers.insert(container.id.clone(), reader);
         }
     }
@@ -105,14 +113,16 @@ impl Follower {
     /// Whether the log of a container has been read to its end.
     #[must_use]
     pub fn has_read(&self, id: &ContainerId) -> bool {
-        self.readers.get(id).is_none_or(JoinHandle::is_finished)
+        self.readers
+            .get(id)
+            .is_none_or(|reader| reader.thread.is_finished())
     }
 
     /// Waits until every log has been read to its end.
     pub fn finish(self) {
         for reader in self.readers.into_values() {
             // A reader that panicked has said so itself.
-            let _ = reader.join();
+            let _ = reader.thread.join();
         }
     }
 

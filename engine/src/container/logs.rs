@@ -6,15 +6,16 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use serde::Deserialize;
 
 use crate::supervisor::log::json::Stream;
 
-use super::control::{Connection, Request, WaitFor};
+use super::control::{Connection, Received, Request, WaitFor};
 
 /// Which entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,9 +58,12 @@ fn parse(line: &[u8]) -> Option<LogEntry> {
     })
 }
 
+/// Finds the supervisor of a container that runs; asked again when the one that was found is
+/// gone, because another may have taken over.
+pub type FindSupervisor<'a> = Box<dyn FnMut() -> Option<Connection> + 'a>;
+
 /// Entries, oldest first.
-#[derive(Debug)]
-pub struct LogReader {
+pub struct LogReader<'a> {
     query: LogQuery,
     path: PathBuf,
     ready: VecDeque<LogEntry>,
@@ -68,20 +72,61 @@ pub struct LogReader {
     /// Inode of the last of them.
     inode: u64,
     begun: Vec<u8>,
-    watch: Option<Watch>,
+    watch: Option<Watch<'a>>,
     ended: bool,
 }
 
-#[derive(Debug)]
-struct Watch {
+struct Watch<'a> {
     notify: OwnedFd,
+    supervisor: FindSupervisor<'a>,
     /// Ends when the container has: its supervisor closes it. `None` for one that does not run.
     life: Option<Connection>,
 }
 
-impl LogReader {
-    /// Opens a container's log. To follow it, `life` is a connection to its supervisor.
-    pub fn open(path: PathBuf, query: LogQuery, life: Option<Connection>) -> io::Result<Self> {
+impl Watch<'_> {
+    /// Watches whoever supervises the container now, if anybody does.
+    fn find_life(&mut self) {
+        self.life = (self.supervisor)().and_then(|mut life| {
+            let until = WaitFor::Removed;
+            life.send(&Request::Wait { until }).is_ok().then_some(life)
+        });
+    }
+
+    /// Waits for a change of the files or the end of the supervisor.
+    fn wait(&mut self, limit: Option<&Timespec>) -> io::Result<()> {
+        let Some(life) = &mut self.life else {
+            return Ok(());
+        };
+        let mut fds = [
+            PollFd::new(&self.notify, PollFlags::IN),
+            PollFd::new(life, PollFlags::IN),
+        ];
+        match poll(&mut fds, limit) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let over = !fds[1].revents().is_empty();
+        let mut sink = [0u8; 4096];
+        while rustix::io::read(&self.notify, &mut sink).is_ok_and(|read| read > 0) {}
+        if over {
+            // A supervisor that only ended may have a successor; one that answered has removed
+            // the container.
+            match life.receive() {
+                Ok(Received::Reply(_)) => self.life = None,
+                _ => self.find_life(),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> LogReader<'a> {
+    /// Opens a container's log. Following it ends when there is no supervisor any more.
+    pub fn open(
+        path: PathBuf,
+        query: LogQuery,
+        supervisor: FindSupervisor<'a>,
+    ) -> io::Result<Self> {
         let watch = if query.follow {
             let notify =
                 inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
@@ -89,14 +134,13 @@ impl LogReader {
                 let events = inotify::WatchFlags::MODIFY | inotify::WatchFlags::CREATE;
                 inotify::add_watch(&notify, dir, events)?;
             }
-            let life = life.and_then(|mut life| {
-                life.send(&Request::Wait {
-                    until: WaitFor::Removed,
-                })
-                .is_ok()
-                .then_some(life)
-            });
-            Some(Watch { notify, life })
+            let mut watch = Watch {
+                notify,
+                supervisor,
+                life: None,
+            };
+            watch.find_life();
+            Some(watch)
         } else {
             None
         };
@@ -110,37 +154,56 @@ impl LogReader {
             ended: false,
             path,
         };
-        reader.open_files()?;
+        reader.open_files(None)?;
         if let Some(tail) = query.tail {
             reader.seek_tail(tail)?;
         }
         Ok(reader)
     }
 
-    fn open_files(&mut self) -> io::Result<()> {
-        let mut old = Vec::new();
-        for n in 1.. {
-            let mut name = self.path.as_os_str().to_owned();
-            name.push(format!(".{n}"));
-            match File::open(Path::new(&name)) {
-                Ok(file) => old.push(file),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
-                Err(error) => return Err(error),
+    /// Queues the files that are younger than the one with the inode `after`: several when it was
+    /// rotated more than once meanwhile, all when it is gone.
+    fn open_files(&mut self, after: Option<u64>) -> io::Result<()> {
+        loop {
+            let mut found = Vec::new();
+            for n in 0.. {
+                let Some((file, inode)) = self.open_nth(n)? else {
+                    break;
+                };
+                if after == Some(inode) {
+                    break;
+                }
+                found.push((file, inode));
             }
+            let first = found.first().map(|(_, inode)| *inode);
+            // A rotation while they were opened would hide one of them. The inode of an open
+            // file is not given to another.
+            if first.is_some() && std::fs::metadata(&self.path).ok().map(|m| m.ino()) != first {
+                continue;
+            }
+            if let Some(inode) = first {
+                self.inode = inode;
+            }
+            let files = found.into_iter().rev();
+            self.files
+                .extend(files.map(|(file, _)| BufReader::new(file)));
+            return Ok(());
         }
-        self.files = old.into_iter().rev().map(BufReader::new).collect();
-        self.open_present()
     }
 
-    fn open_present(&mut self) -> io::Result<()> {
-        match File::open(&self.path) {
+    /// The present file, or the n-th before it.
+    fn open_nth(&self, n: usize) -> io::Result<Option<(File, u64)>> {
+        let mut name = self.path.as_os_str().to_owned();
+        if n > 0 {
+            name.push(format!(".{n}"));
+        }
+        match File::open(Path::new(&name)) {
             Ok(file) => {
-                self.inode = file.metadata()?.ino();
-                self.files.push_back(BufReader::new(file));
-                Ok(())
+                let inode = file.metadata()?.ino();
+                Ok(Some((file, inode)))
             }
-            // It never said anything.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // It never said anything, or not so much.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -208,23 +271,26 @@ impl LogReader {
         }
     }
 
-    /// Whether the file has been rotated away; then its successor is queued.
+    /// Whether the file has been rotated away; then its successors are queued.
     fn rotated(&mut self) -> io::Result<bool> {
         let Ok(present) = std::fs::metadata(&self.path) else {
             return Ok(false);
         };
         if self.files.is_empty() || present.ino() != self.inode {
             let before = self.files.len();
-            self.open_present()?;
+            let after = (before > 0).then_some(self.inode);
+            self.open_files(after)?;
             return Ok(self.files.len() > before);
         }
-        // Cut to nothing (`max-file=1`): begin again.
-        if let Some(file) = self.files.back_mut()
-            && file.stream_position()? > present.size()
-        {
-            file.seek(SeekFrom::Start(0))?;
-            self.begun.clear();
-            return Ok(true);
+        // Half an entry that a full disk refused the rest of is cut off again.
+        if let Some(file) = self.files.back_mut() {
+            let position = file.stream_position()?;
+            if position > present.size() {
+                let before = position.saturating_sub(self.begun.len() as u64);
+                file.seek(SeekFrom::Start(before.min(present.size())))?;
+                self.begun.clear();
+                return Ok(true);
+            }
         }
         Ok(false)
     }
@@ -243,30 +309,26 @@ impl LogReader {
             let Some(watch) = &mut self.watch else {
                 return Ok(None);
             };
-            let Some(life) = &mut watch.life else {
+            if watch.life.is_none() {
                 // It does not run: one last look, as it may have said something on its way out.
                 self.watch = None;
                 continue;
+            }
+            let left = self.query.until.map(|until| {
+                // Negative ones do not convert: what is not there by now was not written in time.
+                Duration::try_from(until.duration_since(Timestamp::now())).ok()
+            });
+            let limit = match left {
+                Some(None) => return Ok(None),
+                Some(Some(left)) => Timespec::try_from(left).ok(),
+                None => None,
             };
-            let mut fds = [
-                PollFd::new(&watch.notify, PollFlags::IN),
-                PollFd::new(life, PollFlags::IN),
-            ];
-            match poll(&mut fds, None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
-            }
-            let over = !fds[1].revents().is_empty();
-            let mut sink = [0u8; 4096];
-            while rustix::io::read(&watch.notify, &mut sink).is_ok_and(|read| read > 0) {}
-            if over {
-                watch.life = None;
-            }
+            watch.wait(limit.as_ref())?;
         }
     }
 }
 
-impl Iterator for LogReader {
+impl Iterator for LogReader<'_> {
     type Item = io::Result<LogEntry>;
     fn next(&mut self) -> Option<Self::Item> {
         self.next_entry().transpose()
@@ -316,7 +378,7 @@ mod tests {
     }
 
     fn texts(path: &Path, query: LogQuery) -> Vec<String> {
-        LogReader::open(path.to_owned(), query, None)
+        LogReader::open(path.to_owned(), query, Box::new(|| None))
             .unwrap()
             .map(|entry| {
                 String::from_utf8(entry.unwrap().bytes)
@@ -363,6 +425,47 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_that_fell_behind_goes_through_every_file_that_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let limits = crate::supervisor::LogLimits {
+            max_size: Some(1),
+            max_file: 3,
+        };
+        let mut log = crate::supervisor::log::file::LogFile::open(path.clone(), limits).unwrap();
+        let mut say = |text: &str| {
+            log.make_room(1).unwrap();
+            log.write(line(text, 1).as_bytes()).unwrap();
+        };
+        say("a");
+        let mut reader = LogReader::open(path, LogQuery::default(), Box::new(|| None)).unwrap();
+        let mut next = || {
+            let entry = reader.next_present().unwrap().or_else(|| {
+                reader.rotated().unwrap();
+                reader.next_present().unwrap()
+            })?;
+            Some(
+                String::from_utf8(entry.bytes)
+                    .unwrap()
+                    .trim_end()
+                    .to_owned(),
+            )
+        };
+        assert_eq!(next().as_deref(), Some("a"));
+        // Two rotations at once, the file it reads still kept.
+        say("b");
+        say("c");
+        assert_eq!(next().as_deref(), Some("b"));
+        assert_eq!(next().as_deref(), Some("c"));
+        // So many that it is gone: on with the oldest that is left.
+        for text in ["d", "e", "f", "g", "h"] {
+            say(text);
+        }
+        let rest: Vec<String> = std::iter::from_fn(&mut next).collect();
+        assert_eq!(rest, ["f", "g", "h"]);
+    }
+
+    #[test]
     fn following_survives_rotation_and_ends_with_the_container() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
@@ -372,9 +475,12 @@ mod tests {
             follow: true,
             ..LogQuery::default()
         };
-        let reader = LogReader::open(path.clone(), query, Some(Connection::new(ours))).unwrap();
+        let log = path.clone();
         let thread = std::thread::spawn(move || {
-            reader
+            let mut ours = Some(ours);
+            let find = move || ours.take().map(Connection::new);
+            LogReader::open(log, query, Box::new(find))
+                .unwrap()
                 .map(|entry| {
                     String::from_utf8(entry.unwrap().bytes)
                         .unwrap()

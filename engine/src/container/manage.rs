@@ -634,7 +634,7 @@ impl Containers {
     }
 
     /// Reads its log.
-    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader, ContainerError> {
+    pub fn logs(&self, reference: &str, query: &LogQuery) -> Result<LogReader<'_>, ContainerError> {
         let id = self.store.find(reference)?;
         let record = self.store.read(&id)?;
         if record.spec.log.driver == crate::spec::LogDriver::None {
@@ -643,17 +643,17 @@ impl Containers {
                 reason: format!("container `{}` has the log driver `none`", record.name),
             });
         }
-        let life = if query.follow {
-            self.settle(&id)?;
-            Connection::open(&self.store.files(&id).run).ok()
-        } else {
-            None
-        };
         let path = self.store.files(&id).log(&id);
-        LogReader::open(path.clone(), *query, life).map_err(|source| ContainerError::Host {
-            action: "read",
-            path: path.display().to_string(),
-            source,
+        let supervisor = move || {
+            self.settle(&id).ok()?;
+            Connection::open(&self.store.files(&id).run).ok()
+        };
+        LogReader::open(path.clone(), *query, Box::new(supervisor)).map_err(|source| {
+            ContainerError::Host {
+                action: "read",
+                path: path.display().to_string(),
+                source,
+            }
         })
     }
 

@@ -183,7 +183,7 @@ fn keep(begun: &mut Vec<u8>, log: &Log, all: bool) {
     };
     let tail = json::tail(Stream::Stdout, Timestamp::now());
     let mut entries = Vec::new();
-    let done = json::encode_lines(begun, &tail, &mut entries);
+    let done = json::encode_lines(begun, &tail, usize::MAX, &mut entries);
     begun.drain(..done);
     if all && !begun.is_empty() {
         json::entry(begun, &tail, &mut entries);

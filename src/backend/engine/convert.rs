@@ -158,17 +158,13 @@ fn mounted(mount: &engine::MountPoint) -> Mounted {
 }
 
 pub(super) fn log_line(entry: LogEntry) -> LogLine {
-    let mut text = entry.bytes;
-    if text.last() == Some(&b'\n') {
-        text.pop();
-    }
     LogLine {
         time: entry.time.into(),
         stream: match entry.stream {
             EngineStream::Stdout => Stream::Stdout,
             EngineStream::Stderr => Stream::Stderr,
         },
-        text,
+        text: entry.bytes,
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod convert;
 mod images;
+mod lines;
 pub mod steps;
 
 use std::io::{Read, Write};
@@ -188,9 +189,17 @@ impl Backend for EngineBackend {
             .engine
             .logs(&id.0, &query)
             .map_err(|error| self.wrap("read the log of", id, error))?;
+        let mut lines = lines::Lines::default();
         for entry in reader {
             let entry = entry.map_err(|error| BackendError::wrap("cannot read a log", error))?;
-            if sink(convert::log_line(entry)) == Flow::Stop {
+            if let Some(line) = lines.whole(convert::log_line(entry))
+                && sink(line) == Flow::Stop
+            {
+                return Ok(());
+            }
+        }
+        for line in lines.rest() {
+            if sink(line) == Flow::Stop {
                 break;
             }
         }

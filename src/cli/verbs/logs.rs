@@ -171,6 +171,8 @@ fn follow(
     printer: LogPrinter<Box<dyn Write + Send>>,
 ) -> Result<(), CliError> {
     let printer = Arc::new(Mutex::new(printer));
+    // What runs may still say something, unless that would come too late.
+    let open_ended = query.until.is_none();
     let mut follower = Follower::new(
         Arc::clone(&session.backend),
         &session.project_name,
@@ -185,7 +187,7 @@ fn follow(
     let mut containers = containers;
     while containers
         .iter()
-        .any(|container| container.state.is_live() || !follower.has_read(&container.id))
+        .any(|c| (open_ended && c.state.is_live()) || !follower.has_read(&c.id))
     {
         // A change, or the end of a log that no change tells of.
         let _ = changes.recv_timeout(Duration::from_millis(500));

@@ -47,17 +47,24 @@ impl LogFile {
             name.into()
         };
         if self.limits.max_file == 1 {
-            self.file.set_len(0)?;
-            self.size = 0;
-            return Ok(());
+            // A new file instead of an empty one: whoever reads the old one can read it to its end.
+            ignore_missing(fs::remove_file(&self.path))?;
         }
         for n in (1..self.limits.max_file - 1).rev() {
             ignore_missing(fs::rename(numbered(n), numbered(n + 1)))?;
         }
-        ignore_missing(fs::rename(&self.path, numbered(1)))?;
+        if self.limits.max_file > 1 {
+            ignore_missing(fs::rename(&self.path, numbered(1)))?;
+        }
         self.file = open(&self.path)?;
         self.size = 0;
         Ok(())
+    }
+
+    /// How large it may become.
+    pub fn largest(&self) -> usize {
+        let most = self.limits.max_size.and_then(|max| max.try_into().ok());
+        most.unwrap_or(usize::MAX)
     }
 
     /// Where the next byte goes.

@@ -42,11 +42,12 @@ pub fn rfc3339_nano(time: Timestamp) -> String {
     time.to_string()
 }
 
-/// Appends entries for all complete lines of `input`, and for full pieces of an incomplete one.
-/// Returns how many bytes of it are in them; the rest is the beginning of a line.
-pub fn encode_lines(input: &[u8], tail: &[u8], out: &mut Vec<u8>) -> usize {
+/// Appends entries for the complete lines of `input`, and for full pieces of an incomplete one,
+/// until there is no more of them or `out` has `enough` bytes. Returns how many bytes of the
+/// input are in them.
+pub fn encode_lines(input: &[u8], tail: &[u8], enough: usize, out: &mut Vec<u8>) -> usize {
     let mut done = 0;
-    while done < input.len() {
+    while done < input.len() && out.len() < enough {
         let rest = &input[done..];
         let window = &rest[..rest.len().min(PIECE)];
         let length = match memchr(b'\n', window) {
@@ -121,7 +122,7 @@ mod tests {
 
     fn encoded(input: &[u8]) -> (String, usize) {
         let mut out = Vec::new();
-        let done = encode_lines(input, b"\"}\n", &mut out);
+        let done = encode_lines(input, b"\"}\n", usize::MAX, &mut out);
         (String::from_utf8(out).unwrap(), done)
     }
 

@@ -84,20 +84,24 @@ impl LogPipe {
 
     /// Moves one batch.
     pub fn step(&mut self, log: &mut LogFile) -> io::Result<Step> {
-        let seen = self.look(BATCH)?;
+        let mut seen = self.look(BATCH)?;
         if seen.is_empty() {
             return Ok(Step::Empty);
         }
         let mut entries = Vec::new();
         let tail = json::tail(self.stream, Timestamp::now());
-        let after = if self.begun.is_empty() {
-            let done = json::encode_lines(&seen, &tail, &mut entries);
-            seen[done..].to_vec()
-        } else {
-            let mut text = std::mem::take(&mut self.begun);
-            text.extend_from_slice(&seen);
-            let done = json::encode_lines(&text, &tail, &mut entries);
+        // A batch that fills a file by itself is cut short, so that no file outgrows its limit by
+        // more than one entry. What is left stays in the pipe.
+        let enough = log.largest();
+        let before = self.begun.len();
+        let mut text = self.begun.clone();
+        text.extend_from_slice(&seen);
+        let done = json::encode_lines(&text, &tail, enough, &mut entries);
+        let after = if entries.len() < enough {
             text.split_off(done)
+        } else {
+            seen.truncate(done - before);
+            Vec::new()
         };
         log.make_room(entries.len())?;
         let batch = Batch {
@@ -224,6 +228,16 @@ mod tests {
             .unwrap();
             (pipe, log)
         }
+        fn files(&self) -> Vec<u64> {
+            let mut sizes: Vec<_> = std::fs::read_dir(self.dir.path())
+                .unwrap()
+                .flatten()
+                .filter(|file| file.file_name().to_string_lossy().starts_with("log"))
+                .map(|file| file.metadata().unwrap().len())
+                .collect();
+            sizes.sort_unstable();
+            sizes
+        }
         fn lines(&self) -> String {
             std::fs::read_to_string(self.dir.path().join("log"))
                 .unwrap()
@@ -270,7 +284,7 @@ mod tests {
             text.extend_from_slice(&seen);
             let mut entries = Vec::new();
             let tail = json::tail(Stream::Stdout, Timestamp::now());
-            let done = json::encode_lines(&text, &tail, &mut entries);
+            let done = json::encode_lines(&text, &tail, usize::MAX, &mut entries);
             let batch = Batch {
                 offset: log.size(),
                 entries: entries.len() as u64,
@@ -292,5 +306,24 @@ mod tests {
             while pipe.step(&mut log).unwrap() != Step::Empty {}
             assert_eq!(rig.lines(), "zero\nbegun\none\ntwo\nthree\n", "{stage}");
         }
+    }
+
+    #[test]
+    fn no_file_outgrows_its_limit_by_more_than_an_entry() {
+        let rig = Rig::new();
+        let limits = LogLimits {
+            max_size: Some(1000),
+            max_file: 100,
+        };
+        let mut log = LogFile::open(rig.dir.path().join("log"), limits).unwrap();
+        let (mut pipe, _) = rig.open();
+        let text: String = (0..500).map(|n| format!("{n}\n")).collect();
+        rig.say(text.as_bytes());
+        while pipe.step(&mut log).unwrap() != Step::Empty {}
+        let files = rig.files();
+        assert!(
+            files.len() > 10 && files.iter().all(|size| *size < 1100),
+            "{files:?}"
+        );
     }
 }
