@@ -503,13 +503,16 @@ pub fn main() -> i32 {
     ) else {
         return 125;
     };
+    // The process takes 2 with it; a probe that cannot begin is still to say why.
+    let complaints = io::stderr().as_fd().try_clone_to_owned();
     match serve(assignment, &words) {
         Ok(code) => i32::from(code),
         Err(error) => {
             let failure = Failure::from(&error);
             if wire::send(words.as_fd(), &Word::Failed(failure.clone()), None).is_err() {
-                // A probe: what went wrong is its output.
-                eprintln!("{}", failure.line());
+                // A probe: what went wrong is its output. Nothing can be done when that fails.
+                let text = format!("{}\n", failure.line());
+                let _ = complaints.map(|out| File::from(out).write_all(text.as_bytes()));
             }
             i32::from(failure.exit_code)
         }

@@ -14,7 +14,7 @@ use crate::container::control::{Reply, WaitFor};
 use crate::container::events::Action;
 use crate::container::exec::{ExecSpec, spawn_probe};
 use crate::container::record::ProbeConfig;
-use crate::container::{Health, HealthStatus, Probe};
+use crate::container::{Failure, Health, HealthStatus, Probe};
 
 use super::life::Shared;
 
@@ -122,7 +122,7 @@ async fn run(shared: &Rc<Shared>, config: &ProbeConfig) -> io::Result<(i32, Stri
             config.timeout,
             writer.as_fd(),
         )
-        .map_err(io::Error::other)?
+        .map_err(|error| io::Error::other(Failure::from(&error).line()))?
     };
     drop(writer);
     let mut output = Vec::new();
