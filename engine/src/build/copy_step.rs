@@ -9,6 +9,7 @@ use super::copy_source::{Item, find};
 use super::diagnostic::Span;
 use super::digest::{Fields, Hash};
 use super::error::BuildError;
+use super::explain::Ingredients;
 use super::file_step::Canvas;
 use super::former::Tracker;
 use super::ignore::Patterns;
@@ -155,7 +156,17 @@ pub(super) fn run(
         items.push(find(stage, span, &name, tree, source, &flags, checksum)?);
     }
     items.extend(texts(stage, span, written)?);
-    let key = key(stage, &flags, &words, tree, stack.as_ref(), &items).map_err(|error| {
+    let mut ingredients = Ingredients::default();
+    let key = key(
+        stage,
+        &flags,
+        &words,
+        tree,
+        stack.as_ref(),
+        &items,
+        &mut ingredients,
+    );
+    let key = key.map_err(|error| {
         stage.solver.step_error(
             &name,
             &stage.source,
@@ -200,12 +211,13 @@ pub(super) fn run(
         }
         Ok(())
     };
-    let (layer, created) = stage.file_vertex(span, &name, key, canvas, &mut write)?;
+    let made = stage.file_vertex(span, &name, key, canvas, &mut write)?;
     if let (Some(memory), Some(noted)) = (&memory, noted) {
-        memory.keep(&layer, &noted);
+        memory.keep(&made.layer, &noted);
     }
     let text = format!("{keyword} {}", instruction.text);
-    stage.push(key, layer, created, &text);
+    stage.explain(&name, &text, &made, &ingredients);
+    stage.push(key, made, &text);
     if let Some(index) = &tree.index {
         index.save();
     }
@@ -243,7 +255,15 @@ fn key(
     tree: &Tree,
     stack: Option<&Hash>,
     items: &[Item],
+    ingredients: &mut Ingredients,
 ) -> std::io::Result<Hash> {
+    ingredients
+        .add("the step before", &stage.result.key)
+        .add("the destination", words.dest.as_bytes());
+    for (name, text) in [("--chown", &words.chown), ("--chmod", &words.chmod)] {
+        ingredients.add(name, text.as_deref().unwrap_or_default().as_bytes());
+    }
+    ingredients.add("--exclude", words.exclude.texts.join("\n").as_bytes());
     let mut fields = Fields::new(if flags.add { "add" } else { "copy" });
     fields.add(&stage.result.key).add(words.dest.as_bytes());
     for text in [&words.chown, &words.chmod] {
@@ -260,24 +280,26 @@ fn key(
             Item::Files { selected, skip } => {
                 fields.add(b"files").add(&skip.to_le_bytes());
                 for selected in selected {
-                    let parents = flags.parents;
-                    fields.add(&digest(
-                        stage,
-                        tree,
-                        stack,
-                        selected,
-                        &words.exclude,
-                        parents,
-                    )?);
+                    let (hash, notes) =
+                        digest(stage, tree, stack, selected, &words.exclude, flags.parents)?;
+                    fields.add(&hash);
+                    let below = selected.path.to_string_lossy();
+                    if stack.is_none() && selected.entry.is_none() {
+                        ingredients.files(&below, notes);
+                    } else {
+                        ingredients.add(format!("`/{below}`"), &hash);
+                    }
                 }
             }
             Item::Text { name, content } => {
+                ingredients.add(format!("the text of `{name}`"), content.as_bytes());
                 fields
                     .add(b"text")
                     .add(name.as_bytes())
                     .add(content.as_bytes());
             }
             Item::Url(download) => {
+                ingredients.add(format!("`{}`", download.name), &download.digest);
                 fields
                     .add(b"url")
                     .add(download.name.as_bytes())
@@ -285,6 +307,7 @@ fn key(
                 fields.add(&download.mtime.unwrap_or(0).to_le_bytes());
             }
             Item::Git { commit, git } => {
+                ingredients.add("the commit", commit.as_bytes());
                 fields.add(b"git").add(commit.as_bytes());
                 fields.add(git.subdir.as_deref().unwrap_or_default().as_bytes());
                 fields.add(&[u8::from(flags.keep_git_dir)]);
@@ -294,7 +317,8 @@ fn key(
     Ok(fields.finish())
 }
 
-/// The digest of one selection. Files of layers never change, so theirs are remembered.
+/// The digest of one selection, and those of its files. Files of layers never change, so theirs are
+/// remembered, and not told apart.
 pub(super) fn digest(
     stage: &Stage<'_, '_>,
     tree: &Tree,
@@ -302,11 +326,12 @@ pub(super) fn digest(
     selected: &Selected,
     exclude: &Patterns,
     parents: bool,
-) -> std::io::Result<[u8; 32]> {
+) -> std::io::Result<(Hash, Vec<(String, Hash)>)> {
     let compute = || {
         let mut fields = Fields::new("selection");
         select::add_digest(&mut fields, tree, selected, exclude, parents)?;
-        Ok::<_, std::io::Error>(fields.finish())
+        let notes = fields.take_notes();
+        Ok::<_, std::io::Error>((fields.finish(), notes))
     };
     let Some(stack) = stack else { return compute() };
     let mut question = Fields::new("selection of layers");
@@ -317,9 +342,9 @@ pub(super) fn digest(
     question.list(&exclude.texts).add(&[u8::from(parents)]);
     let question = question.finish();
     if let Some(known) = stage.solver.cache.digest(&question) {
-        return Ok(known);
+        return Ok((known, Vec::new()));
     }
-    let digest = compute()?;
+    let (digest, _) = compute()?;
     stage.solver.cache.put_digest(&question, &digest);
-    Ok(digest)
+    Ok((digest, Vec::new()))
 }

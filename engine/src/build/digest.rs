@@ -27,20 +27,27 @@ pub(super) fn hex(hash: &Hash) -> String {
 }
 
 /// A hash over named fields: every field is preceded by its length, so no two lists give the same bytes.
-pub(super) struct Fields(Sha256);
+pub(super) struct Fields {
+    hash: Sha256,
+    /// Files that went in, for people.
+    notes: Vec<(String, Hash)>,
+}
 
 impl Fields {
     /// Begins; `kind` keeps hashes of different things apart.
     pub(super) fn new(kind: &str) -> Self {
-        let mut fields = Self(Sha256::new());
+        let mut fields = Self {
+            hash: Sha256::new(),
+            notes: Vec::new(),
+        };
         fields.add(kind.as_bytes());
         fields
     }
 
     /// Adds a field.
     pub(super) fn add(&mut self, field: &[u8]) -> &mut Self {
-        self.0.update((field.len() as u64).to_le_bytes());
-        self.0.update(field);
+        self.hash.update((field.len() as u64).to_le_bytes());
+        self.hash.update(field);
         self
     }
 
@@ -57,9 +64,23 @@ impl Fields {
         self.add(&count.to_le_bytes())
     }
 
+    /// Notes a file by its path: the digest of its content with its mode.
+    fn note(&mut self, path: &OsStr, mode: u32, content: &[u8]) {
+        let mut own = Sha256::new();
+        own.update(mode.to_le_bytes());
+        own.update(content);
+        let path = path.to_string_lossy().into_owned();
+        self.notes.push((path, own.finalize().into()));
+    }
+
+    /// The files that were noted.
+    pub(super) fn take_notes(&mut self) -> Vec<(String, Hash)> {
+        std::mem::take(&mut self.notes)
+    }
+
     /// The hash.
     pub(super) fn finish(self) -> Hash {
-        self.0.finalize().into()
+        self.hash.finalize().into()
     }
 }
 
@@ -264,14 +285,18 @@ pub(super) fn add_entry(
                 None => file(dir, &entry.name)?,
             };
             fields.add(&hash);
+            fields.note(shown, entry.stat.st_mode, &hash);
         }
         FileType::Symlink => {
-            fields.add(rustix::fs::readlinkat(dir, &entry.name, Vec::new())?.as_bytes());
+            let target = rustix::fs::readlinkat(dir, &entry.name, Vec::new())?;
+            fields.add(target.as_bytes());
+            fields.note(shown, entry.stat.st_mode, target.as_bytes());
         }
         FileType::CharacterDevice | FileType::BlockDevice => {
             fields.add(&entry.stat.st_rdev.to_le_bytes());
         }
         FileType::Directory => {
+            fields.note(shown, entry.stat.st_mode, b"");
             let inner = tree::open_dir(dir, &entry.name)?;
             add_children(fields, tree, inner.as_fd(), path, shown, skip)?;
         }

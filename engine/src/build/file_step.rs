@@ -3,7 +3,9 @@
 use super::diagnostic::Span;
 use super::digest::{Fields, Hash};
 use super::error::BuildError;
+use super::explain::Ingredients;
 use super::former::Unfit;
+use super::solve::Made;
 use super::stage::Stage;
 use super::store;
 use super::tree::{Tree, View};
@@ -97,8 +99,14 @@ impl Stage<'_, '_> {
             copy::Copier::new(tree, &attributes).make_directory(&path)?;
             Ok(())
         };
-        let (layer, created) = self.file_vertex(span, &name, key, Canvas::Root, &mut write)?;
-        self.push(key, layer, created, &format!("WORKDIR {path}"));
+        let mut ingredients = Ingredients::default();
+        ingredients
+            .add("the step before", &self.result.key)
+            .add("the directory", path.as_bytes())
+            .add("the user", user.as_bytes());
+        let made = self.file_vertex(span, &name, key, Canvas::Root, &mut write)?;
+        self.explain(&name, &format!("WORKDIR {text}"), &made, &ingredients);
+        self.push(key, made, &format!("WORKDIR {path}"));
         Ok(())
     }
 
@@ -111,7 +119,7 @@ impl Stage<'_, '_> {
         key: Hash,
         canvas: Canvas<'_>,
         write: &mut Write<'_>,
-    ) -> Result<(Layer, String), BuildError> {
+    ) -> Result<Made, BuildError> {
         let solver = self.solver;
         let failed =
             |reason| solver.step_error(name, &self.source, span, ErrorKind::Invalid, reason, None);

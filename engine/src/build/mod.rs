@@ -20,6 +20,7 @@ mod diagnostic;
 mod digest;
 mod error;
 mod expand;
+mod explain;
 mod fetch;
 mod file_step;
 mod former;
@@ -58,6 +59,7 @@ use indexmap::IndexMap;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
+pub use explain::Explanation;
 pub use ignore::{BadPattern, Patterns};
 pub use lint::Rule;
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
@@ -90,6 +92,8 @@ pub struct BuildOutcome {
     pub executed: usize,
     /// Lint warnings, in file order.
     pub warnings: Vec<Diagnostic>,
+    /// Why each step ran or did not, in the order they ended, when that was asked for.
+    pub explanations: Vec<Explanation>,
     /// What `--metadata-file` writes.
     pub metadata: serde_json::Value,
 }
@@ -216,6 +220,7 @@ pub fn build(
         cached: 0,
         executed: 0,
         warnings,
+        explanations: Vec::new(),
         metadata: serde_json::json!({}),
     };
     if request.check {
@@ -420,6 +425,7 @@ fn finish(
         counter.load(std::sync::atomic::Ordering::Relaxed)
     };
     outcome.cached = count(&solver.shared.cached);
+    outcome.explanations = solver.shared.explanations();
     outcome.executed = count(&solver.shared.executed);
     output::write(solver, result, outcome)
 }

@@ -53,6 +53,8 @@ pub struct BuildRequest {
     pub cache_to: Vec<String>,
     /// What becomes of the result; empty stores it as an image.
     pub outputs: Vec<Output>,
+    /// Tell why each step ran or did not.
+    pub explain: bool,
     /// Parse and lint only; nothing runs.
     pub check: bool,
 }

@@ -16,6 +16,7 @@ use super::copy::{Attributes, Copier};
 use super::diagnostic::{Diagnostic, Severity};
 use super::digest::{Fields, hex};
 use super::error::BuildError;
+use super::explain::Ingredients;
 use super::ignore::Patterns;
 use super::origin::Files;
 use super::overlay;
@@ -144,8 +145,10 @@ pub(super) fn run(
             .map(|host| format!("{} {:?}", host.name, host.address)),
     );
     fields.add(script.as_ref().map_or(&[][..], |(_, text)| text.as_bytes()));
+    let mut ingredients = Ingredients::default();
+    ingredients.add("the network", format!("{network:?}").as_bytes());
     for taken in &taken {
-        add_mount(stage, &mut fields, taken).map_err(|reason| {
+        add_mount(stage, &mut fields, taken, &mut ingredients).map_err(|reason| {
             stage.solver.step_error(
                 &name,
                 &stage.source,
@@ -170,12 +173,24 @@ pub(super) fn run(
         taken: &taken,
         script,
     };
-    let (layer, created) =
-        stage
-            .solver
-            .vertex(&name, &key, &below, stage.no_cache, &mut |step| {
-                runner.execute(step)
-            })?;
+    let made = stage
+        .solver
+        .vertex(&name, &key, &below, stage.no_cache, &mut |step| {
+            runner.execute(step)
+        })?;
+    let mut ingredients = ingredients;
+    ingredients
+        .add("the step before", &stage.result.key)
+        .add("the command", argv.join("\0").as_bytes())
+        .add("the working directory", cwd.as_bytes())
+        .add("the user", user.as_bytes());
+    ingredients.variables(&env);
+    stage.explain(
+        &name,
+        &format!("RUN {}", instruction.text),
+        &made,
+        &ingredients,
+    );
     let arguments: Vec<String> = stage
         .result
         .variables
@@ -186,7 +201,7 @@ pub(super) fn run(
         [] => format!("RUN {}", argv.join(" ")),
         all => format!("RUN |{} {} {}", all.len(), all.join(" "), argv.join(" ")),
     };
-    stage.push(key, layer, created, &text);
+    stage.push(key, made, &text);
     Ok(())
 }
 
@@ -263,7 +278,12 @@ fn network(
 }
 
 /// What a mount adds to the key: what the command can see of it, not what it is called or what a cache holds.
-fn add_mount(stage: &Stage<'_, '_>, fields: &mut Fields, taken: &Taken) -> Result<(), String> {
+fn add_mount(
+    stage: &Stage<'_, '_>,
+    fields: &mut Fields,
+    taken: &Taken,
+    ingredients: &mut Ingredients,
+) -> Result<(), String> {
     let mount = &taken.mount;
     fields
         .add(format!("{:?}", mount.kind).as_bytes())
@@ -279,7 +299,9 @@ fn add_mount(stage: &Stage<'_, '_>, fields: &mut Fields, taken: &Taken) -> Resul
     );
     fields.add(format!("{attributes:?}").as_bytes());
     if let (MountType::Bind, Some(files)) = (mount.kind, &taken.files) {
-        fields.add(&bound_digest(stage, files, &mount.source)?);
+        let digest = bound_digest(stage, files, &mount.source)?;
+        ingredients.add(format!("what is mounted on `{}`", taken.target), &digest);
+        fields.add(&digest);
     }
     Ok(())
 }
@@ -288,6 +310,7 @@ fn bound_digest(stage: &Stage<'_, '_>, files: &Files, source: &str) -> Result<[u
     with_tree(stage, files, |tree, stack| {
         let selected = one_source(tree, source)?;
         super::copy_step::digest(stage, tree, stack, &selected, &Patterns::default(), false)
+            .map(|(digest, _)| digest)
             .map_err(|e| e.to_string())
     })
 }

@@ -15,6 +15,7 @@ use super::context::Context;
 use super::diagnostic::{Diagnostic, Severity, Source, Span};
 use super::digest::{Hash, hex};
 use super::error::BuildError;
+use super::explain::Explanation;
 use super::graph::Origin;
 use super::parse::Dockerfile;
 use super::progress::{BuildProgress, Cancel, ProgressSink, StepId};
@@ -38,6 +39,15 @@ pub(super) struct StageResult {
     pub(super) variables: Variables,
     /// When the topmost layer was made.
     pub(super) created: Option<String>,
+}
+
+/// What a step gave.
+pub(super) struct Made {
+    pub(super) layer: Layer,
+    /// When it was made, RFC 3339.
+    pub(super) created: String,
+    /// It ran in this build.
+    pub(super) ran: bool,
 }
 
 /// Everything the stages of a build share.
@@ -75,6 +85,7 @@ pub(super) struct Shared<'a> {
     /// Steps of this build by key, so that `--no-cache` runs each once.
     fresh: Mutex<HashMap<Hash, Arc<Mutex<Option<Layer>>>>>,
     pub(super) named: Mutex<HashMap<String, Arc<Context>>>,
+    explanations: Mutex<Vec<Explanation>>,
 }
 
 #[derive(Clone)]
@@ -104,7 +115,18 @@ impl<'a> Shared<'a> {
             executed: AtomicUsize::new(0),
             fresh: Mutex::new(HashMap::new()),
             named: Mutex::new(HashMap::new()),
+            explanations: Mutex::new(Vec::new()),
         }
+    }
+
+    /// Keeps what is to be told of a step.
+    pub(super) fn explain(&self, explanation: Explanation) {
+        lock(&self.explanations).push(explanation);
+    }
+
+    /// What is to be told of all steps so far.
+    pub(super) fn explanations(&self) -> Vec<Explanation> {
+        lock(&self.explanations).clone()
     }
 }
 
@@ -233,7 +255,7 @@ impl Solver<'_> {
         below: &Stack,
         no_cache: bool,
         work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
-    ) -> Result<(Layer, String), BuildError> {
+    ) -> Result<Made, BuildError> {
         if self.is_stopped() {
             return Err(BuildError::Cancelled);
         }
@@ -247,7 +269,11 @@ impl Solver<'_> {
                 .get(key, below.top().map(ToString::to_string).as_ref())?;
             // Protected first, looked for then: it cannot be collected in between.
             solver.lease.protect(&record.layer.parse().ok()?).ok()?;
-            Some((store::layer(solver.images, &record.layer)?, record.created))
+            Some(Made {
+                layer: store::layer(solver.images, &record.layer)?,
+                created: record.created,
+                ran: false,
+            })
         };
         if (!no_cache || mine.is_some())
             && let Some(found) = hit(self)
@@ -307,7 +333,11 @@ impl Solver<'_> {
             step,
             elapsed: begun.elapsed(),
         });
-        Ok((layer, created))
+        Ok(Made {
+            layer,
+            created,
+            ran: true,
+        })
     }
 
     fn cached(&self, step: StepId, name: &str) {

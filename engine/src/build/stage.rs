@@ -9,12 +9,11 @@ use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::Origin;
 use super::parse::{self, Argument, CommandLine, HealthTest, Instruction, Kind, error};
-use super::solve::{Solver, StageResult};
+use super::solve::{Made, Solver, StageResult};
 use super::store::Stack;
 use super::values;
 use super::variables::Variables;
 use crate::image::{Empty, HealthConfig, History, ImageConfig};
-use crate::layer::Layer;
 
 /// The shell where no `SHELL` was given.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -279,12 +278,12 @@ impl Stage<'_, '_> {
     }
 
     /// Puts a layer on the stack.
-    pub(super) fn push(&mut self, key: Hash, layer: Layer, created: String, history: &str) {
-        self.history(history, Some(&created));
-        self.result.config.rootfs.diff_ids.push(layer.diff_id);
-        self.result.stack.layers.push(layer);
+    pub(super) fn push(&mut self, key: Hash, made: Made, history: &str) {
+        self.history(history, Some(&made.created));
+        self.result.config.rootfs.diff_ids.push(made.layer.diff_id);
+        self.result.stack.layers.push(made.layer);
         self.result.key = key;
-        self.result.created = Some(created);
+        self.result.created = Some(made.created);
     }
 
     /// The words of a command, in the shell where that is asked for.

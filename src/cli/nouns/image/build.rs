@@ -38,6 +38,9 @@ pub struct BuildArgs {
     /// Check the Dockerfile only.
     #[arg(long)]
     check: bool,
+    /// Tell why each step ran or did not.
+    #[arg(long)]
+    explain: bool,
     /// The Dockerfile; - is standard input.
     #[arg(short = 'f', long)]
     file: Option<PathBuf>,
@@ -172,6 +175,10 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
             &serde_json::to_string_pretty(&outcome.metadata).unwrap_or_default(),
         )?;
     }
+    for build::Explanation { step, ran, reason } in &outcome.explanations {
+        let what = if *ran { "ran" } else { "cached" };
+        print(&format!("{step}\n    {what}: {reason}\n"))?;
+    }
     if let Some(id) = outcome.image_id.filter(|_| args.quiet) {
         print(&format!("{id}\n"))?;
     }
@@ -274,6 +281,7 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
             .iter()
             .map(|text| output(text))
             .collect::<Result<_, _>>()?,
+        explain: args.explain,
         check: args.check,
         ..BuildRequest::default()
     };
