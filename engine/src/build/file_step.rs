@@ -173,6 +173,6 @@ impl Stage<'_, '_> {
             return Ok(Err(reason));
         }
         drop(tree);
-        store::commit(solver.images, &upper, stack, over).map(Ok)
+        store::commit(solver.images, &upper, stack, over, solver.epoch).map(Ok)
     }
 }

@@ -5,8 +5,8 @@
 //! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy_step`, `run_step`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
-//! Refused by name: several platforms in one build, import and export of caches, `oci-layout://` contexts,
-//! devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
+//! Refused by name: several platforms in one build, platforms that this machine cannot run, import and export of
+//! caches, devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
 
 mod cache;
 mod chmod;
@@ -28,6 +28,7 @@ mod git;
 mod glob;
 mod graph;
 mod ignore;
+mod layout;
 mod lint;
 mod net;
 mod origin;
@@ -226,6 +227,7 @@ pub fn build(
     if request.check {
         return Ok(outcome);
     }
+    runnable(&stages, &needed, &host, &platform)?;
     let epoch = epoch(request)?;
     let solver = Solver {
         request,
@@ -305,6 +307,34 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
         })?;
     }
     Ok(())
+}
+
+/// Refuses commands of a foreign platform where the kernel has nobody to run them.
+fn runnable(
+    stages: &Stages,
+    needed: &[usize],
+    host: &Platform,
+    platform: &Platform,
+) -> Result<(), BuildError> {
+    let runs = needed.iter().any(|stage| {
+        // A stage with a platform of its own is as its author wants it.
+        let stage = &stages.list[*stage];
+        stage.from.platform.is_none()
+            && stage
+                .instructions
+                .iter()
+                .any(|instruction| matches!(instruction.kind, Kind::Run(..)))
+    });
+    if !runs || platform.runs_on(host) {
+        return Ok(());
+    }
+    Err(BuildError::Unsupported {
+        option: format!("--platform {platform}"),
+        reason: format!(
+            "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
+            platform.arch
+        ),
+    })
 }
 
 fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {

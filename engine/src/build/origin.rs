@@ -16,6 +16,9 @@ use super::tree::{Tree, View};
 use super::variables::Variables;
 use crate::image::Image;
 
+/// How contexts that are OCI layouts begin.
+const LAYOUT: &str = "oci-layout://";
+
 /// What a `from` leads to.
 pub(super) enum Files {
     /// The main context or a named one.
@@ -72,12 +75,13 @@ impl Stage<'_, '_> {
             None => name,
             Some((_, value)) => match value.strip_prefix("docker-image://") {
                 Some(image) => image,
+                None if value.starts_with(LAYOUT) => return self.layout_image(span, value),
                 None => {
                     let message = format!("named context `{name}` is not an image");
                     return Err(self.wrong(
                         span,
                         message,
-                        Some("FROM takes docker-image:// contexts only"),
+                        Some("FROM takes docker-image:// and oci-layout:// contexts"),
                     ));
                 }
             },
@@ -131,6 +135,38 @@ impl Stage<'_, '_> {
         }
     }
 
+    /// The image of an OCI layout, brought into the store.
+    fn layout_image(&mut self, span: Span, value: &str) -> Result<Image, BuildError> {
+        let solver = self.solver;
+        let step = solver.number();
+        let name = self.vertex_name(&format!("FROM {value}"));
+        solver.tell(BuildProgress::Started { step, name });
+        let begun = std::time::Instant::now();
+        let place = value.strip_prefix(LAYOUT).unwrap_or(value);
+        let image = store::layout(solver.images, place).map_err(|error| {
+            let error = match error {
+                BuildError::Context { reason, .. } => {
+                    self.wrong(span, format!("cannot use `{value}`: {reason}"), None)
+                }
+                other => other,
+            };
+            solver.tell(BuildProgress::Failed {
+                step,
+                error: error.to_string(),
+            });
+            error
+        })?;
+        for layer in &image.layers {
+            // Unprotected, it is gone at worst, and the next step says so.
+            let _ = solver.lease.protect(&layer.chain_id);
+        }
+        solver.tell(BuildProgress::Done {
+            step,
+            elapsed: begun.elapsed(),
+        });
+        Ok(image)
+    }
+
     /// What a `from` of COPY or of a mount means; `None` is the main context.
     pub(super) fn files(&mut self, span: Span, from: Option<&str>) -> Result<Files, BuildError> {
         let solver = self.solver;
@@ -144,6 +180,7 @@ impl Stage<'_, '_> {
             .find(|(known, _)| known.eq_ignore_ascii_case(from));
         if let Some((name, value)) = context
             && !value.starts_with("docker-image://")
+            && !value.starts_with(LAYOUT)
         {
             return self.named_context(span, name, value).map(Files::Context);
         }
@@ -183,15 +220,16 @@ impl Stage<'_, '_> {
         if let Some(context) = named.get(name) {
             return Ok(context.clone());
         }
-        let context = if value.contains("://") || super::git::GitRef::parse(value).is_some() {
-            for refused in ["oci-layout://", "target:", "input:"] {
-                if value.starts_with(refused) {
-                    let message =
-                        format!("named context `{name}`: `{refused}` contexts are not supported");
-                    let help = "load the image and use docker-image://, or give a directory";
-                    return Err(self.wrong(span, message, Some(help)));
-                }
+        for refused in ["target:", "input:"] {
+            if value.starts_with(refused) {
+                let message = format!(
+                    "named context `{name}`: `{refused}` contexts belong to a build of several targets"
+                );
+                let help = "build that target first and give it as docker-image://NAME";
+                return Err(self.wrong(span, message, Some(help)));
             }
+        }
+        let context = if value.contains("://") || super::git::GitRef::parse(value).is_some() {
             super::fetch::context(value, &solver.scratch)?
         } else {
             context::named(

@@ -478,7 +478,13 @@ impl Runner<'_, '_, '_> {
         for stub in stubs {
             remove_stub(&upper, &stub);
         }
-        store::commit(solver.images, &upper, &self.stage.result.stack, None)
+        store::commit(
+            solver.images,
+            &upper,
+            &self.stage.result.stack,
+            None,
+            solver.epoch,
+        )
     }
 
     fn failed_command(

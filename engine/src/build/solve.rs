@@ -13,7 +13,7 @@ use std::time::Instant;
 use super::cache::Cache;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Severity, Source, Span};
-use super::digest::{Hash, hex};
+use super::digest::{Fields, Hash, hex};
 use super::error::BuildError;
 use super::explain::Explanation;
 use super::graph::Origin;
@@ -260,6 +260,13 @@ impl Solver<'_> {
             return Err(BuildError::Cancelled);
         }
         let step = self.number();
+        // Layers with clamped times are others than those without.
+        let dated = self.epoch.map(|epoch| {
+            let mut fields = Fields::new("dated");
+            fields.add(key).add(&epoch.to_le_bytes());
+            fields.finish()
+        });
+        let key = dated.as_ref().unwrap_or(key);
         // One at a time for each key; the others find what the first one made.
         let cell = lock(&self.shared.fresh).entry(*key).or_default().clone();
         let mut mine = lock(&cell);

@@ -83,20 +83,58 @@ pub(super) fn stack(image: &Image) -> Stack {
 }
 
 /// Makes a directory the layer on top of a stack; with `over` it holds what changed since that layer.
+/// Nothing in it is younger than `epoch` (SOURCE_DATE_EPOCH), so that it is the same at any time.
 pub(super) fn commit(
     store: &ImageStore,
     upper: &Path,
     below: &Stack,
     over: Option<&Layer>,
+    epoch: Option<i64>,
 ) -> Result<Layer, BuildError> {
-    store
-        .layers()
-        .commit_over(upper, below.top(), &below.below, over)
+    let clamped = match epoch {
+        Some(epoch) => crate::layer::clamp_times(upper, epoch),
+        None => Ok(()),
+    };
+    clamped
+        .and_then(|()| {
+            store
+                .layers()
+                .commit_over(upper, below.top(), &below.below, over)
+        })
         .map_err(|source| BuildError::Store {
             action: "make a layer".into(),
             kind: source.kind(),
             source: Box::new(source),
         })
+}
+
+/// Brings the image of an OCI layout into the store: `directory[:tag][@digest]`. It gets no name.
+pub(super) fn layout(store: &ImageStore, place: &str) -> Result<Image, BuildError> {
+    let wrong = |reason: String| BuildError::Context {
+        context: format!("oci-layout://{place}"),
+        reason,
+    };
+    let layout = super::layout::Layout::open(place).map_err(wrong)?;
+    let (reader, writer) = std::io::pipe().map_err(|error| wrong(error.to_string()))?;
+    let loaded = std::thread::scope(|scope| {
+        let writing = scope.spawn(|| layout.write(writer));
+        let loaded = store.load(reader, &|_| {});
+        // When loading failed, writing did because nobody read: the first says why.
+        let written = writing.join();
+        match (loaded, written) {
+            (Ok(loaded), Ok(Ok(()))) => Ok(loaded),
+            (Err(error), _) => Err(failed(format!("load `{place}`"))(error)),
+            (_, Ok(Err(error))) => Err(wrong(error.to_string())),
+            (_, Err(_)) => Err(wrong("reading it ended early".into())),
+        }
+    })?;
+    let id = loaded
+        .first()
+        .ok_or_else(|| wrong("it holds no image".into()))?
+        .id;
+    store
+        .get(&id)
+        .map_err(failed(format!("look up the image of `{place}`")))
 }
 
 /// The layer of a cache record, if it is still there.

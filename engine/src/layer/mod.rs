@@ -33,8 +33,9 @@ pub use extract::{ExtractOptions, Extracted, extract};
 pub use store::{Draft, Layer, LayerBlob, LayerStore, Over};
 pub use tar::{Entry, Kind, Limits, Reader, TarTime};
 pub use unpack::{Unpacked, fill_implied, unpack};
-pub(crate) use write::plain;
+pub use upper::clamp_times;
 pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
+pub(crate) use write::{plain, plain_file};
 
 use crate::content::Digest;
 

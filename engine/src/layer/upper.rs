@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps};
+
 use super::tree::OPAQUE;
 use super::{LayerError, merged};
 
@@ -10,6 +12,31 @@ use super::{LayerError, merged};
 /// directory made in a merged parent, and it would become a marker in the layer's archive.
 pub(super) fn normalize(upper: &Path, lowers: &[PathBuf]) -> Result<(), LayerError> {
     visit(upper, Path::new(""), lowers)
+}
+
+/// Gives everything in a directory that is younger than `limit` (seconds since 1970) that time.
+pub fn clamp_times(directory: &Path, limit: i64) -> Result<(), LayerError> {
+    let failed = |path: &Path| LayerError::errno("set the time of", path.to_owned());
+    for entry in fs::read_dir(directory).map_err(LayerError::io("list", directory))? {
+        let path = entry.map_err(LayerError::io("list", directory))?.path();
+        let stat = rustix::fs::lstat(&path).map_err(failed(&path))?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            clamp_times(&path, limit)?;
+        }
+        if stat.st_mtime >= limit {
+            let time = Timespec {
+                tv_sec: limit,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: time,
+                last_modification: time,
+            };
+            rustix::fs::utimensat(CWD, &path, &times, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(failed(&path))?;
+        }
+    }
+    Ok(())
 }
 
 fn visit(upper: &Path, relative: &Path, lowers: &[PathBuf]) -> Result<(), LayerError> {

@@ -177,6 +177,11 @@ pub(crate) fn plain(path: &str, kind: Kind, mode: u32, mtime: i64, size: u64) ->
     }
 }
 
+/// A root-owned regular file, readable by all, without a time.
+pub(crate) fn plain_file(path: &str, size: u64) -> Entry {
+    plain(path, Kind::File, 0o644, 0, size)
+}
+
 /// `LENGTH KEY=VALUE\n`, where the length counts its own digits.
 fn record(records: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     let rest = key.len() + value.len() + 3;

@@ -66,7 +66,7 @@ pub struct BuildArgs {
     #[arg(short = 'o', long)]
     output: Vec<String>,
     /// Platform, os/arch[/variant].
-    #[arg(long)]
+    #[arg(long, value_delimiter = ',')]
     platform: Vec<String>,
     /// How progress is shown: auto, tty, plain, rawjson, quiet.
     #[arg(long, default_value = "auto")]
