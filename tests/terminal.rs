@@ -230,6 +230,37 @@ fn the_list_is_complete_before_the_logs_begin() {
 }
 
 #[test]
+fn a_failed_build_step_shows_what_it_printed() {
+    need_terminal!();
+    let sandbox = Sandbox::of_compose(
+        r#"services: {app: {build: {dockerfile_inline: "FROM host\nRUN echo wh''y; exit 5\n"}}}"#,
+    );
+    let mut terminal = sandbox.on_terminal(30, 90, &["build"]);
+    terminal.expect("why");
+    terminal.expect("exit code: 5");
+    assert_eq!(terminal.exit_code(), 1);
+    sandbox.finish();
+}
+
+#[test]
+fn up_stays_while_another_command_replaces_what_it_shows() {
+    need_terminal!();
+    let sandbox = Sandbox::of_compose(
+        "services: {box: {image: host, init: true, network_mode: none, command: sh -c 'echo ready; sleep 1000'}}",
+    );
+    let mut terminal = sandbox.on_terminal(30, 90, &["up"]);
+    terminal.expect("ready");
+    sandbox.ok(&["up", "-d", "--force-recreate"]);
+    terminal.expect("box-1 has been recreated");
+    terminal.expect("ready");
+    terminal.type_keys(CTRL_C);
+    terminal.expect("box-1 exited with code 143");
+    assert_eq!(terminal.exit_code(), 130);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
 fn input_and_output_do_not_wait_for_each_other() {
     need_kernel!();
     const MANY: usize = 8 << 20;

@@ -17,7 +17,7 @@ use crate::lower::{Finding, Findings, Overrides, Stack};
 use crate::model::{Project, PullPolicy};
 use crate::plan::images::{Buildable, Builds, ImageStep, Local, Need, Policy, decide};
 use crate::plan::{Desired, Observed, Plan, labels};
-use crate::ui::progress::Reporter;
+use crate::ui::progress::{Mode, Reporter};
 
 /// Translates the model for making containers: refused attributes are the error, all of them,
 /// and those without effect are told.
@@ -119,6 +119,16 @@ pub fn lock(backend: &dyn Backend, project: &str) -> Result<Box<dyn ProjectLock>
 #[must_use]
 pub fn reporter(global: &Global, title: &'static str) -> Reporter {
     Reporter::new(global.progress, title, colour(global), global.dry_run)
+}
+
+/// The same, or one that tells of nothing but warnings.
+#[must_use]
+pub fn reporter_unless(quiet: bool, global: &Global, title: &'static str) -> Reporter {
+    if quiet {
+        Reporter::new(Mode::Quiet, title, colour(global), global.dry_run)
+    } else {
+        reporter(global, title)
+    }
 }
 
 /// Whether standard output may be coloured.

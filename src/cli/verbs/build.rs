@@ -127,7 +127,7 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         }
         return Ok(Exit::Success);
     }
-    let reporter = apply::reporter(global, "Building");
+    let reporter = apply::reporter_unless(args.quiet, global, "Building");
     let events = |event| reporter.tell(event);
     let built = apply::build_services(
         global,

@@ -52,7 +52,7 @@ pub fn run(global: &Global, args: PullArgs) -> Result<Exit, CliError> {
         }
     };
     let (session, project) = Session::loaded(global, &args.services, dependencies)?;
-    let reporter = apply::reporter(global, "Pulling");
+    let reporter = apply::reporter_unless(args.quiet, global, "Pulling");
     let mut images: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, service) in &project.services {
         let skip = |why: &str| {

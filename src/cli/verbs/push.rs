@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: PushArgs) -> Result<Exit, CliError> {
         Dependencies::Ignore
     };
     let (session, project) = Session::loaded(global, &args.services, dependencies)?;
-    let reporter = apply::reporter(global, "Pushing");
+    let reporter = apply::reporter_unless(args.quiet, global, "Pushing");
     let mut result = Ok(());
     // Only what is built here and has a name of its own can be meant.
     for (name, service) in project.services.iter().filter(|(_, s)| s.is_buildable()) {
