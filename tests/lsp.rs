@@ -432,6 +432,39 @@ fn a_file_beside_the_project_is_checked_as_what_it_can_be() {
 }
 
 #[test]
+fn a_text_that_was_never_saved_is_checked_too() {
+    let dir = project(&[]);
+    let (mut client, _) = Client::start(dir.path(), &[], json!({}));
+    let name = "untitled:Untitled-1";
+    let text = "x-base: &base\n  imaeg: a:1\nservices:\n  web:\n    <<: *base\n    image: a:1\n";
+    let document = json!({ "uri": name, "languageId": "yaml", "version": 1, "text": text });
+    client.say("textDocument/didOpen", json!({ "textDocument": document }));
+    let problems = client.problems_until(name, |list| !list.is_empty());
+    assert_eq!(codes(&problems), ["unknown-key"], "{problems:?}");
+    assert_eq!(problems[0]["range"]["start"]["line"], 1, "in the fragment");
+    let place = |line: u32, character: u32| {
+        json!({
+            "textDocument": { "uri": name },
+            "position": { "line": line, "character": character },
+        })
+    };
+    let found = client.ask("textDocument/definition", place(4, 11));
+    assert_eq!(found[0]["uri"], name, "as the editor calls it");
+    assert_eq!(
+        found[0]["range"]["start"],
+        json!({ "line": 0, "character": 8 })
+    );
+    let keys = client.ask("textDocument/completion", place(1, 4));
+    let keys = keys.as_array().expect("a list").iter();
+    let labels: Vec<&str> = keys.filter_map(|key| key["label"].as_str()).collect();
+    assert!(
+        labels.contains(&"image"),
+        "a fragment holds what its use holds"
+    );
+    assert!(client.finish().success());
+}
+
+#[test]
 fn files_of_the_command_line_are_the_project() {
     let dir = project(&[
         (

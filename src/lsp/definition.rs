@@ -15,7 +15,7 @@ use super::documents::{Document, Documents};
 use super::names::{self, Name, What};
 use super::outline::{Outline, Step};
 use super::position::Encoding;
-use super::problems::{location, uri_of};
+use super::problems::location;
 use super::variables;
 use super::workspace::{Project, SharedText, Text, Workspace};
 
@@ -32,7 +32,7 @@ pub fn find(
         .iter()
         .find(|mark| mark.at.start <= offset && offset <= mark.at.end)
     {
-        let here = uri_of(&document.path).unwrap_or_else(|| document.uri.clone());
+        let here = document.uri.clone();
         return outline
             .anchor(&alias.name, alias.at.start)
             .map(|mark| document.lines.positions(&document.text, &mark.at, encoding))
@@ -56,7 +56,7 @@ pub fn find(
         .into_iter()
         .filter_map(|(text, range)| {
             let range = text.lines().positions(&text.text, &range, encoding);
-            Some(Location::new(uri_of(&text.path)?, range))
+            Some(Location::new(workspace.documents.uri(&text.path)?, range))
         })
         .collect()
 }
@@ -78,7 +78,7 @@ pub fn references(
     let project = workspace.known_project(&document.path);
     let mut found = Vec::new();
     for text in texts(&project, document, &workspace.documents) {
-        let Some(uri) = uri_of(&text.path) else {
+        let Some(uri) = workspace.documents.uri(&text.path) else {
             continue;
         };
         for name in names::all(&text.text, text.outline(), &name) {

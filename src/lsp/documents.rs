@@ -98,8 +98,8 @@ fn has_extension(path: &Path) -> bool {
         .is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
-/// The file that a name of the protocol means. A text that was never saved gets a name in the
-/// root directory that no file has.
+/// The file that a name of the protocol means. A text that was never saved gets a name that no
+/// file has, in a directory that can name a project.
 fn path_of(uri: &Url) -> PathBuf {
     uri.to_file_path().unwrap_or_else(|()| {
         let name: String = uri
@@ -107,7 +107,7 @@ fn path_of(uri: &Url) -> PathBuf {
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
-        PathBuf::from(format!("/{name}.yaml"))
+        PathBuf::from(format!("/untitled/{name}.yaml"))
     })
 }
 
@@ -141,6 +141,14 @@ impl Documents {
     /// One by its file.
     pub fn of_path(&self, path: &Path) -> Option<&Document> {
         self.open.values().find(|document| document.path == path)
+    }
+
+    /// The protocol's name of a file: the editor's own when it is open there.
+    pub fn uri(&self, path: &Path) -> Option<Url> {
+        match self.of_path(path) {
+            Some(document) => Some(document.uri.clone()),
+            None => Url::from_file_path(path).ok(),
+        }
     }
 
     /// All of them.

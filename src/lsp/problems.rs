@@ -1,7 +1,7 @@
 //! The loader's problems as the protocol's diagnostics, by file.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use lsp_types::{
@@ -118,10 +118,5 @@ fn place(project: &Project, span: Span, encoding: Encoding) -> Option<(PathBuf, 
 /// A span as the protocol says it.
 pub fn location(project: &Project, span: Span, encoding: Encoding) -> Option<Location> {
     let (path, range) = place(project, span, encoding)?;
-    Some(Location::new(uri_of(&path)?, range))
-}
-
-/// The protocol's name of a file.
-pub fn uri_of(path: &Path) -> Option<Url> {
-    Url::from_file_path(path).ok()
+    Some(Location::new(Url::from_file_path(path).ok()?, range))
 }

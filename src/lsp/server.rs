@@ -399,10 +399,9 @@ impl<W: Write> Server<W> {
         }
         for (path, diagnostics) in found {
             let document = self.workspace.documents.of_path(&path);
-            let uri = document
-                .map(|document| document.uri.clone())
-                .or_else(|| problems::uri_of(&path));
-            let Some(uri) = uri else { continue };
+            let Some(uri) = self.workspace.documents.uri(&path) else {
+                continue;
+            };
             let version = document.map(|document| document.version);
             if !diagnostics.is_empty() {
                 self.shown.insert(path);
