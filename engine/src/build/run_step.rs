@@ -3,27 +3,21 @@
 //! The process is our own executable in the role `__build-run` (see `run_role`): it may fork and enter namespaces, we
 //! may not. It gets a [`RunSpec`] and answers with an [`Outcome`]; when we go away it kills the command.
 
-use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
-use super::copy::{Attributes, Copier};
 use super::diagnostic::{Diagnostic, Severity};
-use super::digest::{Fields, hex};
+use super::digest::Fields;
 use super::error::BuildError;
 use super::explain::Ingredients;
 use super::ignore::Patterns;
 use super::origin::Files;
 use super::overlay;
-use super::parse::mount::{Mount, MountType, Sharing};
+use super::parse::mount::{Mount, MountType};
 use super::parse::{CommandLine, Instruction, RunFlags, chomp, parse_heredoc_word};
-use super::progress::{BuildProgress, LogStream, StepId};
-use super::request::{RunNetwork, SecretSource};
+use super::progress::StepId;
+use super::request::RunNetwork;
 use super::run_role::{Access, Network, Outcome, RunMount, RunSpec};
 use super::scratch::Part;
 use super::select;
@@ -36,17 +30,12 @@ use crate::error::ErrorKind;
 use crate::layer::Layer;
 use crate::state::Lock;
 
-/// Lines of output kept for the error.
-const KEPT_LINES: usize = 20;
-/// A longer line of output is told in pieces.
-const LINE_LIMIT: u64 = 16 * 1024;
-
 /// A mount with what it takes.
-struct Taken {
-    mount: Mount,
+pub(super) struct Taken {
+    pub(super) mount: Mount,
     /// Absolute.
-    target: String,
-    files: Option<Files>,
+    pub(super) target: String,
+    pub(super) files: Option<Files>,
 }
 
 /// Does the instruction.
@@ -315,7 +304,7 @@ fn bound_digest(stage: &Stage<'_, '_>, files: &Files, source: &str) -> Result<[u
     })
 }
 
-fn with_tree<T>(
+pub(super) fn with_tree<T>(
     stage: &Stage<'_, '_>,
     files: &Files,
     work: impl FnOnce(&Tree, Option<&[u8; 32]>) -> Result<T, String>,
@@ -329,7 +318,7 @@ fn with_tree<T>(
     }
 }
 
-fn one_source(tree: &Tree, source: &str) -> Result<select::Selected, String> {
+pub(super) fn one_source(tree: &Tree, source: &str) -> Result<select::Selected, String> {
     let shown = values::clean(&format!("/{source}"));
     let selected = select::select_plain(tree, &shown)
         .map_err(|error| format!("cannot use `{shown}`: {error}"))?;
@@ -337,28 +326,28 @@ fn one_source(tree: &Tree, source: &str) -> Result<select::Selected, String> {
 }
 
 /// One execution.
-struct Runner<'r, 's, 'a> {
-    stage: &'r Stage<'s, 'a>,
-    instruction: &'r Instruction,
-    name: &'r str,
-    argv: &'r [String],
-    env: &'r [String],
-    network: Network,
-    insecure: bool,
-    taken: &'r [Taken],
-    script: Script,
+pub(super) struct Runner<'r, 's, 'a> {
+    pub(super) stage: &'r Stage<'s, 'a>,
+    pub(super) instruction: &'r Instruction,
+    pub(super) name: &'r str,
+    pub(super) argv: &'r [String],
+    pub(super) env: &'r [String],
+    pub(super) network: Network,
+    pub(super) insecure: bool,
+    pub(super) taken: &'r [Taken],
+    pub(super) script: Script,
 }
 
 /// Things that must live as long as the command runs.
 #[derive(Default)]
-struct Held {
-    locks: Vec<Lock>,
-    agents: Vec<ssh::Forwarder>,
-    parts: Vec<Part>,
+pub(super) struct Held {
+    pub(super) locks: Vec<Lock>,
+    pub(super) agents: Vec<ssh::Forwarder>,
+    pub(super) parts: Vec<Part>,
 }
 
 impl Runner<'_, '_, '_> {
-    fn error(
+    pub(super) fn error(
         &self,
         kind: ErrorKind,
         message: impl Into<String>,
@@ -374,7 +363,7 @@ impl Runner<'_, '_, '_> {
         )
     }
 
-    fn internal(&self, what: &'static str) -> impl Fn(std::io::Error) -> BuildError {
+    pub(super) fn internal(&self, what: &'static str) -> impl Fn(std::io::Error) -> BuildError {
         move |error| self.error(ErrorKind::Internal, format!("cannot {what}: {error}"), None)
     }
 
@@ -520,255 +509,6 @@ impl Runner<'_, '_, '_> {
         }
     }
 
-    /// Prepares one mount.
-    fn mount(
-        &self,
-        taken: &Taken,
-        part: &Part,
-        mounts: &mut Vec<RunMount>,
-        env: &mut Vec<String>,
-        held: &mut Held,
-    ) -> Result<(), BuildError> {
-        let solver = self.stage.solver;
-        let mount = &taken.mount;
-        let target = taken.target.clone();
-        let access = if mount.read_only {
-            Access::ReadOnly
-        } else {
-            Access::ReadWrite
-        };
-        match (mount.kind, &taken.files) {
-            (MountType::Bind, Some(Files::Context(context))) => {
-                let copy = solver
-                    .scratch
-                    .directory()
-                    .map_err(self.internal("copy the mount's source"))?;
-                let below = copy_out(&context.tree, &mount.source, copy.path())
-                    .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-                mounts.push(RunMount::Bind {
-                    source: copy.path().join("files"),
-                    below,
-                    target,
-                    access,
-                });
-                held.parts.push(copy);
-            }
-            (MountType::Bind, Some(Files::Stack(stack))) => {
-                let mut lower = stack.lower();
-                if lower.is_empty() {
-                    lower.push(self.stage.empty_directory()?);
-                }
-                let below = with_tree(self.stage, &Files::Stack(stack.clone()), |tree, _| {
-                    let selected = one_source(tree, &mount.source)?;
-                    Ok(selected.path.to_string_lossy().into_owned())
-                })
-                .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-                let own = solver
-                    .scratch
-                    .directory()
-                    .map_err(self.internal("prepare a mount"))?;
-                own.make("at").map_err(self.internal("prepare a mount"))?;
-                if !mount.read_only {
-                    own.make("upper")
-                        .map_err(self.internal("prepare a mount"))?;
-                    own.make("work").map_err(self.internal("prepare a mount"))?;
-                }
-                mounts.push(RunMount::Layers {
-                    lower,
-                    directory: own.path().to_owned(),
-                    below,
-                    target,
-                    access,
-                });
-                held.parts.push(own);
-            }
-            (MountType::Bind, None) => {}
-            (MountType::Cache, files) => {
-                let source = self.cache_directory(mount, &target, files.as_ref(), held)?;
-                mounts.push(RunMount::Bind {
-                    source,
-                    below: String::new(),
-                    target,
-                    access,
-                });
-            }
-            (MountType::Tmpfs, _) => mounts.push(RunMount::Tmpfs {
-                target,
-                size: mount.size,
-            }),
-            (MountType::Secret, _) => {
-                let id = mount.id.clone().unwrap_or_default();
-                let Some(secret) = solver.request.secrets.get(&id) else {
-                    if mount.required {
-                        let help =
-                            format!("give it with --secret id={id},src=FILE or id={id},env=NAME");
-                        return Err(self.error(
-                            ErrorKind::NotFound,
-                            format!("secret `{id}` not found"),
-                            Some(help),
-                        ));
-                    }
-                    return Ok(());
-                };
-                let content = match secret {
-                    SecretSource::Bytes(bytes) => bytes.clone(),
-                    SecretSource::File(path) => std::fs::read(path).map_err(|error| {
-                        self.error(
-                            ErrorKind::NotFound,
-                            format!(
-                                "cannot read secret `{id}` from `{}`: {error}",
-                                path.display()
-                            ),
-                            None,
-                        )
-                    })?,
-                };
-                if let Some(name) = &mount.env {
-                    env.push(format!("{name}={}", String::from_utf8_lossy(&content)));
-                    if mount.target.is_empty() {
-                        return Ok(());
-                    }
-                }
-                let (mode, uid, gid) = (
-                    mount.mode.unwrap_or(0o400),
-                    mount.uid.unwrap_or(0),
-                    mount.gid.unwrap_or(0),
-                );
-                mounts.push(RunMount::File {
-                    target,
-                    content,
-                    mode,
-                    uid,
-                    gid,
-                });
-            }
-            (MountType::Ssh, _) => {
-                let id = mount.id.clone().unwrap_or_else(|| "default".into());
-                let Some(agent) = solver.request.ssh.get(&id) else {
-                    if mount.required {
-                        let help = format!("give an agent with --ssh {id}");
-                        return Err(self.error(
-                            ErrorKind::NotFound,
-                            format!("no ssh agent `{id}` was given"),
-                            Some(help),
-                        ));
-                    }
-                    return Ok(());
-                };
-                let number = mounts.len();
-                let (mode, uid, gid) = (
-                    mount.mode.unwrap_or(0o600),
-                    mount.uid.unwrap_or(0),
-                    mount.gid.unwrap_or(0),
-                );
-                let socket = part.path().join(format!("agent{number}"));
-                let forwarder = ssh::Forwarder::start(agent, &socket, mode, uid, gid)
-                    .map_err(self.internal("listen for the ssh agent"))?;
-                held.agents.push(forwarder);
-                if !env.iter().any(|entry| entry.starts_with("SSH_AUTH_SOCK=")) {
-                    env.push(format!("SSH_AUTH_SOCK={target}"));
-                }
-                mounts.push(RunMount::Bind {
-                    source: socket,
-                    below: String::new(),
-                    target,
-                    access: Access::ReadWrite,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// The directory of a cache mount, locked as its sharing asks.
-    fn cache_directory(
-        &self,
-        mount: &Mount,
-        target: &str,
-        seed: Option<&Files>,
-        held: &mut Held,
-    ) -> Result<PathBuf, BuildError> {
-        let solver = self.stage.solver;
-        let mut fields = Fields::new("cache mount");
-        fields.add(
-            solver
-                .request
-                .args
-                .get("BUILDKIT_CACHE_MOUNT_NS")
-                .map_or(&[][..], |ns| ns.as_bytes()),
-        );
-        fields.add(
-            mount
-                .id
-                .as_deref()
-                .map_or_else(|| values::clean(target), values::clean)
-                .as_bytes(),
-        );
-        if let Some(Files::Stack(stack)) = seed {
-            fields
-                .add(&super::stage::stack_key(stack))
-                .add(mount.source.as_bytes());
-        }
-        let home = solver.root.join("build/mounts").join(hex(&fields.finish()));
-        let failed = self.internal("open a cache mount");
-        std::fs::create_dir_all(&home).map_err(&failed)?;
-        let lock_failed = |error: crate::state::StateError| {
-            self.error(
-                ErrorKind::Internal,
-                format!("cannot lock a cache mount: {error}"),
-                None,
-            )
-        };
-        let mut number = 0;
-        let (directory, fresh_lock) = loop {
-            let directory = home.join(number.to_string());
-            let path = home.join(format!("{number}.lock"));
-            match mount.sharing {
-                Sharing::Shared => break (directory, Lock::shared(&path).map_err(lock_failed)?),
-                Sharing::Locked => break (directory, Lock::exclusive(&path).map_err(lock_failed)?),
-                Sharing::Private => match Lock::try_exclusive(&path).map_err(lock_failed)? {
-                    Some(lock) => break (directory, lock),
-                    None => number += 1,
-                },
-            }
-        };
-        held.locks.push(fresh_lock);
-        // One filler at a time.
-        let making = Lock::exclusive(&home.join("making.lock")).map_err(lock_failed)?;
-        if self.stage.no_cache && directory.exists() {
-            let old = solver.scratch.directory().map_err(&failed)?;
-            std::fs::rename(&directory, old.path().join("old")).map_err(&failed)?;
-        }
-        if !directory.exists() {
-            let part = solver.scratch.directory().map_err(&failed)?;
-            let new = part.make("new").map_err(&failed)?;
-            if let Some(files) = seed {
-                with_tree(self.stage, files, |tree, _| {
-                    let selected = one_source(tree, &mount.source)?;
-                    let to = Tree::open(&new, View::Image).map_err(|error| error.to_string())?;
-                    let attributes = Attributes::default();
-                    Copier::new(&to, &attributes)
-                        .copy(tree, &selected, "/", true, &Patterns::default())
-                        .map_err(|error| error.to_string())
-                })
-                .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-            }
-            std::os::unix::fs::chown(
-                &new,
-                Some(mount.uid.unwrap_or(0)),
-                Some(mount.gid.unwrap_or(0)),
-            )
-            .map_err(&failed)?;
-            std::fs::set_permissions(
-                &new,
-                std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755)),
-            )
-            .map_err(&failed)?;
-            std::fs::rename(&new, &directory).map_err(&failed)?;
-        }
-        drop(making);
-        Ok(directory)
-    }
-
     /// Paths that the root lacks and the mounts will make: removed again when they are left empty.
     fn stubs(&self, lower: &[PathBuf], mounts: &[RunMount]) -> Result<Vec<PathBuf>, BuildError> {
         let root = overlay::mount(lower, None).map_err(self.internal("mount the layers"))?;
@@ -795,139 +535,10 @@ impl Runner<'_, '_, '_> {
         }
         Ok(stubs)
     }
-
-    /// Starts the role, passes its output on, and waits for its answer.
-    fn spawn(&self, step: StepId, spec: &RunSpec) -> Result<(Outcome, Vec<String>), BuildError> {
-        let solver = self.stage.solver;
-        let failed = self.internal("start the step's process");
-        let document = serde_json::to_vec(spec).map_err(|error| failed(error.into()))?;
-        let memory = rustix::fs::memfd_create("build-run", rustix::fs::MemfdFlags::CLOEXEC)
-            .map_err(|e| failed(e.into()))?;
-        let mut memory = std::fs::File::from(memory);
-        memory
-            .write_all(&document)
-            .and_then(|()| std::io::Seek::rewind(&mut memory))
-            .map_err(&failed)?;
-        let (mut answer, theirs) = UnixStream::pair().map_err(&failed)?;
-        let (out_read, out_write) = pipe().map_err(&failed)?;
-        let (err_read, err_write) = pipe().map_err(&failed)?;
-        let executable = crate::sys::Executable::current().map_err(&failed)?;
-        let child = crate::sys::spawn_role(
-            &executable,
-            &[OsStr::new("gantry"), OsStr::new(crate::role::BUILD_RUN)],
-            &[
-                theirs.as_fd(),
-                out_write.as_fd(),
-                err_write.as_fd(),
-                memory.as_fd(),
-            ],
-        )
-        .map_err(&failed)?;
-        drop((out_write, err_write, theirs, memory));
-
-        let kept = Mutex::new(VecDeque::new());
-        let mut text = Vec::new();
-        std::thread::scope(|scope| {
-            for (fd, stream) in [(out_read, LogStream::Stdout), (err_read, LogStream::Stderr)] {
-                let kept = &kept;
-                scope.spawn(move || {
-                    pass_on(fd, &mut |line| {
-                        let mut kept = kept
-                            .lock()
-                            .unwrap_or_else(std::sync::PoisonError::into_inner);
-                        if kept.len() == KEPT_LINES {
-                            kept.pop_front();
-                        }
-                        kept.push_back(line.clone());
-                        drop(kept);
-                        solver.tell(BuildProgress::Log { step, stream, line });
-                    });
-                });
-            }
-            // Short waits, so that a build that is over does not sit out its commands.
-            let _ = answer.set_read_timeout(Some(std::time::Duration::from_millis(50)));
-            let mut buffer = [0u8; 4096];
-            loop {
-                match answer.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(count) => text.extend_from_slice(&buffer[..count]),
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
-                        ) =>
-                    {
-                        if solver.is_stopped() {
-                            // The role sees this and kills the command.
-                            let _ = answer.shutdown(std::net::Shutdown::Write);
-                        }
-                    }
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(_) => break,
-                }
-            }
-        });
-        let exit = crate::sys::process::wait(child.pidfd.as_fd());
-        let output = kept
-            .into_inner()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .into();
-        match serde_json::from_slice(&text) {
-            Ok(outcome) => Ok((outcome, output)),
-            Err(_) => {
-                let message = format!("the step's process ended without an answer ({exit:?})");
-                Err(self.error(ErrorKind::Internal, message, None))
-            }
-        }
-    }
 }
 
 fn random() -> u64 {
     super::scratch::random().unwrap_or_default()
-}
-
-fn pipe() -> std::io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
-}
-
-/// Splits output into lines.
-fn pass_on(fd: OwnedFd, tell: &mut dyn FnMut(String)) {
-    let mut reader = BufReader::new(std::fs::File::from(fd));
-    let mut line = Vec::new();
-    loop {
-        line.clear();
-        match reader
-            .by_ref()
-            .take(LINE_LIMIT)
-            .read_until(b'\n', &mut line)
-        {
-            Ok(0) | Err(_) => return,
-            Ok(_) => tell(
-                String::from_utf8_lossy(&line)
-                    .trim_end_matches(['\n', '\r'])
-                    .to_owned(),
-            ),
-        }
-    }
-}
-
-/// Copies what a context mount shows to `to/files`; gives the path of the source below that.
-fn copy_out(tree: &Tree, source: &str, to: &Path) -> Result<String, String> {
-    let selected = one_source(tree, source)?;
-    let directory = to.join("files");
-    std::fs::create_dir(&directory).map_err(|error| error.to_string())?;
-    let root = Tree::open(&directory, View::Image).map_err(|error| error.to_string())?;
-    let attributes = Attributes::default();
-    let mut copier = Copier::new(&root, &attributes);
-    copier
-        .copy(tree, &selected, "/", true, &Patterns::default())
-        .map_err(|error| error.to_string())?;
-    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755))
-        .map_err(|error| error.to_string())?;
-    Ok(match selected.entry {
-        Some(_) => selected.name().to_string_lossy().into_owned(),
-        None => String::new(),
-    })
 }
 
 /// Removes an empty file or directory of the upper directory, not through links.
