@@ -186,3 +186,33 @@ fn every_attribute_has_a_case() {
         "coverage.txt is out of date"
     );
 }
+
+/// `config` of `config`'s output is that output.
+#[test]
+fn the_output_of_config_is_its_own_output() {
+    use gantry::loader::{KeepResources, LoadOptions, emit, load};
+    use gantry::model::canonical;
+    let print = |folder: &Path| {
+        let mut options = LoadOptions::new(folder.to_owned(), BTreeMap::new());
+        options.resources = KeepResources::All;
+        options.profiles = vec!["*".to_owned()];
+        let loaded = load(&options).map_err(|problems| problems.render(false))?;
+        Ok::<_, String>(emit::yaml(&canonical::yaml(&loaded.project)).replace('$', "$$"))
+    };
+    let mut seen = 0;
+    let areas = std::fs::read_dir(root()).expect("the cases").flatten();
+    for area in areas.filter(|a| a.path().is_dir()) {
+        for case in std::fs::read_dir(area.path()).expect("an area").flatten() {
+            // Errors, and cases that need an environment of their own, have no output here.
+            let Ok(first) = print(&case.path()) else {
+                continue;
+            };
+            let again = tempfile::tempdir().expect("a temporary folder");
+            std::fs::write(again.path().join("compose.yaml"), &first).expect("writable");
+            let second = print(again.path());
+            assert_eq!(second.as_ref(), Ok(&first), "{}", case.path().display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 5, "only {seen} cases");
+}

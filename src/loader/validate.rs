@@ -442,151 +442,164 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
     };
     for (name, service) in services {
         let path = Path::of(&["services", name]);
-        for attribute in ["networks", "models"] {
-            for (key, entry) in service
-                .get(attribute)
-                .and_then(Node::as_map)
-                .into_iter()
-                .flatten()
-            {
-                if key.starts_with("x-") {
-                    problems.push(
-                        Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
-                            .at(path.key(attribute).key(key))
-                            .help(format!("rename `{key}`")),
-                    );
-                }
-            }
-        }
-        for (i, port) in seq(service, &["ports"]).iter().enumerate() {
-            let Some(ip) = port.get("host_ip") else {
+        extension_names(service, &path, problems);
+        host_addresses(service, &path, problems);
+        watched_paths(service, &path, problems);
+        device_requests(service, &path, problems);
+        mounts(service, &path, problems);
+        targets(service, &path, problems);
+    }
+}
+
+/// References that begin with `x-` can be to nothing: such keys are extensions.
+fn extension_names(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for attribute in ["networks", "models"] {
+        let entries = service.get(attribute).and_then(Node::as_map);
+        for (key, entry) in entries.into_iter().flatten() {
+            if !key.starts_with("x-") {
                 continue;
-            };
-            if ip
-                .as_str()
-                .is_some_and(|t| t.parse::<std::net::IpAddr>().is_err())
-            {
-                problems.push(
-                    Diagnostic::error(
-                        "bad-value",
-                        ip.place(),
-                        format!(
-                            "{}: invalid ip address: {}",
-                            path.key("ports").index(i),
-                            ip.value
-                        ),
-                    )
-                    .at(path.key("ports").index(i).key("host_ip"))
-                    .help("write an address such as `127.0.0.1` or `::1`"),
-                );
             }
+            let name = path.0.last().map_or("", String::as_str);
+            problems.push(
+                Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
+                    .at(path.key(attribute).key(key))
+                    .help(format!("rename `{key}`")),
+            );
         }
-        for (i, rule) in seq(service, &["develop", "watch"]).iter().enumerate() {
-            if let Some(node) = rule.get("path")
-                && node.as_str() == Some("")
-            {
-                let at = path.key("develop").key("watch").index(i).key("path");
-                problems.push(
-                    Diagnostic::error(
-                        "bad-value",
-                        node.place(),
-                        format!("{at}: value can't be blank"),
-                    )
-                    .at(&at)
-                    .help("name the path to watch"),
-                );
-            }
-        }
-        for attribute in [
-            &["gpus"][..],
-            &["deploy", "resources", "reservations", "devices"],
-        ] {
-            for (i, request) in seq(service, attribute).iter().enumerate() {
-                if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids"))
-                {
-                    let at = attribute
-                        .iter()
-                        .fold(path.clone(), |p, k| p.key(k))
-                        .index(i);
-                    problems.push(
-                        Diagnostic::error(
-                            "exclusive-keys",
-                            count.place(),
-                            format!("{at}: \"count\" and \"device_ids\" attributes are exclusive"),
-                        )
-                        .at(&at)
-                        .related(ids.place(), "the other one")
-                        .help("keep one of the two"),
-                    );
-                }
-            }
-        }
-        for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
-            let at = path.key("volumes").index(i);
-            if mount.get("type").and_then(Node::as_str) == Some("bind")
-                && mount.get("source").is_none()
-            {
-                problems.push(
-                    Diagnostic::error("missing-key", mount.place(), format!("{at}: invalid mount config for type \"bind\": field Source must not be empty"))
-                        .at(&at)
-                        .help("add `source:` with the path on the host"),
-                );
-            }
-            if let Some(mode) = mount.find(&["tmpfs", "mode"])
-                && mode.as_str().is_some()
-            {
-                problems.push(
-                    Diagnostic::error(
-                        "bad-type",
-                        mode.place(),
-                        format!("`{at}.tmpfs.mode` must be a number, not a string"),
-                    )
-                    .at(&at)
-                    .help(format!(
-                        "remove the quotes: `0{}`",
-                        mode.value.to_string().trim_start_matches('0')
-                    )),
-                );
-            }
-            if mount.get("target").is_none() && mount.as_map().is_some() {
-                problems.push(
-                    Diagnostic::error(
-                        "missing-key",
-                        mount.place(),
-                        format!("service volume {at} is missing a mount target"),
-                    )
-                    .at(&at)
-                    .help("add `target:` with the path in the container"),
-                );
-            }
-        }
-        for (i, port) in seq(service, &["ports"]).iter().enumerate() {
+    }
+}
+
+fn host_addresses(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for (i, port) in seq(service, &["ports"]).iter().enumerate() {
+        let Some(ip) = port.get("host_ip") else {
+            continue;
+        };
+        if ip
+            .as_str()
+            .is_some_and(|t| t.parse::<std::net::IpAddr>().is_err())
+        {
             let at = path.key("ports").index(i);
-            if port.get("target").is_none() && port.as_map().is_some() {
+            problems.push(
+                Diagnostic::error(
+                    "bad-value",
+                    ip.place(),
+                    format!("{at}: invalid ip address: {}", ip.value),
+                )
+                .at(at.key("host_ip"))
+                .help("write an address such as `127.0.0.1` or `::1`"),
+            );
+        }
+    }
+}
+
+fn watched_paths(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for (i, rule) in seq(service, &["develop", "watch"]).iter().enumerate() {
+        if let Some(node) = rule.get("path")
+            && node.as_str() == Some("")
+        {
+            let at = path.key("develop").key("watch").index(i).key("path");
+            problems.push(
+                Diagnostic::error(
+                    "bad-value",
+                    node.place(),
+                    format!("{at}: value can't be blank"),
+                )
+                .at(&at)
+                .help("name the path to watch"),
+            );
+        }
+    }
+}
+
+fn device_requests(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for attribute in [
+        &["gpus"][..],
+        &["deploy", "resources", "reservations", "devices"],
+    ] {
+        for (i, request) in seq(service, attribute).iter().enumerate() {
+            if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
+                let at = attribute
+                    .iter()
+                    .fold(path.clone(), |p, k| p.key(k))
+                    .index(i);
                 problems.push(
                     Diagnostic::error(
-                        "missing-key",
-                        port.place(),
-                        format!("service ports {at} is missing a target port"),
+                        "exclusive-keys",
+                        count.place(),
+                        format!("{at}: \"count\" and \"device_ids\" attributes are exclusive"),
                     )
                     .at(&at)
-                    .help("add `target:` with the container port"),
+                    .related(ids.place(), "the other one")
+                    .help("keep one of the two"),
                 );
             }
         }
-        for (i, device) in seq(service, &["devices"]).iter().enumerate() {
-            let at = path.key("devices").index(i);
-            if device.get("target").is_none() && device.as_map().is_some() {
-                problems.push(
-                    Diagnostic::error(
-                        "missing-key",
-                        device.place(),
-                        format!("service device {at} is missing a mount target"),
-                    )
+    }
+}
+
+fn mounts(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
+        let at = path.key("volumes").index(i);
+        if mount.get("type").and_then(Node::as_str) == Some("bind") && mount.get("source").is_none()
+        {
+            problems.push(
+                Diagnostic::error("missing-key", mount.place(), format!("{at}: invalid mount config for type \"bind\": field Source must not be empty"))
                     .at(&at)
-                    .help("add `target:` with the path in the container"),
-                );
+                    .help("add `source:` with the path on the host"),
+            );
+        }
+        if let Some(mode) = mount.find(&["tmpfs", "mode"])
+            && mode.as_str().is_some()
+        {
+            problems.push(
+                Diagnostic::error(
+                    "bad-type",
+                    mode.place(),
+                    format!("`{at}.tmpfs.mode` must be a number, not a string"),
+                )
+                .at(&at)
+                .help(format!(
+                    "remove the quotes: `0{}`",
+                    mode.value.to_string().trim_start_matches('0')
+                )),
+            );
+        }
+    }
+}
+
+/// What is put into a container needs to know where.
+fn targets(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+    for (attribute, what, help) in [
+        (
+            "volumes",
+            ("service volume", "a mount target"),
+            "add `target:` with the path in the container",
+        ),
+        (
+            "ports",
+            ("service ports", "a target port"),
+            "add `target:` with the container port",
+        ),
+        (
+            "devices",
+            ("service device", "a mount target"),
+            "add `target:` with the path in the container",
+        ),
+    ] {
+        for (i, item) in seq(service, &[attribute]).iter().enumerate() {
+            if item.get("target").is_some() || item.as_map().is_none() {
+                continue;
             }
+            let at = path.key(attribute).index(i);
+            problems.push(
+                Diagnostic::error(
+                    "missing-key",
+                    item.place(),
+                    format!("{} {at} is missing {}", what.0, what.1),
+                )
+                .at(&at)
+                .help(help),
+            );
         }
     }
 }
