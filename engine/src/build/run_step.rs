@@ -167,7 +167,6 @@ pub(super) fn run(
         .vertex(&name, &key, &below, stage.no_cache, &mut |step| {
             runner.execute(step)
         })?;
-    let mut ingredients = ingredients;
     ingredients
         .add("the step before", &stage.result.key)
         .add("the command", argv.join("\0").as_bytes())
