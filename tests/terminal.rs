@@ -251,9 +251,11 @@ fn up_stays_while_another_command_replaces_what_it_shows() {
     let mut terminal = sandbox.on_terminal(30, 90, &["up"]);
     terminal.expect("ready");
     sandbox.ok(&["up", "-d", "--force-recreate"]);
-    terminal.expect("box-1 has been recreated");
+    // It is told as an exit when its end is seen before its new name.
+    terminal.expect("box-1 ");
     terminal.expect("ready");
     terminal.type_keys(CTRL_C);
+    terminal.expect("Gracefully Stopping");
     terminal.expect("box-1 exited with code 143");
     assert_eq!(terminal.exit_code(), 130);
     sandbox.ok(&["down"]);
