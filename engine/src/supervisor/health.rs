@@ -16,7 +16,7 @@ use crate::container::exec::{ExecSpec, spawn_probe};
 use crate::container::record::ProbeConfig;
 use crate::container::{Failure, Health, HealthStatus, Probe};
 
-use super::life::Shared;
+use super::shared::Shared;
 
 /// Output kept of one probe.
 const OUTPUT: usize = 4096;

@@ -10,107 +10,34 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::sys::readiness;
-use jiff::Timestamp;
-use rustix::event::PollFlags;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, LocalSet, spawn_local};
+use tokio::sync::mpsc;
+use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cgroup::Cgroup;
 use crate::container::control::{Reply, Request, WaitFor};
-use crate::container::events::Action;
-use crate::container::record::{ExitRecord, Phase, ProcessRef};
+use crate::container::record::{ExitRecord, Phase};
 use crate::container::{ContainerError, Failure};
 use crate::spec::LogDriver;
 use crate::state::crash_point;
 use crate::sys::Executable;
+use crate::sys::readiness;
 
-use super::clients::{Client, Clients};
-use super::keeper::{self, Answer, Ended, Order};
+use super::clients::Client;
+use super::keeper::{self, Answer, Order};
 use super::log::LogLimits;
 use super::log::file::LogFile;
-use super::log::json::Stream;
-use super::log::pipe::LogPipe;
-use super::output::{self, Log, Source};
+use super::obey::not_running;
+use super::one_run::{Ending, answer};
+use super::output::Log;
 use super::restart::BackOff;
 use super::setup::Assets;
+use super::shared::{Command, Shared};
 use super::status::Status;
-use super::{finish, net, pipes, serve, wire};
-
-/// What the deciding task is told.
-pub enum Command {
-    /// A client asks.
-    Request(Request, Rc<Client>),
-    /// The client that started us is gone.
-    LauncherGone,
-}
-
-/// What all tasks of a supervisor share.
-pub struct Shared {
-    /// The records.
-    pub status: RefCell<Status>,
-    /// The connections.
-    pub clients: Rc<Clients>,
-    /// The way to the deciding task.
-    pub commands: mpsc::UnboundedSender<Command>,
-    /// The first attached client's end is the end of standard input.
-    pub stdin_once: bool,
-    /// Our own executable, for probes.
-    pub executable: Executable,
-    terminal: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
-    stdin: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
-    keeper: RefCell<Option<OwnedFd>>,
-}
-
-impl Shared {
-    /// Gives input to the container.
-    pub async fn input(&self, mut bytes: &[u8]) -> io::Result<()> {
-        let target = self
-            .terminal
-            .borrow()
-            .clone()
-            .or_else(|| self.stdin.borrow().clone());
-        let Some(target) = target else {
-            return Ok(());
-        };
-        while !bytes.is_empty() {
-            let mut guard = target.writable().await?;
-            match guard.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {
-                Ok(written) => bytes = &bytes[written?..],
-                Err(_) => continue,
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets standard input end.
-    pub fn close_stdin(&self) {
-        self.stdin.borrow_mut().take();
-        if let Some(keeper) = &*self.keeper.borrow() {
-            let _ = keeper::order(keeper.as_fd(), Order::CloseStdin);
-        }
-    }
-
-    /// Sets the terminal's size.
-    pub fn resize(&self, rows: u16, columns: u16) -> io::Result<()> {
-        match &*self.terminal.borrow() {
-            Some(terminal) => Ok(rustix::termios::tcsetwinsize(
-                terminal.get_ref(),
-                rustix::termios::Winsize {
-                    ws_row: rows,
-                    ws_col: columns,
-                    ws_xpixel: 0,
-                    ws_ypixel: 0,
-                },
-            )?),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-}
+use super::{finish, net, serve};
 
 /// How a supervisor's loop begins.
 pub enum Begin {
@@ -254,15 +181,6 @@ fn late(request: &Request, end: Reply) -> Option<Reply> {
     }
 }
 
-fn not_running() -> Reply {
-    Reply::Failed(Failure {
-        kind: crate::error::ErrorKind::Conflict,
-        exit_code: 125,
-        message: "the container is not running".to_owned(),
-        cause: None,
-    })
-}
-
 fn open_log(status: &Status) -> io::Result<Log> {
     let log = match status.record.spec.log.driver {
         LogDriver::None => None,
@@ -276,27 +194,19 @@ fn open_log(status: &Status) -> io::Result<Log> {
     Ok(Rc::new(RefCell::new(log)))
 }
 
-struct Life {
-    shared: Rc<Shared>,
-    inbox: mpsc::UnboundedReceiver<Command>,
-    log: Log,
-    cgroup: Option<Cgroup>,
-    keeper: Option<AsyncFd<OwnedFd>>,
-    back_off: BackOff,
-    oom_kills: u64,
-    stoppers: Vec<Rc<Client>>,
-    restarters: Vec<Rc<Client>>,
-    last: Option<ExitRecord>,
-    adopted: bool,
-    terminal: Option<OwnedFd>,
-}
-
-/// What ended a run.
-struct Ending {
-    exit: ExitRecord,
-    at: Timestamp,
-    /// A restart was asked for by hand.
-    again: bool,
+pub(super) struct Life {
+    pub(super) shared: Rc<Shared>,
+    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(super) log: Log,
+    pub(super) cgroup: Option<Cgroup>,
+    pub(super) keeper: Option<AsyncFd<OwnedFd>>,
+    pub(super) back_off: BackOff,
+    pub(super) oom_kills: u64,
+    pub(super) stoppers: Vec<Rc<Client>>,
+    pub(super) restarters: Vec<Rc<Client>>,
+    pub(super) last: Option<ExitRecord>,
+    pub(super) adopted: bool,
+    pub(super) terminal: Option<OwnedFd>,
 }
 
 impl Life {
@@ -428,13 +338,6 @@ impl Life {
         keeper::order(keeper.get_ref().as_fd(), order).map_err(|_| lost())
     }
 
-    fn count_oom_kills(&self) -> u64 {
-        self.cgroup
-            .as_ref()
-            .and_then(|cgroup| cgroup.oom_kills().ok())
-            .unwrap_or(0)
-    }
-
     fn note_failure(&mut self, failure: &Failure) {
         let mut status = self.shared.status.borrow_mut();
         status.outcome.error = Some(failure.line());
@@ -447,293 +350,6 @@ impl Life {
         if let Err(error) = status.save_outcome() {
             eprintln!("noting a failure: {error}");
         }
-    }
-
-    /// From the start of the program to its end.
-    async fn one_run(&mut self) -> io::Result<Ending> {
-        let (end, ended) = watch::channel(false);
-        let pumps = self.pumps(&ended)?;
-        let probe = self
-            .shared
-            .status
-            .borrow()
-            .record
-            .resolved
-            .probe
-            .clone()
-            .map(|config| spawn_local(super::health::probe(Rc::clone(&self.shared), config)));
-        let ending = self.watch().await;
-        if let Some(probe) = probe {
-            probe.abort();
-        }
-        end.send_replace(true);
-        for pump in pumps {
-            if let Ok(Err(error)) = pump.await {
-                eprintln!("output: {error}");
-            }
-        }
-        self.shared.terminal.borrow_mut().take();
-        self.shared.stdin.borrow_mut().take();
-        ending
-    }
-
-    fn pumps(
-        &mut self,
-        ended: &watch::Receiver<bool>,
-    ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
-        let clients = &self.shared.clients;
-        if let Some(terminal) = self.terminal.take() {
-            rustix::io::ioctl_fionbio(&terminal, true)?;
-            let terminal = Rc::new(readiness::register(
-                terminal,
-                Interest::READABLE | Interest::WRITABLE,
-            )?);
-            *self.shared.terminal.borrow_mut() = Some(Rc::clone(&terminal));
-            return Ok(vec![spawn_local(output::pump_terminal(
-                terminal,
-                Rc::clone(&self.log),
-                Rc::clone(clients),
-                ended.clone(),
-            ))]);
-        }
-        let (run, open_stdin) = {
-            let status = self.shared.status.borrow();
-            (status.files.run.clone(), status.record.spec.open_stdin)
-        };
-        if open_stdin {
-            let writer = readiness::register(pipes::stdin_writer(&run)?, Interest::WRITABLE)?;
-            *self.shared.stdin.borrow_mut() = Some(Rc::new(writer));
-        }
-        let mut pumps = Vec::new();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let reader = pipes::reader(&run, stream)?;
-            let source = match self.log.borrow_mut().as_mut() {
-                Some(log) => Source::Logged(LogPipe::open(
-                    stream,
-                    reader,
-                    &pipes::journal(&run, stream),
-                    log,
-                )?),
-                None => Source::Plain(reader),
-            };
-            pumps.push(spawn_local(output::pump(
-                stream,
-                source,
-                Rc::clone(&self.log),
-                Rc::clone(clients),
-                ended.clone(),
-            )));
-        }
-        Ok(pumps)
-    }
-
-    /// Waits for the end, and obeys meanwhile.
-    async fn watch(&mut self) -> io::Result<Ending> {
-        let mut deadline: Option<Instant> = None;
-        let mut again = false;
-        let mut orphan: Option<AsyncFd<OwnedFd>> = None;
-        if self.keeper.is_none() {
-            match self.orphan()? {
-                Some(init) => orphan = Some(init),
-                None => return Ok(self.ending(unknown_end(), again)),
-            }
-        }
-        loop {
-            let grace = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            };
-            let alone = async {
-                match &orphan {
-                    Some(init) => init.readable().await.map(drop),
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                answer = answer(self.keeper.as_ref()) => match answer {
-                    Some((Answer::Exited(ended), _)) => return Ok(self.ending(ended, again)),
-                    Some(_) => {}
-                    None => {
-                        // The keeper was killed: its child is ours now, or the machine's first process's.
-                        self.keeper = None;
-                        match self.orphan()? {
-                            Some(init) => orphan = Some(init),
-                            None => return Ok(self.ending(unknown_end(), again)),
-                        }
-                    }
-                },
-                ready = alone => {
-                    ready?;
-                    let ended = orphan.as_ref().map_or_else(unknown_end, |init| end_of(init.get_ref()));
-                    return Ok(self.ending(ended, again));
-                }
-                command = self.inbox.recv() => {
-                    if let Some(Command::Request(request, client)) = command {
-                        match self.obey(request, client) {
-                            Obeyed::Done => {}
-                            Obeyed::Stopping { grace, restart } => {
-                                again = restart;
-                                deadline = Some(Instant::now() + grace);
-                            }
-                        }
-                    }
-                }
-                () = grace => {
-                    deadline = None;
-                    self.kill_all();
-                }
-            }
-        }
-    }
-
-    /// The first process, to be watched without its keeper; `None` when it is gone.
-    fn orphan(&self) -> io::Result<Option<AsyncFd<OwnedFd>>> {
-        let init = self.shared.status.borrow().live.init;
-        init.and_then(ProcessRef::open)
-            .map(|init| readiness::register(init, Interest::READABLE))
-            .transpose()
-    }
-
-    fn ending(&self, ended: Ended, again: bool) -> Ending {
-        Ending {
-            exit: ExitRecord {
-                code: ended.code,
-                signal: ended.signal,
-                oom_killed: self.count_oom_kills() > self.oom_kills,
-            },
-            at: ended.at,
-            again,
-        }
-    }
-
-    fn kill_all(&self) {
-        if let Some(cgroup) = &self.cgroup {
-            let _ = cgroup.kill(rustix::process::Signal::KILL);
-        }
-        let init = self.shared.status.borrow().live.init;
-        if let Some(pidfd) = init.and_then(|init| init.open()) {
-            let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
-        }
-    }
-
-    fn signal(&self, number: i32) -> io::Result<()> {
-        let init = self.shared.status.borrow().live.init;
-        match init.filter(|init| init.exists()) {
-            Some(init) => match rustix::process::Pid::from_raw(init.pid) {
-                Some(pid) => crate::sys::signal::send(pid, number),
-                None => Ok(()),
-            },
-            None => Ok(()),
-        }
-    }
-
-    fn obey(&mut self, request: Request, client: Rc<Client>) -> Obeyed {
-        match request {
-            // One that is ending has nothing to start: the connection is closed without an answer at
-            // the end, and the client launches the next run.
-            Request::Start if self.shared.status.borrow().live.stopping => {}
-            Request::Start => client.reply(&Reply::Done),
-            Request::Signal { number } => {
-                let stop = self.shared.status.borrow().record.resolved.stop_signal;
-                let done = self.signal(number);
-                // moby: a stop signal or SIGKILL by hand is not undone by the restart policy.
-                if number == stop || number == libc::SIGKILL {
-                    self.stopped_by_hand();
-                    let _ = self.thaw();
-                }
-                self.shared
-                    .status
-                    .borrow()
-                    .emit(Action::Kill { signal: number });
-                client.reply(&reply(done, "send a signal to"));
-            }
-            Request::Stop { signal, grace } => {
-                self.shared.status.borrow_mut().live.stopping = true;
-                self.stopped_by_hand();
-                self.shared.status.borrow().emit(Action::Stop);
-                self.stoppers.push(client);
-                return self.stop(signal, grace, false);
-            }
-            Request::Restart { signal, grace } => {
-                self.shared.status.borrow().emit(Action::Restart);
-                self.restarters.push(client);
-                return self.stop(signal, grace, true);
-            }
-            Request::Pause => {
-                let done = self.freeze();
-                client.reply(&reply(done, "freeze"));
-            }
-            Request::Unpause => {
-                let done = self.thaw();
-                client.reply(&reply(done, "thaw"));
-            }
-            Request::Wait { until } => self.wait(until, &client),
-            Request::Attach { .. } | Request::CloseStdin | Request::Resize { .. } => {}
-        }
-        Obeyed::Done
-    }
-
-    fn wait(&self, until: WaitFor, client: &Client) {
-        use crate::container::HealthStatus::Starting;
-        if until == WaitFor::Healthy {
-            let status = self.shared.status.borrow();
-            let health = status.live.health.as_ref().map(|health| health.status);
-            if let Some(health) = health.filter(|health| *health != Starting) {
-                client.reply(&Reply::Health(health));
-                return;
-            }
-        }
-        client.wait.set(Some(until));
-    }
-
-    fn stopped_by_hand(&self) {
-        let mut status = self.shared.status.borrow_mut();
-        status.live.manually_stopped = true;
-        if let Err(error) = status.save() {
-            eprintln!("noting a stop: {error}");
-        }
-    }
-
-    fn stop(&self, signal: Option<i32>, grace: Option<Duration>, restart: bool) -> Obeyed {
-        let (default_signal, default_grace) = {
-            let resolved = &self.shared.status.borrow().record.resolved;
-            (resolved.stop_signal, resolved.stop_timeout)
-        };
-        if let Err(error) = self.signal(signal.unwrap_or(default_signal)) {
-            eprintln!("stop signal: {error}");
-        }
-        // A frozen process would sleep through its grace.
-        let _ = self.thaw();
-        Obeyed::Stopping {
-            grace: grace.unwrap_or(default_grace),
-            restart,
-        }
-    }
-
-    fn freeze(&self) -> io::Result<()> {
-        let mut status = self.shared.status.borrow_mut();
-        if let Some(cgroup) = &self.cgroup
-            && status.live.phase == Phase::Running
-        {
-            cgroup.freeze().map_err(io::Error::other)?;
-            status.enter(Phase::Paused).map_err(io::Error::other)?;
-            status.emit(Action::Pause);
-        }
-        Ok(())
-    }
-
-    fn thaw(&self) -> io::Result<()> {
-        let mut status = self.shared.status.borrow_mut();
-        if let Some(cgroup) = &self.cgroup
-            && status.live.phase == Phase::Paused
-        {
-            cgroup.thaw().map_err(io::Error::other)?;
-            status.enter(Phase::Running).map_err(io::Error::other)?;
-            status.emit(Action::Unpause);
-        }
-        Ok(())
     }
 
     /// When to start again, if at all.
@@ -781,68 +397,11 @@ impl Life {
     }
 }
 
-/// The keeper's next answer; `None` when it is gone.
-async fn answer(keeper: Option<&AsyncFd<OwnedFd>>) -> Option<(Answer, Option<OwnedFd>)> {
-    let Some(keeper) = keeper else {
-        return std::future::pending().await;
-    };
-    let mut guard = keeper.readable().await.ok()?;
-    let answer = wire::receive::<Answer>(keeper.get_ref().as_fd()).ok()?;
-    // One packet was read, and another may be there: look again instead of waiting for an edge.
-    if !is_readable(keeper.get_ref()) {
-        guard.clear_ready();
-    }
-    answer
-}
-
-enum Obeyed {
-    Done,
-    Stopping { grace: Duration, restart: bool },
-}
-
-fn reply(done: io::Result<()>, action: &'static str) -> Reply {
-    match done {
-        Ok(()) => Reply::Done,
-        Err(source) => Reply::Failed(Failure::from(&ContainerError::Host {
-            action,
-            path: "the container".to_owned(),
-            source,
-        })),
-    }
-}
-
 fn lost() -> Failure {
     Failure {
         kind: crate::error::ErrorKind::Internal,
         exit_code: 125,
         message: "the container's keeper was killed; start the container again".to_owned(),
         cause: None,
-    }
-}
-
-fn is_readable(fd: &OwnedFd) -> bool {
-    let mut fds = [rustix::event::PollFd::new(fd, PollFlags::IN)];
-    let now = rustix::event::Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    rustix::event::poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0)
-}
-
-/// The end of a process that is, or may be, our child.
-fn end_of(init: &OwnedFd) -> Ended {
-    let exit = crate::sys::process::exit_of(init.as_fd())
-        .or_else(|| crate::sys::process::wait(init.as_fd()).ok());
-    // Reaps it where it is ours.
-    let _ = crate::sys::process::try_wait(init.as_fd());
-    exit.map_or_else(unknown_end, Ended::new)
-}
-
-/// Nobody could see how it ended: as a kill, which the keeper's death most likely was.
-fn unknown_end() -> Ended {
-    Ended {
-        code: 137,
-        signal: Some(9),
-        at: Timestamp::now(),
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`role`] is the process's main: first, with one thread and no runtime, everything that makes a
 //! container ([`setup`]: network, published ports, cgroup, keeper), or the taking over of a live one
-//! ([`adopt`]); then one loop on the same thread ([`life`]) that waits for orders, output, probes and the end;
+//! ([`adopt`]); then one loop on the same thread ([`life`], with [`one_run`] of the program and the clients it [`obey`]s) that waits for
+//! orders, output, probes and the end;
 //! last, giving everything back ([`finish`]). When nothing happens it does nothing: no timer ticks.
 //!
 //! It knows no image, no registry, no build: all that was decided when the container was made.
@@ -15,12 +16,15 @@ mod keeper;
 mod life;
 pub mod log;
 mod net;
+mod obey;
+mod one_run;
 mod output;
 mod pipes;
 mod restart;
 pub(crate) mod role;
 mod serve;
 mod setup;
+mod shared;
 mod status;
 pub(crate) mod wire;
 

@@ -11,7 +11,7 @@ use crate::container::control::{self, HEADER, Kind, Reply, Request};
 use crate::container::{ContainerError, Failure};
 
 use super::clients::Client;
-use super::life::{Command, Shared};
+use super::shared::{Command, Shared};
 
 /// Takes connections for ever.
 pub async fn accept(shared: Rc<Shared>, listener: UnixListener) {
