@@ -88,10 +88,10 @@ fn up_converges_after_a_crash_at_every_point() {
     let mut reached = BTreeSet::new();
     let sandbox = Sandbox::of_compose(STACK);
     for point in &points {
-        let mut met = crash(&sandbox, &["up", "-d"], &point);
+        let mut met = crash(&sandbox, &["up", "-d"], point);
         sandbox.ok(&["up", "-d", "--wait"]);
-        expect_up(&sandbox, &point);
-        met |= crash(&sandbox, &["down"], &point);
+        expect_up(&sandbox, point);
+        met |= crash(&sandbox, &["down"], point);
         if met {
             reached.insert(point.clone());
         }

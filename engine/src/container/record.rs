@@ -144,6 +144,7 @@ pub struct Live {
     /// A stop by hand is under way or done.
     pub manually_stopped: bool,
     /// A stop is under way: the program has its signal, and ends within its grace.
+    #[serde(default)]
     pub stopping: bool,
 }
 
