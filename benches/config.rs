@@ -5,6 +5,8 @@
 //! another, merges anchors and fills variables in. Ours and theirs take turns in one run; the
 //! table also says how the time grows with the number of services.
 
+#![expect(clippy::print_stdout, reason = "printing is what a benchmark is for")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
