@@ -53,17 +53,17 @@ impl Gantry {
         command
     }
 
-    /// Processes of this root and the private memory of all of them in bytes.
-    pub fn private_memory(&self) -> (usize, u64) {
+    /// Private memory of all processes of a role (`__supervisor`) that this executable runs in, in bytes.
+    pub fn private_memory(role: &str) -> u64 {
         let program = fs::metadata(env!("CARGO_BIN_EXE_gantry")).expect("program");
-        let mut found = (0, 0);
+        let mut found = 0;
         for entry in fs::read_dir("/proc").expect("proc").flatten() {
             use std::os::unix::fs::MetadataExt;
             let same = fs::metadata(entry.path().join("exe"))
                 .is_ok_and(|exe| exe.ino() == program.ino() && exe.dev() == program.dev());
-            if same && entry.file_name().to_string_lossy() != std::process::id().to_string() {
-                found.0 += 1;
-                found.1 += private_bytes(&entry.path());
+            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
+            if same && command.split([' ', '\0']).nth(1) == Some(role) {
+                found += private_bytes(&entry.path());
             }
         }
         found

@@ -275,6 +275,8 @@ impl Keeper {
             Some(Order::Start) => {
                 let answer = self.start();
                 self.answer(&answer);
+                // From here on it sleeps, perhaps for months: what preparing took is given back.
+                crate::sys::process::trim_heap();
             }
             Some(Order::CloseStdin) => self.job.pipes.close_stdin(),
             Some(Order::Report) => {

@@ -227,6 +227,15 @@ pub fn join_session_keyring(name: &CStr) -> io::Result<()> {
         .map(drop)
 }
 
+/// Gives freed memory back to the kernel, where the allocator can (malloc_trim(3)).
+pub fn trim_heap() {
+    // SAFETY: the call takes no pointer and may be made at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Overwrites the command line that others see of this process. For a process that never reads
 /// its own arguments again.
 pub fn set_title(title: &str) -> io::Result<()> {
