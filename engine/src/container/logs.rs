@@ -86,10 +86,16 @@ struct Watch<'a> {
 impl Watch<'_> {
     /// Watches whoever supervises the container now, if anybody does.
     fn find_life(&mut self) {
-        self.life = (self.supervisor)().and_then(|mut life| {
-            let until = WaitFor::Removed;
-            life.send(&Request::Wait { until }).is_ok().then_some(life)
-        });
+        let until = WaitFor::Removed;
+        self.life = loop {
+            let Some(mut life) = (self.supervisor)() else {
+                break None;
+            };
+            // One that was killed at this moment has a successor, or will have one.
+            if life.send(&Request::Wait { until }).is_ok() {
+                break Some(life);
+            }
+        };
     }
 
     /// Waits for a change of the files or the end of the supervisor.

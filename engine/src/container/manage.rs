@@ -644,9 +644,16 @@ impl Containers {
             });
         }
         let path = self.store.files(&id).log(&id);
-        let supervisor = move || {
-            self.settle(&id).ok()?;
-            Connection::open(&self.store.files(&id).run).ok()
+        // One that was found may be killed before it is spoken to: only a container that does not
+        // run has none.
+        let supervisor = move || loop {
+            match self.settle(&id).ok()? {
+                Standing::Idle | Standing::Orphaned(_) => return None,
+                Standing::Supervised(_) => match Connection::open(&self.store.files(&id).run) {
+                    Ok(connection) => return Some(connection),
+                    Err(_) => self.wait_for_successor(&id).ok()?,
+                },
+            }
         };
         LogReader::open(path.clone(), *query, Box::new(supervisor)).map_err(|source| {
             ContainerError::Host {
