@@ -78,7 +78,8 @@ fn ctrl_c_goes_to_the_program_in_the_container() {
     need_terminal!();
     let sandbox = sleeper();
     let mut terminal = bash(&sandbox, &["exec", "box"]);
-    terminal.type_keys("echo re''ady; sleep 1000\r");
+    // The program itself says that it has the terminal: before, the key would be the shell's.
+    terminal.type_keys("bash -c \"echo re''ady; exec sleep 1000\"\r");
     terminal.expect("ready");
     terminal.type_keys(CTRL_C);
     // What is typed before is thrown away by the terminal.
