@@ -13,6 +13,7 @@
 //! `security.capability` and `user.*`. Start with [`LayerStore`].
 
 mod compression;
+mod digest;
 mod error;
 mod extract;
 pub(crate) mod merged;
@@ -28,14 +29,15 @@ mod write;
 use sha2::{Digest as _, Sha256};
 
 pub use compression::{Compression, Decoder};
+pub use digest::digest_tree;
 pub use error::LayerError;
 pub use extract::{ExtractOptions, Extracted, extract};
 pub use store::{Draft, Layer, LayerBlob, LayerStore, Over};
-pub use tar::{Entry, Kind, Limits, Reader, TarTime};
+pub use tar::{Entry, Kind, Limits, Reader, TarTime, TarWriter};
+pub(crate) use tar::{plain, plain_file};
 pub use unpack::{Unpacked, fill_implied, unpack};
 pub use upper::clamp_times;
-pub use write::{TarOptions, TarWriter, digest_tree, write_tar};
-pub(crate) use write::{plain, plain_file};
+pub use write::{TarOptions, write_tar};
 
 use crate::content::Digest;
 

@@ -318,7 +318,7 @@ impl LayerStore {
         let dirs: Vec<&Path> = std::iter::once(upper)
             .chain(over.map(|over| over.dir.as_path()))
             .collect();
-        let (diff_id, size) = super::write::digest_merged(&dirs, &super::TarOptions::default())?;
+        let (diff_id, size) = super::digest::digest_merged(&dirs, &super::TarOptions::default())?;
         let draft = self.draft()?;
         fs::remove_dir(draft.dir()).map_err(LayerError::io("remove", draft.dir()))?;
         fs::rename(upper, draft.dir()).map_err(LayerError::io("rename", upper))?;

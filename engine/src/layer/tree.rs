@@ -6,7 +6,7 @@
 //! since archives list a directory's members together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
@@ -18,7 +18,9 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::LayerError;
-use super::tar::{Entry, Kind, Reader, TarTime, show};
+use super::tar::{Entry, TarTime, show};
+
+mod place;
 
 /// Bytes of a path, as the kernel's PATH_MAX without the final NUL.
 const PATH_LIMIT: usize = 4095;
@@ -149,139 +151,6 @@ impl Tree {
         Ok(fd)
     }
 
-    /// Puts one entry in its place, replacing what is there; a directory over a directory
-    /// only replaces its attributes. Gives the bytes written.
-    pub fn place<R: Read>(
-        &mut self,
-        path: &[u8],
-        entry: &Entry,
-        reader: &mut Reader<R>,
-    ) -> Result<u64, LayerError> {
-        let unpack = |source: io::Error| LayerError::Unpack {
-            entry: show(path),
-            source,
-        };
-        if path.is_empty() {
-            if entry.kind == Kind::Directory {
-                self.describe_directory(path, entry)
-                    .map_err(|errno| unpack(errno.into()))?;
-            }
-            return Ok(0);
-        }
-        let (directory, name) = split(path);
-        let parent = self
-            .directory(directory)
-            .map_err(|errno| unpack(errno.into()))?;
-        if entry.kind == Kind::Directory {
-            self.make_directory(path, &parent, name)
-                .and_then(|()| self.describe_directory(path, entry))
-                .map_err(|errno| unpack(errno.into()))?;
-            return Ok(0);
-        }
-        let (uid, gid) = self.owner.unwrap_or((entry.uid, entry.gid));
-        let mode = Mode::from_raw_mode(entry.mode as RawMode);
-        let node = |this: &mut Self, kind: FileType, device: u64| -> Result<(), Errno> {
-            this.replacing(path, &parent, name, || {
-                rustix::fs::mknodat(&*parent, name, kind, Mode::from_raw_mode(0o600), device)
-            })?;
-            own(&parent, name, uid, gid)?;
-            rustix::fs::chmodat(&*parent, name, mode, AtFlags::empty())?;
-            touch(&parent, name, entry.mtime)
-        };
-        match &entry.kind {
-            Kind::Directory => unreachable!("handled above"),
-            Kind::File => {
-                let flags = OFlags::WRONLY
-                    | OFlags::CREATE
-                    | OFlags::EXCL
-                    | OFlags::NOFOLLOW
-                    | OFlags::CLOEXEC;
-                let file = self
-                    .replacing(path, &parent, name, || {
-                        rustix::fs::openat(&*parent, name, flags, Mode::from_raw_mode(0o600))
-                    })
-                    .map_err(|errno| unpack(errno.into()))?;
-                let written = self.fill(&file, entry, reader, path)?;
-                describe(file.as_fd(), entry, uid, gid).map_err(|errno| unpack(errno.into()))?;
-                return Ok(written);
-            }
-            Kind::HardLink(target) => {
-                let target = clean(target)?;
-                let (there, target_name) = split(&target);
-                // Targets are not made up: a link to nothing is an error.
-                let there = if there.is_empty() {
-                    Ok(Rc::clone(&self.root))
-                } else {
-                    self.resolve(there, OFlags::PATH | OFlags::DIRECTORY)
-                        .map(Rc::new)
-                };
-                let there = there.map_err(|errno| unpack(errno.into()))?;
-                if target == path {
-                    return Err(LayerError::Refused {
-                        entry: show(path),
-                        why: "it is a hard link to itself".to_owned(),
-                    });
-                }
-                let stat = rustix::fs::statat(&*there, target_name, AtFlags::SYMLINK_NOFOLLOW)
-                    .map_err(|errno| unpack(errno.into()))?;
-                if is_whiteout(&stat)
-                    || FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-                {
-                    return Err(LayerError::Refused {
-                        entry: show(path),
-                        why: "it is a hard link to something that is no file".to_owned(),
-                    });
-                }
-                self.replacing(path, &parent, name, || {
-                    rustix::fs::linkat(&*there, target_name, &*parent, name, AtFlags::empty())
-                })
-            }
-            Kind::Symlink(target) => {
-                if target.is_empty() || target.contains(&0) || target.len() > PATH_LIMIT {
-                    return Err(LayerError::Refused {
-                        entry: show(path),
-                        why: "its link target is empty, too long or holds a NUL byte".to_owned(),
-                    });
-                }
-                self.replacing(path, &parent, name, || {
-                    rustix::fs::symlinkat(target.as_slice(), &*parent, name)
-                })
-                .and_then(|()| own(&parent, name, uid, gid))
-                .and_then(|()| touch(&parent, name, entry.mtime))
-            }
-            Kind::Char { major, minor } => node(
-                self,
-                FileType::CharacterDevice,
-                rustix::fs::makedev(*major, *minor),
-            ),
-            Kind::Block { major, minor } => node(
-                self,
-                FileType::BlockDevice,
-                rustix::fs::makedev(*major, *minor),
-            ),
-            Kind::Fifo => node(self, FileType::Fifo, 0),
-        }
-        .map_err(|errno| unpack(errno.into()))?;
-        Ok(0)
-    }
-
-    /// Runs `make`; when something has the name already, removes that and runs it again.
-    fn replacing<T>(
-        &mut self,
-        path: &[u8],
-        parent: &OwnedFd,
-        name: &[u8],
-        make: impl Fn() -> Result<T, Errno>,
-    ) -> Result<T, Errno> {
-        match make() {
-            Err(Errno::EXIST) => {
-                self.remove(path, parent, name)?;
-                make()
-            }
-            result => result,
-        }
-    }
-
     fn make_directory(&mut self, path: &[u8], parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
         let make = || rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(0o700));
         match make() {
@@ -331,48 +200,6 @@ impl Tree {
         self.times.retain(|known, _| !gone(known));
         self.implied.retain(|known| !gone(known));
         remove_all(parent.as_fd(), name)
-    }
-
-    /// Writes a file's bytes; holes of sparse files stay holes.
-    fn fill<R: Read>(
-        &mut self,
-        file: &OwnedFd,
-        entry: &Entry,
-        reader: &mut Reader<R>,
-        path: &[u8],
-    ) -> Result<u64, LayerError> {
-        let failed = |errno: Errno| LayerError::Unpack {
-            entry: show(path),
-            source: errno.into(),
-        };
-        let whole = [(0, entry.size)];
-        let pieces = entry.sparse.as_deref().unwrap_or(&whole);
-        let mut written = 0;
-        for (offset, length) in pieces {
-            let (mut at, end) = (*offset, offset + length);
-            while at < end {
-                let room = usize::try_from(end - at)
-                    .unwrap_or(usize::MAX)
-                    .min(self.buffer.len());
-                let count = reader.read_data(&mut self.buffer[..room])?;
-                if count == 0 {
-                    return Err(LayerError::Damaged(
-                        "it ends in the middle of a file".to_owned(),
-                    ));
-                }
-                let mut bytes = &self.buffer[..count];
-                while !bytes.is_empty() {
-                    let done = rustix::io::pwrite(file, bytes, at).map_err(failed)?;
-                    at += done as u64;
-                    bytes = &bytes[done..];
-                }
-                written += count as u64;
-            }
-        }
-        if entry.sparse.is_some() {
-            rustix::fs::ftruncate(file, entry.size).map_err(failed)?;
-        }
-        Ok(written)
     }
 
     /// Gives directories their times. Nothing may be placed afterwards.
