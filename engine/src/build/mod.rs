@@ -2,7 +2,7 @@
 //!
 //! Begin with [`BuildRequest`] and [`build`]. A Dockerfile is parsed (`parse`), its stages become a
 //! graph of which only the target's part is kept (`graph`), each needed stage is walked on a thread of its
-//! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy_step`, `run_step`) becomes a layer: looked up in the
+//! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy_step`, `run`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
 //! Refused by name: several platforms in one build, platforms that this machine cannot run, import and export of
@@ -30,7 +30,6 @@ mod graph;
 mod ignore;
 mod layout;
 mod lint;
-mod net;
 mod origin;
 mod output;
 mod overlay;
@@ -39,14 +38,10 @@ mod parse;
 mod progress;
 mod remote;
 mod request;
-mod run_mounts;
-mod run_role;
-mod run_spawn;
-mod run_step;
+mod run;
 mod scratch;
 mod select;
 mod solve;
-mod ssh;
 mod stage;
 mod stages;
 mod store;
@@ -70,7 +65,7 @@ pub use request::{
     BuildRequest, ContextSource, DockerfileSource, NoCache, Output, PullPolicy, RunNetwork,
     SecretSource,
 };
-pub use run_role::run_role;
+pub use run::run_role;
 
 use crate::image::{ImageStore, Reference};
 use crate::state::Paths;

@@ -244,11 +244,7 @@ impl Stage<'_, '_> {
 
     /// Opens the files of a stack for reading.
     pub(super) fn open(&self, stack: &Stack) -> Result<Tree, BuildError> {
-        let mut lower = stack.lower();
-        if lower.is_empty() {
-            lower.push(self.empty_directory()?);
-        }
-        let root = overlay::mount(&lower, None).map_err(|source| BuildError::Io {
+        let root = overlay::mount(&self.lower(stack)?, None).map_err(|source| BuildError::Io {
             action: "mount the layers of",
             path: self.label.clone().into(),
             source,
@@ -256,14 +252,18 @@ impl Stage<'_, '_> {
         Ok(Tree::new(root, View::Image))
     }
 
-    /// A directory that stays empty.
-    pub(super) fn empty_directory(&self) -> Result<std::path::PathBuf, BuildError> {
-        let path = self.solver.root.join("build/empty");
-        std::fs::create_dir_all(&path).map_err(|source| BuildError::Io {
-            action: "create",
-            path: path.clone(),
-            source,
-        })?;
-        Ok(path)
+    /// The directories of a stack, topmost first; an empty one for a stack without layers.
+    pub(super) fn lower(&self, stack: &Stack) -> Result<Vec<std::path::PathBuf>, BuildError> {
+        let mut lower = stack.lower();
+        if lower.is_empty() {
+            let path = self.solver.root.join("build/empty");
+            std::fs::create_dir_all(&path).map_err(|source| BuildError::Io {
+                action: "create",
+                path: path.clone(),
+                source,
+            })?;
+            lower.push(path);
+        }
+        Ok(lower)
     }
 }

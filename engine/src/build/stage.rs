@@ -1,6 +1,6 @@
 //! One stage, walked from `FROM` to its end: configuration, variables, and the stack of layers.
 //!
-//! Instructions that only change the configuration are done here; those that make files go to `run_step`
+//! Instructions that only change the configuration are done here; those that make files go to `run`
 //! and `copy_step`.
 
 use super::diagnostic::{Source, Span};
@@ -170,7 +170,7 @@ impl Stage<'_, '_> {
                 return Err(self.wrong(span, "FROM isn't allowed as an ONBUILD trigger", None));
             }
             Kind::Run(flags, command) => {
-                return super::run_step::run(self, instruction, flags, command);
+                return super::run::run(self, instruction, flags, command);
             }
             Kind::Copy(flags, words) => {
                 let flags = super::copy_step::Flags::of_copy(flags);

@@ -1,274 +1,314 @@
-//! The mounts of a `RUN`: what each needs before the command starts.
+//! The mounts of a `RUN`: what each takes, and what each needs before the command starts.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::copy::{Attributes, Copier};
-use super::digest::{Fields, hex};
-use super::error::BuildError;
-use super::ignore::Patterns;
-use super::origin::Files;
-use super::parse::mount::{Mount, MountType, Sharing};
-use super::request::SecretSource;
-use super::run_role::{Access, RunMount};
-use super::scratch::Part;
+use super::document::{Access, RunMount};
+use super::execute::Runner;
 use super::ssh;
-use super::tree::{Tree, View};
-use super::values;
+use crate::build::copy::{Attributes, Copier};
+use crate::build::diagnostic::Span;
+use crate::build::error::BuildError;
+use crate::build::ignore::Patterns;
+use crate::build::origin::Files;
+use crate::build::parse::mount::{Mount, MountText, MountType};
+use crate::build::request::SecretSource;
+use crate::build::scratch::Part;
+use crate::build::select::{self, Selected};
+use crate::build::stage::{Stage, stack_key};
+use crate::build::store::Stack;
+use crate::build::tree::{Tree, View};
+use crate::build::values;
 use crate::error::ErrorKind;
 use crate::state::Lock;
 
-use super::run_step::{Held, Runner, Taken, one_source, with_tree};
+/// A mount with what it takes.
+pub(super) struct Source {
+    pub(super) mount: Mount,
+    /// Absolute.
+    pub(super) target: String,
+    pub(super) files: Option<Files>,
+}
+
+/// What is ready when the command starts; dropped when it has ended.
+#[derive(Default)]
+pub(super) struct Prepared {
+    pub(super) mounts: Vec<RunMount>,
+    /// `NAME=value` entries that come with them.
+    pub(super) env: Vec<String>,
+    pub(super) locks: Vec<Lock>,
+    agents: Vec<ssh::Forwarder>,
+    parts: Vec<Part>,
+}
+
+/// Reads the `--mount` flags.
+pub(super) fn sources(
+    stage: &mut Stage<'_, '_>,
+    span: Span,
+    texts: &[MountText],
+) -> Result<Vec<Source>, BuildError> {
+    let mut sources = Vec::with_capacity(texts.len());
+    for text in texts {
+        let source = source(stage, span, text, &sources)?;
+        sources.push(source);
+    }
+    Ok(sources)
+}
+
+fn source(
+    stage: &mut Stage<'_, '_>,
+    span: Span,
+    text: &MountText,
+    before: &[Source],
+) -> Result<Source, BuildError> {
+    let mut expand = |value: &str| stage.expand(span, value).map_err(|error| error.to_string());
+    let mount = Mount::parse(&text.text, &mut expand).map_err(|bad| {
+        let message = format!("invalid `--mount`: {}", bad.message);
+        stage.wrong(span, message, bad.help.as_deref())
+    })?;
+    let reads = match mount.kind {
+        MountType::Bind => true,
+        MountType::Cache => mount.from.is_some(),
+        _ => false,
+    };
+    let files = match reads {
+        true => Some(stage.files(span, mount.from.as_deref())?),
+        false => None,
+    };
+    let target = target(stage, &mount, before);
+    if target == "/" {
+        return Err(stage.wrong(span, "invalid `--mount`: `target` cannot be `/`", None));
+    }
+    Ok(Source {
+        mount,
+        target,
+        files,
+    })
+}
+
+/// Where a mount goes: secrets and agents that name no place have one of their own.
+fn target(stage: &Stage<'_, '_>, mount: &Mount, before: &[Source]) -> String {
+    let target = match (mount.target.as_str(), mount.kind) {
+        ("", MountType::Secret) => {
+            let id = mount.id.as_deref().unwrap_or_default();
+            format!("/run/secrets/{}", id.rsplit('/').next().unwrap_or_default())
+        }
+        ("", MountType::Ssh) => {
+            let agents = before
+                .iter()
+                .filter(|other| other.mount.kind == MountType::Ssh);
+            format!("/run/buildkit/ssh_agent.{}", agents.count())
+        }
+        (target, _) => values::absolute(&stage.result.config.config.working_dir, target),
+    };
+    match target.trim_end_matches('/') {
+        "" => target,
+        trimmed => trimmed.to_owned(),
+    }
+}
 
 impl Runner<'_, '_, '_> {
-    /// Prepares one mount.
-    pub(super) fn mount(
+    /// Prepares one mount; `part` is a directory of the step.
+    pub(super) fn prepare_mount(
         &self,
-        taken: &Taken,
+        source: &Source,
         part: &Part,
-        mounts: &mut Vec<RunMount>,
-        env: &mut Vec<String>,
-        held: &mut Held,
+        to: &mut Prepared,
     ) -> Result<(), BuildError> {
-        let solver = self.stage.solver;
-        let mount = &taken.mount;
-        let target = taken.target.clone();
-        let access = if mount.read_only {
-            Access::ReadOnly
-        } else {
-            Access::ReadWrite
-        };
-        match (mount.kind, &taken.files) {
+        match (source.mount.kind, &source.files) {
             (MountType::Bind, Some(Files::Context(context))) => {
-                let copy = solver
-                    .scratch
-                    .directory()
-                    .map_err(self.internal("copy the mount's source"))?;
-                let below = copy_out(&context.tree, &mount.source, copy.path())
-                    .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-                mounts.push(RunMount::Bind {
-                    source: copy.path().join("files"),
-                    below,
-                    target,
-                    access,
-                });
-                held.parts.push(copy);
+                self.mount_context(source, &context.tree, to)
             }
-            (MountType::Bind, Some(Files::Stack(stack))) => {
-                let mut lower = stack.lower();
-                if lower.is_empty() {
-                    lower.push(self.stage.empty_directory()?);
-                }
-                let below = with_tree(self.stage, &Files::Stack(stack.clone()), |tree, _| {
-                    let selected = one_source(tree, &mount.source)?;
-                    Ok(selected.path.to_string_lossy().into_owned())
-                })
-                .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-                let own = solver
-                    .scratch
-                    .directory()
-                    .map_err(self.internal("prepare a mount"))?;
-                own.make("at").map_err(self.internal("prepare a mount"))?;
-                if !mount.read_only {
-                    own.make("upper")
-                        .map_err(self.internal("prepare a mount"))?;
-                    own.make("work").map_err(self.internal("prepare a mount"))?;
-                }
-                mounts.push(RunMount::Layers {
-                    lower,
-                    directory: own.path().to_owned(),
-                    below,
-                    target,
-                    access,
-                });
-                held.parts.push(own);
-            }
-            (MountType::Bind, None) => {}
+            (MountType::Bind, Some(Files::Stack(stack))) => self.mount_stack(source, stack, to),
+            (MountType::Bind, None) => Ok(()),
             (MountType::Cache, files) => {
-                let source = self.cache_directory(mount, &target, files.as_ref(), held)?;
-                mounts.push(RunMount::Bind {
-                    source,
+                let (directory, lock) =
+                    self.cache_directory(&source.mount, &source.target, files.as_ref())?;
+                to.locks.push(lock);
+                to.mounts.push(RunMount::Bind {
+                    source: directory,
                     below: String::new(),
-                    target,
-                    access,
+                    target: source.target.clone(),
+                    access: source.access(),
                 });
+                Ok(())
             }
-            (MountType::Tmpfs, _) => mounts.push(RunMount::Tmpfs {
-                target,
-                size: mount.size,
-            }),
-            (MountType::Secret, _) => {
-                let id = mount.id.clone().unwrap_or_default();
-                let Some(secret) = solver.request.secrets.get(&id) else {
-                    if mount.required {
-                        let help =
-                            format!("give it with --secret id={id},src=FILE or id={id},env=NAME");
-                        return Err(self.error(
-                            ErrorKind::NotFound,
-                            format!("secret `{id}` not found"),
-                            Some(help),
-                        ));
-                    }
-                    return Ok(());
-                };
-                let content = match secret {
-                    SecretSource::Bytes(bytes) => bytes.clone(),
-                    SecretSource::File(path) => std::fs::read(path).map_err(|error| {
-                        self.error(
-                            ErrorKind::NotFound,
-                            format!(
-                                "cannot read secret `{id}` from `{}`: {error}",
-                                path.display()
-                            ),
-                            None,
-                        )
-                    })?,
-                };
-                if let Some(name) = &mount.env {
-                    env.push(format!("{name}={}", String::from_utf8_lossy(&content)));
-                    if mount.target.is_empty() {
-                        return Ok(());
-                    }
-                }
-                let (mode, uid, gid) = (
-                    mount.mode.unwrap_or(0o400),
-                    mount.uid.unwrap_or(0),
-                    mount.gid.unwrap_or(0),
-                );
-                mounts.push(RunMount::File {
-                    target,
-                    content,
-                    mode,
-                    uid,
-                    gid,
+            (MountType::Tmpfs, _) => {
+                to.mounts.push(RunMount::Tmpfs {
+                    target: source.target.clone(),
+                    size: source.mount.size,
                 });
+                Ok(())
             }
-            (MountType::Ssh, _) => {
-                let id = mount.id.clone().unwrap_or_else(|| "default".into());
-                let Some(agent) = solver.request.ssh.get(&id) else {
-                    if mount.required {
-                        let help = format!("give an agent with --ssh {id}");
-                        return Err(self.error(
-                            ErrorKind::NotFound,
-                            format!("no ssh agent `{id}` was given"),
-                            Some(help),
-                        ));
-                    }
-                    return Ok(());
-                };
-                let number = mounts.len();
-                let (mode, uid, gid) = (
-                    mount.mode.unwrap_or(0o600),
-                    mount.uid.unwrap_or(0),
-                    mount.gid.unwrap_or(0),
-                );
-                let socket = part.path().join(format!("agent{number}"));
-                let forwarder = ssh::Forwarder::start(agent, &socket, mode, uid, gid)
-                    .map_err(self.internal("listen for the ssh agent"))?;
-                held.agents.push(forwarder);
-                if !env.iter().any(|entry| entry.starts_with("SSH_AUTH_SOCK=")) {
-                    env.push(format!("SSH_AUTH_SOCK={target}"));
-                }
-                mounts.push(RunMount::Bind {
-                    source: socket,
-                    below: String::new(),
-                    target,
-                    access: Access::ReadWrite,
-                });
-            }
+            (MountType::Secret, _) => self.mount_secret(source, to),
+            (MountType::Ssh, _) => self.mount_agent(source, part, to),
         }
+    }
+
+    /// A copy: the command must not see what is ignored, nor change the context.
+    fn mount_context(
+        &self,
+        source: &Source,
+        context: &Tree,
+        to: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let scratch = &self.stage.solver.scratch;
+        let copy = scratch
+            .directory()
+            .map_err(self.internal("copy the mount's source"))?;
+        let below = copy_out(context, &source.mount.source, copy.path())
+            .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
+        to.mounts.push(RunMount::Bind {
+            source: copy.path().join("files"),
+            below,
+            target: source.target.clone(),
+            access: source.access(),
+        });
+        to.parts.push(copy);
         Ok(())
     }
 
-    /// The directory of a cache mount, locked as its sharing asks.
-    fn cache_directory(
+    /// The layers of a stage or an image, merged; what is written there is thrown away.
+    fn mount_stack(
         &self,
-        mount: &Mount,
-        target: &str,
-        seed: Option<&Files>,
-        held: &mut Held,
-    ) -> Result<PathBuf, BuildError> {
-        let solver = self.stage.solver;
-        let mut fields = Fields::new("cache mount");
-        fields.add(
-            solver
-                .request
-                .args
-                .get("BUILDKIT_CACHE_MOUNT_NS")
-                .map_or(&[][..], |ns| ns.as_bytes()),
-        );
-        fields.add(
-            mount
-                .id
-                .as_deref()
-                .map_or_else(|| values::clean(target), values::clean)
-                .as_bytes(),
-        );
-        if let Some(Files::Stack(stack)) = seed {
-            fields
-                .add(&super::stage::stack_key(stack))
-                .add(mount.source.as_bytes());
+        source: &Source,
+        stack: &Stack,
+        to: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let failed = self.internal("prepare a mount");
+        let lower = self.stage.lower(stack)?;
+        let below = with_tree(self.stage, &Files::Stack(stack.clone()), |tree, _| {
+            let selected = one_source(tree, &source.mount.source)?;
+            Ok(selected.path.to_string_lossy().into_owned())
+        })
+        .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
+        let own = self.stage.solver.scratch.directory().map_err(&failed)?;
+        own.make("at").map_err(&failed)?;
+        if source.access() == Access::ReadWrite {
+            own.make("upper").map_err(&failed)?;
+            own.make("work").map_err(&failed)?;
         }
-        let home = solver.root.join("build/mounts").join(hex(&fields.finish()));
-        let failed = self.internal("open a cache mount");
-        std::fs::create_dir_all(&home).map_err(&failed)?;
-        let lock_failed = |error: crate::state::StateError| {
-            self.error(
-                ErrorKind::Internal,
-                format!("cannot lock a cache mount: {error}"),
-                None,
-            )
-        };
-        let mut number = 0;
-        let (directory, fresh_lock) = loop {
-            let directory = home.join(number.to_string());
-            let path = home.join(format!("{number}.lock"));
-            match mount.sharing {
-                Sharing::Shared => break (directory, Lock::shared(&path).map_err(lock_failed)?),
-                Sharing::Locked => break (directory, Lock::exclusive(&path).map_err(lock_failed)?),
-                Sharing::Private => match Lock::try_exclusive(&path).map_err(lock_failed)? {
-                    Some(lock) => break (directory, lock),
-                    None => number += 1,
-                },
-            }
-        };
-        held.locks.push(fresh_lock);
-        // One filler at a time.
-        let making = Lock::exclusive(&home.join("making.lock")).map_err(lock_failed)?;
-        if self.stage.no_cache && directory.exists() {
-            let old = solver.scratch.directory().map_err(&failed)?;
-            std::fs::rename(&directory, old.path().join("old")).map_err(&failed)?;
-        }
-        if !directory.exists() {
-            let part = solver.scratch.directory().map_err(&failed)?;
-            let new = part.make("new").map_err(&failed)?;
-            if let Some(files) = seed {
-                with_tree(self.stage, files, |tree, _| {
-                    let selected = one_source(tree, &mount.source)?;
-                    let to = Tree::open(&new, View::Image).map_err(|error| error.to_string())?;
-                    let attributes = Attributes::default();
-                    Copier::new(&to, &attributes)
-                        .copy(tree, &selected, "/", true, &Patterns::default())
-                        .map_err(|error| error.to_string())
-                })
-                .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
-            }
-            std::os::unix::fs::chown(
-                &new,
-                Some(mount.uid.unwrap_or(0)),
-                Some(mount.gid.unwrap_or(0)),
-            )
-            .map_err(&failed)?;
-            std::fs::set_permissions(
-                &new,
-                std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755)),
-            )
-            .map_err(&failed)?;
-            std::fs::rename(&new, &directory).map_err(&failed)?;
-        }
-        drop(making);
-        Ok(directory)
+        to.mounts.push(RunMount::Layers {
+            lower,
+            directory: own.path().to_owned(),
+            below,
+            target: source.target.clone(),
+            access: source.access(),
+        });
+        to.parts.push(own);
+        Ok(())
     }
+
+    /// A secret as a file, a variable, or both.
+    fn mount_secret(&self, source: &Source, to: &mut Prepared) -> Result<(), BuildError> {
+        let mount = &source.mount;
+        let id = mount.id.as_deref().unwrap_or_default();
+        let Some(secret) = self.stage.solver.request.secrets.get(id) else {
+            let help = format!("give it with --secret id={id},src=FILE or id={id},env=NAME");
+            return self.missing(mount, format!("secret `{id}` not found"), help);
+        };
+        let content = match secret {
+            SecretSource::Bytes(bytes) => bytes.clone(),
+            SecretSource::File(path) => std::fs::read(path).map_err(|error| {
+                let message = format!(
+                    "cannot read secret `{id}` from `{}`: {error}",
+                    path.display()
+                );
+                self.error(ErrorKind::NotFound, message, None)
+            })?,
+        };
+        if let Some(name) = &mount.env {
+            to.env
+                .push(format!("{name}={}", String::from_utf8_lossy(&content)));
+            if mount.target.is_empty() {
+                return Ok(());
+            }
+        }
+        to.mounts.push(RunMount::File {
+            target: source.target.clone(),
+            content,
+            mode: mount.mode.unwrap_or(0o400),
+            uid: mount.uid.unwrap_or(0),
+            gid: mount.gid.unwrap_or(0),
+        });
+        Ok(())
+    }
+
+    /// A socket that leads to an agent of the user.
+    fn mount_agent(
+        &self,
+        source: &Source,
+        part: &Part,
+        to: &mut Prepared,
+    ) -> Result<(), BuildError> {
+        let mount = &source.mount;
+        let id = mount.id.as_deref().unwrap_or("default");
+        let Some(agent) = self.stage.solver.request.ssh.get(id) else {
+            let help = format!("give an agent with --ssh {id}");
+            return self.missing(mount, format!("no ssh agent `{id}` was given"), help);
+        };
+        let (mode, uid, gid) = (
+            mount.mode.unwrap_or(0o600),
+            mount.uid.unwrap_or(0),
+            mount.gid.unwrap_or(0),
+        );
+        let socket = part.path().join(format!("agent{}", to.mounts.len()));
+        let forwarder = ssh::Forwarder::start(agent, &socket, mode, uid, gid)
+            .map_err(self.internal("listen for the ssh agent"))?;
+        to.agents.push(forwarder);
+        let known = self.command.env.iter().chain(&to.env);
+        if !{ known }.any(|entry| entry.starts_with("SSH_AUTH_SOCK=")) {
+            to.env.push(format!("SSH_AUTH_SOCK={}", source.target));
+        }
+        to.mounts.push(RunMount::Bind {
+            source: socket,
+            below: String::new(),
+            target: source.target.clone(),
+            access: Access::ReadWrite,
+        });
+        Ok(())
+    }
+
+    /// What was not given is an error when the mount is `required`.
+    fn missing(&self, mount: &Mount, message: String, help: String) -> Result<(), BuildError> {
+        match mount.required {
+            true => Err(self.error(ErrorKind::NotFound, message, Some(help))),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Source {
+    fn access(&self) -> Access {
+        if self.mount.read_only {
+            Access::ReadOnly
+        } else {
+            Access::ReadWrite
+        }
+    }
+}
+
+/// Opens what a mount reads; with the key of its layers, when it is layers.
+pub(super) fn with_tree<T>(
+    stage: &Stage<'_, '_>,
+    files: &Files,
+    work: impl FnOnce(&Tree, Option<&[u8; 32]>) -> Result<T, String>,
+) -> Result<T, String> {
+    match files {
+        Files::Context(context) => work(&context.tree, None),
+        Files::Stack(stack) => {
+            let tree = stage.open(stack).map_err(|error| error.to_string())?;
+            work(&tree, Some(&stack_key(stack)))
+        }
+    }
+}
+
+/// The one file or directory that `source=` names.
+pub(super) fn one_source(tree: &Tree, source: &str) -> Result<Selected, String> {
+    let shown = values::clean(&format!("/{source}"));
+    let selected = select::select_plain(tree, &shown)
+        .map_err(|error| format!("cannot use `{shown}`: {error}"))?;
+    selected.ok_or_else(|| format!("mount source `{shown}` not found"))
 }
 
 /// Copies what a context mount shows to `to/files`; gives the path of the source below that.

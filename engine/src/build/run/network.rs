@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::run_role::{Network, RunSpec};
+use super::document::{Network, RunSpec};
 use crate::network::resolv::{self, HostsFile};
 use crate::network::{self, NetworkError, NetworkStore, Request, Sandbox};
 use crate::spec::{DnsSpec, EndpointSpec};
