@@ -1,5 +1,6 @@
-//! Steps that write files without running anything: `WORKDIR` here, `COPY` and `ADD` in `copy_step`.
+//! Steps that write files without running anything: `WORKDIR` here, `COPY` and `ADD` in `copy`.
 
+use super::copier::{Attributes, Copier, CopyError};
 use super::diagnostic::Span;
 use super::digest::{Fields, Hash};
 use super::error::BuildError;
@@ -9,7 +10,7 @@ use super::solve::Made;
 use super::stage::Stage;
 use super::store;
 use super::tree::{Tree, View};
-use super::{copy, overlay, owner, values};
+use super::{overlay, owner, values};
 use crate::error::ErrorKind;
 use crate::layer::Layer;
 
@@ -44,10 +45,10 @@ impl From<String> for NotWritten {
     }
 }
 
-impl From<copy::CopyError> for NotWritten {
-    fn from(error: copy::CopyError) -> Self {
+impl From<CopyError> for NotWritten {
+    fn from(error: CopyError) -> Self {
         match error {
-            copy::CopyError::Unfit => Self::Unfit,
+            CopyError::Unfit => Self::Unfit,
             error => Self::Failed(error.to_string()),
         }
     }
@@ -91,12 +92,12 @@ impl Stage<'_, '_> {
                 "" => None,
                 user => Some(owner::resolve(tree, user)?),
             };
-            let attributes = copy::Attributes {
+            let attributes = Attributes {
                 owner,
                 mode: None,
                 created: stage.solver.epoch,
             };
-            copy::Copier::new(tree, &attributes).make_directory(&path)?;
+            Copier::new(tree, &attributes).make_directory(&path)?;
             Ok(())
         };
         let mut ingredients = Ingredients::default();

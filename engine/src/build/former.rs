@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Stat};
 
+use super::attributes::{set_times, times};
 use super::digest::Hash;
 use super::tree::{Found, Tree};
 use crate::content::Digest;
@@ -123,7 +124,7 @@ impl<'f> Tracker<'f> {
             // That gave the directory a new time; it is to have its source's.
             if let Some(mark) = self.marks.marks.get(parent.as_bytes()) {
                 let (seconds, nanoseconds) = mark.mtime;
-                super::copy::set_times(place.dir.as_fd(), seconds, nanoseconds.into())
+                set_times(place.dir.as_fd(), &times(seconds, nanoseconds.into()))
                     .map_err(|_| Unfit)?;
             }
         }

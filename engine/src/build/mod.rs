@@ -1,21 +1,19 @@
 //! Dockerfile to image, in this process and on this store.
 //!
 //! Begin with [`BuildRequest`] and [`build`]. A Dockerfile is parsed (`parse`), its stages become a
-//! graph of which only the target's part is kept (`graph`), each needed stage is walked on a thread of its
-//! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy_step`, `run`) becomes a layer: looked up in the
+//! graph of which only the target's part is kept (`recipe`, `graph`), each needed stage is walked on a thread of its
+//! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy`, `run`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
 //! Refused by name: several platforms in one build, platforms that this machine cannot run, import and export of
 //! caches, devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
 
+mod attributes;
 mod cache;
 mod chmod;
 mod context;
+mod copier;
 mod copy;
-mod copy_job;
-mod copy_memory;
-mod copy_source;
-mod copy_step;
 mod diagnostic;
 mod digest;
 mod error;
@@ -36,6 +34,7 @@ mod overlay;
 mod owner;
 mod parse;
 mod progress;
+mod recipe;
 mod remote;
 mod request;
 mod run;
@@ -50,10 +49,7 @@ mod untar;
 mod values;
 mod variables;
 
-use std::collections::BTreeMap;
 use std::path::Path;
-
-use indexmap::IndexMap;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
@@ -69,13 +65,9 @@ pub use run::run_role;
 
 use crate::image::{ImageStore, Reference};
 use crate::state::Paths;
-use expand::Expander;
-use graph::{Graph, Origin};
-use parse::{Argument, CheckConfig, Dockerfile, Kind};
+use recipe::Recipe;
 use scratch::Scratch;
 use solve::{Shared, Solver, StageResult};
-use stages::Stages;
-use values::Platform;
 
 /// What a build gave.
 #[derive(Clone, Debug)]
@@ -113,105 +105,22 @@ pub fn build(
     cancel: &Cancel,
 ) -> Result<BuildOutcome, BuildError> {
     refuse(request)?;
-    let root = deps.paths.root().to_owned();
-    let home = root.join("build");
+    let home = deps.paths.root().join("build");
     for directory in ["contexts", "locks", "mounts", "cache"] {
         make(&home.join(directory))?;
     }
-    let scratch =
-        Scratch::new(&home.join("work"), deps.paths.trash()).map_err(|source| BuildError::Io {
-            action: "make",
-            path: home.join("work"),
-            source,
-        })?;
-    let (context, text) = context::open(
-        &request.context,
-        &request.dockerfile,
-        &scratch,
-        &home.join("contexts"),
-    )?;
-    let file = parse::parse(&text.name, &text.bytes).map_err(BuildError::Dockerfile)?;
-    let stages = Stages::new(&file).map_err(BuildError::Dockerfile)?;
-    let Some(target) = stages.target(request.target.as_deref()) else {
-        let name = request.target.clone().unwrap_or_default();
-        let reason = match graph::near_stage(&stages, &name) {
-            Some(help) => format!("there is no stage `{name}`; {help}"),
-            None => format!("there is no stage `{name}`"),
-        };
-        return Err(BuildError::Option {
-            option: "--target".into(),
-            reason,
-        });
-    };
-    let host = Platform::host();
-    let platform = match request.platforms.first() {
-        Some(text) => values::platform(text, &host).map_err(|reason| BuildError::Option {
-            option: "--platform".into(),
-            reason,
-        })?,
-        None => host.clone(),
-    };
-    let target_name = stages.list[target].from.name.clone().unwrap_or_default();
-    let automatic = values::platform_args(&host, &platform, &target_name);
-    let globals = globals_with(&file, &stages, &request.args, automatic.clone())?;
-    let bases = bases(&file, &stages, request, &globals, &host)?;
-    let is_context = |name: &str| {
-        request
-            .contexts
-            .keys()
-            .any(|known| known.eq_ignore_ascii_case(name))
-    };
-    let graph =
-        Graph::new(&file.source, &stages, &bases, &is_context).map_err(BuildError::Dockerfile)?;
-    let needed = graph.needed(target);
-
-    let config = match request.args.get("BUILDKIT_DOCKERFILE_CHECK") {
-        Some(text) => CheckConfig::parse(text).map_err(|reason| BuildError::Option {
-            option: "BUILDKIT_DOCKERFILE_CHECK".into(),
-            reason,
-        })?,
-        None => file.directives.check.clone(),
-    };
-    let defaults = globals_with(&file, &stages, &IndexMap::new(), automatic).ok();
-    let everything: Vec<usize> = (0..stages.list.len()).collect();
-    let named = |name: &str| request.contexts.get(name).cloned();
-    let subject = lint::Subject {
-        file: &file,
-        stages: &stages,
-        bases: &bases,
-        walked: match (request.check, &request.target) {
-            (true, None) => &everything,
-            _ => &needed,
-        },
+    let (work, contexts) = (home.join("work"), home.join("contexts"));
+    let scratch = Scratch::new(&work, deps.paths.trash()).map_err(cannot_make(&work))?;
+    let (context, text) =
+        context::open(&request.context, &request.dockerfile, &scratch, &contexts)?;
+    let recipe = Recipe::read(request, &text)?;
+    let warnings = warn(
         request,
-        globals: &globals,
-        defaults: defaults.as_ref(),
-        host: &host,
-        platform: &platform,
-        ignore: &context.tree.ignore,
-        image: &|name| {
-            let name = match named(name) {
-                Some(context) => context.strip_prefix("docker-image://")?.to_owned(),
-                None => name.to_owned(),
-            };
-            let image = store::resolve(deps.images, &name).ok()??;
-            Some(image.config.clone())
-        },
-    };
-    let mut warnings = lint::check(&subject, &config);
-    if !request.check {
-        warnings.extend(lint::unused_arguments(&file, &stages, &request.args));
-    }
-    for warning in &warnings {
-        progress(BuildProgress::Warning(warning.clone()));
-    }
-    if config.error
-        && warnings
-            .iter()
-            .any(|warning| matches!(warning.severity, Severity::Warning(Some(_))))
-    {
-        return Err(BuildError::Lint(warnings));
-    }
+        &recipe,
+        &context.tree.ignore,
+        deps.images,
+        progress,
+    )?;
     let mut outcome = BuildOutcome {
         image_id: None,
         tags: Vec::new(),
@@ -224,34 +133,30 @@ pub fn build(
     if request.check {
         return Ok(outcome);
     }
-    runnable(&stages, &needed, &host, &platform)?;
-    let epoch = epoch(request)?;
+    recipe.runnable()?;
+    let cache = home.join("cache");
     let solver = Solver {
         request,
         images: deps.images,
+        root: deps.paths.root().to_owned(),
         run_dir: deps.paths.run().to_owned(),
-        file: &file,
-        stages: &stages,
-        bases: &bases,
-        globals: &globals,
+        file: &recipe.file,
+        stages: &recipe.stages,
+        bases: &recipe.bases,
+        globals: &recipe.globals,
         context,
-        platform,
-        epoch,
-        cache: cache::Cache::open(home.join("cache")).map_err(|source| BuildError::Io {
-            action: "make",
-            path: home.join("cache"),
-            source,
-        })?,
+        platform: recipe.platform.clone(),
+        epoch: epoch(request)?,
+        cache: cache::Cache::open(cache.clone()).map_err(cannot_make(&cache))?,
         scratch,
         lease: deps.images.lease().map_err(|source| BuildError::Store {
             action: "begin a build".into(),
             kind: crate::error::Classify::kind(&source),
             source: Box::new(source),
         })?,
-        shared: Shared::new(stages.list.len(), progress, cancel),
-        root,
+        shared: Shared::new(recipe.stages.list.len(), progress, cancel),
     };
-    let result = solver.run(&needed, target)?;
+    let result = solver.run(&recipe.needed, recipe.target)?;
     if let Some(index) = &solver.context.tree.index {
         index.save();
     }
@@ -259,12 +164,37 @@ pub fn build(
     Ok(outcome)
 }
 
+/// Tells the warnings; with `# check=error=true` they end the build.
+fn warn(
+    request: &BuildRequest,
+    recipe: &Recipe,
+    ignore: &Patterns,
+    images: &ImageStore,
+    progress: ProgressSink<'_>,
+) -> Result<Vec<Diagnostic>, BuildError> {
+    let config = recipe.check_config(request)?;
+    let warnings = recipe.warnings(request, &config, ignore, images);
+    for warning in &warnings {
+        progress(BuildProgress::Warning(warning.clone()));
+    }
+    let of_a_rule = |warning: &Diagnostic| matches!(warning.severity, Severity::Warning(Some(_)));
+    if config.error && warnings.iter().any(of_a_rule) {
+        return Err(BuildError::Lint(warnings));
+    }
+    Ok(warnings)
+}
+
 fn make(path: &Path) -> Result<(), BuildError> {
-    std::fs::create_dir_all(path).map_err(|source| BuildError::Io {
+    std::fs::create_dir_all(path).map_err(cannot_make(path))
+}
+
+fn cannot_make(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
+    let path = path.to_owned();
+    move |source| BuildError::Io {
         action: "make",
-        path: path.to_owned(),
+        path,
         source,
-    })
+    }
 }
 
 /// Options that this builder does not have.
@@ -306,34 +236,6 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Refuses commands of a foreign platform where the kernel has nobody to run them.
-fn runnable(
-    stages: &Stages,
-    needed: &[usize],
-    host: &Platform,
-    platform: &Platform,
-) -> Result<(), BuildError> {
-    let runs = needed.iter().any(|stage| {
-        // A stage with a platform of its own is as its author wants it.
-        let stage = &stages.list[*stage];
-        stage.from.platform.is_none()
-            && stage
-                .instructions
-                .iter()
-                .any(|instruction| matches!(instruction.kind, Kind::Run(..)))
-    });
-    if !runs || platform.runs_on(host) {
-        return Ok(());
-    }
-    Err(BuildError::Unsupported {
-        option: format!("--platform {platform}"),
-        reason: format!(
-            "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
-            platform.arch
-        ),
-    })
-}
-
 fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
     match request
         .args
@@ -346,100 +248,6 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
             reason: "it is a number of seconds".into(),
         }),
     }
-}
-
-/// Values of the arguments before the first `FROM`, and of the automatic ones, with these build arguments.
-fn globals_with(
-    file: &Dockerfile,
-    stages: &Stages,
-    given: &IndexMap<String, String>,
-    automatic: BTreeMap<String, String>,
-) -> Result<BTreeMap<String, String>, BuildError> {
-    let mut globals = automatic;
-    for instruction in &stages.globals {
-        let Kind::Arg(arguments) = &instruction.kind else {
-            continue;
-        };
-        for Argument { name, default } in arguments {
-            let value = match (given.get(name), default) {
-                (Some(given), _) => Some(given.clone()),
-                (None, Some(default)) => {
-                    let lookup = |name: &str| globals.get(name).cloned();
-                    let expander = Expander {
-                        escape: file.directives.escape,
-                        lookup: &lookup,
-                        keep_quotes: false,
-                    };
-                    let value = expander.word(default).map_err(|reason| {
-                        BuildError::Dockerfile(parse::error(
-                            &file.source,
-                            instruction.span,
-                            reason,
-                            None,
-                        ))
-                    })?;
-                    Some(value)
-                }
-                (None, None) => None,
-            };
-            if let Some(value) = value {
-                globals.insert(name.clone(), value);
-            }
-        }
-    }
-    Ok(globals)
-}
-
-/// What each `FROM` means: a stage before it, or an image.
-fn bases(
-    file: &Dockerfile,
-    stages: &Stages,
-    request: &BuildRequest,
-    globals: &BTreeMap<String, String>,
-    host: &Platform,
-) -> Result<Vec<Origin>, BuildError> {
-    let lookup = |name: &str| globals.get(name).cloned();
-    let expander = Expander {
-        escape: file.directives.escape,
-        lookup: &lookup,
-        keep_quotes: false,
-    };
-    let mut bases = Vec::with_capacity(stages.list.len());
-    for (index, stage) in stages.list.iter().enumerate() {
-        let wrong = |message: String, help: Option<&str>| {
-            BuildError::Dockerfile(parse::error(&file.source, stage.span, message, help))
-        };
-        let image = expander
-            .word(&stage.from.image)
-            .map_err(|reason| wrong(reason, None))?;
-        if image.is_empty() {
-            let message = format!("base name (`{}`) should not be blank", stage.from.image);
-            return Err(wrong(
-                message,
-                Some("give the variable a default: `ARG NAME=value` before the first FROM"),
-            ));
-        }
-        if let Some(text) = &stage.from.platform {
-            let text = expander.word(text).map_err(|reason| wrong(reason, None))?;
-            if text.is_empty() {
-                return Err(wrong("the platform is blank after expansion".into(), None));
-            }
-            values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
-        }
-        // A named context of the stage's own name takes its place.
-        let replaced = stage
-            .from
-            .name
-            .as_ref()
-            .filter(|name| request.contexts.contains_key(*name));
-        bases.push(match (replaced, stages.by_name(&image, index)) {
-            (Some(name), _) => Origin::Outside(name.clone()),
-            (None, _) if request.contexts.contains_key(&image) => Origin::Outside(image),
-            (None, Some(base)) => Origin::Stage(base),
-            (None, None) => Origin::Outside(image),
-        });
-    }
-    Ok(bases)
 }
 
 /// Makes the image of the target's result and hands it out.

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::copy::{Attributes, Copier};
+use super::copier::{Attributes, Copier};
 use super::digest::Fields;
 use super::error::BuildError;
 use super::ignore::Patterns;

@@ -260,41 +260,23 @@ impl Solver<'_> {
             return Err(BuildError::Cancelled);
         }
         let step = self.number();
-        // Layers with clamped times are others than those without.
-        let dated = self.epoch.map(|epoch| {
-            let mut fields = Fields::new("dated");
-            fields.add(key).add(&epoch.to_le_bytes());
-            fields.finish()
-        });
-        let key = dated.as_ref().unwrap_or(key);
+        let key = self.dated(key);
         // One at a time for each key; the others find what the first one made.
-        let cell = lock(&self.shared.fresh).entry(*key).or_default().clone();
+        let cell = lock(&self.shared.fresh).entry(key).or_default().clone();
         let mut mine = lock(&cell);
-        let hit = |solver: &Self| {
-            let record = solver
-                .cache
-                .get(key, below.top().map(ToString::to_string).as_ref())?;
-            // Protected first, looked for then: it cannot be collected in between.
-            solver.lease.protect(&record.layer.parse().ok()?).ok()?;
-            Some(Made {
-                layer: store::layer(solver.images, &record.layer)?,
-                created: record.created,
-                ran: false,
-            })
-        };
         if (!no_cache || mine.is_some())
-            && let Some(found) = hit(self)
+            && let Some(found) = self.find(&key, below)
         {
             self.cached(step, name);
             return Ok(found);
         }
         let _permit = self.permit();
         // Another process may be at the same step.
-        let path = self.root.join("build/locks").join(hex(key));
+        let path = self.root.join("build/locks").join(hex(&key));
         let guard = crate::state::Lock::exclusive(&path);
         if !no_cache
             && guard.is_ok()
-            && let Some(found) = hit(self)
+            && let Some(found) = self.find(&key, below)
         {
             self.cached(step, name);
             return Ok(found);
@@ -302,25 +284,7 @@ impl Solver<'_> {
         if self.is_stopped() {
             return Err(BuildError::Cancelled);
         }
-        let begun = Instant::now();
-        self.tell(BuildProgress::Started {
-            step,
-            name: name.to_owned(),
-        });
-        let layer = match work(step) {
-            Ok(layer) => layer,
-            Err(BuildError::Cancelled) => {
-                self.tell(BuildProgress::Cancelled { step });
-                return Err(BuildError::Cancelled);
-            }
-            Err(error) => {
-                self.tell(BuildProgress::Failed {
-                    step,
-                    error: error.to_string(),
-                });
-                return Err(error);
-            }
-        };
+        let layer = self.work(step, name, work)?;
         self.lease
             .protect(&layer.chain_id)
             .map_err(|source| BuildError::Store {
@@ -331,20 +295,68 @@ impl Solver<'_> {
         let created = self.now();
         let parent = below.top().map(ToString::to_string);
         self.cache
-            .put(key, layer.chain_id.to_string(), parent, &created, name);
+            .put(&key, layer.chain_id.to_string(), parent, &created, name);
         *mine = Some(layer.clone());
         drop(guard);
         let _ = std::fs::remove_file(&path);
         self.shared.executed.fetch_add(1, Ordering::Relaxed);
-        self.tell(BuildProgress::Done {
-            step,
-            elapsed: begun.elapsed(),
-        });
         Ok(Made {
             layer,
             created,
             ran: true,
         })
+    }
+
+    /// Layers with clamped times are others than those without.
+    fn dated(&self, key: &Hash) -> Hash {
+        match self.epoch {
+            None => *key,
+            Some(epoch) => {
+                let mut fields = Fields::new("dated");
+                fields.add(key).add(&epoch.to_le_bytes());
+                fields.finish()
+            }
+        }
+    }
+
+    /// What the cache has for a key on top of these layers.
+    fn find(&self, key: &Hash, below: &Stack) -> Option<Made> {
+        let top = below.top().map(ToString::to_string);
+        let record = self.cache.get(key, top.as_ref())?;
+        // Protected first, looked for then: it cannot be collected in between.
+        self.lease.protect(&record.layer.parse().ok()?).ok()?;
+        Some(Made {
+            layer: store::layer(self.images, &record.layer)?,
+            created: record.created,
+            ran: false,
+        })
+    }
+
+    /// Works, and tells how it goes.
+    fn work(
+        &self,
+        step: StepId,
+        name: &str,
+        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
+    ) -> Result<Layer, BuildError> {
+        let begun = Instant::now();
+        self.tell(BuildProgress::Started {
+            step,
+            name: name.to_owned(),
+        });
+        let made = work(step);
+        self.tell(match &made {
+            Ok(_) => BuildProgress::Done {
+                step,
+                elapsed: begun.elapsed(),
+            },
+            Err(BuildError::Cancelled) => BuildProgress::Cancelled { step },
+            Err(error) => BuildProgress::Failed {
+                step,
+                error: error.to_string(),
+            },
+        });
+        made
     }
 
     fn cached(&self, step: StepId, name: &str) {

@@ -1,7 +1,7 @@
 //! One stage, walked from `FROM` to its end: configuration, variables, and the stack of layers.
 //!
 //! Instructions that only change the configuration are done here; those that make files go to `run`
-//! and `copy_step`.
+//! and `copy`.
 
 use super::diagnostic::{Source, Span};
 use super::digest::{Fields, Hash};
@@ -173,12 +173,12 @@ impl Stage<'_, '_> {
                 return super::run::run(self, instruction, flags, command);
             }
             Kind::Copy(flags, words) => {
-                let flags = super::copy_step::Flags::of_copy(flags);
-                return super::copy_step::run(self, instruction, flags, words);
+                let flags = super::copy::Flags::of_copy(flags);
+                return super::copy::run(self, instruction, flags, words);
             }
             Kind::Add(flags, words) => {
-                let flags = super::copy_step::Flags::of_add(flags);
-                return super::copy_step::run(self, instruction, flags, words);
+                let flags = super::copy::Flags::of_add(flags);
+                return super::copy::run(self, instruction, flags, words);
             }
             Kind::Workdir(path) => return self.workdir(span, path),
             Kind::Arg(arguments) => return self.argument(span, arguments, &instruction.text),

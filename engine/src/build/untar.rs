@@ -5,14 +5,18 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use tar::EntryType;
 
+use super::attributes::{Owner, dress, dress_special, set_times, set_xattrs, times};
+use super::copier;
 use super::tree::{self, Found, Tree, View};
+
+type Entry<'e> = tar::Entry<'e, Box<dyn Read>>;
 
 /// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +37,7 @@ pub(super) fn open(file: std::fs::File) -> io::Result<Option<Box<dyn Read>>> {
         return Ok(None);
     };
     let mut header = [0u8; 512];
-    if read_full(&mut probe, &mut header).is_err() || !is_header(&header) {
+    if probe.read_exact(&mut header).is_err() || !is_header(&header) {
         return Ok(None);
     }
     drop(probe);
@@ -54,10 +58,6 @@ pub(super) fn decompress(mut input: BufReader<std::fs::File>) -> io::Result<Opti
     }))
 }
 
-fn read_full(input: &mut dyn Read, buffer: &mut [u8]) -> io::Result<()> {
-    input.read_exact(buffer)
-}
-
 /// Whether a block is a tar header: its checksum fits (tar(5): the sum of its bytes, those of the checksum as blanks).
 fn is_header(block: &[u8; 512]) -> bool {
     let field: String = block[148..156]
@@ -76,7 +76,7 @@ fn is_header(block: &[u8; 512]) -> bool {
 pub(super) fn unpack(
     archive: Box<dyn Read>,
     dir: OwnedFd,
-    owner: Option<(u32, u32)>,
+    owner: Option<Owner>,
 ) -> Result<(), UntarError> {
     let root = Tree::new(dir, View::Image);
     let mut archive = tar::Archive::new(archive);
@@ -85,7 +85,6 @@ pub(super) fn unpack(
     for entry in archive.entries().map_err(UntarError::Read)? {
         let mut entry = entry.map_err(UntarError::Read)?;
         let name = OsStr::from_bytes(&entry.path_bytes()).to_owned();
-        let shown = name.to_string_lossy().chars().take(200).collect::<String>();
         match one(&root, &mut entry, &name, owner, &mut directories) {
             Ok(()) => {}
             // A short read is the archive's fault.
@@ -93,43 +92,78 @@ pub(super) fn unpack(
                 return Err(UntarError::Read(source));
             }
             Err(source) => {
-                return Err(UntarError::Entry {
-                    name: shown,
-                    source,
-                });
+                let name = name.to_string_lossy().chars().take(200).collect();
+                return Err(UntarError::Entry { name, source });
             }
         }
     }
     for (directory, seconds) in directories {
-        let path = format!("/proc/self/fd/{}", directory.as_raw_fd());
-        rustix::fs::utimensat(rustix::fs::CWD, path, &times(seconds), AtFlags::empty())
-            .map_err(|error| UntarError::Read(error.into()))?;
+        set_times(directory.as_fd(), &times(seconds, 0)).map_err(UntarError::Read)?;
     }
     Ok(())
 }
 
-fn times(seconds: i64) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
+/// What an entry's header says of what it describes.
+struct Described {
+    kind: EntryType,
+    mode: u32,
+    owner: Owner,
+    /// Of its last change.
+    seconds: i64,
+    device: u64,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Described {
+    fn read(entry: &mut Entry<'_>, owner: Option<Owner>) -> io::Result<Self> {
+        let header = entry.header();
+        let narrow = |id: u64| {
+            u32::try_from(id)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"))
+        };
+        let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
+        Ok(Self {
+            kind: header.entry_type(),
+            mode: header.mode()? & 0o7777,
+            owner: match owner {
+                Some(owner) => owner,
+                None => (narrow(header.uid()?)?, narrow(header.gid()?)?),
+            },
+            seconds: i64::try_from(header.mtime()?).unwrap_or(0),
+            device: rustix::fs::makedev(
+                number(header.device_major()),
+                number(header.device_minor()),
+            ),
+            xattrs: xattrs(entry)?,
+        })
     }
 }
 
+/// Extended attributes, but not overlay's own: those would make a layer lie.
+fn xattrs(entry: &mut Entry<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let extensions = entry.pax_extensions()?.into_iter().flatten();
+    Ok(extensions
+        .filter_map(Result::ok)
+        .filter_map(|pax| {
+            let name = pax.key_bytes().strip_prefix(b"SCHILY.xattr.")?;
+            Some((name.to_vec(), pax.value_bytes().to_vec()))
+        })
+        .filter(|(name, _)| {
+            !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+        })
+        .collect())
+}
+
+/// Unpacks one entry. Directories get their times later: they are kept in `directories`.
 fn one(
     root: &Tree,
-    entry: &mut tar::Entry<'_, Box<dyn Read>>,
+    entry: &mut Entry<'_>,
     name: &OsStr,
-    owner: Option<(u32, u32)>,
+    owner: Option<Owner>,
     directories: &mut Vec<(OwnedFd, i64)>,
 ) -> io::Result<()> {
-    let header = entry.header();
-    let kind = header.entry_type();
     if matches!(
-        kind,
+        entry.header().entry_type(),
         EntryType::XGlobalHeader
             | EntryType::XHeader
             | EntryType::GNULongName
@@ -137,145 +171,140 @@ fn one(
     ) {
         return Ok(());
     }
-    let mode = header.mode()? & 0o7777;
-    let narrow = |id: u64| {
-        u32::try_from(id)
-            .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"))
-    };
-    let (uid, gid) = match owner {
-        Some(owner) => owner,
-        None => (narrow(header.uid()?)?, narrow(header.gid()?)?),
-    };
-    let seconds = i64::try_from(header.mtime()?).unwrap_or(0);
-    let (major, minor) = (
-        header.device_major().ok().flatten(),
-        header.device_minor().ok().flatten(),
-    );
-    let xattrs: Vec<(Vec<u8>, Vec<u8>)> = entry
-        .pax_extensions()?
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok)
-        .filter_map(|pax| {
-            let key = pax.key_bytes().strip_prefix(b"SCHILY.xattr.")?;
-            Some((key.to_vec(), pax.value_bytes().to_vec()))
-        })
-        .collect();
-
-    let cleaned = super::values::clean(&format!("/{}", name.to_string_lossy()));
-    // Names that are not UTF-8 are rare and need no cleaning by text.
-    let path = if name.to_str().is_some() {
-        OsString::from(cleaned)
-    } else {
-        name.to_owned()
-    };
-    let bytes = path.as_bytes().to_vec();
-    let bytes = bytes.strip_prefix(b"/").unwrap_or(&bytes);
-    let (parent, last) = match bytes.iter().rposition(|byte| *byte == b'/') {
-        Some(at) => (&bytes[..at], &bytes[at + 1..]),
-        None => (&bytes[..0], bytes),
-    };
-    if last.is_empty() || last == b".." {
+    let described = Described::read(entry, owner)?;
+    let path = inside(name);
+    let (parent, last) = split(&path);
+    if last.is_empty() || last == ".." {
         // The root of the archive: the destination keeps what it has.
         return Ok(());
     }
-    let (parent, last) = (OsStr::from_bytes(parent), OsStr::from_bytes(last));
     let dir = parent_directory(root, parent)?;
-
-    if kind == EntryType::Directory {
-        match rustix::fs::mkdirat(&dir, last, Mode::from_raw_mode(0o755)) {
-            Ok(()) => {}
-            Err(Errno::EXIST) => {
-                let stat = rustix::fs::statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW)?;
-                if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
-                    rustix::fs::unlinkat(&dir, last, AtFlags::empty())?;
-                    rustix::fs::mkdirat(&dir, last, Mode::from_raw_mode(0o755))?;
-                }
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let made = tree::open_dir(dir.as_fd(), last)?;
-        rustix::fs::chownat(
-            &made,
-            "",
-            Some(Uid::from_raw(uid)),
-            Some(Gid::from_raw(gid)),
-            AtFlags::EMPTY_PATH,
-        )?;
-        rustix::fs::chmodat(&made, ".", Mode::from_raw_mode(mode), AtFlags::empty())?;
-        set_xattrs(made.as_fd(), &xattrs)?;
-        directories.push((made, seconds));
+    if described.kind == EntryType::Directory {
+        let made = directory(dir.as_fd(), last, &described)?;
+        directories.push((made, described.seconds));
         return Ok(());
     }
     clear(dir.as_fd(), last)?;
-    match kind {
+    match described.kind {
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            let flags =
-                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let mut file = std::fs::File::from(rustix::fs::openat(
-                &dir,
-                last,
-                flags,
-                Mode::from_raw_mode(0o600),
-            )?);
-            let size = entry.size();
-            let copied = io::copy(entry, &mut file)?;
-            if copied != size {
-                return Err(io::Error::new(
-                    io::ErrorKind::UnexpectedEof,
-                    "unexpected EOF",
-                ));
-            }
-            rustix::fs::fchown(&file, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
-            set_xattrs(file.as_fd(), &xattrs)?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-            rustix::fs::futimens(&file, &times(seconds))?;
-            Ok(())
+            file(dir.as_fd(), last, entry, &described)
         }
-        EntryType::Link => {
-            let target = entry
-                .link_name_bytes()
-                .ok_or(io::ErrorKind::InvalidData)?
-                .into_owned();
-            let target = super::values::clean(&format!("/{}", String::from_utf8_lossy(&target)));
-            let (target_parent, target_name) = target
-                .trim_start_matches('/')
-                .rsplit_once('/')
-                .unwrap_or(("", target.trim_start_matches('/')));
-            let place = root.locate(OsStr::new(target_parent))?;
-            if !matches!(place.found, Found::Directory) {
-                return Err(io::ErrorKind::NotFound.into());
-            }
-            rustix::fs::linkat(&place.dir, target_name, &dir, last, AtFlags::empty())?;
-            // The entry's own attributes go to the file that both names share.
-            let linked = rustix::fs::statat(&dir, last, AtFlags::SYMLINK_NOFOLLOW)?;
-            let mode =
-                (FileType::from_raw_mode(linked.st_mode) != FileType::Symlink).then_some(mode);
-            finish_special(dir.as_fd(), last, uid, gid, mode, seconds)
-        }
+        EntryType::Link => hard_link(root, dir.as_fd(), last, entry, &described),
         EntryType::Symlink => {
-            let target = entry
-                .link_name_bytes()
-                .ok_or(io::ErrorKind::InvalidData)?
-                .into_owned();
+            let target = link_target(entry)?;
             rustix::fs::symlinkat(OsStr::from_bytes(&target), &dir, last)?;
-            finish_special(dir.as_fd(), last, uid, gid, None, seconds)
+            let (owner, times) = (described.owner, times(described.seconds, 0));
+            dress_special(dir.as_fd(), last, owner, None, &times)
         }
-        EntryType::Char | EntryType::Block | EntryType::Fifo => {
-            let kind = match kind {
-                EntryType::Char => FileType::CharacterDevice,
-                EntryType::Block => FileType::BlockDevice,
-                _ => FileType::Fifo,
-            };
-            let device = rustix::fs::makedev(major.unwrap_or(0), minor.unwrap_or(0));
-            rustix::fs::mknodat(&dir, last, kind, Mode::from_raw_mode(mode), device)?;
-            finish_special(dir.as_fd(), last, uid, gid, Some(mode), seconds)
-        }
+        EntryType::Char => node(dir.as_fd(), last, FileType::CharacterDevice, &described),
+        EntryType::Block => node(dir.as_fd(), last, FileType::BlockDevice, &described),
+        EntryType::Fifo => node(dir.as_fd(), last, FileType::Fifo, &described),
         other => Err(io::Error::new(
             io::ErrorKind::Unsupported,
             format!("entry type {other:?}"),
         )),
     }
+}
+
+/// A name as a path below the destination, without `..`.
+fn inside(name: &OsStr) -> OsString {
+    match name.to_str() {
+        Some(text) => OsString::from(super::values::clean(&format!("/{text}"))),
+        // Names that are not UTF-8 are rare and need no cleaning by text.
+        None => name.to_owned(),
+    }
+}
+
+/// Directory and last component.
+fn split(path: &OsStr) -> (&OsStr, &OsStr) {
+    let bytes = path.as_bytes();
+    let bytes = bytes.strip_prefix(b"/").unwrap_or(bytes);
+    let (parent, last) = match bytes.iter().rposition(|byte| *byte == b'/') {
+        Some(at) => (&bytes[..at], &bytes[at + 1..]),
+        None => (&bytes[..0], bytes),
+    };
+    (OsStr::from_bytes(parent), OsStr::from_bytes(last))
+}
+
+fn link_target(entry: &Entry<'_>) -> io::Result<Vec<u8>> {
+    let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?;
+    Ok(target.into_owned())
+}
+
+/// Makes a directory, or takes the one that is there.
+fn directory(dir: BorrowedFd<'_>, name: &OsStr, described: &Described) -> io::Result<OwnedFd> {
+    let make = || rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755));
+    match make() {
+        Ok(()) => {}
+        Err(Errno::EXIST) => {
+            let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                rustix::fs::unlinkat(dir, name, AtFlags::empty())?;
+                make()?;
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let made = tree::open_dir(dir, name)?;
+    dress(made.as_fd(), described.owner, Some(described.mode))?;
+    set_xattrs(made.as_fd(), &described.xattrs)?;
+    Ok(made)
+}
+
+fn file(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    entry: &mut Entry<'_>,
+    described: &Described,
+) -> io::Result<()> {
+    let mut file = copier::create(dir, name)?;
+    let size = entry.size();
+    if io::copy(entry, &mut file)? != size {
+        return Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "unexpected EOF",
+        ));
+    }
+    dress(file.as_fd(), described.owner, None)?;
+    set_xattrs(file.as_fd(), &described.xattrs)?;
+    rustix::fs::fchmod(&file, Mode::from_raw_mode(described.mode))?;
+    set_times(file.as_fd(), &times(described.seconds, 0))
+}
+
+/// A further name of an entry before it. The entry's own attributes go to the file that both names share.
+fn hard_link(
+    root: &Tree,
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    entry: &Entry<'_>,
+    described: &Described,
+) -> io::Result<()> {
+    let target = link_target(entry)?;
+    let target = super::values::clean(&format!("/{}", String::from_utf8_lossy(&target)));
+    let (parent, target) = split(OsStr::new(&target));
+    let place = root.locate(parent)?;
+    if !matches!(place.found, Found::Directory) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    rustix::fs::linkat(&place.dir, target, dir, name, AtFlags::empty())?;
+    let linked = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let symlink = FileType::from_raw_mode(linked.st_mode) == FileType::Symlink;
+    let mode = (!symlink).then_some(described.mode);
+    let (owner, times) = (described.owner, times(described.seconds, 0));
+    dress_special(dir, name, owner, mode, &times)
+}
+
+/// A device or a pipe.
+fn node(
+    dir: BorrowedFd<'_>,
+    name: &OsStr,
+    kind: FileType,
+    described: &Described,
+) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(described.mode);
+    rustix::fs::mknodat(dir, name, kind, mode, described.device)?;
+    let (owner, times) = (described.owner, times(described.seconds, 0));
+    dress_special(dir, name, owner, Some(described.mode), &times)
 }
 
 /// The directory of an entry; directories that the archive does not list are made. A link that leads to
@@ -320,7 +349,7 @@ fn clear(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
 }
 
 /// Removes a directory with everything in it, not through links.
-pub(super) fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
+fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
     let inner = tree::open_dir(dir, name)?;
     for entry in tree::entries(inner.as_fd())? {
         match entry.kind() {
@@ -329,46 +358,4 @@ pub(super) fn remove_tree(dir: BorrowedFd<'_>, name: &OsStr) -> io::Result<()> {
         }
     }
     Ok(rustix::fs::unlinkat(dir, name, AtFlags::REMOVEDIR)?)
-}
-
-fn finish_special(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    uid: u32,
-    gid: u32,
-    mode: Option<u32>,
-    seconds: i64,
-) -> io::Result<()> {
-    rustix::fs::chownat(
-        dir,
-        name,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
-        AtFlags::SYMLINK_NOFOLLOW,
-    )?;
-    if let Some(mode) = mode {
-        rustix::fs::chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?;
-    }
-    rustix::fs::utimensat(dir, name, &times(seconds), AtFlags::SYMLINK_NOFOLLOW)?;
-    Ok(())
-}
-
-fn set_xattrs(fd: BorrowedFd<'_>, xattrs: &[(Vec<u8>, Vec<u8>)]) -> io::Result<()> {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    for (name, value) in xattrs {
-        // Overlay's own attributes would make a layer lie.
-        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
-            continue;
-        }
-        match rustix::fs::setxattr(
-            path.as_str(),
-            name.as_slice(),
-            value,
-            rustix::fs::XattrFlags::empty(),
-        ) {
-            Ok(()) | Err(Errno::NOTSUP) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

@@ -3,6 +3,28 @@
 use super::directive::parse_bool;
 use crate::build::diagnostic::did_you_mean;
 
+const KEYS: &[&str] = &[
+    "type",
+    "from",
+    "source",
+    "src",
+    "target",
+    "dst",
+    "destination",
+    "readonly",
+    "ro",
+    "readwrite",
+    "rw",
+    "required",
+    "id",
+    "sharing",
+    "mode",
+    "uid",
+    "gid",
+    "size",
+    "env",
+];
+
 /// A mount as it was written, with what can be known before expansion.
 #[derive(Clone, Debug)]
 pub(in crate::build) struct MountText {
@@ -53,6 +75,14 @@ pub(in crate::build) enum Sharing {
     Locked,
 }
 
+/// What was written, where that matters later.
+#[derive(Default)]
+struct Given {
+    keys: Vec<String>,
+    read_only: Option<bool>,
+    sharing: Option<Sharing>,
+}
+
 /// What is wrong with a mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::build) struct BadMount {
@@ -99,28 +129,33 @@ impl Mount {
         text: &str,
         expand: &mut dyn FnMut(&str) -> Result<String, String>,
     ) -> Result<Self, BadMount> {
-        const KEYS: &[&str] = &[
-            "type",
-            "from",
-            "source",
-            "src",
-            "target",
-            "dst",
-            "destination",
-            "readonly",
-            "ro",
-            "readwrite",
-            "rw",
-            "required",
-            "id",
-            "sharing",
-            "mode",
-            "uid",
-            "gid",
-            "size",
-            "env",
-        ];
-        let mut mount = Self {
+        let mut mount = Self::new();
+        let mut given = Given::default();
+        for field in csv(text)? {
+            let (key, value) = match field.split_once('=') {
+                Some((key, value)) if key.eq_ignore_ascii_case("from") => (key, Some(value.into())),
+                Some((key, value)) => (key, Some(expand(value).map_err(bad)?)),
+                None => (field.as_str(), None),
+            };
+            let key = key.to_ascii_lowercase();
+            match value {
+                Some(value) => mount.set(&field, &key, value, &mut given)?,
+                None => match key.as_str() {
+                    "readonly" | "ro" => given.read_only = Some(true),
+                    "readwrite" | "rw" => given.read_only = Some(false),
+                    "required" => mount.required = true,
+                    _ => return Err(bad(format!("field `{field}` must be a key=value pair"))),
+                },
+            }
+            given.keys.push(key);
+        }
+        mount.check(&given)?;
+        Ok(mount)
+    }
+
+    /// A mount of nothing, with what holds where nothing is said.
+    fn new() -> Self {
+        Self {
             kind: MountType::Bind,
             target: String::new(),
             source: String::new(),
@@ -134,105 +169,48 @@ impl Mount {
             mode: None,
             uid: None,
             gid: None,
-        };
-        let mut access = None;
-        let mut sharing = None;
-        let mut given: Vec<String> = Vec::new();
-        for field in csv(text)? {
-            let (key, value) = match field.split_once('=') {
-                Some((key, value)) => (key.to_ascii_lowercase(), Some(value.to_owned())),
-                None => (field.to_ascii_lowercase(), None),
-            };
-            given.push(key.clone());
-            let value = match value {
-                Some(value) if key != "from" => Some(expand(&value).map_err(bad)?),
-                value => value,
-            };
-            let Some(value) = value else {
-                match key.as_str() {
-                    "readonly" | "ro" => access = Some(true),
-                    "readwrite" | "rw" => access = Some(false),
-                    "required" => mount.required = true,
-                    _ => return Err(bad(format!("field `{field}` must be a key=value pair"))),
-                }
-                continue;
-            };
-            let number = |what: &str| {
-                value
-                    .parse::<u32>()
-                    .map_err(|_| bad(format!("invalid {what} `{value}`: not a number")))
-            };
-            match key.as_str() {
-                "type" => {
-                    mount.kind = match value.to_ascii_lowercase().as_str() {
-                        "bind" => MountType::Bind,
-                        "cache" => MountType::Cache,
-                        "tmpfs" => MountType::Tmpfs,
-                        "secret" => MountType::Secret,
-                        "ssh" => MountType::Ssh,
-                        other => {
-                            return Err(BadMount {
-                                message: format!("unsupported mount type `{other}`"),
-                                help: Some("one of bind, cache, tmpfs, secret, ssh".into()),
-                            });
-                        }
-                    }
-                }
-                "from" => mount.from = Some(value),
-                "source" | "src" => mount.source = value,
-                "target" | "dst" | "destination" => mount.target = value,
-                "readonly" | "ro" => access = Some(boolean(&key, &value)?),
-                "readwrite" | "rw" => access = Some(!boolean(&key, &value)?),
-                "required" => mount.required = boolean(&key, &value)?,
-                "id" => mount.id = Some(value),
-                "env" => mount.env = Some(value),
-                "sharing" => {
-                    sharing = Some(match value.to_ascii_lowercase().as_str() {
-                        "shared" => Sharing::Shared,
-                        "private" => Sharing::Private,
-                        "locked" => Sharing::Locked,
-                        other => {
-                            return Err(BadMount {
-                                message: format!("unsupported sharing value `{other}`"),
-                                help: Some("one of shared, private, locked".into()),
-                            });
-                        }
-                    });
-                }
-                "mode" => {
-                    let mode = u32::from_str_radix(&value, 8)
-                        .ok()
-                        .filter(|mode| *mode <= 0o7777);
-                    mount.mode = Some(
-                        mode.ok_or_else(|| bad(format!("invalid mode `{value}`: not octal")))?,
-                    );
-                }
-                "uid" => mount.uid = Some(number("uid")?),
-                "gid" => mount.gid = Some(number("gid")?),
-                "size" => {
-                    mount.size =
-                        Some(size(&value).ok_or_else(|| bad(format!("invalid size `{value}`")))?);
-                }
-                _ => {
-                    let near = did_you_mean(&key, KEYS.iter().copied());
-                    return Err(BadMount {
-                        message: format!("unexpected key `{key}` in `{field}`"),
-                        help: near.map(|near| format!("did you mean `{near}`?")),
-                    });
-                }
+        }
+    }
+
+    /// Takes one `key=value`.
+    fn set(
+        &mut self,
+        field: &str,
+        key: &str,
+        value: String,
+        given: &mut Given,
+    ) -> Result<(), BadMount> {
+        match key {
+            "type" => self.kind = kind(&value)?,
+            "from" => self.from = Some(value),
+            "source" | "src" => self.source = value,
+            "target" | "dst" | "destination" => self.target = value,
+            "readonly" | "ro" => given.read_only = Some(boolean(key, &value)?),
+            "readwrite" | "rw" => given.read_only = Some(!boolean(key, &value)?),
+            "required" => self.required = boolean(key, &value)?,
+            "id" => self.id = Some(value),
+            "env" => self.env = Some(value),
+            "sharing" => given.sharing = Some(sharing(&value)?),
+            "mode" => self.mode = Some(mode(&value)?),
+            "uid" => self.uid = Some(number(key, &value)?),
+            "gid" => self.gid = Some(number(key, &value)?),
+            "size" => {
+                let size = size(&value).ok_or_else(|| bad(format!("invalid size `{value}`")))?;
+                self.size = Some(size);
+            }
+            _ => {
+                let near = did_you_mean(key, KEYS.iter().copied());
+                return Err(BadMount {
+                    message: format!("unexpected key `{key}` in `{field}`"),
+                    help: near.map(|near| format!("did you mean `{near}`?")),
+                });
             }
         }
-        mount.check(&given, access, sharing)?;
-        Ok(mount)
+        Ok(())
     }
 
     /// Keys that do not fit the type; defaults that depend on it.
-    fn check(
-        &mut self,
-        given: &[String],
-        access: Option<bool>,
-        sharing: Option<Sharing>,
-    ) -> Result<(), BadMount> {
+    fn check(&mut self, given: &Given) -> Result<(), BadMount> {
         use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
         let kind = self.kind;
         let fits = |key: &str| match key {
@@ -245,15 +223,15 @@ impl Mount {
             "readonly" | "ro" | "readwrite" | "rw" => matches!(kind, Bind | Cache),
             _ => true,
         };
-        if let Some(key) = given.iter().find(|key| !fits(key)) {
+        if let Some(key) = given.keys.iter().find(|key| !fits(key)) {
             return Err(bad(format!(
                 "unexpected key `{key}` for mount type `{}`",
                 format!("{kind:?}").to_lowercase()
             )));
         }
         // Binds are read-only unless asked otherwise; caches are not.
-        self.read_only = access.unwrap_or(kind == Bind);
-        self.sharing = sharing.unwrap_or_default();
+        self.read_only = given.read_only.unwrap_or(kind == Bind);
+        self.sharing = given.sharing.unwrap_or_default();
         if self.target.is_empty() && matches!(kind, Bind | Cache | Tmpfs) {
             return Err(bad("`target` is required"));
         }
@@ -281,6 +259,49 @@ impl Mount {
         }
         Ok(())
     }
+}
+
+fn kind(value: &str) -> Result<MountType, BadMount> {
+    Ok(match value.to_ascii_lowercase().as_str() {
+        "bind" => MountType::Bind,
+        "cache" => MountType::Cache,
+        "tmpfs" => MountType::Tmpfs,
+        "secret" => MountType::Secret,
+        "ssh" => MountType::Ssh,
+        other => {
+            return Err(BadMount {
+                message: format!("unsupported mount type `{other}`"),
+                help: Some("one of bind, cache, tmpfs, secret, ssh".into()),
+            });
+        }
+    })
+}
+
+fn sharing(value: &str) -> Result<Sharing, BadMount> {
+    Ok(match value.to_ascii_lowercase().as_str() {
+        "shared" => Sharing::Shared,
+        "private" => Sharing::Private,
+        "locked" => Sharing::Locked,
+        other => {
+            return Err(BadMount {
+                message: format!("unsupported sharing value `{other}`"),
+                help: Some("one of shared, private, locked".into()),
+            });
+        }
+    })
+}
+
+fn mode(value: &str) -> Result<u32, BadMount> {
+    u32::from_str_radix(value, 8)
+        .ok()
+        .filter(|mode| *mode <= 0o7777)
+        .ok_or_else(|| bad(format!("invalid mode `{value}`: not octal")))
+}
+
+fn number(key: &str, value: &str) -> Result<u32, BadMount> {
+    value
+        .parse()
+        .map_err(|_| bad(format!("invalid {key} `{value}`: not a number")))
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, BadMount> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::execute::Runner;
 use super::mounts::{one_source, with_tree};
-use crate::build::copy::{Attributes, Copier};
+use crate::build::copier::{Attributes, Copier};
 use crate::build::digest::{Fields, hex};
 use crate::build::error::BuildError;
 use crate::build::ignore::Patterns;

@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::mounts::{Source, one_source, with_tree};
-use crate::build::copy_step;
+use crate::build::copy::{self, Origin};
 use crate::build::digest::{Fields, Hash};
 use crate::build::explain::Ingredients;
 use crate::build::ignore::Patterns;
@@ -77,7 +77,11 @@ fn add_mount(
 fn content(stage: &Stage<'_, '_>, files: &Files, source: &str) -> Result<Hash, String> {
     with_tree(stage, files, |tree, stack| {
         let selected = one_source(tree, source)?;
-        copy_step::digest(stage, tree, stack, &selected, &Patterns::default(), false)
+        let from = Origin {
+            tree,
+            stack: stack.copied(),
+        };
+        copy::digest(stage, &from, &selected, &Patterns::default(), false)
             .map(|(digest, _)| digest)
             .map_err(|e| e.to_string())
     })

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::document::{Access, RunMount};
 use super::execute::Runner;
 use super::ssh;
-use crate::build::copy::{Attributes, Copier};
+use crate::build::copier::{Attributes, Copier};
 use crate::build::diagnostic::Span;
 use crate::build::error::BuildError;
 use crate::build::ignore::Patterns;

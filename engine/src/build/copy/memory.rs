@@ -3,13 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use super::copy_job::Job;
-use super::copy_source::Item;
-use super::digest::{Fields, hex};
-use super::former::{Former, Noted};
-use super::stage::Stage;
-use super::store;
-use super::tree::{Tree, View};
+use super::job::Job;
+use super::source::Item;
+use crate::build::digest::{Fields, hex};
+use crate::build::former::{Former, Noted};
+use crate::build::stage::Stage;
+use crate::build::store;
+use crate::build::tree::{Tree, View};
 use crate::layer::Layer;
 
 /// Fewer files are copied as quickly as they are compared.
@@ -26,7 +26,6 @@ impl Memory {
     pub(super) fn of(
         stage: &Stage<'_, '_>,
         job: &Job<'_>,
-        chmod: Option<&str>,
         tree: &Tree,
         items: &[Item],
     ) -> Option<Self> {
@@ -46,7 +45,7 @@ impl Memory {
         fields.list(stack.layers.iter().map(|layer| layer.chain_id.to_string()));
         fields.add(job.dest.as_bytes()).add(&[u8::from(job.into)]);
         fields.add(job.chown.unwrap_or_default().as_bytes());
-        fields.add(chmod.unwrap_or_default().as_bytes());
+        fields.add(job.chmod.unwrap_or_default().as_bytes());
         fields.list(&job.exclude.texts);
         for item in items {
             let Item::Files { selected, .. } = item else {

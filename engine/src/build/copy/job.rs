@@ -3,18 +3,21 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 
-use super::chmod::Change;
-use super::copy::{Attributes, Copier};
-use super::copy_source::Item;
-use super::copy_step::Flags;
-use super::fetch::Download;
-use super::file_step::NotWritten;
-use super::former::Tracker;
-use super::ignore::Patterns;
-use super::select::{self, Selected};
-use super::stage::Stage;
-use super::tree::{self, Tree};
-use super::{context, owner, untar};
+use rustix::fs::FileType;
+
+use super::source::Item;
+use super::words::Flags;
+use crate::build::chmod::Change;
+use crate::build::copier::{Attributes, Copier};
+use crate::build::fetch::Download;
+use crate::build::file_step::NotWritten;
+use crate::build::former::Tracker;
+use crate::build::git::GitRef;
+use crate::build::ignore::Patterns;
+use crate::build::select::{self, Selected};
+use crate::build::stage::Stage;
+use crate::build::tree::{self, Tree};
+use crate::build::{context, owner, untar};
 
 /// The doing, once it is known that it must be done.
 pub(super) struct Job<'j> {
@@ -24,6 +27,8 @@ pub(super) struct Job<'j> {
     pub(super) exclude: &'j Patterns,
     pub(super) mode: Option<Change>,
     pub(super) chown: Option<&'j str>,
+    /// As it was written; `mode` is what it says.
+    pub(super) chmod: Option<&'j str>,
 }
 
 impl Job<'_> {
@@ -60,31 +65,33 @@ impl Job<'_> {
                     })?
                 }
                 Item::Url(download) => self.url(&mut copier, download)?,
-                Item::Git { commit, git } => {
-                    let part = stage
-                        .solver
-                        .scratch
-                        .directory()
-                        .map_err(|error| error.to_string())?;
-                    git.checkout(commit, part.path(), self.flags.keep_git_dir)?;
-                    let checkout = context::filled(part, "").map_err(|error| error.to_string())?;
-                    let subdir = git.subdir.clone().unwrap_or_default();
-                    let found = select::select(&checkout.tree, &subdir, false)
-                        .map_err(|error| error.to_string())?;
-                    let found = found.ok_or_else(|| {
-                        format!("the git repository has no `{subdir}` at {commit}")
-                    })?;
-                    for selected in found {
-                        copier.copy(
-                            &checkout.tree,
-                            &selected,
-                            self.dest,
-                            self.into,
-                            self.exclude,
-                        )?;
-                    }
-                }
+                Item::Git { commit, git } => self.checkout(stage, &mut copier, commit, git)?,
             }
+        }
+        Ok(())
+    }
+
+    /// Checks a repository out and copies what was asked for of it.
+    fn checkout(
+        &self,
+        stage: &Stage<'_, '_>,
+        copier: &mut Copier<'_, '_>,
+        commit: &str,
+        git: &GitRef,
+    ) -> Result<(), NotWritten> {
+        let part = stage
+            .solver
+            .scratch
+            .directory()
+            .map_err(|error| error.to_string())?;
+        git.checkout(commit, part.path(), self.flags.keep_git_dir)?;
+        let from = context::filled(part, "").map_err(|error| error.to_string())?;
+        let subdir = git.subdir.as_deref().unwrap_or_default();
+        let found = select::select(&from.tree, subdir, false).map_err(|error| error.to_string())?;
+        let found =
+            found.ok_or_else(|| format!("the git repository has no `{subdir}` at {commit}"))?;
+        for selected in found {
+            copier.copy(&from.tree, &selected, self.dest, self.into, self.exclude)?;
         }
         Ok(())
     }
@@ -99,7 +106,7 @@ impl Job<'_> {
         if self.flags.add
             && self.flags.unpack != Some(false)
             && let Some(entry) = &selected.entry
-            && entry.kind() == rustix::fs::FileType::RegularFile
+            && entry.kind() == FileType::RegularFile
         {
             let file = tree::open_file(selected.dir.as_fd(), &entry.name)
                 .map_err(|error| error.to_string())?;

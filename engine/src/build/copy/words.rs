@@ -1,0 +1,118 @@
+//! The flags and words of `COPY` and `ADD`.
+
+use crate::build::chmod::Change;
+use crate::build::diagnostic::Span;
+use crate::build::error::BuildError;
+use crate::build::ignore::Patterns;
+use crate::build::parse::{AddFlags, CopyFlags, SourcesAndDest};
+use crate::build::stage::Stage;
+use crate::build::values;
+
+/// The flags of both.
+pub(in crate::build) struct Flags<'f> {
+    pub(super) add: bool,
+    pub(super) from: Option<&'f str>,
+    pub(super) chown: Option<&'f str>,
+    pub(super) chmod: Option<&'f str>,
+    pub(super) link: bool,
+    pub(super) parents: bool,
+    pub(super) exclude: &'f [String],
+    pub(super) checksum: Option<&'f str>,
+    pub(super) keep_git_dir: bool,
+    pub(super) unpack: Option<bool>,
+}
+
+impl<'f> Flags<'f> {
+    pub(in crate::build) fn of_copy(flags: &'f CopyFlags) -> Self {
+        Self {
+            add: false,
+            from: flags.from.as_deref(),
+            chown: flags.chown.as_deref(),
+            chmod: flags.chmod.as_deref(),
+            link: flags.link,
+            parents: flags.parents,
+            exclude: &flags.exclude,
+            checksum: None,
+            keep_git_dir: false,
+            unpack: None,
+        }
+    }
+
+    pub(in crate::build) fn of_add(flags: &'f AddFlags) -> Self {
+        Self {
+            add: true,
+            from: None,
+            chown: flags.chown.as_deref(),
+            chmod: flags.chmod.as_deref(),
+            link: flags.link,
+            parents: false,
+            exclude: &flags.exclude,
+            checksum: flags.checksum.as_deref(),
+            keep_git_dir: flags.keep_git_dir,
+            unpack: flags.unpack,
+        }
+    }
+}
+
+/// The words of the instruction, expanded.
+pub(super) struct Words {
+    pub(super) sources: Vec<String>,
+    /// Absolute.
+    pub(super) dest: String,
+    pub(super) chown: Option<String>,
+    pub(super) chmod: Option<String>,
+    /// What `chmod` says.
+    pub(super) mode: Option<Change>,
+    pub(super) checksum: Option<String>,
+    pub(super) exclude: Patterns,
+}
+
+impl Words {
+    pub(super) fn expand(
+        stage: &Stage<'_, '_>,
+        span: Span,
+        flags: &Flags<'_>,
+        words: &SourcesAndDest,
+    ) -> Result<Self, BuildError> {
+        let dest = stage.expand(span, &words.dest)?;
+        let dest = values::absolute(
+            &stage.result.config.config.working_dir,
+            if dest.is_empty() { "." } else { &dest },
+        );
+        let given = |text: Option<&str>| -> Result<Option<String>, BuildError> {
+            let text = text.map(|text| stage.expand(span, text)).transpose()?;
+            Ok(text.filter(|text| !text.is_empty()))
+        };
+        let chmod = given(flags.chmod)?;
+        let mode = match &chmod {
+            None => None,
+            Some(text) => Some(Change::parse(text).ok_or_else(|| {
+                let help = "an octal mode from 0 to 07777, or a symbolic one as u=rwX,go=rX";
+                stage.wrong(
+                    span,
+                    format!("invalid value `{text}` for --chmod"),
+                    Some(help),
+                )
+            })?),
+        };
+        let each = |texts: &[String]| -> Result<Vec<String>, BuildError> {
+            texts.iter().map(|text| stage.expand(span, text)).collect()
+        };
+        let exclude = Patterns::from_flags(&each(flags.exclude)?).map_err(|bad| {
+            stage.wrong(
+                span,
+                format!("invalid --exclude `{}`: {}", bad.pattern, bad.reason),
+                None,
+            )
+        })?;
+        Ok(Self {
+            sources: each(&words.sources)?,
+            dest,
+            chown: given(flags.chown)?,
+            chmod,
+            mode,
+            checksum: given(flags.checksum)?,
+            exclude,
+        })
+    }
+}

@@ -1,0 +1,261 @@
+//! A Dockerfile, understood: its stages, what each begins with, and which of them the target needs.
+
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
+
+use super::context::Text;
+use super::error::BuildError;
+use super::expand::Expander;
+use super::graph::{self, Graph, Origin};
+use super::ignore::Patterns;
+use super::parse::{self, Argument, CheckConfig, Dockerfile, Kind};
+use super::request::BuildRequest;
+use super::stages::{Stage, Stages};
+use super::values::{self, Platform};
+use super::{Diagnostic, lint, store};
+use crate::image::ImageStore;
+
+/// What is to be built, before anything is.
+pub(super) struct Recipe {
+    pub(super) file: Dockerfile,
+    pub(super) stages: Stages,
+    /// What each stage's `FROM` means.
+    pub(super) bases: Vec<Origin>,
+    pub(super) target: usize,
+    /// The target and what it depends on, in file order.
+    pub(super) needed: Vec<usize>,
+    /// The machine's platform, and the one that is built for.
+    host: Platform,
+    pub(super) platform: Platform,
+    /// Arguments that nobody has to declare.
+    automatic: BTreeMap<String, String>,
+    /// Values of the arguments before the first `FROM`, and of the automatic ones.
+    pub(super) globals: BTreeMap<String, String>,
+}
+
+impl Recipe {
+    /// Reads a Dockerfile.
+    pub(super) fn read(request: &BuildRequest, text: &Text) -> Result<Self, BuildError> {
+        let file = parse::parse(&text.name, &text.bytes).map_err(BuildError::Dockerfile)?;
+        let stages = Stages::new(&file).map_err(BuildError::Dockerfile)?;
+        let target = target(&stages, request)?;
+        let host = Platform::host();
+        let platform = platform(request, &host)?;
+        let name = stages.list[target].from.name.as_deref().unwrap_or_default();
+        let automatic = values::platform_args(&host, &platform, name);
+        let globals = globals(&file, &stages, &request.args, automatic.clone())?;
+        let bases = bases(&file, &stages, request, &globals, &host)?;
+        let is_context = |name: &str| {
+            let mut names = request.contexts.keys();
+            names.any(|known| known.eq_ignore_ascii_case(name))
+        };
+        let graph = Graph::new(&file.source, &stages, &bases, &is_context)
+            .map_err(BuildError::Dockerfile)?;
+        Ok(Self {
+            needed: graph.needed(target),
+            file,
+            stages,
+            bases,
+            target,
+            host,
+            platform,
+            automatic,
+            globals,
+        })
+    }
+
+    /// Which lint rules hold.
+    pub(super) fn check_config(&self, request: &BuildRequest) -> Result<CheckConfig, BuildError> {
+        match request.args.get("BUILDKIT_DOCKERFILE_CHECK") {
+            Some(text) => CheckConfig::parse(text).map_err(|reason| BuildError::Option {
+                option: "BUILDKIT_DOCKERFILE_CHECK".into(),
+                reason,
+            }),
+            None => Ok(self.file.directives.check.clone()),
+        }
+    }
+
+    /// What is worth a warning, in file order.
+    pub(super) fn warnings(
+        &self,
+        request: &BuildRequest,
+        config: &CheckConfig,
+        ignore: &Patterns,
+        images: &ImageStore,
+    ) -> Vec<Diagnostic> {
+        let (file, stages) = (&self.file, &self.stages);
+        let defaults = globals(file, stages, &IndexMap::new(), self.automatic.clone()).ok();
+        let everything: Vec<usize> = (0..stages.list.len()).collect();
+        let subject = lint::Subject {
+            file,
+            stages,
+            bases: &self.bases,
+            walked: match (request.check, &request.target) {
+                (true, None) => &everything,
+                _ => &self.needed,
+            },
+            request,
+            globals: &self.globals,
+            defaults: defaults.as_ref(),
+            host: &self.host,
+            platform: &self.platform,
+            ignore,
+            image: &|name| {
+                let name = match request.contexts.get(name) {
+                    Some(context) => context.strip_prefix("docker-image://")?,
+                    None => name,
+                };
+                let image = store::resolve(images, name).ok()??;
+                Some(image.config.clone())
+            },
+        };
+        let mut warnings = lint::check(&subject, config);
+        if !request.check {
+            warnings.extend(lint::unused_arguments(file, stages, &request.args));
+        }
+        warnings
+    }
+
+    /// Refuses commands of a foreign platform where the kernel has nobody to run them.
+    pub(super) fn runnable(&self) -> Result<(), BuildError> {
+        let runs = self.needed.iter().any(|stage| {
+            // A stage with a platform of its own is as its author wants it.
+            let stage = &self.stages.list[*stage];
+            stage.from.platform.is_none()
+                && stage
+                    .instructions
+                    .iter()
+                    .any(|instruction| matches!(instruction.kind, Kind::Run(..)))
+        });
+        if !runs || self.platform.runs_on(&self.host) {
+            return Ok(());
+        }
+        Err(BuildError::Unsupported {
+            option: format!("--platform {}", self.platform),
+            reason: format!(
+                "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
+                self.platform.arch
+            ),
+        })
+    }
+}
+
+fn target(stages: &Stages, request: &BuildRequest) -> Result<usize, BuildError> {
+    if let Some(target) = stages.target(request.target.as_deref()) {
+        return Ok(target);
+    }
+    let name = request.target.as_deref().unwrap_or_default();
+    let reason = match graph::near_stage(stages, name) {
+        Some(help) => format!("there is no stage `{name}`; {help}"),
+        None => format!("there is no stage `{name}`"),
+    };
+    Err(BuildError::Option {
+        option: "--target".into(),
+        reason,
+    })
+}
+
+fn platform(request: &BuildRequest, host: &Platform) -> Result<Platform, BuildError> {
+    match request.platforms.first() {
+        Some(text) => values::platform(text, host).map_err(|reason| BuildError::Option {
+            option: "--platform".into(),
+            reason,
+        }),
+        None => Ok(host.clone()),
+    }
+}
+
+/// Values of the arguments before the first `FROM`, and of the automatic ones, with these build arguments.
+fn globals(
+    file: &Dockerfile,
+    stages: &Stages,
+    given: &IndexMap<String, String>,
+    automatic: BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, BuildError> {
+    let mut globals = automatic;
+    for instruction in &stages.globals {
+        let Kind::Arg(arguments) = &instruction.kind else {
+            continue;
+        };
+        for Argument { name, default } in arguments {
+            let value = match (given.get(name), default) {
+                (Some(given), _) => given.clone(),
+                (None, Some(default)) => expander(file, &|name: &str| globals.get(name).cloned())
+                    .word(default)
+                    .map_err(|reason| {
+                        let span = instruction.span;
+                        let error = parse::error(&file.source, span, reason, None);
+                        BuildError::Dockerfile(error)
+                    })?,
+                (None, None) => continue,
+            };
+            globals.insert(name.clone(), value);
+        }
+    }
+    Ok(globals)
+}
+
+fn expander<'e>(file: &Dockerfile, lookup: &'e dyn Fn(&str) -> Option<String>) -> Expander<'e> {
+    Expander {
+        escape: file.directives.escape,
+        lookup,
+        keep_quotes: false,
+    }
+}
+
+/// What each `FROM` means: a stage before it, or an image.
+fn bases(
+    file: &Dockerfile,
+    stages: &Stages,
+    request: &BuildRequest,
+    globals: &BTreeMap<String, String>,
+    host: &Platform,
+) -> Result<Vec<Origin>, BuildError> {
+    let lookup = |name: &str| globals.get(name).cloned();
+    let expander = expander(file, &lookup);
+    let mut bases = Vec::with_capacity(stages.list.len());
+    for (index, stage) in stages.list.iter().enumerate() {
+        let image = base_image(file, stage, &expander, host)?;
+        // A named context of the stage's own name takes its place.
+        let replaced = stage
+            .from
+            .name
+            .as_ref()
+            .filter(|name| request.contexts.contains_key(*name));
+        bases.push(match (replaced, stages.by_name(&image, index)) {
+            (Some(name), _) => Origin::Outside(name.clone()),
+            (None, _) if request.contexts.contains_key(&image) => Origin::Outside(image),
+            (None, Some(base)) => Origin::Stage(base),
+            (None, None) => Origin::Outside(image),
+        });
+    }
+    Ok(bases)
+}
+
+/// The name after `FROM`; its platform is checked too.
+fn base_image(
+    file: &Dockerfile,
+    stage: &Stage,
+    expander: &Expander<'_>,
+    host: &Platform,
+) -> Result<String, BuildError> {
+    let wrong = |message: String, help: Option<&str>| {
+        BuildError::Dockerfile(parse::error(&file.source, stage.span, message, help))
+    };
+    let expand = |text: &str| expander.word(text).map_err(|reason| wrong(reason, None));
+    let image = expand(&stage.from.image)?;
+    if image.is_empty() {
+        let message = format!("base name (`{}`) should not be blank", stage.from.image);
+        let help = "give the variable a default: `ARG NAME=value` before the first FROM";
+        return Err(wrong(message, Some(help)));
+    }
+    if let Some(text) = &stage.from.platform {
+        let text = expand(text)?;
+        if text.is_empty() {
+            return Err(wrong("the platform is blank after expansion".into(), None));
+        }
+        values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
+    }
+    Ok(image)
+}
