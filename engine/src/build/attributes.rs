@@ -29,14 +29,17 @@ pub(super) fn times_of(stat: &Stat) -> Timestamps {
     times(stat.st_mtime, stat.st_mtime_nsec as i64)
 }
 
-/// Gives owner and mode to a file or a directory. The descriptor may be `O_PATH`.
-pub(super) fn dress(fd: BorrowedFd<'_>, owner: Owner, mode: Option<u32>) -> io::Result<()> {
-    chown(fd, OsStr::new(""), owner, AtFlags::EMPTY_PATH)?;
-    if let Some(mode) = mode {
-        // `.` works for `O_PATH` directories, which fchmod refuses.
-        rustix::fs::chmodat(fd, ".", Mode::from_raw_mode(mode), AtFlags::empty())?;
-    }
-    Ok(())
+/// Gives an owner to a file or a directory. The descriptor may be `O_PATH`.
+pub(super) fn own(fd: BorrowedFd<'_>, owner: Owner) -> io::Result<()> {
+    chown(fd, OsStr::new(""), owner, AtFlags::EMPTY_PATH)
+}
+
+/// Gives owner and mode to a directory. The descriptor may be `O_PATH`.
+pub(super) fn dress_directory(fd: BorrowedFd<'_>, owner: Owner, mode: u32) -> io::Result<()> {
+    own(fd, owner)?;
+    // `.` works for `O_PATH` directories, which fchmod refuses.
+    let mode = Mode::from_raw_mode(mode);
+    Ok(rustix::fs::chmodat(fd, ".", mode, AtFlags::empty())?)
 }
 
 /// Gives everything to what has no descriptor: a link (without a mode), a device, a pipe.

@@ -167,7 +167,7 @@ fn platform(request: &BuildRequest, host: &Platform) -> Result<Platform, BuildEr
 }
 
 /// Values of the arguments before the first `FROM`, and of the automatic ones, with these build arguments.
-fn globals(
+pub(super) fn globals(
     file: &Dockerfile,
     stages: &Stages,
     given: &IndexMap<String, String>,
@@ -205,7 +205,7 @@ fn expander<'e>(file: &Dockerfile, lookup: &'e dyn Fn(&str) -> Option<String>) -
 }
 
 /// What each `FROM` means: a stage before it, or an image.
-fn bases(
+pub(super) fn bases(
     file: &Dockerfile,
     stages: &Stages,
     request: &BuildRequest,

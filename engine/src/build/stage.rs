@@ -183,13 +183,7 @@ impl Stage<'_, '_> {
             Kind::Workdir(path) => return self.workdir(span, path),
             Kind::Arg(arguments) => return self.argument(span, arguments, &instruction.text),
             Kind::Env(pairs) => self.env(span, &pairs.list)?,
-            Kind::Label(pairs) => {
-                let mut expanded = Vec::with_capacity(pairs.list.len());
-                for (name, value) in &pairs.list {
-                    expanded.push((self.expand(span, name)?, self.expand(span, value)?));
-                }
-                self.result.config.config.labels.extend(expanded);
-            }
+            Kind::Label(pairs) => self.labels(span, &pairs.list)?,
             Kind::Maintainer(text) => self.result.config.author.clone_from(text),
             Kind::Cmd(command) => {
                 self.result.config.config.cmd =
@@ -204,39 +198,14 @@ impl Stage<'_, '_> {
                 }
             }
             Kind::Shell(words) => self.result.config.config.shell = Some(words.clone()),
-            Kind::User(text) => {
-                let user = self.expand(span, text)?;
-                if user.is_empty() {
-                    return Err(self.wrong(span, "USER is blank after expansion", None));
-                }
-                self.result.config.config.user = user;
-            }
-            Kind::Volume(paths) => {
-                for path in paths {
-                    let path = self.expand(span, path)?;
-                    if path.is_empty() {
-                        return Err(self.wrong(
-                            span,
-                            "VOLUME specified can not be an empty string",
-                            None,
-                        ));
-                    }
-                    self.result.config.config.volumes.insert(path, Empty {});
-                }
-            }
+            Kind::User(text) => self.user(span, text)?,
+            Kind::Volume(paths) => self.volumes(span, paths)?,
             Kind::Expose(words) => {
                 for word in words {
                     self.expose(span, word)?;
                 }
             }
-            Kind::StopSignal(text) => {
-                let signal = self.expand(span, text)?;
-                if !values::is_signal(&signal) {
-                    let help = "write a signal's name as SIGTERM, or its number";
-                    return Err(self.wrong(span, format!("invalid signal `{signal}`"), Some(help)));
-                }
-                self.result.config.config.stop_signal = signal;
-            }
+            Kind::StopSignal(text) => self.stop_signal(span, text)?,
             Kind::Healthcheck(test) => self.result.config.config.healthcheck = Some(health(test)),
             Kind::Onbuild(text) => {
                 self.result.config.config.on_build.push(text.clone());
@@ -251,6 +220,45 @@ impl Stage<'_, '_> {
             ),
             None,
         );
+        Ok(())
+    }
+
+    fn labels(&mut self, span: Span, pairs: &[(String, String)]) -> Result<(), BuildError> {
+        let mut expanded = Vec::with_capacity(pairs.len());
+        for (name, value) in pairs {
+            expanded.push((self.expand(span, name)?, self.expand(span, value)?));
+        }
+        self.result.config.config.labels.extend(expanded);
+        Ok(())
+    }
+
+    fn user(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
+        let user = self.expand(span, text)?;
+        if user.is_empty() {
+            return Err(self.wrong(span, "USER is blank after expansion", None));
+        }
+        self.result.config.config.user = user;
+        Ok(())
+    }
+
+    fn volumes(&mut self, span: Span, paths: &[String]) -> Result<(), BuildError> {
+        for path in paths {
+            let path = self.expand(span, path)?;
+            if path.is_empty() {
+                return Err(self.wrong(span, "VOLUME specified can not be an empty string", None));
+            }
+            self.result.config.config.volumes.insert(path, Empty {});
+        }
+        Ok(())
+    }
+
+    fn stop_signal(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
+        let signal = self.expand(span, text)?;
+        if !values::is_signal(&signal) {
+            let help = "write a signal's name as SIGTERM, or its number";
+            return Err(self.wrong(span, format!("invalid signal `{signal}`"), Some(help)));
+        }
+        self.result.config.config.stop_signal = signal;
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use tar::EntryType;
 
-use super::attributes::{Owner, dress, dress_special, set_times, set_xattrs, times};
+use super::attributes::{Owner, dress_directory, dress_special, own, set_times, set_xattrs, times};
 use super::copier;
 use super::tree::{self, Found, Tree, View};
 
@@ -246,7 +246,7 @@ fn directory(dir: BorrowedFd<'_>, name: &OsStr, described: &Described) -> io::Re
         Err(error) => return Err(error.into()),
     }
     let made = tree::open_dir(dir, name)?;
-    dress(made.as_fd(), described.owner, Some(described.mode))?;
+    dress_directory(made.as_fd(), described.owner, described.mode)?;
     set_xattrs(made.as_fd(), &described.xattrs)?;
     Ok(made)
 }
@@ -265,7 +265,7 @@ fn file(
             "unexpected EOF",
         ));
     }
-    dress(file.as_fd(), described.owner, None)?;
+    own(file.as_fd(), described.owner)?;
     set_xattrs(file.as_fd(), &described.xattrs)?;
     rustix::fs::fchmod(&file, Mode::from_raw_mode(described.mode))?;
     set_times(file.as_fd(), &times(described.seconds, 0))

@@ -8,11 +8,15 @@
 
 mod auth;
 mod blocking;
+mod client;
 mod credentials;
+mod download;
 mod error;
 mod fetch;
 mod pull;
 mod push;
+mod refusal;
+mod source;
 #[cfg(test)]
 mod tests;
 mod transport;

@@ -6,10 +6,8 @@
 //! milliseconds that commands without a registry must not pay.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::path::Path;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, Once};
 use std::time::Duration;
 
 use reqwest::header::{
@@ -19,12 +17,13 @@ use reqwest::header::{
 use reqwest::{Body, Client, Method, Response, StatusCode, Url};
 
 use super::auth::{self, Challenge, Token};
+use super::client::{client, is_loopback};
 use super::credentials::{self, Credentials};
+use super::refusal::{reason, text};
 use super::{RegistryError, RegistryOptions};
 use crate::image::DEFAULT_HOST;
 
 const REDIRECTS: usize = 10;
-const ERROR_TEXT: usize = 8 << 10;
 const TOKEN_TEXT: usize = 1 << 20;
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
@@ -73,76 +72,6 @@ impl<'a> Request<'a> {
         self.headers.push((name, value.into()));
         self
     }
-}
-
-/// Makes a client for a host.
-pub(super) fn client(host: &str, insecure: bool) -> Result<Client, RegistryError> {
-    static PROVIDER: Once = Once::new();
-    PROVIDER.call_once(|| {
-        // Fails only when there is one already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    });
-    let setup = |why: String| RegistryError::Setup {
-        host: host.to_owned(),
-        why,
-    };
-    let mut builder = Client::builder()
-        .user_agent(concat!("gantry/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(30))
-        .read_timeout(Duration::from_secs(60));
-    let folder = Path::new("/etc/docker/certs.d").join(host);
-    if !host.contains('/') && folder.is_dir() {
-        for entry in std::fs::read_dir(&folder)
-            .map_err(|error| setup(format!("{}: {error}", folder.display())))?
-            .filter_map(Result::ok)
-        {
-            let path = entry.path();
-            let read = || {
-                std::fs::read(&path).map_err(|error| setup(format!("{}: {error}", path.display())))
-            };
-            match path.extension().and_then(|end| end.to_str()) {
-                Some("crt") => {
-                    let bundle = reqwest::Certificate::from_pem_bundle(&read()?)
-                        .map_err(|error| setup(format!("{}: {error}", path.display())))?;
-                    builder = builder.tls_certs_merge(bundle);
-                }
-                Some("cert") => {
-                    let mut pem = read()?;
-                    let key = path.with_extension("key");
-                    pem.push(b'\n');
-                    pem.extend(
-                        std::fs::read(&key)
-                            .map_err(|error| setup(format!("{}: {error}", key.display())))?,
-                    );
-                    builder = builder.identity(
-                        reqwest::Identity::from_pem(&pem)
-                            .map_err(|error| setup(format!("{}: {error}", path.display())))?,
-                    );
-                }
-                _ => {}
-            }
-        }
-    }
-    if insecure {
-        builder = builder.tls_danger_accept_invalid_certs(true);
-    }
-    builder.build().map_err(|error| setup(error.to_string()))
-}
-
-/// Whether an address is this machine itself: plain http cannot be overheard there.
-pub(super) fn is_loopback(host: &str) -> bool {
-    let name = host
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-        .map_or_else(
-            || host.split(':').next().unwrap_or(host),
-            |(address, _)| address,
-        );
-    name == "localhost"
-        || name
-            .parse::<IpAddr>()
-            .is_ok_and(|address| address.is_loopback())
 }
 
 impl Transport {
@@ -386,7 +315,7 @@ impl Transport {
             .map_err(|error| self.unreachable(error))?;
         if !answer.status().is_success() {
             let status = answer.status().as_u16();
-            let why = words(&text(answer, ERROR_TEXT).await);
+            let why = reason(answer).await;
             return Err(RegistryError::Denied {
                 host: self.host.clone(),
                 name: scope.to_owned(),
@@ -454,28 +383,6 @@ impl Transport {
         }
         Err(self.protocol("it redirects in circles"))
     }
-
-    /// The error that an answer means.
-    pub async fn refusal(&self, request: &Request<'_>, answer: Response) -> RegistryError {
-        let status = answer.status();
-        let why = words(&text(answer, ERROR_TEXT).await);
-        let host = self.host.clone();
-        match status {
-            StatusCode::NOT_FOUND => RegistryError::NotFound(request.action.clone()),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Denied {
-                host,
-                name: request.action.clone(),
-                why,
-            },
-            StatusCode::TOO_MANY_REQUESTS => RegistryError::RateLimited(host),
-            status => RegistryError::Status {
-                host,
-                status: status.as_u16(),
-                action: request.action.clone(),
-                why,
-            },
-        }
-    }
 }
 
 fn same_origin(one: &Url, other: &Url) -> bool {
@@ -492,40 +399,6 @@ fn is_transient(status: StatusCode) -> bool {
         )
 }
 
-/// The beginning of an answer's body.
-async fn text(mut answer: Response, limit: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while let Ok(Some(chunk)) = answer.chunk().await {
-        bytes.extend_from_slice(&chunk[..chunk.len().min(limit - bytes.len())]);
-        if bytes.len() >= limit {
-            break;
-        }
-    }
-    bytes
-}
-
-/// A registry's own words: `{"errors":[{"code":…,"message":…}]}`, or the text shortened.
-fn words(body: &[u8]) -> String {
-    let value: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-    let error = &value["errors"][0];
-    let said = [
-        &error["message"],
-        &error["code"],
-        &value["details"],
-        &value["message"],
-        &value["error"],
-    ]
-    .into_iter()
-    .find_map(|text| text.as_str());
-    let said = said.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
-    let clean: String = said.chars().filter(|c| !c.is_control()).take(200).collect();
-    if clean.is_empty() {
-        "no reason given".to_owned()
-    } else {
-        clean
-    }
-}
-
 /// `Accept` of every manifest format.
 pub(super) fn accept_manifests() -> (HeaderName, String) {
     use crate::image::media;
@@ -539,41 +412,4 @@ pub(super) fn accept_manifests() -> (HeaderName, String) {
         ]
         .join(", "),
     )
-}
-
-#[cfg(test)]
-mod unit {
-    use super::*;
-
-    #[test]
-    fn loopback_is_this_machine_only() {
-        for host in [
-            "localhost",
-            "localhost:5000",
-            "127.0.0.1:5000",
-            "127.9.9.9",
-            "[::1]:5000",
-        ] {
-            assert!(is_loopback(host), "{host}");
-        }
-        for host in [
-            "docker.io",
-            "10.0.0.1:5000",
-            "localhost.example",
-            "128.0.0.1",
-            "[::2]:5000",
-        ] {
-            assert!(!is_loopback(host), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_registrys_words_are_shortened_and_cleaned() {
-        assert_eq!(
-            words(br#"{"errors":[{"code":"DENIED","message":"no\nway"}]}"#),
-            "noway"
-        );
-        assert_eq!(words(b""), "no reason given");
-        assert_eq!(words(&[b'x'; 5000]).len(), 200);
-    }
 }

@@ -17,7 +17,7 @@ use std::os::unix::ffi::OsStrExt;
 use rustix::fs::{AtFlags, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::attributes::{self, Owner, dress};
+use super::attributes::{self, Owner, own};
 use super::chmod::Change;
 use super::digest;
 use super::former::Tracker;
@@ -219,7 +219,8 @@ impl<'a, 't> Copier<'a, 't> {
         let mut finish = |file: &mut File| {
             fill(file)?;
             let mode = self.attributes.changed(mode, false);
-            dress(file.as_fd(), self.attributes.new_owner(), Some(mode))?;
+            own(file.as_fd(), self.attributes.new_owner())?;
+            rustix::fs::fchmod(&*file, Mode::from_raw_mode(mode))?;
             match mtime.or(self.attributes.created) {
                 Some(seconds) => {
                     attributes::set_times(file.as_fd(), &attributes::times(seconds, 0))
@@ -268,7 +269,7 @@ impl<'a, 't> Copier<'a, 't> {
     ) -> Result<(), CopyError> {
         let owner = self.owner(from, stat);
         let mode = self.mode(stat, true);
-        dress(made, owner, Some(mode)).map_err(failed("change", at))?;
+        attributes::dress_directory(made, owner, mode).map_err(failed("change", at))?;
         if from.view == View::Image {
             copy_xattrs(source, OsStr::new("."), made).map_err(failed("change", at))?;
         }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::{Copier, CopyError, failed, make_dir};
-use crate::build::attributes::{dress, set_times, times};
+use crate::build::attributes::{dress_directory, set_times, times};
 use crate::build::tree::{self, Found, Place};
 
 impl Copier<'_, '_> {
@@ -71,7 +71,7 @@ impl Copier<'_, '_> {
             at = tree::join(&at, name);
             make_dir(dir.as_fd(), name).map_err(failed("create", &at))?;
             let made = tree::open_dir(dir.as_fd(), name).map_err(failed("create", &at))?;
-            dress(made.as_fd(), owner, Some(mode)).map_err(failed("create", &at))?;
+            dress_directory(made.as_fd(), owner, mode).map_err(failed("create", &at))?;
             if let Some(created) = self.attributes.created {
                 set_times(made.as_fd(), &times(created, 0)).map_err(failed("create", &at))?;
             }

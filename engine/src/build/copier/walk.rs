@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
 
 use super::{Copier, CopyError, clear, copy_xattrs, create, failed};
-use crate::build::attributes::{dress, dress_special, set_times, times_of};
+use crate::build::attributes::{dress_special, own, set_times, times_of};
 use crate::build::digest::{self, Fields};
 use crate::build::former::{Mark, Unfit};
 use crate::build::ignore::Patterns;
@@ -161,7 +161,7 @@ impl Copier<'_, '_> {
         let owner = self.owner(from, &entry.stat);
         let mode = self.mode(&entry.stat, false);
         let finish = || {
-            dress(output.as_fd(), owner, None)?;
+            own(output.as_fd(), owner)?;
             if from.view == View::Image {
                 copy_xattrs(dir, &entry.name, output.as_fd())?;
             }

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::build::parse::parse;
-use crate::build::{globals_with, values};
+use crate::build::recipe::{bases, globals};
+use crate::build::values;
 
 /// What surrounds a file.
 #[derive(Default)]
@@ -29,9 +30,9 @@ fn check_with(text: &str, around: &Around) -> Vec<String> {
         ..BuildRequest::default()
     };
     let automatic = values::platform_args(&host, &host, "");
-    let globals = globals_with(&file, &stages, &request.args, automatic.clone()).unwrap();
-    let defaults = globals_with(&file, &stages, &IndexMap::new(), automatic).ok();
-    let bases = crate::build::bases(&file, &stages, &request, &globals, &host).unwrap();
+    let ours = globals(&file, &stages, &request.args, automatic.clone()).unwrap();
+    let defaults = globals(&file, &stages, &IndexMap::new(), automatic).ok();
+    let bases = bases(&file, &stages, &request, &ours, &host).unwrap();
     let walked: Vec<usize> = (0..stages.list.len()).collect();
     let subject = Subject {
         file: &file,
@@ -39,7 +40,7 @@ fn check_with(text: &str, around: &Around) -> Vec<String> {
         bases: &bases,
         walked: &walked,
         request: &request,
-        globals: &globals,
+        globals: &ours,
         defaults: defaults.as_ref(),
         host: &host,
         platform: &host,

@@ -35,14 +35,15 @@ pub(super) fn split(
     escape: char,
     directives: usize,
 ) -> Result<Vec<Logical>, Box<Diagnostic>> {
-    let mut physical = text
-        .split_inclusive('\n')
-        .enumerate()
-        .map(|(at, line)| (at + 1, line));
+    let mut physical = Physical {
+        source,
+        lines: text.split_inclusive('\n').enumerate(),
+        last: 0,
+    };
     let mut logical = Vec::new();
     let mut comments = Vec::new();
-    while let Some((first, raw)) = physical.next() {
-        check_length(source, first, raw)?;
+    while let Some(raw) = physical.next()? {
+        let first = physical.last;
         let line = end_trimmed(raw).trim_start_matches(is_blank);
         if let Some(comment) = line.strip_prefix('#') {
             match comment.trim() {
@@ -52,18 +53,50 @@ pub(super) fn split(
             }
             continue;
         }
-        let (mut text, mut continued) = continuation(line, escape);
-        if !continued && text.is_empty() {
+        let (text, blank_inside) = physical.joined(line, escape)?;
+        if text.trim().is_empty() {
             continue;
         }
-        let mut last = first;
+        let blank_inside = blank_inside.then_some(physical.last);
+        let mut heredocs = heredoc::announced(&text);
+        for heredoc in &mut heredocs {
+            physical.body(first, heredoc)?;
+        }
+        logical.push(Logical {
+            text,
+            span: Span::lines(first, physical.last),
+            heredocs,
+            comments: std::mem::take(&mut comments),
+            blank_inside,
+        });
+    }
+    Ok(logical)
+}
+
+/// The lines of the file, one after the other.
+struct Physical<'t> {
+    source: &'t Source,
+    lines: std::iter::Enumerate<std::str::SplitInclusive<'t, char>>,
+    /// Number of the line that was read last.
+    last: usize,
+}
+
+impl<'t> Physical<'t> {
+    fn next(&mut self) -> Result<Option<&'t str>, Box<Diagnostic>> {
+        let Some((at, raw)) = self.lines.next() else {
+            return Ok(None);
+        };
+        self.last = at + 1;
+        check_length(self.source, self.last, raw)?;
+        Ok(Some(raw))
+    }
+
+    /// A line with those that continue it, and whether a blank line stands between them.
+    fn joined(&mut self, line: &str, escape: char) -> Result<(String, bool), Box<Diagnostic>> {
+        let (mut text, mut continued) = continuation(line, escape);
         let mut blank_inside = false;
         while continued {
-            let Some((number, raw)) = physical.next() else {
-                break;
-            };
-            check_length(source, number, raw)?;
-            last = number;
+            let Some(raw) = self.next()? else { break };
             let line = end_trimmed(raw);
             let bare = line.trim_start_matches(is_blank);
             if bare.starts_with('#') {
@@ -77,45 +110,29 @@ pub(super) fn split(
             text += &more;
             continued = again;
         }
-        if text.trim().is_empty() {
-            continue;
-        }
-        let continued_to = last;
-        let mut heredocs = heredoc::announced(&text);
-        for heredoc in &mut heredocs {
-            let mut terminated = false;
-            for (number, raw) in physical.by_ref() {
-                check_length(source, number, raw)?;
-                last = number;
-                let mut candidate = end_trimmed(raw);
-                if heredoc.chomp {
-                    candidate = candidate.trim_start_matches('\t');
-                }
-                if candidate == heredoc.name {
-                    terminated = true;
-                    break;
-                }
-                heredoc.content += raw;
-            }
-            if !terminated {
-                let help = format!("end it with a line `{}`", heredoc.name);
-                return Err(error(
-                    source,
-                    Span::lines(first, first),
-                    format!("unterminated heredoc `{}`", heredoc.name),
-                    Some(&help),
-                ));
-            }
-        }
-        logical.push(Logical {
-            text,
-            span: Span::lines(first, last),
-            heredocs,
-            comments: std::mem::take(&mut comments),
-            blank_inside: blank_inside.then_some(continued_to),
-        });
+        Ok((text, blank_inside))
     }
-    Ok(logical)
+
+    /// Reads the body of a heredoc that the line `first` announces.
+    fn body(&mut self, first: usize, heredoc: &mut Heredoc) -> Result<(), Box<Diagnostic>> {
+        while let Some(raw) = self.next()? {
+            let mut candidate = end_trimmed(raw);
+            if heredoc.chomp {
+                candidate = candidate.trim_start_matches('\t');
+            }
+            if candidate == heredoc.name {
+                return Ok(());
+            }
+            heredoc.content += raw;
+        }
+        let help = format!("end it with a line `{}`", heredoc.name);
+        Err(error(
+            self.source,
+            Span::lines(first, first),
+            format!("unterminated heredoc `{}`", heredoc.name),
+            Some(&help),
+        ))
+    }
 }
 
 fn check_length(source: &Source, number: usize, raw: &str) -> Result<(), Box<Diagnostic>> {
