@@ -122,15 +122,13 @@ pub fn up(
     options: &Up,
     attached: &Attached,
 ) -> Result<Exit, CliError> {
-    let watch = if attached.watch {
-        let services = &options.plan.services;
-        Some(Watch::prepare(
+    let watch = match attached.watch {
+        true => Some(Watch::prepare(
             global,
-            services,
+            &options.plan.services,
             options.images.quiet_build,
-        )?)
-    } else {
-        None
+        )?),
+        false => None,
     };
     let backend: Arc<dyn Backend> = Arc::clone(&session.backend);
     let project = session.project_name;
@@ -156,26 +154,8 @@ pub fn up(
     forward(changes, sender.clone(), |_| Message::Changed);
 
     let shown = attached.services(&stack, &options.plan.services);
-    let names: Vec<String> = shown
-        .iter()
-        .flat_map(|name| {
-            let replicas = stack.desired.services.get(name).map_or(0, |s| s.replicas);
-            (1..=replicas).map(move |n| (name, n))
-        })
-        .map(|(name, n)| stack.desired.container_name(name, n))
-        .map(|name| short_name(&project, &name).to_owned())
-        .collect();
-    let style = LogStyle {
-        colour: attached.colour && apply::colour_stdout(global),
-        prefix: attached.prefix,
-        timestamps: attached.timestamps,
-    };
-    let out: Box<dyn Write + Send> = if std::io::stdout().is_terminal() {
-        Box::new(AboveList(Arc::clone(&reporter)))
-    } else {
-        Box::new(std::io::stdout())
-    };
-    let printer = Arc::new(Mutex::new(LogPrinter::new(out, style, &names)));
+    let names = container_names(&stack, &project, &shown);
+    let printer = printer(global, attached, &reporter, &names);
     let query = LogQuery {
         since: Some(since),
         follow: true,
@@ -221,6 +201,37 @@ pub fn up(
         over.store(true, Ordering::Relaxed);
         exit
     })
+}
+
+/// What the containers of these services are called in front of their output.
+fn container_names(stack: &Stack, project: &str, services: &BTreeSet<String>) -> Vec<String> {
+    let replicas = |name| stack.desired.services.get(name).map_or(0, |s| s.replicas);
+    services
+        .iter()
+        .flat_map(|name| (1..=replicas(name)).map(move |n| (name, n)))
+        .map(|(name, n)| stack.desired.container_name(name, n))
+        .map(|name| short_name(project, &name).to_owned())
+        .collect()
+}
+
+/// Prints logs, above the list of what goes on where there is a terminal.
+fn printer(
+    global: &Global,
+    attached: &Attached,
+    reporter: &Arc<Reporter>,
+    names: &[String],
+) -> Arc<Mutex<LogPrinter<Box<dyn Write + Send>>>> {
+    let style = LogStyle {
+        colour: attached.colour && apply::colour_stdout(global),
+        prefix: attached.prefix,
+        timestamps: attached.timestamps,
+    };
+    let out: Box<dyn Write + Send> = if std::io::stdout().is_terminal() {
+        Box::new(AboveList(Arc::clone(reporter)))
+    } else {
+        Box::new(std::io::stdout())
+    };
+    Arc::new(Mutex::new(LogPrinter::new(out, style, names)))
 }
 
 /// Carries the plan out and shows how, until the logs take over.

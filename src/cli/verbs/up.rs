@@ -1,5 +1,6 @@
 //! `up`: create and start containers.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clap::Args;
@@ -143,145 +144,140 @@ pub enum Mode {
 impl UpArgs {
     /// Flags to options; contradictions are usage errors.
     pub fn resolve(self) -> Result<Up, CliError> {
-        let contradictions = [
-            (
-                self.force_recreate && self.no_recreate,
-                "--force-recreate",
-                "--no-recreate",
-            ),
-            (
-                self.always_recreate_deps && self.no_recreate,
-                "--always-recreate-deps",
-                "--no-recreate",
-            ),
-            (self.build && self.no_build, "--build", "--no-build"),
-            (
-                !self.attach.is_empty() && self.attach_dependencies,
-                "--attach",
-                "--attach-dependencies",
-            ),
-            (
-                self.detach && self.abort_on_container_exit,
-                "--detach",
-                "--abort-on-container-exit",
-            ),
-            (
-                self.detach && self.abort_on_container_failure,
-                "--detach",
-                "--abort-on-container-failure",
-            ),
-            (
-                self.detach && self.exit_code_from.is_some(),
-                "--detach",
-                "--exit-code-from",
-            ),
-            (self.detach && self.watch, "--detach", "--watch"),
-            (
-                self.wait && self.abort_on_container_exit,
-                "--wait",
-                "--abort-on-container-exit",
-            ),
-            (
-                self.wait && self.abort_on_container_failure,
-                "--wait",
-                "--abort-on-container-failure",
-            ),
-            (
-                self.wait && self.exit_code_from.is_some(),
-                "--wait",
-                "--exit-code-from",
-            ),
-            (self.wait && !self.attach.is_empty(), "--wait", "--attach"),
-            (
-                self.wait && self.attach_dependencies,
-                "--wait",
-                "--attach-dependencies",
-            ),
-        ];
-        for (given, one, other) in contradictions {
-            if given {
-                return Err(CliError::usage(format!(
-                    "`{one}` and `{other}` are incompatible"
-                )));
-            }
-        }
+        self.contradictions()?;
         if self.menu {
             return Err(CliError::Unsupported {
                 what: "`--menu`".to_owned(),
                 reason: "it draws over the output of containers",
             });
         }
-        let mode = if self.wait || self.wait_timeout.is_some() {
-            Mode::Wait(apply::seconds(self.wait_timeout))
-        } else if self.detach || self.no_start {
-            Mode::Detached
-        } else {
-            Mode::Attached(Attached {
-                only: self.attach,
-                except: self.no_attach,
-                dependencies: self.attach_dependencies,
-                colour: !self.no_color,
-                prefix: !self.no_log_prefix,
-                timestamps: self.timestamps,
-                watch: self.watch,
-                abort: match (
-                    self.exit_code_from,
-                    self.abort_on_container_exit,
-                    self.abort_on_container_failure,
-                ) {
-                    (Some(service), _, _) => Abort::ExitCodeFrom(service),
-                    (None, true, _) => Abort::OnExit,
-                    (None, false, true) => Abort::OnFailure,
-                    (None, false, false) => Abort::Never,
-                },
-                timeout: apply::seconds(self.timeout),
-            })
+        let images = ImageOptions {
+            builds: match (self.build, self.no_build) {
+                (true, _) => Builds::Always,
+                (_, true) => Builds::Never,
+                _ => Builds::WhenMissing,
+            },
+            pull: apply::pull_flag(&self.pull)?,
+            quiet_pull: self.quiet_pull,
+            quiet_build: self.quiet_build,
         };
+        Ok(Up {
+            plan: self.plan(),
+            images,
+            mode: self.mode(),
+            scale: self.scale,
+        })
+    }
+
+    /// Refuses flags that exclude each other.
+    fn contradictions(&self) -> Result<(), CliError> {
+        const ABORT: &str = "--abort-on-container-exit";
+        const ABORT_FAILURE: &str = "--abort-on-container-failure";
+        const EXIT_CODE: &str = "--exit-code-from";
+        const ATTACH: &str = "--attach";
+        const ATTACH_DEPS: &str = "--attach-dependencies";
+        let given: BTreeSet<&str> = [
+            ("--force-recreate", self.force_recreate),
+            ("--no-recreate", self.no_recreate),
+            ("--always-recreate-deps", self.always_recreate_deps),
+            ("--build", self.build),
+            ("--no-build", self.no_build),
+            (ATTACH, !self.attach.is_empty()),
+            (ATTACH_DEPS, self.attach_dependencies),
+            ("--detach", self.detach),
+            ("--wait", self.wait),
+            ("--watch", self.watch),
+            (ABORT, self.abort_on_container_exit),
+            (ABORT_FAILURE, self.abort_on_container_failure),
+            (EXIT_CODE, self.exit_code_from.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(flag, given)| given.then_some(flag))
+        .collect();
+        let excluding = [
+            ("--force-recreate", "--no-recreate"),
+            ("--always-recreate-deps", "--no-recreate"),
+            ("--build", "--no-build"),
+            (ATTACH, ATTACH_DEPS),
+            ("--detach", ABORT),
+            ("--detach", ABORT_FAILURE),
+            ("--detach", EXIT_CODE),
+            ("--detach", "--watch"),
+            ("--wait", ABORT),
+            ("--wait", ABORT_FAILURE),
+            ("--wait", EXIT_CODE),
+            ("--wait", ATTACH),
+            ("--wait", ATTACH_DEPS),
+        ];
+        match excluding
+            .iter()
+            .find(|(one, other)| given.contains(one) && given.contains(other))
+        {
+            None => Ok(()),
+            Some((one, other)) => Err(CliError::usage(format!(
+                "`{one}` and `{other}` are incompatible"
+            ))),
+        }
+    }
+
+    fn plan(&self) -> UpOptions {
         let recreate = match (self.force_recreate, self.no_recreate) {
             (true, _) => Recreate::Forced,
             (_, true) => Recreate::Never,
             _ => Recreate::Diverged,
         };
-        Ok(Up {
-            plan: UpOptions {
-                services: self.services,
-                dependencies: if self.no_deps {
-                    Dependencies::Ignored
-                } else {
-                    Dependencies::Included
-                },
-                recreate,
-                recreate_dependencies: match recreate {
-                    Recreate::Never => Recreate::Never,
-                    _ if self.always_recreate_deps => Recreate::Forced,
-                    _ => Recreate::Diverged,
-                },
-                anonymous: if self.renew_anon_volumes {
-                    Anonymous::Renewed
-                } else {
-                    Anonymous::Inherited
-                },
-                changed_volumes: if self.yes {
-                    ChangedVolumes::Recreated
-                } else {
-                    ChangedVolumes::Kept
-                },
-                orphans: apply::orphans(self.remove_orphans),
-                start: if self.no_start { Start::No } else { Start::Yes },
-                timeout: apply::seconds(self.timeout),
+        UpOptions {
+            services: self.services.clone(),
+            dependencies: if self.no_deps {
+                Dependencies::Ignored
+            } else {
+                Dependencies::Included
             },
-            images: ImageOptions {
-                builds: match (self.build, self.no_build) {
-                    (true, _) => Builds::Always,
-                    (_, true) => Builds::Never,
-                    _ => Builds::WhenMissing,
-                },
-                pull: apply::pull_flag(&self.pull)?,
-                quiet_pull: self.quiet_pull,
-                quiet_build: self.quiet_build,
+            recreate,
+            recreate_dependencies: match recreate {
+                Recreate::Never => Recreate::Never,
+                _ if self.always_recreate_deps => Recreate::Forced,
+                _ => Recreate::Diverged,
             },
-            scale: self.scale,
-            mode,
+            anonymous: if self.renew_anon_volumes {
+                Anonymous::Renewed
+            } else {
+                Anonymous::Inherited
+            },
+            changed_volumes: if self.yes {
+                ChangedVolumes::Recreated
+            } else {
+                ChangedVolumes::Kept
+            },
+            orphans: apply::orphans(self.remove_orphans),
+            start: if self.no_start { Start::No } else { Start::Yes },
+            timeout: apply::seconds(self.timeout),
+        }
+    }
+
+    fn mode(&self) -> Mode {
+        if self.wait || self.wait_timeout.is_some() {
+            return Mode::Wait(apply::seconds(self.wait_timeout));
+        }
+        if self.detach || self.no_start {
+            return Mode::Detached;
+        }
+        let abort = match &self.exit_code_from {
+            Some(service) => Abort::ExitCodeFrom(service.clone()),
+            None if self.abort_on_container_exit => Abort::OnExit,
+            None if self.abort_on_container_failure => Abort::OnFailure,
+            None => Abort::Never,
+        };
+        Mode::Attached(Attached {
+            only: self.attach.clone(),
+            except: self.no_attach.clone(),
+            dependencies: self.attach_dependencies,
+            colour: !self.no_color,
+            prefix: !self.no_log_prefix,
+            timestamps: self.timestamps,
+            watch: self.watch,
+            abort,
+            timeout: apply::seconds(self.timeout),
         })
     }
 }
