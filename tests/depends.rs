@@ -22,6 +22,15 @@ fn started(sandbox: &Sandbox, service: &str) -> String {
     sandbox.ok(&args).stdout()
 }
 
+/// A project whose `up` fails and says these things.
+#[track_caller]
+fn fails(compose: &str, args: &[&str], said: &[&str]) {
+    let sandbox = Sandbox::of_compose(compose);
+    sandbox.run(args).expect_code(1).expect_stderr(said);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
 #[test]
 fn a_restart_reaches_those_who_asked_for_it() {
     need_kernel!();
@@ -107,27 +116,22 @@ fn a_failure_says_how_it_ended_what_it_said_and_who_waited() {
             &["137", "memory", "eating"],
         ),
     ] {
-        let sandbox = Sandbox::of_compose(&format!(
+        let compose = format!(
             "services:\n  job:\n    image: host\n    {job}\n  first:\n    {waiting}\n  second:\n    {waiting}\n"
-        ));
+        );
         let all: Vec<&str> = ["`job`", "first", "second"]
             .iter()
             .chain(pieces)
             .copied()
             .collect();
-        sandbox
-            .run(&["up", "-d"])
-            .expect_code(1)
-            .expect_stderr(&all);
-        sandbox.ok(&["down"]);
-        sandbox.finish();
+        fails(&compose, &["up", "-d"], &all);
     }
 }
 
 #[test]
 fn a_dependency_that_ends_before_it_is_healthy_is_told_at_once() {
     need_kernel!();
-    let sandbox = Sandbox::of_compose(&format!(
+    let compose = format!(
         "services:
   db:
     image: host
@@ -139,15 +143,9 @@ fn a_dependency_that_ends_before_it_is_healthy_is_told_at_once() {
     depends_on:
       db: {{ condition: service_healthy }}
 "
-    ));
-    sandbox.run(&["up", "-d"]).expect_code(1).expect_stderr(&[
-        "`db`",
-        "5",
-        "cannot open the data",
-        "web",
-    ]);
-    sandbox.ok(&["down"]);
-    sandbox.finish();
+    );
+    let said = ["`db`", "5", "cannot open the data", "web"];
+    fails(&compose, &["up", "-d"], &said);
 }
 
 #[test]
@@ -157,7 +155,7 @@ fn probes_that_hang_or_cannot_run_are_shown() {
         ("[CMD, sleep, \"1000\"]", "exceeded timeout"),
         ("[CMD, nosuchprobe]", "nosuchprobe"),
     ] {
-        let sandbox = Sandbox::of_compose(&format!(
+        let compose = format!(
             "services:
   db:
     image: host
@@ -169,35 +167,25 @@ fn probes_that_hang_or_cannot_run_are_shown() {
     depends_on:
       db: {{ condition: service_healthy }}
 "
-        ));
-        sandbox.run(&["up", "-d"]).expect_code(1).expect_stderr(&[
-            "`db`",
-            "unhealthy",
-            piece,
-            "web",
-        ]);
-        sandbox.ok(&["down"]);
-        sandbox.finish();
+        );
+        let said = ["`db`", "unhealthy", piece, "web"];
+        fails(&compose, &["up", "-d"], &said);
     }
 }
 
 #[test]
 fn waiting_ends_when_the_time_is_over() {
     need_kernel!();
-    let sandbox = Sandbox::of_compose(&format!(
+    let compose = format!(
         "services:
   slow:
     image: host
     {SLEEP}
     healthcheck: {{ test: [CMD, \"false\"], interval: 1h, start_period: 1h }}
 "
-    ));
-    sandbox
-        .run(&["up", "-d", "--wait", "--wait-timeout", "1"])
-        .expect_code(1)
-        .expect_stderr(&["slow"]);
-    sandbox.ok(&["down"]);
-    sandbox.finish();
+    );
+    let wait = ["up", "-d", "--wait", "--wait-timeout", "1"];
+    fails(&compose, &wait, &["slow"]);
 }
 
 #[test]

@@ -28,7 +28,7 @@ pub fn kernel_refusal() -> Option<&'static str> {
 #[macro_export]
 macro_rules! need_kernel {
     () => {
-        if let Some(reason) = support::kernel_refusal() {
+        if let Some(reason) = $crate::support::kernel_refusal() {
             eprintln!("skipped: {reason}");
             return;
         }
@@ -39,7 +39,7 @@ macro_rules! need_kernel {
 #[macro_export]
 macro_rules! need_program {
     ($($name:expr),+) => {
-        $(if support::find_program($name).is_none() {
+        $(if $crate::support::find_program($name).is_none() {
             eprintln!("skipped: needs the program {}", $name);
             return;
         })+

@@ -1,0 +1,144 @@
+//! What only the machine can refuse: users, devices, programs, external things, limits.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use super::{UP, refuse, refuse_args, service};
+use crate::support::Sandbox;
+
+#[test]
+fn what_the_machine_does_not_have_is_named_with_its_service() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::new();
+    let table: &[(&str, &[&str])] = &[
+        (
+            "user: nobodyatall",
+            &["`web`", "find user `nobodyatall`", "/etc/passwd"],
+        ),
+        (
+            "user: \"0:nogroupatall\"",
+            &["find group `nogroupatall`", "/etc/group"],
+        ),
+        (
+            "working_dir: /etc/passwd",
+            &["working directory", "`/etc/passwd`"],
+        ),
+        ("devices: [/no/such/dev]", &["`/no/such/dev`"]),
+        (
+            "security_opt: [\"seccomp=/no/such/file\"]",
+            &["/no/such/file"],
+        ),
+        ("network_mode: nolan", &["no network `nolan`"]),
+        (
+            "network_mode: container:nobody",
+            &["no such container: nobody"],
+        ),
+        (
+            "platform: plan9/vax",
+            &["plan9/vax", "its own architecture"],
+        ),
+        (
+            "secrets: [s]\nsecrets: { s: { file: ./nope } }\nx-a:\n   b: c",
+            &["nope"],
+        ),
+    ];
+    for (attribute, pieces) in table {
+        let compose = service(&format!("command: [\"true\"]\n    {attribute}"));
+        let compose = compose.replace("\nx-a:\n   b: c\n    labels: { a: b }", "");
+        refuse(&sandbox, compose.as_bytes(), UP, 1, pieces);
+    }
+    for (command, code, pieces) in [
+        (
+            "[/no/such/program]",
+            127,
+            &["`/no/such/program` not found"][..],
+        ),
+        (
+            "[nosuchprogram]",
+            127,
+            &["`nosuchprogram` not found in $PATH"],
+        ),
+        (
+            "[/etc/passwd]",
+            126,
+            &["`/etc/passwd`", "Permission denied"],
+        ),
+        ("[/etc]", 126, &["`/etc`", "Is a directory"]),
+    ] {
+        let compose = service(&format!("command: {command}"));
+        refuse(&sandbox, compose.as_bytes(), UP, 1, pieces);
+        refuse_args(&sandbox, &["run", "--rm", "-T", "web"], code, pieces);
+    }
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
+fn a_missing_external_thing_is_named_with_the_command_that_makes_it() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::new();
+    refuse(
+        &sandbox,
+        b"services: { web: { image: host, networks: [lan] } }\nnetworks: { lan: { external: true, name: office } }\n",
+        UP,
+        1,
+        &["network `office`", "external", "gantry network create office"],
+    );
+    refuse(
+        &sandbox,
+        b"services: { web: { image: host, volumes: [\"data:/x\"] } }\nvolumes: { data: { external: true, name: archive } }\n",
+        UP,
+        1,
+        &["volume `archive`", "external", "gantry volume create archive"],
+    );
+    sandbox.finish();
+}
+
+#[test]
+fn a_limit_that_cannot_be_in_force_is_told() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::of_compose(&service("cpuset: \"4095\"\n    command: [\"true\"]"));
+    // No machine of ours has that many processors.
+    sandbox
+        .ok(UP)
+        .expect_stderr(&["warning:", "web-1", "cpuset"]);
+    sandbox
+        .ok(&["run", "--rm", "-T", "web"])
+        .expect_stderr(&["warning:", "cpuset"]);
+    sandbox
+        .ok(&[
+            "container",
+            "run",
+            "--rm",
+            "--cpuset-cpus",
+            "4095",
+            "host",
+            "true",
+        ])
+        .expect_stderr(&["warning:", "cpuset"]);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
+fn a_bind_source_that_cannot_be_used_is_named() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("file", "");
+    fs::set_permissions(
+        sandbox.project().join("file"),
+        fs::Permissions::from_mode(0o600),
+    )
+    .expect("mode");
+    for (source, pieces) in [
+        ("./nowhere", &["web", "nowhere"][..]),
+        ("./file/below", &["web", "file/below", "Not a directory"]),
+    ] {
+        let compose = service(&format!(
+            "volumes: [{{ type: bind, source: {source}, target: /x }}]"
+        ));
+        refuse(&sandbox, compose.as_bytes(), UP, 1, pieces);
+    }
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
