@@ -4,7 +4,8 @@ use indexmap::IndexMap;
 
 use super::super::desired::{Condition, Dependency, Resource};
 use super::*;
-use crate::backend::{Ended, Endpoint, Mounted, Network, Volume};
+use crate::backend::{Ended, Endpoint, Mounted, Network, State, Volume};
+use crate::plan::labels;
 
 fn options() -> UpOptions {
     UpOptions {
