@@ -290,3 +290,49 @@ fn an_unchanged_build_is_cached_and_a_changed_file_is_seen() {
         .expect_stdout(&["second"]);
     sandbox.finish();
 }
+
+/// Ids of images without a name.
+fn nameless(sandbox: &Sandbox) -> Vec<String> {
+    let args = ["image", "ls", "-q", "--filter", "dangling=true"];
+    let ids = sandbox.ok(&args).stdout();
+    ids.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_rebuild_under_watch_keeps_nameless_images_only_when_asked() {
+    need_kernel!();
+    for (prune, kept) in [("--prune", false), ("--prune=false", true)] {
+        let sandbox = Sandbox::of_compose(
+            "services:
+  web:
+    build: .
+    init: true
+    command: [sleep, \"1000\"]
+    develop: { watch: [{ action: rebuild, path: ./page }] }
+",
+        );
+        sandbox.write("Dockerfile", "FROM host\nCOPY page /page\n");
+        sandbox.write("page", "first");
+        sandbox.ok(&["up", "-d"]);
+        let mut watch = sandbox.spawn(&["watch", "--no-up", prune]);
+        // Saved again until it shows: the watch may not have begun at the first save.
+        let mut edition = 0;
+        wait_for(Duration::from_secs(60), || {
+            edition += 1;
+            sandbox.write("page", &format!("edition {edition}"));
+            std::thread::sleep(Duration::from_millis(500));
+            let page = sandbox.run(&["exec", "-T", "web", "cat", "/page"]).stdout();
+            (page == format!("edition {edition}")).then_some(())
+        })
+        .expect("the edit shows");
+        rustix::process::kill_process(
+            rustix::process::Pid::from_child(&watch),
+            rustix::process::Signal::INT,
+        )
+        .expect("the watch runs");
+        watch.wait().expect("the watch ends");
+        assert_eq!(!nameless(&sandbox).is_empty(), kept, "{prune}");
+        sandbox.ok(&["down", "--rmi", "local"]);
+        sandbox.finish();
+    }
+}

@@ -25,7 +25,7 @@ use crate::cli::global::Global;
 use crate::cli::interrupt;
 use crate::cli::session::{Session, short_name};
 use crate::cli::verbs::up::{self, Up};
-use crate::cli::verbs::watch::Watch;
+use crate::cli::verbs::watch::{Habits, Watch};
 use crate::executor::{Cancel, Event, Execution};
 use crate::lower::Stack;
 use crate::plan::labels;
@@ -123,11 +123,13 @@ pub fn up(
     attached: &Attached,
 ) -> Result<Exit, CliError> {
     let watch = match attached.watch {
-        true => Some(Watch::prepare(
-            global,
-            &options.plan.services,
-            options.images.quiet_build,
-        )?),
+        true => {
+            let habits = Habits {
+                quiet: options.images.quiet_build,
+                prune: false,
+            };
+            Some(Watch::prepare(global, &options.plan.services, habits)?)
+        }
         false => None,
     };
     let backend: Arc<dyn Backend> = Arc::clone(&session.backend);

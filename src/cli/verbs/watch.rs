@@ -1,5 +1,6 @@
 //! `watch`: watch build context for service and rebuild/refresh containers when files are updated.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -42,7 +43,11 @@ pub struct WatchArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: WatchArgs) -> Result<Exit, CliError> {
-    let watch = Watch::prepare(global, &args.services, args.quiet)?;
+    let habits = Habits {
+        quiet: args.quiet,
+        prune: args.prune,
+    };
+    let watch = Watch::prepare(global, &args.services, habits)?;
     if !args.no_up {
         let services = args.services.clone();
         let up = bring_up(services, Builds::WhenMissing, Recreate::Diverged);
@@ -56,12 +61,21 @@ pub fn run(global: &Global, args: WatchArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
+/// How changes are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Habits {
+    /// Nothing is said, and nothing of builds shown.
+    pub quiet: bool,
+    /// Images that a rebuild leaves without a name go.
+    pub prune: bool,
+}
+
 /// What to watch, understood.
 pub struct Watch {
     session: Session,
     rules: Rules,
     extras: Vec<Extra>,
-    quiet: bool,
+    habits: Habits,
 }
 
 /// What a rule asks for besides its action.
@@ -74,7 +88,7 @@ struct Extra {
 
 impl Watch {
     /// For the named services, or all; one of them must have something to watch.
-    pub fn prepare(global: &Global, services: &[String], quiet: bool) -> Result<Self, CliError> {
+    pub fn prepare(global: &Global, services: &[String], habits: Habits) -> Result<Self, CliError> {
         let (session, project) = Session::loaded(global, services, Dependencies::Include)?;
         let named = |service: &String| services.is_empty() || services.contains(service);
         let (rules, extras) = rules(&project, named)?;
@@ -91,7 +105,7 @@ impl Watch {
             session,
             rules,
             extras,
-            quiet,
+            habits,
         })
     }
 
@@ -242,7 +256,7 @@ struct Doer<'a> {
 
 impl Doer<'_> {
     fn say(&self, text: &str) {
-        if !self.watch.quiet {
+        if !self.watch.habits.quiet {
             eprintln!("{text}");
         }
     }
@@ -257,6 +271,29 @@ impl Doer<'_> {
     }
 }
 
+impl Doer<'_> {
+    /// Images of the services' containers.
+    fn images(&self, services: &[String]) -> Result<BTreeSet<String>, CliError> {
+        let containers = self.watch.session.of_services(services, OneOff::Exclude)?;
+        Ok(containers.into_iter().map(|c| c.image_id).collect())
+    }
+
+    /// Removes those that have no name any more.
+    fn prune(&self, former: &BTreeSet<String>) -> Result<(), CliError> {
+        let backend = &self.watch.session.backend;
+        for id in former {
+            if backend
+                .image(id)?
+                .is_some_and(|image| image.tags.is_empty())
+            {
+                // What another container uses stays.
+                let _ = backend.remove_image(id);
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Actions for Doer<'_> {
     type Error = CliError;
 
@@ -265,11 +302,14 @@ impl Actions for Doer<'_> {
             "Rebuilding {} after changes were detected",
             services.join(", ")
         ));
-        up::up(
-            self.global,
-            bring_up(services.to_vec(), Builds::Always, Recreate::Forced),
-        )
-        .map(drop)
+        let former = self.images(services)?;
+        let mut up = bring_up(services.to_vec(), Builds::Always, Recreate::Forced);
+        up.images.quiet_build = self.watch.habits.quiet;
+        up::up(self.global, up)?;
+        if self.watch.habits.prune {
+            self.prune(&former)?;
+        }
+        Ok(())
     }
 
     fn sync(&mut self, service: &str, operations: &[SyncOp]) -> Result<(), CliError> {
