@@ -8,59 +8,31 @@ use std::time::{Duration, Instant};
 
 use crate::image::ImageStore;
 use crate::spec::ContainerSpec;
-use crate::state::{ContainerId, Durability, Lock, Name, Paths, crash_point};
+use crate::state::{ContainerId, Paths, crash_point};
 use crate::supervisor::role::{self, Mode};
-use crate::supervisor::{Volumes, clear_leftovers, remove};
 use crate::sys::{Executable, RoleChild};
 use crate::volume::VolumeStore;
 
 use super::attach::{AttachOptions, Attachment};
-use super::control::{Connection, Received, Reply, Request, WaitFor};
+use super::control::{Connection, Received, Reply, Request};
 use super::create::Created;
 use super::events::{Action, Event};
 use super::exec::{Attendance, ExecSession, ExecSpec, Streams};
-use super::info::{Container, HealthStatus, ListFilter, State, Status};
+use super::info::{Container, ListFilter};
 use super::live::{self, Standing};
 use super::logs::{LogQuery, LogReader};
 use super::record::Record;
 use super::store::ContainerStore;
-use super::{ContainerError, create, exec, signal};
-
-/// How to stop.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StopOptions {
-    /// Instead of the container's own grace.
-    pub timeout: Option<Duration>,
-    /// Instead of the container's own stop signal.
-    pub signal: Option<String>,
-}
-
-/// How to remove.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RemoveOptions {
-    /// Kill it first if it runs.
-    pub force: bool,
-    /// Its anonymous volumes too.
-    pub volumes: bool,
-}
-
-/// What a wait found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waited {
-    /// What it does, and how it last ended.
-    pub state: State,
-    /// The probes' verdict, where it has a probe.
-    pub health: Option<HealthStatus>,
-}
+use super::{ContainerError, create, exec};
 
 /// All containers of one root. Cheap to make; safe to use from several threads.
 #[derive(Debug)]
 pub struct Containers {
-    store: ContainerStore,
+    pub(super) store: ContainerStore,
     executable: OnceLock<Executable>,
     /// Connections to supervisors that we started and that wait for their start. With them
     /// ends a container that nobody started.
-    parked: Mutex<HashMap<ContainerId, Connection>>,
+    pub(super) parked: Mutex<HashMap<ContainerId, Connection>>,
     /// Supervisors that we started: reaped when they have ended.
     children: Mutex<Vec<RoleChild>>,
 }
@@ -71,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How many supervisors may die in a row while they take over.
 const ADOPTIONS: usize = 5;
 
-fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(super) fn guard<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     // Nothing here leaves a map half changed.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -123,7 +95,7 @@ impl Containers {
         Ok(created)
     }
 
-    fn emit(&self, record: &Record, action: Action) {
+    pub(super) fn emit(&self, record: &Record, action: Action) {
         // The journal is a courtesy; see `Status::emit`.
         let _ = Event::container(record, action).append(self.store.paths());
     }
@@ -153,13 +125,13 @@ impl Containers {
         self.observe(self.store.read(&id)?)
     }
 
-    fn observe(&self, record: Record) -> Result<Container, ContainerError> {
+    pub(super) fn observe(&self, record: Record) -> Result<Container, ContainerError> {
         self.settle(&record.id)?;
         Ok(live::container(&self.store, record)?)
     }
 
     /// Replaces a supervisor that died. One whose replacements die as well is given up.
-    fn settle(&self, id: &ContainerId) -> Result<Standing, ContainerError> {
+    pub(super) fn settle(&self, id: &ContainerId) -> Result<Standing, ContainerError> {
         for _ in 0..ADOPTIONS {
             let standing = live::standing(&self.store, id)?;
             if !matches!(standing, Standing::Orphaned(_)) {
@@ -254,7 +226,7 @@ impl Containers {
         Ok(attachment)
     }
 
-    fn start_id(
+    pub(super) fn start_id(
         &self,
         id: &ContainerId,
         attach: Option<AttachOptions>,
@@ -294,7 +266,7 @@ impl Containers {
     }
 
     /// A supervisor holds the lock and does not listen: it begins, or it ends. Waits for either.
-    fn wait_for_successor(&self, id: &ContainerId) -> Result<(), ContainerError> {
+    pub(super) fn wait_for_successor(&self, id: &ContainerId) -> Result<(), ContainerError> {
         if matches!(live::standing(&self.store, id)?, Standing::Supervised(_)) {
             // Its lock is given up at its end; while it begins, its socket appears within milliseconds.
             std::thread::sleep(Duration::from_millis(1));
@@ -303,7 +275,7 @@ impl Containers {
     }
 
     /// One request, one answer.
-    fn ask(
+    pub(super) fn ask(
         &self,
         connection: &mut Connection,
         request: &Request,
@@ -320,7 +292,7 @@ impl Containers {
     }
 
     /// A connection to the supervisor of a container that runs.
-    fn connect(
+    pub(super) fn connect(
         &self,
         id: &ContainerId,
         action: &'static str,
@@ -345,7 +317,7 @@ impl Containers {
         Err(self.not_running(id, action))
     }
 
-    fn not_running(&self, id: &ContainerId, action: &'static str) -> ContainerError {
+    pub(super) fn not_running(&self, id: &ContainerId, action: &'static str) -> ContainerError {
         ContainerError::State {
             action,
             name: self
@@ -358,7 +330,7 @@ impl Containers {
         }
     }
 
-    fn order(
+    pub(super) fn order(
         &self,
         reference: &str,
         action: &'static str,
@@ -372,234 +344,6 @@ impl Containers {
             Err(ContainerError::Lost(_)) => Err(self.not_running(&id, action)),
             Err(error) => Err(error),
         }
-    }
-
-    /// Stops a container; one that does not run is left alone.
-    pub fn stop(&self, reference: &str, options: &StopOptions) -> Result<(), ContainerError> {
-        let id = self.store.find(reference)?;
-        drop(guard(&self.parked).remove(&id));
-        let request = Request::Stop {
-            signal: options.signal.as_deref().map(signal::parse).transpose()?,
-            grace: options.timeout,
-        };
-        loop {
-            let mut connection = match self.connect(&id, "stop") {
-                Ok(connection) => connection,
-                Err(ContainerError::State { .. }) => return self.await_end(&id),
-                Err(error) => return Err(error),
-            };
-            match self.ask(&mut connection, &request, &id) {
-                Ok(_) => return Ok(()),
-                // Its supervisor was killed, or had just ended: look again.
-                Err(ContainerError::Lost(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Waits until a supervisor that is about to end, or that waits for a start, is gone.
-    fn await_end(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        if let Standing::Supervised(_) = live::standing(&self.store, id)?
-            && let Ok(mut connection) = Connection::open(&self.store.files(id).run)
-        {
-            let request = Request::Stop {
-                signal: None,
-                grace: None,
-            };
-            match self.ask(&mut connection, &request, id) {
-                Ok(_) | Err(ContainerError::Lost(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        // Its lock is the last thing it gives up.
-        let lock = self.store.files(id).supervisor_lock();
-        if lock.exists() {
-            drop(Lock::exclusive(&lock));
-            // Locking makes the file where its directory has just been emptied.
-            if let Standing::Idle = live::standing(&self.store, id)? {
-                let _ = std::fs::remove_file(&lock);
-                let _ = std::fs::remove_dir(&self.store.files(id).run);
-            }
-        }
-        Ok(())
-    }
-
-    /// Stops it, if it runs, and starts it.
-    pub fn restart(&self, reference: &str, options: &StopOptions) -> Result<(), ContainerError> {
-        let id = self.store.find(reference)?;
-        let request = Request::Restart {
-            signal: options.signal.as_deref().map(signal::parse).transpose()?,
-            grace: options.timeout,
-        };
-        match self.order(reference, "restart", &request) {
-            Err(ContainerError::State { .. }) => self.start_id(&id, None).map(drop),
-            other => other,
-        }
-    }
-
-    /// Sends a signal to its first process.
-    pub fn kill(&self, reference: &str, name: &str) -> Result<(), ContainerError> {
-        let number = signal::parse(name)?;
-        self.order(reference, "kill", &Request::Signal { number })
-    }
-
-    /// Freezes it.
-    pub fn pause(&self, reference: &str) -> Result<(), ContainerError> {
-        self.order(reference, "pause", &Request::Pause)
-    }
-
-    /// Lets it run on.
-    pub fn unpause(&self, reference: &str) -> Result<(), ContainerError> {
-        self.order(reference, "unpause", &Request::Unpause)
-    }
-
-    /// Waits.
-    pub fn wait(&self, reference: &str, until: WaitFor) -> Result<Waited, ContainerError> {
-        let id = self.store.find(reference)?;
-        loop {
-            let container = match self.store.record(&id)? {
-                Some(record) => self.observe(record)?,
-                None if until == WaitFor::Removed => return Ok(removed()),
-                None => return Err(ContainerError::NotFound(reference.to_owned())),
-            };
-            let health = container.health.as_ref().map(|health| health.status);
-            let waited = Waited {
-                health,
-                state: container.state,
-            };
-            let up = waited.state.status.is_up();
-            let over = match until {
-                WaitFor::NotRunning => !up,
-                WaitFor::Healthy => !up || health.is_some_and(|h| h != HealthStatus::Starting),
-                WaitFor::NextExit | WaitFor::Removed => false,
-            };
-            if over {
-                return Ok(waited);
-            }
-            match Connection::open(&self.store.files(&id).run) {
-                Ok(mut connection) => {
-                    match self.ask(&mut connection, &Request::Wait { until }, &id) {
-                        Ok(Reply::Exited(exit)) => {
-                            let mut state = waited.state;
-                            state.status = Status::Exited;
-                            state.pid = None;
-                            state.exit_code = exit.code;
-                            state.signal = exit.signal;
-                            state.oom_killed = exit.oom_killed;
-                            // What is written down knows more, unless it is removed already.
-                            if let Some(record) = self.store.record(&id)?
-                                && until == WaitFor::NotRunning
-                            {
-                                let container = self.observe(record)?;
-                                if !container.state.status.is_up() {
-                                    state = container.state;
-                                }
-                            }
-                            return Ok(Waited { state, health });
-                        }
-                        Ok(Reply::Health(status)) => {
-                            return Ok(Waited {
-                                health: Some(status),
-                                ..waited
-                            });
-                        }
-                        // The supervisor was killed: adopt, and wait on.
-                        _ => {}
-                    }
-                }
-                Err(_) => match until {
-                    // Nothing runs that could tell: the journal of events does.
-                    WaitFor::NextExit | WaitFor::Removed => self.wait_for_event(&id)?,
-                    WaitFor::NotRunning | WaitFor::Healthy => self.wait_for_successor(&id)?,
-                },
-            }
-        }
-    }
-
-    fn wait_for_event(&self, id: &ContainerId) -> Result<(), ContainerError> {
-        use super::events::{EventFilter, EventStream};
-        let mut stream = EventStream::open(self.store.paths(), EventFilter::default())?;
-        // It may have happened before we listened.
-        if self.store.record(id)?.is_none()
-            || !matches!(live::standing(&self.store, id)?, Standing::Idle)
-        {
-            return Ok(());
-        }
-        while let Some(event) = stream.next(None)? {
-            if event.id == id.as_str() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes a container.
-    pub fn remove(&self, reference: &str, options: &RemoveOptions) -> Result<(), ContainerError> {
-        let id = self.store.find(reference)?;
-        let record = self.store.read(&id)?;
-        drop(guard(&self.parked).remove(&id));
-        let container = self.observe(record.clone())?;
-        if container.state.status.is_up() {
-            if !options.force {
-                return Err(ContainerError::State {
-                    action: "remove",
-                    name: container.name,
-                    reason: format!(
-                        "it is {}; stop it first, or use force",
-                        container.state.status
-                    ),
-                });
-            }
-            let stop = StopOptions {
-                timeout: Some(Duration::ZERO),
-                signal: Some("KILL".to_owned()),
-            };
-            self.stop(id.as_str(), &stop)?;
-        }
-        self.await_end(&id)?;
-        // It may have removed itself meanwhile.
-        let Some(record) = self.store.record(&id)? else {
-            return Ok(());
-        };
-        let lock = Lock::exclusive(&self.store.files(&id).lock())?;
-        clear_leftovers(&self.store, &record)?;
-        let volumes = if options.volumes {
-            Volumes::Anonymous
-        } else {
-            Volumes::Keep
-        };
-        remove(&self.store, &record, volumes)?;
-        let _ = std::fs::remove_dir_all(self.store.files(&id).run);
-        drop(lock);
-        Ok(())
-    }
-
-    /// Gives it another name.
-    pub fn rename(&self, reference: &str, new: &str) -> Result<(), ContainerError> {
-        let id = self.store.find(reference)?;
-        let name: Name = new.parse()?;
-        let _lock = Lock::exclusive(&self.store.files(&id).lock())?;
-        let mut record = self.store.read(&id)?;
-        if record.name == name {
-            return Err(ContainerError::Invalid(format!(
-                "container `{name}` has that name already"
-            )));
-        }
-        let names = self.store.paths().names();
-        names.reserve(&name, &id, &|other| self.store.holds_name(other))?;
-        crash_point("rename.reserved");
-        let old = std::mem::replace(&mut record.name, name.clone());
-        record.spec.name = Some(name.to_string());
-        self.store.write(&record, Durability::Power)?;
-        crash_point("rename.recorded");
-        names.release(&old, &id)?;
-        self.emit(
-            &record,
-            Action::Rename {
-                old: old.to_string(),
-            },
-        );
-        Ok(())
     }
 
     /// Attaches to a container that runs.
@@ -664,43 +408,4 @@ impl Containers {
         })
     }
 
-    /// Removes what creations that died have left: directories that are nobody's container.
-    pub fn sweep(&self) -> Result<(), ContainerError> {
-        for id in self.store.ids()? {
-            let files = self.store.files(&id);
-            if files.record().exists() || Lock::is_held(&files.lock())? {
-                continue;
-            }
-            let settled = std::fs::metadata(&files.dir)
-                .and_then(|metadata| metadata.modified())
-                .is_ok_and(|modified| {
-                    modified
-                        .elapsed()
-                        .is_ok_and(|age| age > Duration::from_secs(10))
-                });
-            if settled {
-                self.store.paths().trash().put(&files.dir)?;
-            }
-        }
-        self.store.paths().trash().empty()?;
-        Ok(())
-    }
-}
-
-fn removed() -> Waited {
-    Waited {
-        state: State {
-            status: Status::Removing,
-            pid: None,
-            started_at: None,
-            finished_at: None,
-            exit_code: 0,
-            signal: None,
-            oom_killed: false,
-            error: None,
-            manually_stopped: true,
-            stopping: false,
-        },
-        health: None,
-    }
 }

@@ -10,6 +10,7 @@ pub mod attach;
 pub mod check;
 pub mod control;
 pub mod create;
+pub mod ending;
 mod error;
 pub mod events;
 pub mod exec;
