@@ -32,7 +32,7 @@ pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
-pub use disk::{DiskUsage, PruneOptions, Pruned};
+pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use facts::Info;
 pub use processes::ProcessTable;
 

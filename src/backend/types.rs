@@ -81,8 +81,8 @@ pub enum State {
     Stopping,
     /// Frozen.
     Paused,
-    /// Between two runs.
-    Restarting,
+    /// Between two runs; how the last one ended.
+    Restarting(Ended),
     /// Being removed.
     Removing,
     /// Ended.
@@ -110,7 +110,7 @@ impl State {
             Self::Created => "created",
             Self::Running | Self::Stopping => "running",
             Self::Paused => "paused",
-            Self::Restarting => "restarting",
+            Self::Restarting(_) => "restarting",
             Self::Removing => "removing",
             Self::Exited(_) => "exited",
             Self::Dead => "dead",
@@ -122,7 +122,7 @@ impl State {
     pub fn is_live(&self) -> bool {
         matches!(
             self,
-            Self::Running | Self::Stopping | Self::Paused | Self::Restarting
+            Self::Running | Self::Stopping | Self::Paused | Self::Restarting(_)
         )
     }
 }

@@ -84,7 +84,7 @@ fn all<'a>(
 fn started(container: &Container) -> Verdict {
     match &container.state {
         State::Running | State::Paused => Verdict::Met,
-        State::Created | State::Restarting | State::Stopping => Verdict::Pending,
+        State::Created | State::Restarting(_) | State::Stopping => Verdict::Pending,
         State::Exited(ended) => Verdict::Failed(Cause::Exited(ended.clone())),
         State::Removing | State::Dead => Verdict::Failed(Cause::NoContainer),
     }
@@ -94,7 +94,7 @@ fn healthy(container: &Container) -> Verdict {
     match (&container.state, &container.health) {
         (State::Exited(ended), _) => Verdict::Failed(Cause::Exited(ended.clone())),
         (State::Removing | State::Dead, _) => Verdict::Failed(Cause::NoContainer),
-        (State::Created | State::Restarting | State::Stopping, _) => Verdict::Pending,
+        (State::Created | State::Restarting(_) | State::Stopping, _) => Verdict::Pending,
         (_, None) => Verdict::Failed(Cause::NoProbe),
         (_, Some(health)) => match health.status {
             HealthStatus::Starting => Verdict::Pending,
@@ -109,7 +109,7 @@ fn completed(container: &Container) -> Verdict {
         State::Exited(ended) if ended.code == 0 && ended.error.is_none() => Verdict::Met,
         State::Exited(ended) => Verdict::Failed(Cause::Incomplete(ended.clone())),
         State::Removing | State::Dead => Verdict::Failed(Cause::NoContainer),
-        State::Created | State::Running | State::Stopping | State::Paused | State::Restarting => {
+        State::Created | State::Running | State::Stopping | State::Paused | State::Restarting(_) => {
             Verdict::Pending
         }
     }

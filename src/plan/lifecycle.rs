@@ -172,7 +172,7 @@ fn start_service(
             State::Exited(ended) => Reason::Exited(ended.code),
             State::Dead => Reason::NotRunning,
             State::Stopping => Reason::Stopping,
-            State::Running | State::Paused | State::Restarting | State::Removing => continue,
+            State::Running | State::Paused | State::Restarting(_) | State::Removing => continue,
         };
         let operation = Operation::Start {
             service: name.to_owned(),

@@ -25,7 +25,13 @@ pub fn status(container: &Container, now: SystemTime) -> String {
             }
         }
         State::Paused => format!("Up {} (Paused)", text::duration(since(container.started))),
-        State::Restarting => "Restarting".to_owned(),
+        State::Restarting(ended) => {
+            format!(
+                "Restarting ({}) {}",
+                ended.code,
+                text::ago(since(container.finished))
+            )
+        }
         State::Removing => "Removal In Progress".to_owned(),
         State::Exited(ended) => {
             format!(
@@ -77,13 +83,17 @@ pub fn command(argv: &[String], whole: bool) -> String {
     format!("\"{shown}\"")
 }
 
-/// The object of `ps --format json`, whose fields templates name too.
-pub fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
-    let id = if whole {
+/// The id, whole or its first twelve digits.
+pub fn id(container: &Container, whole: bool) -> String {
+    if whole {
         container.id.0.clone()
     } else {
         container.id.short().to_owned()
-    };
+    }
+}
+
+/// The object of `container ls --format json`, whose fields templates name too.
+pub fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
     let age = now
         .duration_since(container.created)
         .unwrap_or(Duration::ZERO);
@@ -97,32 +107,41 @@ pub fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
         .iter()
         .map(|e| e.network.as_str())
         .collect();
-    let exit_code = match &container.state {
-        State::Exited(ended) => ended.code,
-        _ => 0,
-    };
     json!({
         "Command": command(&container.command, whole),
         "CreatedAt": created_at(container.created),
-        "ExitCode": exit_code,
-        "Health": container.health.as_ref().map_or("", |health| health.status.word()),
-        "ID": id,
+        "ID": id(container, whole),
         "Image": container.image,
         "Labels": labels.join(","),
         "LocalVolumes": container.mounts.iter().filter(|m| is_volume(&m.source)).count().to_string(),
         "Mounts": container.mounts.iter().map(|m| mount(&m.source, whole)).collect::<Vec<_>>().join(","),
-        "Name": container.name,
         "Names": container.name,
         "Networks": networks.join(","),
         "Ports": ports(&container.ports),
-        "Project": container.label(labels::PROJECT).unwrap_or_default(),
-        "Publishers": publishers(&container.ports),
         "RunningFor": text::ago(age),
-        "Service": observed::service(container),
         "Size": "0B",
         "State": container.state.word(),
         "Status": status(container, now),
     })
+}
+
+/// The object of Compose's `ps --format json`: that of `container ls` and what Compose adds.
+pub fn to_compose_json(container: &Container, now: SystemTime, whole: bool) -> Value {
+    let mut value = to_json(container, now, whole);
+    value["ExitCode"] = match &container.state {
+        State::Exited(ended) => json!(ended.code),
+        _ => json!(0),
+    };
+    let health = container.health.as_ref();
+    value["Health"] = json!(health.map_or("", |health| health.status.word()));
+    value["Name"] = json!(container.name);
+    value["Project"] = json!(container.label(labels::PROJECT).unwrap_or_default());
+    value["Publishers"] = json!(publishers(&container.ports));
+    value["Service"] = json!(observed::service(container));
+    if let Value::Object(fields) = &mut value {
+        fields.sort_keys();
+    }
+    value
 }
 
 fn publishers(ports: &[PublishedPort]) -> Vec<Value> {

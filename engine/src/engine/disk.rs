@@ -1,22 +1,54 @@
 //! What takes up space, and removing what nobody uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::cgroup::{Cgroup, Layout};
-use crate::container::{ListFilter, Status};
-use crate::image::{Removed, Roots};
-use crate::volume::Backing;
+use crate::container::{Container, ListFilter, Status};
+use crate::image::{ImageSummary, Removed, Roots};
+use crate::volume::{Backing, Volume};
 
 use super::{Engine, RemoveOptions, Result};
 
+/// Which unused things to remove.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneFilter {
+    /// Only what was made before.
+    pub until: Option<Timestamp>,
+    /// Only with all these labels; with a value, exactly that.
+    pub labels: Vec<(String, Option<String>)>,
+    /// Nothing with one of these labels.
+    pub without: Vec<(String, Option<String>)>,
+}
+
+impl PruneFilter {
+    /// Whether a thing with these labels, made then, may go.
+    pub fn fits(&self, labels: &BTreeMap<String, String>, created: Option<Timestamp>) -> bool {
+        let has = |(key, wanted): &(String, Option<String>)| {
+            labels
+                .get(key)
+                .is_some_and(|value| wanted.as_ref().is_none_or(|wanted| wanted == value))
+        };
+        let old = match (self.until, created) {
+            (Some(until), Some(created)) => created < until,
+            // What does not tell its age is not known to be old.
+            (Some(_), None) => false,
+            (None, _) => true,
+        };
+        old && self.labels.iter().all(has) && !self.without.iter().any(has)
+    }
+}
+
 /// What to remove beyond stopped containers, unused networks and nameless images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneOptions {
+    /// Which of them.
+    pub filter: PruneFilter,
     /// Every image that no container uses.
     pub all_images: bool,
     /// Anonymous volumes that no container has.
@@ -54,21 +86,27 @@ pub struct DiskUsage {
 }
 
 impl Engine {
-    /// Removes containers that do not run; their ids.
-    pub fn prune_containers(&self) -> Result<Vec<String>> {
+    /// Removes containers that do not run; their ids, and the bytes they had written.
+    pub fn prune_containers(&self, filter: &PruneFilter) -> Result<(Vec<String>, u64)> {
         let mut removed = Vec::new();
+        let mut reclaimed = 0;
         for container in self.list(&ListFilter::everything())? {
             if !matches!(
                 container.state.status,
                 Status::Created | Status::Exited | Status::Dead
-            ) {
+            ) || !filter.fits(&container.labels, Some(container.created))
+            {
                 continue;
             }
+            let size = self.written(&container);
             match self
                 .containers
                 .remove(container.id.as_str(), &RemoveOptions::default())
             {
-                Ok(()) => removed.push(container.id.to_string()),
+                Ok(()) => {
+                    removed.push(container.id.to_string());
+                    reclaimed += size;
+                }
                 // Started, or removed by somebody else, meanwhile.
                 Err(error) => {
                     use crate::error::{Classify, ErrorKind};
@@ -79,22 +117,35 @@ impl Engine {
             }
         }
         self.containers.sweep()?;
-        Ok(removed)
+        Ok((removed, reclaimed))
+    }
+
+    /// Bytes in a container's writable layer.
+    pub fn written(&self, container: &Container) -> u64 {
+        size_of(&self.paths.container(&container.id).join("upper"))
+    }
+
+    /// Ids of networks that a container, running or not, is or is to be on.
+    pub fn networks_in_use(&self) -> Result<BTreeSet<String>> {
+        use crate::spec::NetworkMode;
+        let mut wanted = BTreeSet::new();
+        for container in self.list(&ListFilter::everything())? {
+            wanted.extend(container.endpoints.iter().map(|e| e.network_id.clone()));
+            if let NetworkMode::Networks(endpoints) = &container.spec.network {
+                let named = endpoints.iter().map(|endpoint| &endpoint.network);
+                wanted.extend(named.filter_map(|name| Some(self.networks.get(name).ok()?.id)));
+            }
+        }
+        Ok(wanted)
     }
 
     /// Removes networks that no container, running or not, is to be on; their names.
-    pub fn prune_networks(&self) -> Result<Vec<String>> {
-        use crate::spec::NetworkMode;
-        let mut wanted: Vec<String> = vec!["bridge".to_owned()];
-        for container in self.list(&ListFilter::everything())? {
-            wanted.extend(container.endpoints.iter().map(|e| e.network.clone()));
-            if let NetworkMode::Networks(endpoints) = container.spec.network {
-                wanted.extend(endpoints.into_iter().map(|endpoint| endpoint.network));
-            }
-        }
+    pub fn prune_networks(&self, filter: &PruneFilter) -> Result<Vec<String>> {
+        let used = self.networks_in_use()?;
         let mut removed = Vec::new();
         for network in self.networks.list()? {
-            if !wanted.contains(&network.name) && !wanted.contains(&network.id) {
+            let kept = network.name == "bridge" || used.contains(&network.id);
+            if !kept && filter.fits(&network.labels, Some(network.created)) {
                 self.remove_network(&network.id)?;
                 removed.push(network.name);
             }
@@ -102,17 +153,41 @@ impl Engine {
         Ok(removed)
     }
 
-    /// Removes anonymous volumes that no container has, with `all` the named ones too; their names.
-    pub fn prune_volumes(&self, all: bool) -> Result<Vec<String>> {
+    /// Removes anonymous volumes that no container has, with `all` the named ones too; their names,
+    /// and the bytes in them.
+    pub fn prune_volumes(&self, all: bool, filter: &PruneFilter) -> Result<(Vec<String>, u64)> {
         let used = self.volume_users()?;
         let mut removed = Vec::new();
+        let mut reclaimed = 0;
         for volume in self.volumes().list()? {
-            if (all || volume.anonymous) && !used.contains_key(volume.name.as_str()) {
+            if (all || volume.anonymous)
+                && !used.contains_key(volume.name.as_str())
+                && filter.fits(&volume.labels, Some(volume.created))
+            {
+                reclaimed += self.volume_size(&volume);
                 self.remove_volume(volume.name.as_str())?;
                 removed.push(volume.name.to_string());
             }
         }
-        Ok(removed)
+        Ok((removed, reclaimed))
+    }
+
+    /// Bytes in a volume of our own; what others hold for it counts nothing.
+    pub fn volume_size(&self, volume: &Volume) -> u64 {
+        match volume.backing {
+            Backing::Directory => size_of(&self.volumes().data(&volume.name)),
+            Backing::Bind { .. } | Backing::Tmpfs { .. } => 0,
+        }
+    }
+
+    /// Removes images that no container uses: those without a name, or with `all` every one.
+    pub fn prune_images(&self, all: bool, filter: &PruneFilter) -> Result<(Vec<Removed>, u64)> {
+        let keep = |image: &ImageSummary| {
+            let created = image.created.as_deref().and_then(|text| text.parse().ok());
+            !filter.fits(&image.labels, created)
+        };
+        let (removed, collected) = self.images.prune(all, &self.image_roots()?, &keep)?;
+        Ok((removed, collected.bytes))
     }
 
     /// What containers use of the image store.
@@ -152,16 +227,15 @@ impl Engine {
     /// Removes what nobody uses.
     pub fn prune(&self, options: &PruneOptions) -> Result<Pruned> {
         let before = size_of(self.paths.root());
-        let containers = self.prune_containers()?;
-        let networks = self.prune_networks()?;
+        let filter = &options.filter;
+        let (containers, _) = self.prune_containers(filter)?;
+        let networks = self.prune_networks(filter)?;
         let volumes = if options.volumes {
-            self.prune_volumes(false)?
+            self.prune_volumes(false, filter)?.0
         } else {
             Vec::new()
         };
-        let (images, _) = self
-            .images
-            .prune(options.all_images, &self.image_roots()?, &|_| false)?;
+        let (images, _) = self.prune_images(options.all_images, filter)?;
         self.paths.trash().empty()?;
         self.leave_the_kernel()?;
         Ok(Pruned {
@@ -190,7 +264,7 @@ impl Engine {
             reclaimable: 0,
         };
         for container in &containers {
-            let size = size_of(&self.paths.container(&container.id).join("upper"));
+            let size = self.written(container);
             all.size += size;
             if container.state.status.is_up() {
                 all.active += 1;
@@ -224,10 +298,7 @@ impl Engine {
             reclaimable: 0,
         };
         for volume in self.volumes().list()? {
-            let size = match volume.backing {
-                Backing::Directory => size_of(&self.volumes().data(&volume.name)),
-                Backing::Bind { .. } | Backing::Tmpfs { .. } => 0,
-            };
+            let size = self.volume_size(&volume);
             volumes.total += 1;
             volumes.size += size;
             if users.contains_key(volume.name.as_str()) {

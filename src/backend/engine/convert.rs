@@ -14,7 +14,8 @@ use crate::backend::{
     VolumeSpec,
 };
 
-pub(super) fn container(container: engine::Container) -> Container {
+/// A container as the Compose side sees it.
+pub fn container(container: engine::Container) -> Container {
     let networks = if container.endpoints.is_empty() {
         planned(&container.spec.network)
     } else {
@@ -70,14 +71,18 @@ fn state(state: &engine::State) -> State {
         engine::Status::Running if state.stopping => State::Stopping,
         engine::Status::Running => State::Running,
         engine::Status::Paused => State::Paused,
-        engine::Status::Restarting => State::Restarting,
+        engine::Status::Restarting => State::Restarting(ended(state)),
         engine::Status::Removing => State::Removing,
-        engine::Status::Exited => State::Exited(Ended {
-            code: state.exit_code.into(),
-            oom: state.oom_killed,
-            error: state.error.clone(),
-        }),
+        engine::Status::Exited => State::Exited(ended(state)),
         engine::Status::Dead => State::Dead,
+    }
+}
+
+fn ended(state: &engine::State) -> Ended {
+    Ended {
+        code: state.exit_code.into(),
+        oom: state.oom_killed,
+        error: state.error.clone(),
     }
 }
 
@@ -202,6 +207,7 @@ pub(super) fn change(event: Event) -> Change {
     }
 }
 
+/// What a container uses.
 pub(super) fn usage(stats: &gantry_engine::cgroup::Stats, network: (u64, u64)) -> Usage {
     Usage {
         cpu: Duration::from_nanos(stats.cpu_usage),

@@ -6,6 +6,8 @@ mod images;
 mod lines;
 pub mod steps;
 
+pub use convert::container;
+
 use std::io::{Read, Write};
 use std::os::fd::AsFd as _;
 use std::path::Path;
@@ -75,7 +77,7 @@ impl Backend for EngineBackend {
             .engine
             .list(&filter)
             .map_err(|error| BackendError::wrap("cannot list containers", error))?;
-        Ok(containers.into_iter().map(convert::container).collect())
+        Ok(containers.into_iter().map(container).collect())
     }
 
     fn create(&self, spec: &ContainerSpec) -> Result<Made> {

@@ -2,6 +2,7 @@
 
 pub mod container;
 pub mod image;
+mod listing;
 pub mod network;
 pub mod system;
 pub mod volume;

@@ -1,6 +1,6 @@
 //! `gantry network`: the engine's networks without a Compose file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
@@ -10,6 +10,7 @@ use gantry_engine::spec::{IpamPool, NetworkDriver, NetworkSpec};
 use serde_json::{Map, Value, json};
 
 use super::container::values;
+use super::listing::{self, Filters};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
@@ -90,7 +91,7 @@ pub struct InspectArgs {
 /// What was typed after `ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// name=, id=, label=, driver=.
+    /// dangling=, driver=, id=, label=, name=, scope=, type=.
     #[arg(short = 'f', long)]
     filter: Vec<String>,
     /// table, json, or a template.
@@ -107,6 +108,9 @@ pub struct LsArgs {
 /// What was typed after `prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
+    /// label=, label!=, until=.
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not ask.
     #[arg(short = 'f', long)]
     force: bool,
@@ -142,18 +146,12 @@ pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
         }
         NetworkCommand::Ls(args) => ls(&engine, &args),
         NetworkCommand::Prune(args) => {
+            let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
             confirm(
                 args.force,
                 "This removes all networks that no container uses.",
             )?;
-            let removed = engine.prune_networks()?;
-            if !removed.is_empty() {
-                let lines = removed
-                    .iter()
-                    .map(|name| format!("{name}\n"))
-                    .collect::<String>();
-                print(&format!("Deleted Networks:\n{lines}"))?;
-            }
+            listing::print_deleted("Networks", &engine.prune_networks(&filter)?)?;
             Ok(Exit::Success)
         }
         NetworkCommand::Rm(args) => {
@@ -210,61 +208,41 @@ fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
 
 fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     let format = Format::parse(&args.format)?;
+    let filters = Filters::parse(
+        &args.filter,
+        &["dangling", "driver", "id", "label", "name", "scope", "type"],
+    )?;
+    let dangling = filters.flag("dangling")?;
     let mut networks = engine.networks().list().map_err(EngineError::from)?;
-    for filter in &args.filter {
-        let (key, value) = filter
-            .split_once('=')
-            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
-        match key {
-            "name" => networks.retain(|network| network.name.contains(value)),
-            "id" => networks.retain(|network| network.id.starts_with(value)),
-            "driver" => networks.retain(|_| value == "bridge"),
-            "label" => networks.retain(|network| {
-                let (key, value) = value
-                    .split_once('=')
-                    .map_or((value, None), |(k, v)| (k, Some(v)));
-                network
-                    .labels
-                    .get(key)
-                    .is_some_and(|found| value.is_none_or(|value| value == found))
-            }),
-            other => {
-                return Err(CliError::usage(format!(
-                    "filter `{other}` is not supported"
-                )));
-            }
-        }
-    }
-    let id = |network: &Network| {
-        if args.no_trunc {
-            network.id.clone()
-        } else {
-            network.id.chars().take(12).collect::<String>()
-        }
+    let used = match dangling {
+        Some(_) => engine.networks_in_use()?,
+        None => BTreeSet::new(),
     };
+    networks.retain(|network| {
+        filters.any("name", |name| network.name.contains(name))
+            && filters.any("id", |id| network.id.starts_with(id))
+            && filters.any("driver", |driver| driver == "bridge")
+            && filters.any("scope", |scope| scope == "local")
+            && filters.any("type", |kind| (kind == "builtin") == is_builtin(network))
+            && filters.labels(&network.labels)
+            && dangling.is_none_or(|wanted| {
+                (is_builtin(network) || used.contains(&network.id)) != wanted
+            })
+    });
+    let id = |network: &Network| listing::id(&network.id, args.no_trunc);
     if args.quiet {
-        print(
-            &networks
-                .iter()
-                .map(|network| format!("{}\n", id(network)))
-                .collect::<String>(),
-        )?;
+        listing::print_lines(networks.iter().map(id))?;
         return Ok(Exit::Success);
     }
     let row = |network: &Network| {
-        let labels: Vec<String> = network
-            .labels
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
         json!({
-            "CreatedAt": network.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
+            "CreatedAt": listing::created(network.created),
             "Driver": "bridge",
             "ID": id(network),
             "IPv4": network.ipv4.to_string(),
             "IPv6": network.ipv6.to_string(),
             "Internal": network.internal.to_string(),
-            "Labels": labels.join(","),
+            "Labels": listing::labels_text(&network.labels),
             "Name": network.name,
             "Scope": "local",
         })
@@ -281,6 +259,11 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         table
     })?;
     Ok(Exit::Success)
+}
+
+/// Made by the engine, not by a user.
+fn is_builtin(network: &Network) -> bool {
+    network.name == "bridge"
 }
 
 fn inspect(engine: &Engine, name: &str) -> Result<Value, EngineError> {

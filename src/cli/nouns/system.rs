@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
 use crate::cli::output::{List, print};
 use crate::ui::table::Table;
@@ -46,6 +47,9 @@ pub struct PruneArgs {
     /// Images that no container uses, named ones too.
     #[arg(short = 'a', long)]
     all: bool,
+    /// label=, label!=, until=.
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not ask.
     #[arg(short = 'f', long)]
     force: bool,
@@ -123,6 +127,7 @@ fn info(engine: &Engine, args: &InfoArgs) -> Result<Exit, CliError> {
 }
 
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
+    let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
     let images = if args.all {
         "all unused images"
     } else {
@@ -138,6 +143,7 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
         &format!("This removes stopped containers, unused networks, {images}{volumes}."),
     )?;
     let removed = engine.prune(&PruneOptions {
+        filter,
         all_images: args.all,
         volumes: args.volumes,
     })?;
@@ -147,17 +153,8 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
         ("Volumes", &removed.volumes),
         ("Images", &removed.images),
     ] {
-        if !names.is_empty() {
-            let lines = names
-                .iter()
-                .map(|name| format!("{name}\n"))
-                .collect::<String>();
-            print(&format!("Deleted {title}:\n{lines}\n"))?;
-        }
+        listing::print_deleted(title, names)?;
     }
-    print(&format!(
-        "Total reclaimed space: {}\n",
-        text::size(removed.reclaimed)
-    ))?;
+    listing::print_reclaimed(removed.reclaimed)?;
     Ok(Exit::Success)
 }

@@ -1,11 +1,14 @@
 //! `gantry volume`: the engine's volumes without a Compose file.
 
+use std::collections::BTreeSet;
+
 use clap::{Args, Subcommand};
 use gantry_engine::engine::{Engine, EngineError};
 use gantry_engine::volume::{Volume, VolumeSpec};
 use serde_json::{Value, json};
 
 use super::container::values;
+use super::listing::{self, Filters};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
@@ -79,6 +82,9 @@ pub struct PruneArgs {
     /// Named volumes too.
     #[arg(short = 'a', long)]
     all: bool,
+    /// label=, label!=, until=.
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not ask.
     #[arg(short = 'f', long)]
     force: bool,
@@ -107,20 +113,16 @@ pub fn run(global: &Global, command: VolumeCommand) -> Result<Exit, CliError> {
         }
         VolumeCommand::Ls(args) => ls(&engine, &args),
         VolumeCommand::Prune(args) => {
+            let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
             let what = if args.all {
                 "This removes all volumes that no container uses."
             } else {
                 "This removes anonymous volumes that no container uses."
             };
             confirm(args.force, what)?;
-            let removed = engine.prune_volumes(args.all)?;
-            if !removed.is_empty() {
-                let lines = removed
-                    .iter()
-                    .map(|name| format!("{name}\n"))
-                    .collect::<String>();
-                print(&format!("Deleted Volumes:\n{lines}"))?;
-            }
+            let (removed, reclaimed) = engine.prune_volumes(args.all, &filter)?;
+            listing::print_deleted("Volumes", &removed)?;
+            listing::print_reclaimed(reclaimed)?;
             Ok(Exit::Success)
         }
         VolumeCommand::Rm(args) => each(&args.names, args.force, |name| engine.remove_volume(name)),
@@ -147,53 +149,27 @@ fn create(engine: &Engine, args: CreateArgs) -> Result<Exit, CliError> {
 
 fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     let format = Format::parse(&args.format)?;
+    let filters = Filters::parse(&args.filter, &["dangling", "driver", "label", "name"])?;
+    let dangling = filters.flag("dangling")?;
     let mut volumes = engine.volumes().list().map_err(EngineError::from)?;
-    for filter in &args.filter {
-        let (key, value) = filter
-            .split_once('=')
-            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
-        match key {
-            "name" => volumes.retain(|volume| volume.name.to_string().contains(value)),
-            "driver" => volumes.retain(|_| value == "local"),
-            "dangling" => {
-                let used = engine.volumes_in_use()?;
-                let wanted = matches!(value, "true" | "1");
-                volumes.retain(|volume| used.contains(&volume.name.to_string()) != wanted);
-            }
-            "label" => volumes.retain(|volume| {
-                let (key, value) = value
-                    .split_once('=')
-                    .map_or((value, None), |(k, v)| (k, Some(v)));
-                volume
-                    .labels
-                    .get(key)
-                    .is_some_and(|found| value.is_none_or(|value| value == found))
-            }),
-            other => {
-                return Err(CliError::usage(format!(
-                    "filter `{other}` is not supported"
-                )));
-            }
-        }
-    }
+    let used = match dangling {
+        Some(_) => engine.volumes_in_use()?,
+        None => BTreeSet::new(),
+    };
+    volumes.retain(|volume| {
+        filters.any("name", |name| volume.name.as_str().contains(name))
+            && filters.any("driver", |driver| driver == "local")
+            && filters.labels(&volume.labels)
+            && dangling.is_none_or(|wanted| used.contains(volume.name.as_str()) != wanted)
+    });
     if args.quiet {
-        print(
-            &volumes
-                .iter()
-                .map(|volume| format!("{}\n", volume.name))
-                .collect::<String>(),
-        )?;
+        listing::print_lines(volumes.iter().map(|volume| &volume.name))?;
         return Ok(Exit::Success);
     }
     let row = |volume: &Volume| {
-        let labels: Vec<String> = volume
-            .labels
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
         json!({
             "Driver": "local",
-            "Labels": labels.join(","),
+            "Labels": listing::labels_text(&volume.labels),
             "Mountpoint": engine.volumes().data(&volume.name),
             "Name": volume.name.to_string(),
             "Scope": "local",

@@ -11,7 +11,7 @@ use crate::cli::global::Global;
 use crate::cli::output::{List, print};
 use crate::cli::session::{OneOff, Session};
 use crate::plan::observed::service;
-use crate::ui::container::{command, ports, status, to_json};
+use crate::ui::container::{command, ports, status, to_compose_json};
 use crate::ui::table::Table;
 use crate::ui::template::Format;
 use crate::ui::text;
@@ -91,7 +91,7 @@ pub fn run(global: &Global, args: PsArgs) -> Result<Exit, CliError> {
         let now = SystemTime::now();
         let rows = containers
             .iter()
-            .map(|container| to_json(container, now, args.no_trunc));
+            .map(|container| to_compose_json(container, now, args.no_trunc));
         List {
             format,
             rows: rows.collect(),

@@ -36,6 +36,17 @@ pub fn volume_name(mount: &MountPoint) -> Option<&str> {
     }
 }
 
+/// Names of the networks of the engine that a container is to be on.
+pub fn planned_networks(mode: &NetworkMode) -> impl Iterator<Item = &str> {
+    let endpoints = match mode {
+        NetworkMode::Networks(endpoints) => endpoints.as_slice(),
+        NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => &[],
+    };
+    let default = matches!(mode, NetworkMode::Networks(list) if list.is_empty());
+    let names = endpoints.iter().map(|endpoint| endpoint.network.as_str());
+    default.then_some("bridge").into_iter().chain(names)
+}
+
 const NEVER: &str = "0001-01-01T00:00:00Z";
 
 fn time(time: Option<jiff::Timestamp>) -> String {

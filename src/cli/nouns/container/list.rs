@@ -5,12 +5,15 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use gantry_engine::container::{Container, ListFilter, Status};
 use gantry_engine::engine::Engine;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use crate::backend;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{List, print};
-use crate::ui::container::{command, socket};
+use crate::cli::nouns::listing::{self, Filters};
+use crate::cli::output::List;
+use crate::ui::container::{command, id, ports, status, to_json};
 use crate::ui::table::Table;
 use crate::ui::template::Format;
 use crate::ui::text;
@@ -21,15 +24,22 @@ pub struct LsArgs {
     /// Stopped ones too.
     #[arg(short = 'a', long)]
     all: bool,
-    /// name=, id=, label=, status=, health=, ancestor=, network=, volume=, exited=.
+    /// ancestor=, before=, expose=, exited=, health=, id=, label=, name=, network=, publish=,
+    /// since=, status=, volume=.
     #[arg(short = 'f', long)]
     filter: Vec<String>,
     /// table, json, or a template.
-    #[arg(long, default_value = "table")]
-    format: String,
+    #[arg(long)]
+    format: Option<String>,
     /// The last N created, stopped ones too.
-    #[arg(short = 'n', long, allow_negative_numbers = true)]
-    last: Option<i64>,
+    #[arg(
+        short = 'n',
+        long,
+        default_value_t = -1,
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    last: i64,
     /// The last created.
     #[arg(short = 'l', long)]
     latest: bool,
@@ -39,147 +49,205 @@ pub struct LsArgs {
     /// Only ids.
     #[arg(short = 'q', long)]
     quiet: bool,
+    /// What each has written, and with its image.
+    #[arg(short = 's', long)]
+    size: bool,
+}
+
+const FILTERS: &[&str] = &[
+    "ancestor", "before", "expose", "exited", "health", "id", "is-task", "label", "name",
+    "network", "publish", "since", "status", "volume",
+];
+
+/// One container to show.
+struct Row {
+    container: backend::Container,
+    size: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
-    let format = Format::parse(&args.format)?;
-    let filters = args
-        .filter
-        .iter()
-        .map(|text| Filter::parse(text))
-        .collect::<Result<Vec<_>, _>>()?;
+    let format = Format::parse(args.format.as_deref().unwrap_or("table"))?;
+    let wanted = Wanted::of(engine, Filters::parse(&args.filter, FILTERS)?)?;
     let last = if args.latest {
         Some(1)
     } else {
-        args.last.and_then(|n| usize::try_from(n).ok())
+        usize::try_from(args.last).ok()
     };
-    let states = filters
-        .iter()
-        .any(|f| matches!(f, Filter::Status(_) | Filter::Exited(_)));
-    let all = args.all || last.is_some() || states;
+    let states = wanted.filters.has("status") || wanted.filters.has("exited");
     let mut containers = engine.list(&ListFilter {
-        all,
+        all: args.all || last.is_some() || states,
         labels: Vec::new(),
     })?;
-    containers.retain(|container| passes(container, &filters));
+    containers.retain(|container| wanted.fits(container));
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));
     containers.truncate(last.unwrap_or(usize::MAX));
+    let rows: Vec<Row> = containers
+        .into_iter()
+        .map(|container| Row {
+            size: args.size.then(|| size(engine, &container)),
+            container: backend::engine::container(container),
+        })
+        .collect();
     if args.quiet {
-        let ids = containers
-            .iter()
-            .map(|c| format!("{}\n", id(c, args.no_trunc)));
-        print(&ids.collect::<String>())?;
+        listing::print_lines(rows.iter().map(|row| id(&row.container, args.no_trunc)))?;
         return Ok(Exit::Success);
     }
     let now = SystemTime::now();
-    let rows = containers
-        .iter()
-        .map(|container| to_json(container, now, args.no_trunc));
     List {
         format,
-        rows: rows.collect(),
+        rows: rows
+            .iter()
+            .map(|row| object(row, now, args.no_trunc))
+            .collect(),
     }
-    .print(|| table(&containers, now, args.no_trunc))?;
+    .print(|| table(&rows, now, args))?;
     Ok(Exit::Success)
 }
 
-/// One `--filter`.
-enum Filter {
-    Name(String),
-    Id(String),
-    Label(String, Option<String>),
-    Status(String),
-    Health(String),
-    Ancestor(String),
-    Network(String),
-    Volume(String),
-    Exited(u8),
+/// `12kB (virtual 88MB)`: what it has written, and that with its image.
+fn size(engine: &Engine, container: &Container) -> String {
+    let written = engine.written(container);
+    let image = engine.images().resolve(&container.image_id);
+    let whole = written + image.map_or(0, |image| image.size());
+    format!(
+        "{} (virtual {})",
+        text::short_size(written),
+        text::short_size(whole)
+    )
 }
 
-impl Filter {
-    fn parse(text: &str) -> Result<Self, CliError> {
-        let (key, value) = text
-            .split_once('=')
-            .ok_or_else(|| CliError::usage(format!("filter `{text}`: expected key=value")))?;
-        let value = value.to_owned();
-        Ok(match key {
-            "name" => Self::Name(value),
-            "id" => Self::Id(value),
-            "label" => match value.split_once('=') {
-                Some((key, value)) => Self::Label(key.to_owned(), Some(value.to_owned())),
-                None => Self::Label(value, None),
-            },
-            "status" => Self::Status(value),
-            "health" => Self::Health(value),
-            "ancestor" => Self::Ancestor(value),
-            "network" => Self::Network(value),
-            "volume" => Self::Volume(value),
-            "exited" => {
-                let code = value.parse();
-                Self::Exited(
-                    code.map_err(|_| {
-                        CliError::usage(format!("filter `{text}`: not an exit code"))
-                    })?,
-                )
-            }
-            other => {
-                return Err(CliError::usage(format!(
-                    "filter `{other}` is not supported"
-                )));
-            }
-        })
-    }
+/// Filters whose names are looked up.
+struct Wanted {
+    filters: Filters,
+    /// Ids of images.
+    ancestors: Vec<String>,
+    before: Option<Timestamp>,
+    since: Option<Timestamp>,
+}
 
-    fn matches(&self, container: &Container) -> bool {
-        match self {
-            // Docker takes regular expressions; names hold no sign that would need one
-            // but the anchors.
-            Self::Name(pattern) => name_matches(&container.name, pattern),
-            Self::Id(prefix) => container.id.to_string().starts_with(prefix.as_str()),
-            Self::Label(key, value) => container
-                .labels
-                .get(key)
-                .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
-            Self::Status(status) => container.state.status.as_str() == status,
-            Self::Health(health) => {
-                container
-                    .health
-                    .as_ref()
-                    .map_or("none", |found| found.status.as_str())
-                    == health
-            }
-            Self::Ancestor(image) => {
-                container.image == *image
-                    || container
-                        .image_id
-                        .trim_start_matches("sha256:")
-                        .starts_with(image.trim_start_matches("sha256:"))
-                    || container
-                        .image
-                        .rsplit_once(':')
-                        .is_some_and(|(name, _)| name == image)
-            }
-            Self::Network(network) => container
-                .endpoints
-                .iter()
-                .any(|endpoint| endpoint.network == *network || endpoint.network_id == *network),
-            Self::Volume(volume) => container.mounts.iter().any(|mount| {
-                mount.target == *volume
-                    || super::inspect::volume_name(mount) == Some(volume.as_str())
-            }),
-            Self::Exited(code) => {
-                container.state.status == Status::Exited && container.state.exit_code == *code
+impl Wanted {
+    fn of(engine: &Engine, filters: Filters) -> Result<Self, CliError> {
+        const STATES: &[&str] = &[
+            "created", "dead", "exited", "paused", "removing", "restarting", "running",
+        ];
+        one_of(&filters, "status", STATES)?;
+        one_of(&filters, "health", &["healthy", "none", "starting", "unhealthy"])?;
+        for code in filters.values("exited") {
+            code.parse::<i32>().map_err(|_| {
+                CliError::usage(format!("filter `exited={code}`: not an exit code"))
+            })?;
+        }
+        for key in ["expose", "publish"] {
+            for ports in filters.values(key) {
+                port_range(ports).ok_or_else(|| {
+                    CliError::usage(format!(
+                        "filter `{key}={ports}`: expected port[-port][/protocol]"
+                    ))
+                })?;
             }
         }
+        let mut wanted = Self {
+            ancestors: Vec::new(),
+            before: None,
+            since: None,
+            filters,
+        };
+        for name in wanted.filters.values("ancestor") {
+            // One that is not here any more can still be the name that a container was made from.
+            if let Ok(image) = engine.images().resolve(name) {
+                wanted.ancestors.push(image.id.to_string());
+            }
+        }
+        for name in wanted.filters.values("before") {
+            let created = engine.inspect(name)?.created;
+            wanted.before = Some(wanted.before.map_or(created, |time| time.min(created)));
+        }
+        for name in wanted.filters.values("since") {
+            wanted.since = wanted.since.max(Some(engine.inspect(name)?.created));
+        }
+        Ok(wanted)
     }
 
-    /// Filters of one kind are alternatives.
-    fn kind(&self) -> std::mem::Discriminant<Self> {
-        std::mem::discriminant(self)
+    fn fits(&self, container: &Container) -> bool {
+        let filters = &self.filters;
+        let health = container.health.as_ref();
+        let health = health.map_or("none", |health| health.status.as_str());
+        filters.any("name", |name| name_matches(&container.name, name))
+            && filters.any("id", |id| container.id.as_str().starts_with(id))
+            && filters.labels(&container.labels)
+            && filters.any("status", |status| container.state.status.as_str() == status)
+            && filters.any("health", |wanted| health == wanted)
+            && filters.any("is-task", |wanted| wanted == "false")
+            && filters.any("exited", |code| {
+                container.state.status == Status::Exited
+                    && code == container.state.exit_code.to_string()
+            })
+            && filters.any("ancestor", |name| {
+                container.image == name || self.ancestors.contains(&container.image_id)
+            })
+            && filters.any("network", |network| is_on(container, network))
+            && filters.any("volume", |volume| {
+                container.mounts.iter().any(|mount| {
+                    mount.target == volume || super::inspect::volume_name(mount) == Some(volume)
+                })
+            })
+            && filters.any("publish", |ports| publishes(container, ports))
+            && filters.any("expose", |ports| exposes(container, ports))
+            && self.before.is_none_or(|time| container.created < time)
+            && self.since.is_none_or(|time| container.created > time)
     }
 }
 
+fn one_of(filters: &Filters, key: &str, words: &[&str]) -> Result<(), CliError> {
+    match filters.values(key).find(|value| !words.contains(value)) {
+        None => Ok(()),
+        Some(value) => Err(CliError::usage(format!(
+            "filter `{key}={value}`: one of {}",
+            words.join(", ")
+        ))),
+    }
+}
+
+fn is_on(container: &Container, network: &str) -> bool {
+    let running = container
+        .endpoints
+        .iter()
+        .any(|endpoint| endpoint.network == network || endpoint.network_id.starts_with(network));
+    running || super::inspect::planned_networks(&container.spec.network).any(|n| n == network)
+}
+
+/// `80`, `8000-8010/udp`.
+fn port_range(text: &str) -> Option<(u16, u16, &str)> {
+    let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    Some((first.parse().ok()?, last.parse().ok()?, protocol))
+}
+
+fn publishes(container: &Container, ports: &str) -> bool {
+    port_range(ports).is_some_and(|(first, last, protocol)| {
+        container.ports.iter().any(|port| {
+            (first..=last).contains(&port.host_port) && port.protocol.to_string() == protocol
+        })
+    })
+}
+
+fn exposes(container: &Container, ports: &str) -> bool {
+    let published = container
+        .ports
+        .iter()
+        .map(|port| format!("{}/{}", port.container_port, port.protocol));
+    let mut known = container.exposed.iter().cloned().chain(published);
+    port_range(ports).is_some_and(|(first, last, protocol)| {
+        known.any(|port| {
+            port.split_once('/').is_some_and(|(number, of)| {
+                of == protocol && number.parse().is_ok_and(|n| (first..=last).contains(&n))
+            })
+        })
+    })
+}
+
+/// Docker takes regular expressions; names hold no sign that would need one but the anchors.
 fn name_matches(name: &str, pattern: &str) -> bool {
     let (from_start, pattern) = match pattern.strip_prefix('^') {
         Some(rest) => (true, rest.trim_start_matches('/')),
@@ -193,161 +261,42 @@ fn name_matches(name: &str, pattern: &str) -> bool {
     }
 }
 
-fn passes(container: &Container, filters: &[Filter]) -> bool {
-    filters.iter().all(|filter| match filter {
-        // Labels must all be there.
-        Filter::Label(..) => filter.matches(container),
-        _ => filters
-            .iter()
-            .filter(|other| other.kind() == filter.kind())
-            .any(|f| f.matches(container)),
-    })
-}
-
-fn id(container: &Container, whole: bool) -> String {
-    let id = container.id.to_string();
-    if whole {
-        id
-    } else {
-        id.chars().take(12).collect()
+fn table(rows: &[Row], now: SystemTime, args: &LsArgs) -> Table {
+    let mut titles = vec![
+        "CONTAINER ID",
+        "IMAGE",
+        "COMMAND",
+        "CREATED",
+        "STATUS",
+        "PORTS",
+        "NAMES",
+    ];
+    if args.size {
+        titles.push("SIZE");
     }
-}
-
-fn since(time: Option<jiff::Timestamp>, now: SystemTime) -> Duration {
-    let time = time.map(SystemTime::from);
-    time.and_then(|time| now.duration_since(time).ok())
-        .unwrap_or_default()
-}
-
-/// `Up 3 seconds (healthy)`.
-pub fn status(container: &Container, now: SystemTime) -> String {
-    let state = &container.state;
-    let up = || format!("Up {}", text::duration(since(state.started_at, now)));
-    match state.status {
-        Status::Created => "Created".to_owned(),
-        Status::Running => match &container.health {
-            Some(health) if health.status.as_str() == "starting" => {
-                format!("{} (health: starting)", up())
-            }
-            Some(health) => format!("{} ({})", up(), health.status.as_str()),
-            None => up(),
-        },
-        Status::Paused => format!("{} (Paused)", up()),
-        Status::Restarting => {
-            format!(
-                "Restarting ({}) {}",
-                state.exit_code,
-                text::ago(since(state.finished_at, now))
-            )
-        }
-        Status::Removing => "Removal In Progress".to_owned(),
-        Status::Exited => {
-            format!(
-                "Exited ({}) {}",
-                state.exit_code,
-                text::ago(since(state.finished_at, now))
-            )
-        }
-        Status::Dead => "Dead".to_owned(),
-    }
-}
-
-fn ports(container: &Container) -> String {
-    let mut texts: Vec<String> = container
-        .ports
-        .iter()
-        .map(|port| {
-            format!(
-                "{}->{}/{}",
-                socket(port.host_ip, port.host_port),
-                port.container_port,
-                port.protocol
-            )
-        })
-        .collect();
-    let published = |exposed: &String| {
-        texts
-            .iter()
-            .any(|text| text.ends_with(&format!(">{exposed}")))
-    };
-    let exposed: Vec<String> = container
-        .exposed
-        .iter()
-        // As Docker: one that does not run has no ports.
-        .filter(|port| container.state.status.is_up() && !published(port))
-        .cloned()
-        .collect();
-    texts.extend(exposed);
-    texts.join(", ")
-}
-
-fn table(containers: &[Container], now: SystemTime, whole: bool) -> Table {
-    let mut table = Table::new(
-        &[
-            "CONTAINER ID",
-            "IMAGE",
-            "COMMAND",
-            "CREATED",
-            "STATUS",
-            "PORTS",
-            "NAMES",
-        ],
-        10,
-    );
-    for container in containers {
-        table.row([
-            id(container, whole),
+    let mut table = Table::new(&titles, 10);
+    for Row { container, size } in rows {
+        let age = now.duration_since(container.created);
+        let cells = [
+            id(container, args.no_trunc),
             container.image.clone(),
-            command(&container.command, whole),
-            text::ago(since(Some(container.created), now)),
+            command(&container.command, args.no_trunc),
+            text::ago(age.unwrap_or(Duration::ZERO)),
             status(container, now),
-            ports(container),
+            ports(&container.ports),
             container.name.clone(),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(size.clone()));
     }
     table
 }
 
-fn to_json(container: &Container, now: SystemTime, whole: bool) -> Value {
-    let labels: Vec<String> = container
-        .labels
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
-    let networks: Vec<&str> = container
-        .endpoints
-        .iter()
-        .map(|e| e.network.as_str())
-        .collect();
-    let volumes = container
-        .mounts
-        .iter()
-        .filter(|m| super::inspect::volume_name(m).is_some())
-        .count();
-    let mounts: Vec<String> = container
-        .mounts
-        .iter()
-        .map(|mount| match super::inspect::volume_name(mount) {
-            Some(name) => name.to_owned(),
-            None => mount.source.display().to_string(),
-        })
-        .collect();
-    json!({
-        "Command": command(&container.command, whole),
-        "CreatedAt": container.created.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string(),
-        "ID": id(container, whole),
-        "Image": container.image,
-        "Labels": labels.join(","),
-        "LocalVolumes": volumes.to_string(),
-        "Mounts": mounts.join(","),
-        "Names": container.name,
-        "Networks": networks.join(","),
-        "Ports": ports(container),
-        "RunningFor": text::ago(since(Some(container.created), now)),
-        "Size": "0B",
-        "State": container.state.status.as_str(),
-        "Status": status(container, now),
-    })
+fn object(row: &Row, now: SystemTime, whole: bool) -> Value {
+    let mut value = to_json(&row.container, now, whole);
+    if let Some(size) = &row.size {
+        value["Size"] = json!(size);
+    }
+    value
 }
 
 #[cfg(test)]
@@ -368,10 +317,9 @@ mod tests {
     }
 
     #[test]
-    fn unknown_filters_are_named() {
-        assert!(
-            Filter::parse("colour=red").is_err_and(|error| error.to_string().contains("colour"))
-        );
-        assert!(Filter::parse("label").is_err());
+    fn ports_are_numbers_or_ranges() {
+        assert_eq!(port_range("80"), Some((80, 80, "tcp")));
+        assert_eq!(port_range("53-54/udp"), Some((53, 54, "udp")));
+        assert_eq!(port_range("http"), None);
     }
 }

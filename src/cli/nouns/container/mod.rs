@@ -17,6 +17,7 @@ use gantry_engine::spec::ContainerSpec;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, each, open};
 use crate::cli::output::print;
 use crate::ui::table::Table;
@@ -143,6 +144,9 @@ pub struct RmArgs {
 /// What was typed after `prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
+    /// label=, label!=, until=.
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not ask.
     #[arg(short = 'f', long)]
     force: bool,
@@ -285,15 +289,11 @@ fn port(engine: &Engine, args: &PortArgs) -> Result<Exit, CliError> {
 }
 
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
+    let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
     confirm(args.force, "This removes all stopped containers.")?;
-    let removed = engine.prune_containers()?;
-    if !removed.is_empty() {
-        let lines = removed
-            .iter()
-            .map(|id| format!("{id}\n"))
-            .collect::<String>();
-        print(&format!("Deleted Containers:\n{lines}"))?;
-    }
+    let (removed, reclaimed) = engine.prune_containers(&filter)?;
+    listing::print_deleted("Containers", &removed)?;
+    listing::print_reclaimed(reclaimed)?;
     Ok(Exit::Success)
 }
 

@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open, print_inspected};
 use crate::cli::output::{List, print};
 use crate::ui::table::Table;
@@ -98,7 +99,7 @@ pub struct LsArgs {
     /// Accepted for scripts: every image is shown always.
     #[arg(short = 'a', long)]
     all: bool,
-    /// reference=, label=, dangling=.
+    /// before=, dangling=, label=, reference=, since=, until=.
     #[arg(short = 'f', long)]
     filter: Vec<String>,
     /// table, json, or a template.
@@ -121,6 +122,9 @@ pub struct PruneArgs {
     /// Named ones too.
     #[arg(short = 'a', long)]
     all: bool,
+    /// dangling=, label=, label!=, until=.
+    #[arg(long)]
+    filter: Vec<String>,
     /// Do not ask.
     #[arg(short = 'f', long)]
     force: bool,
@@ -417,22 +421,24 @@ fn removed_line(removed: &Removed) -> String {
 }
 
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
-    let what = if args.all {
+    let known = ["dangling", "label", "label!", "until"];
+    let filters = Filters::parse(&args.filter, &known)?;
+    let filter = filters.prune()?;
+    // `dangling=false` is Docker's older way to say `--all`.
+    let all = args.all || filters.flag("dangling")? == Some(false);
+    let what = if all {
         "all images that no container uses"
     } else {
         "all images without a name"
     };
     confirm(args.force, &format!("This removes {what}."))?;
-    let roots = engine.image_roots()?;
-    let (removed, collected) = engine
-        .images()
-        .prune(args.all, &roots, &|_| false)
-        .map_err(wrap)?;
-    print(&removed.iter().map(removed_line).collect::<String>())?;
-    print(&format!(
-        "Total reclaimed space: {}\n",
-        text::size(collected.bytes)
-    ))?;
+    let (removed, reclaimed) = engine.prune_images(all, &filter)?;
+    let mut lines: Vec<String> = removed.iter().map(removed_line).collect();
+    lines
+        .iter_mut()
+        .for_each(|line| line.truncate(line.trim_end().len()));
+    listing::print_deleted("Images", &lines)?;
+    listing::print_reclaimed(reclaimed)?;
     Ok(Exit::Success)
 }
 
@@ -473,32 +479,20 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     // The machine's own image is part of the engine, like `bridge` is of the networks; it is
     // not something the user put here.
     images.retain(|image| !image.built_in);
-    for filter in &args.filter {
-        let (key, value) = filter
-            .split_once('=')
-            .ok_or_else(|| CliError::usage(format!("filter `{filter}`: expected key=value")))?;
-        match key {
-            "dangling" => {
-                let wanted = matches!(value, "true" | "1");
-                images.retain(|image| image.tags.is_empty() == wanted);
-            }
-            "label" => images.retain(|image| {
-                let (key, value) = value
-                    .split_once('=')
-                    .map_or((value, None), |(k, v)| (k, Some(v)));
-                image
-                    .labels
-                    .get(key)
-                    .is_some_and(|found| value.is_none_or(|value| value == found))
-            }),
-            "reference" => images.retain(|image| image.tags.iter().any(|name| named(name, value))),
-            other => {
-                return Err(CliError::usage(format!(
-                    "filter `{other}` is not supported"
-                )));
-            }
-        }
-    }
+    let filters = Filters::parse(
+        &args.filter,
+        &["before", "dangling", "label", "reference", "since", "until"],
+    )?;
+    let dangling = filters.flag("dangling")?;
+    let bounds = Bounds::of(engine, &filters)?;
+    images.retain(|image| {
+        dangling.is_none_or(|wanted| image.tags.is_empty() == wanted)
+            && filters.labels(&image.labels)
+            && bounds.contain(image)
+            && filters.any("reference", |pattern| {
+                image.tags.iter().any(|name| named(name, pattern))
+            })
+    });
     let rows: Vec<Row<'_>> = images
         .iter()
         .flat_map(rows)
@@ -518,7 +512,7 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     if args.quiet {
         let mut ids: Vec<String> = rows.iter().map(|row| id(row.image)).collect();
         ids.dedup();
-        print(&ids.iter().map(|id| format!("{id}\n")).collect::<String>())?;
+        listing::print_lines(ids)?;
         return Ok(Exit::Success);
     }
     let now = SystemTime::now();
@@ -555,6 +549,42 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         table
     })?;
     Ok(Exit::Success)
+}
+
+/// `before`, `since` and `until`: times that an image's own must lie between.
+struct Bounds {
+    before: Option<jiff::Timestamp>,
+    since: Option<jiff::Timestamp>,
+}
+
+impl Bounds {
+    fn of(engine: &Engine, filters: &Filters) -> Result<Self, CliError> {
+        let time = |name: &str| -> Result<Option<jiff::Timestamp>, CliError> {
+            let image = engine.images().resolve(name).map_err(wrap)?;
+            Ok(image.config.created.and_then(|text| text.parse().ok()))
+        };
+        let mut bounds = Self {
+            before: filters.prune()?.until,
+            since: None,
+        };
+        for name in filters.values("before") {
+            let other = time(name)?;
+            bounds.before = bounds.before.into_iter().chain(other).min();
+        }
+        for name in filters.values("since") {
+            bounds.since = bounds.since.max(time(name)?);
+        }
+        Ok(bounds)
+    }
+
+    fn contain(&self, image: &ImageSummary) -> bool {
+        let created = image.created.as_deref().and_then(|text| text.parse().ok());
+        self.before
+            .is_none_or(|before| created.is_some_and(|created: jiff::Timestamp| created < before))
+            && self
+                .since
+                .is_none_or(|since| created.is_some_and(|created| created > since))
+    }
 }
 
 /// `*` stands for anything.
@@ -633,11 +663,7 @@ fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliError> {
         first["ID"] = json!(id);
     }
     if args.quiet {
-        let ids = rows
-            .iter()
-            .filter_map(|row| row["ID"].as_str())
-            .map(|id| format!("{id}\n"));
-        print(&ids.collect::<String>())?;
+        listing::print_lines(rows.iter().filter_map(|row| row["ID"].as_str()))?;
         return Ok(Exit::Success);
     }
     List {
