@@ -63,7 +63,16 @@ fn expect_up(sandbox: &Sandbox, after: &str) {
 }
 
 /// Places that neither `up` nor `down` comes to.
-const ELSEWHERE: &[&str] = &["rename.reserved", "rename.recorded"];
+const ELSEWHERE: &[&str] = &[
+    "connect.recorded",
+    "disconnect.recorded",
+    "reload.joined",
+    "reload.left",
+    "reload.limited",
+    "rename.recorded",
+    "rename.reserved",
+    "update.recorded",
+];
 
 /// Runs a command of which one process, the command's own or a supervisor, dies at `point`; returns
 /// whether one came there.

@@ -4,6 +4,7 @@
 //! are synchronous and may come from several threads at once; what lasts longer than a
 //! call (a container, a followed log) is held by processes and files, not by it.
 
+mod commit;
 mod disk;
 mod facts;
 mod processes;
@@ -11,27 +12,32 @@ mod processes;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::container::archive::{ArchiveError, Tree};
+use crate::build::BuildError;
+use crate::container::archive::ArchiveError;
 use crate::container::control::WaitFor as Until;
 use crate::container::events::{Action, Event, EventFilter, EventStream};
 use crate::container::exec::{self, Attendance};
 use crate::container::manage::Containers;
-use crate::container::{ContainerError, MountType};
+use crate::container::{ContainerError, MountType, oci};
 use crate::error::{Classify, ErrorKind};
 use crate::image::{ImageError, ImageStore, Removed};
 use crate::network::{Network, NetworkError, NetworkStore};
-use crate::spec::{ContainerSpec, NetworkSpec};
+use crate::spec::{ContainerSpec, EndpointSpec, NetworkSpec};
 use crate::state::{Paths, StateError};
 use crate::volume::{Volume, VolumeError, VolumeSpec, VolumeStore};
 
+pub use crate::container::archive::Tree;
 pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
+pub use crate::container::change::Update;
 pub use crate::container::control::WaitFor;
 pub use crate::container::create::Created;
+pub use crate::container::diff::{Change, ChangeKind};
 pub use crate::container::ending::{RemoveOptions, StopOptions, Waited};
 pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
+pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use facts::Info;
 pub use processes::ProcessTable;
@@ -59,6 +65,8 @@ pub enum EngineError {
     Image(#[from] ImageError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error("the image cannot be changed")]
+    Build(#[source] Box<BuildError>),
 }
 
 impl EngineError {
@@ -80,6 +88,7 @@ impl Classify for EngineError {
             Self::Network(error) => error.kind(),
             Self::Image(error) => error.kind(),
             Self::State(error) => error.kind(),
+            Self::Build(error) => error.kind(),
         }
     }
 }
@@ -144,18 +153,57 @@ impl Engine {
         Ok(self.containers.inspect(reference)?)
     }
 
-    /// A container's file system: as the container sees it while it runs, its root without its
-    /// mounts otherwise.
+    /// A container's file system: as the container sees it while it runs, else its root with its
+    /// volumes, binds and image mounts.
     pub fn files(&self, reference: &str) -> Result<Tree> {
         let container = self.containers.inspect(reference)?;
         let tree = match container.state.pid {
             Some(pid) => Tree::of_process(pid),
             None => {
                 let record = self.containers.store().read(&container.id)?;
-                Tree::of_root(&record.root)
+                Tree::with_mounts(&record.root, &oci::kept_mounts(&record))
             }
         };
         Ok(tree?)
+    }
+
+    /// Writes a container's root file system, without what is mounted in it, as a tar archive.
+    pub fn export(&self, reference: &str, out: &mut dyn std::io::Write) -> Result<()> {
+        let id = self.containers.store().find(reference)?;
+        let record = self.containers.store().read(&id)?;
+        let tree = match self.inspect(id.as_str())?.state.pid {
+            Some(pid) => Tree::of_process(pid)?,
+            None => Tree::of_root(&record.root)?,
+        };
+        tree.export(out)?;
+        self.containers.tell(&record, Action::Export);
+        Ok(())
+    }
+
+    /// What a container has changed in its root file system.
+    pub fn changes(&self, reference: &str) -> Result<Vec<Change>> {
+        let store = self.containers.store();
+        let record = store.read(&store.find(reference)?)?;
+        Ok(crate::container::diff::changes(&record)?)
+    }
+
+    /// Changes limits and restart policy; at once if it runs. Returns the limits that are not in force.
+    pub fn update(&self, reference: &str, update: &Update) -> Result<Vec<String>> {
+        Ok(self.containers.update(reference, update)?)
+    }
+
+    /// Puts a container on a further network; at once if it runs.
+    pub fn connect_network(&self, reference: &str, endpoint: &EndpointSpec) -> Result<()> {
+        Ok(self
+            .containers
+            .connect_network(&self.networks, reference, endpoint)?)
+    }
+
+    /// Takes a container off a network; at once if it runs.
+    pub fn disconnect_network(&self, reference: &str, network: &str) -> Result<()> {
+        Ok(self
+            .containers
+            .disconnect_network(&self.networks, reference, network)?)
     }
 
     /// Removes an image's name, and the image with its last one. With `force` it loses all its
@@ -283,15 +331,33 @@ impl Engine {
         Ok(EventStream::open(&self.paths, filter)?)
     }
 
-    fn emit(&self, kind: &str, id: &str, action: Action) {
-        // A courtesy: nothing fails because nobody can be told.
-        let _ = Event::of(kind, id, action).append(&self.paths);
+    /// A courtesy: nothing fails because nobody can be told.
+    fn tell(&self, kind: &str, id: &str, action: Action, attributes: [(&str, &str); 2]) {
+        let mut event = Event::of(kind, id, action);
+        event.attributes = attributes
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .into();
+        let _ = event.append(&self.paths);
+    }
+
+    fn tell_network(&self, network: &Network, action: Action) {
+        let attributes = [("name", network.name.as_str()), ("type", "bridge")];
+        self.tell("network", &network.id, action, attributes);
+    }
+
+    fn tell_volume(&self, name: &str, action: Action) {
+        self.tell(
+            "volume",
+            name,
+            action,
+            [("name", name), ("driver", "local")],
+        );
     }
 
     /// Makes a network.
     pub fn create_network(&self, spec: &NetworkSpec) -> Result<Network> {
         let network = self.networks.create(spec)?;
-        self.emit("network", &network.name, Action::Create);
+        self.tell_network(&network, Action::Create);
         Ok(network)
     }
 
@@ -299,7 +365,7 @@ impl Engine {
     pub fn remove_network(&self, reference: &str) -> Result<Network> {
         let alive = |owner: &str| self.is_alive(owner);
         let network = self.networks.remove(reference, &alive)?;
-        self.emit("network", &network.name, Action::Remove);
+        self.tell_network(&network, Action::Remove);
         Ok(network)
     }
 
@@ -313,7 +379,7 @@ impl Engine {
     /// Makes a volume; one that is there already and fits is returned as it is.
     pub fn create_volume(&self, spec: &VolumeSpec) -> Result<Volume> {
         let volume = self.volumes().create(spec)?;
-        self.emit("volume", volume.name.as_str(), Action::Create);
+        self.tell_volume(volume.name.as_str(), Action::Create);
         Ok(volume)
     }
 
@@ -327,7 +393,7 @@ impl Engine {
             .into());
         }
         self.volumes().remove(name)?;
-        self.emit("volume", name, Action::Remove);
+        self.tell_volume(name, Action::Remove);
         self.sweep_later();
         Ok(())
     }

@@ -296,6 +296,15 @@ impl Backend for Fake {
         Ok(ProcessTable::default())
     }
 
+    fn export(&self, id: &ContainerId, out: &mut dyn std::io::Write) -> Result<()> {
+        out.write_all(id.0.as_bytes())
+            .map_err(|error| BackendError::wrap("cannot export", error))
+    }
+
+    fn commit(&self, id: &ContainerId, _options: &CommitOptions) -> Result<String> {
+        Ok(format!("sha256:{}", id.0))
+    }
+
     fn stats(&self, _id: &ContainerId) -> Result<Usage> {
         Ok(Usage::default())
     }

@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
+pub use gantry_engine::engine::CommitOptions;
 use gantry_engine::error::{Classify, ErrorKind};
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};
 
@@ -121,6 +122,10 @@ pub trait Backend: Send + Sync {
     fn top(&self, id: &ContainerId) -> Result<ProcessTable>;
     /// Resource use at this moment.
     fn stats(&self, id: &ContainerId) -> Result<Usage>;
+    /// Writes its root file system, without mounts, as a tar archive.
+    fn export(&self, id: &ContainerId, out: &mut dyn std::io::Write) -> Result<()>;
+    /// Makes an image of its files and settings; the image's id.
+    fn commit(&self, id: &ContainerId, options: &CommitOptions) -> Result<String>;
     /// Output kept so far, and what follows, in the order it was written. Ends when the
     /// container has ended (with `follow`) or when what is kept has been read; stops early when
     /// `sink` returns [`Flow::Stop`].

@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod attached;
+mod copying;
 
 pub mod error;
 pub mod exit;
@@ -18,6 +19,7 @@ pub mod lifecycle;
 pub mod nouns;
 pub mod output;
 pub mod session;
+mod stats;
 pub mod time;
 pub mod verbs;
 

@@ -1,6 +1,8 @@
 //! Standard output: data, and nothing else; warnings go to standard error. A reader that went away ends it quietly.
 
-use std::io::{self, Write as _};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -37,6 +39,44 @@ pub fn warn(warnings: &[String]) {
 /// As [`print()`].
 pub fn print_json(value: &Value) -> Result<(), CliError> {
     print(&format!("{value}\n"))
+}
+
+/// Has an archive written to a file or to standard output, which must be no terminal. A file appears
+/// whole or not at all.
+///
+/// # Errors
+/// Those of `write`, and when the file cannot be made.
+pub fn write_archive(
+    verb: &str,
+    output: Option<&Path>,
+    write: impl FnOnce(&mut dyn io::Write) -> Result<(), CliError>,
+) -> Result<(), CliError> {
+    let Some(path) = output else {
+        if io::stdout().is_terminal() {
+            return Err(CliError::usage(format!(
+                "{verb} does not write to a terminal: use --output, or a pipe"
+            )));
+        }
+        return write(&mut io::BufWriter::new(io::stdout().lock()));
+    };
+    // Beside the target and renamed: a failure leaves no half of an archive there.
+    let mut partial = path.to_owned().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let failed = |source| CliError::Io {
+        what: format!("write `{}`", path.display()),
+        source,
+    };
+    let mut file = io::BufWriter::new(File::create(&partial).map_err(failed)?);
+    let written = write(&mut file).and_then(|()| {
+        file.flush().map_err(failed)?;
+        std::fs::rename(&partial, path).map_err(failed)
+    });
+    if written.is_err() {
+        // The first failure is what the user must read.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
 }
 
 /// Rows to be shown as `--format` asks.

@@ -109,8 +109,10 @@ fn completed(container: &Container) -> Verdict {
         State::Exited(ended) if ended.code == 0 && ended.error.is_none() => Verdict::Met,
         State::Exited(ended) => Verdict::Failed(Cause::Incomplete(ended.clone())),
         State::Removing | State::Dead => Verdict::Failed(Cause::NoContainer),
-        State::Created | State::Running | State::Stopping | State::Paused | State::Restarting(_) => {
-            Verdict::Pending
-        }
+        State::Created
+        | State::Running
+        | State::Stopping
+        | State::Paused
+        | State::Restarting(_) => Verdict::Pending,
     }
 }

@@ -32,7 +32,8 @@ impl Cgroup {
         Some(hierarchy.base().join(&self.path))
     }
 
-    /// Sends a signal to every process in it; SIGKILL reaches those forked meanwhile too.
+    /// Sends a signal to every process in it; SIGKILL reaches those forked meanwhile too, and may reach those
+    /// of later: see [`Cgroup::kill_in_rounds`].
     pub fn kill(&self, signal: Signal) -> Result<(), CgroupError> {
         if signal == Signal::KILL {
             if let Some(directory) = self.unified() {
@@ -53,8 +54,11 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Kills until nobody new appears: a process may fork between the list and the signal.
-    fn kill_in_rounds(&self) -> Result<(), CgroupError> {
+    /// Kills until nobody new appears: a process may fork between the list and the signal. For a cgroup
+    /// that is used again: after a write to `cgroup.kill`, a process that clone3 puts into it
+    /// is killed as well, because the kernel (6.14 and later) takes the count of kills that it compares
+    /// from the cgroup of the parent.
+    pub fn kill_in_rounds(&self) -> Result<(), CgroupError> {
         let mut killed = Vec::new();
         loop {
             let pids = self.pids()?;

@@ -11,12 +11,16 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use oci_spec::runtime::Mount;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::mount::MountPropagationFlags;
 
 use crate::error::{Classify, ErrorKind};
 use crate::layer::{ExtractOptions, LayerError, extract};
-use crate::mount::{Below, MountError, RootMount, detached_root};
+use crate::mount::{
+    Below, CgroupView, MountError, RootMount, attach, detached_root, open_trees, place,
+};
 
 /// Directories in one another that no honest tree has.
 const DEPTH: usize = 256;
@@ -78,6 +82,8 @@ pub enum PathType {
 #[derive(Debug)]
 pub struct Tree {
     root: OwnedFd,
+    /// Where its mounts are, and as long as which they are.
+    _namespace: Option<OwnedFd>,
 }
 
 impl Tree {
@@ -89,13 +95,35 @@ impl Tree {
             rustix::fs::open(path, flags, Mode::empty()).map_err(|errno| ArchiveError::Root {
                 source: errno.into(),
             })?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            _namespace: None,
+        })
     }
 
     /// Of a container that does not run: its root without its mounts, in no mount table.
     pub fn of_root(root: &RootMount) -> Result<Self, ArchiveError> {
         let root = detached_root(root).map_err(|source| ArchiveError::Mount { source })?;
-        Ok(Self { root })
+        Ok(Self {
+            root,
+            _namespace: None,
+        })
+    }
+
+    /// The same with these mounts in it, in a mount namespace that nobody else sees.
+    pub fn with_mounts(root: &RootMount, mounts: &[Mount]) -> Result<Self, ArchiveError> {
+        if mounts.is_empty() {
+            return Self::of_root(root);
+        }
+        // A thread alone can have a namespace of its own; it ends here, the namespace with the tree.
+        let made = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| assemble(root, mounts));
+            thread.join()
+        });
+        match made {
+            Ok(tree) => tree,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 
     fn below(&self) -> Below<'_> {
@@ -130,9 +158,32 @@ impl Tree {
         let (fd, stat) = self.open(path, link).map_err(failed("read", path))?;
         let name = relative(path).file_name().unwrap_or(OsStr::new("."));
         let mut archive = tar::Builder::new(out);
-        append(&mut archive, fd, &stat, Path::new(name), 0)
-            .and_then(|()| archive.finish())
-            .map_err(|source| ArchiveError::Write { source })
+        append(
+            &mut archive,
+            fd,
+            &stat,
+            Path::new(name),
+            Reach::Everything,
+            0,
+        )
+        .and_then(|()| archive.finish())
+        .map_err(|source| ArchiveError::Write { source })
+    }
+
+    /// Writes the whole root as a tar archive, without what is mounted in it.
+    pub fn export(&self, out: &mut dyn Write) -> Result<(), ArchiveError> {
+        let failed = |source| ArchiveError::Write { source };
+        let mut archive = tar::Builder::new(out);
+        let root = mount_of(&self.root).map_err(|errno| failed(errno.into()))?;
+        append_children(
+            &mut archive,
+            &self.root,
+            Path::new(""),
+            Reach::Mount(root),
+            1,
+        )
+        .and_then(|()| archive.finish())
+        .map_err(failed)
     }
 
     /// Unpacks a tar archive, compressed or not, into a directory that exists.
@@ -177,6 +228,29 @@ impl Tree {
     }
 }
 
+fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
+    let mount_error = |source| ArchiveError::Mount { source };
+    let root_error = |source: io::Error| ArchiveError::Root { source };
+    let trees = open_trees(mounts).map_err(mount_error)?;
+    let root = detached_root(root).map_err(mount_error)?;
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
+        .map_err(|errno| root_error(errno.into()))?;
+    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+    rustix::mount::mount_change("/", private).map_err(|errno| root_error(errno.into()))?;
+    // On top of everything: where it is does not matter, only that it is somewhere.
+    let top = crate::mount::open_root(Path::new("/")).map_err(|errno| root_error(errno.into()))?;
+    place(root.as_fd(), top.as_fd()).map_err(|errno| root_error(errno.into()))?;
+    for index in 0..mounts.len() {
+        let below = Below::new(root.as_fd());
+        attach(below, mounts, index, &trees, &CgroupView::default()).map_err(mount_error)?;
+    }
+    let namespace = File::open("/proc/thread-self/ns/mnt").map_err(root_error)?;
+    Ok(Tree {
+        root,
+        _namespace: Some(namespace.into()),
+    })
+}
+
 fn failed(doing: &'static str, path: &str) -> impl Fn(Errno) -> ArchiveError {
     move |errno| match errno {
         Errno::NOENT => ArchiveError::NotFound {
@@ -194,14 +268,35 @@ fn relative(path: &str) -> &Path {
     Path::new(path.trim_start_matches('/'))
 }
 
+/// How far a walk goes.
+#[derive(Clone, Copy)]
+enum Reach {
+    /// Into mounts too.
+    Everything,
+    /// What is on this mount; the targets of others are shown empty.
+    Mount(u64),
+}
+
+/// The id of the mount that a descriptor is on.
+fn mount_of(fd: impl AsFd) -> Result<u64, Errno> {
+    use rustix::fs::StatxFlags;
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::statx(fd, c"", flags, StatxFlags::MNT_ID)?.stx_mnt_id)
+}
+
 /// Adds what a descriptor names. Nothing is opened by a path of more than one name.
 fn append(
     archive: &mut tar::Builder<&mut dyn Write>,
     fd: OwnedFd,
     stat: &Stat,
     name: &Path,
+    reach: Reach,
     depth: usize,
 ) -> io::Result<()> {
+    let elsewhere = match reach {
+        Reach::Everything => false,
+        Reach::Mount(mount) => mount_of(&fd)? != mount,
+    };
     let mut header = tar::Header::new_gnu();
     header.set_mode(stat.st_mode & 0o7777);
     header.set_uid(stat.st_uid.into());
@@ -212,7 +307,14 @@ fn append(
         FileType::Directory => {
             header.set_entry_type(tar::EntryType::Directory);
             archive.append_data(&mut header, name.join(""), io::empty())?;
-            append_children(archive, &fd, name, depth + 1)
+            if elsewhere {
+                return Ok(());
+            }
+            append_children(archive, &fd, name, reach, depth + 1)
+        }
+        FileType::RegularFile if elsewhere => {
+            header.set_entry_type(tar::EntryType::Regular);
+            archive.append_data(&mut header, name, io::empty())
         }
         FileType::RegularFile => {
             let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
@@ -257,6 +359,7 @@ fn append_children(
     archive: &mut tar::Builder<&mut dyn Write>,
     directory: &OwnedFd,
     name: &Path,
+    reach: Reach,
     depth: usize,
 ) -> io::Result<()> {
     if depth > DEPTH {
@@ -277,7 +380,7 @@ fn append_children(
             other => other?,
         };
         let stat = rustix::fs::fstat(&fd)?;
-        append(archive, fd, &stat, &name.join(child), depth)?;
+        append(archive, fd, &stat, &name.join(child), reach, depth)?;
     }
     Ok(())
 }
@@ -313,6 +416,7 @@ mod tests {
     fn tree(dir: &Path) -> Tree {
         Tree {
             root: crate::mount::open_root(dir).unwrap(),
+            _namespace: None,
         }
     }
 

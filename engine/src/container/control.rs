@@ -121,6 +121,8 @@ pub enum Request {
     Pause,
     /// Let it run on.
     Unpause,
+    /// The record was changed: make what the container has fit it.
+    Reload,
     /// Tell when it has ended.
     Wait {
         /// What counts as the end.
@@ -153,6 +155,11 @@ pub enum Reply {
     },
     /// Done.
     Done,
+    /// The changed record is in force.
+    Reloaded {
+        /// What was asked for and is not so.
+        warnings: Vec<String>,
+    },
     /// Not done.
     Failed(Failure),
     /// It ended; nothing more comes from this connection unless it is attached.

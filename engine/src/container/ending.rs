@@ -1,12 +1,11 @@
-//! How containers end: stopped, killed, waited for, removed; and what stops short of it: frozen, renamed.
+//! How containers end: stopped, killed, waited for, removed, or only frozen.
 
 use std::time::Duration;
 
-use crate::state::{ContainerId, Durability, Lock, Name, crash_point};
+use crate::state::{ContainerId, Lock};
 use crate::supervisor::{Volumes, clear_leftovers, remove};
 
 use super::control::{Connection, Reply, Request, WaitFor};
-use super::events::Action;
 use super::info::{HealthStatus, State, Status};
 use super::live::{self, Standing};
 use super::manage::{Containers, guard};
@@ -237,34 +236,6 @@ impl Containers {
         remove(&self.store, &record, volumes)?;
         let _ = std::fs::remove_dir_all(self.store.files(&id).run);
         drop(lock);
-        Ok(())
-    }
-
-    /// Gives it another name.
-    pub fn rename(&self, reference: &str, new: &str) -> Result<(), ContainerError> {
-        let id = self.store.find(reference)?;
-        let name: Name = new.parse()?;
-        let _lock = Lock::exclusive(&self.store.files(&id).lock())?;
-        let mut record = self.store.read(&id)?;
-        if record.name == name {
-            return Err(ContainerError::Invalid(format!(
-                "container `{name}` has that name already"
-            )));
-        }
-        let names = self.store.paths().names();
-        names.reserve(&name, &id, &|other| self.store.holds_name(other))?;
-        crash_point("rename.reserved");
-        let old = std::mem::replace(&mut record.name, name.clone());
-        record.spec.name = Some(name.to_string());
-        self.store.write(&record, Durability::Power)?;
-        crash_point("rename.recorded");
-        names.release(&old, &id)?;
-        self.emit(
-            &record,
-            Action::Rename {
-                old: old.to_string(),
-            },
-        );
         Ok(())
     }
 

@@ -58,6 +58,11 @@ pub enum Action {
     Destroy,
     HealthStatus { status: HealthStatus },
     Remove,
+    Update,
+    Commit,
+    Export,
+    Connect,
+    Disconnect,
 }
 
 impl Event {

@@ -28,6 +28,14 @@ pub struct Container {
     pub image_id: String,
     /// The program and its arguments.
     pub command: Vec<String>,
+    /// How many words of `command` are the entrypoint.
+    pub entrypoint_len: usize,
+    /// `user[:group]`; empty is root.
+    pub user: String,
+    /// Its working directory.
+    pub working_dir: String,
+    /// Its host name.
+    pub hostname: String,
     /// Its environment.
     pub env: Vec<String>,
     /// The image's labels and its own.

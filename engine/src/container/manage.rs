@@ -90,12 +90,13 @@ impl Containers {
     ) -> Result<Created, ContainerError> {
         let created = create::create(&self.store, images, spec)?;
         if let Ok(Some(record)) = self.store.record(&created.id) {
-            self.emit(&record, Action::Create);
+            self.tell(&record, Action::Create);
         }
         Ok(created)
     }
 
-    pub(super) fn emit(&self, record: &Record, action: Action) {
+    /// Tells whoever listens to events.
+    pub fn tell(&self, record: &Record, action: Action) {
         // The journal is a courtesy; see `Status::emit`.
         let _ = Event::container(record, action).append(self.store.paths());
     }
@@ -367,6 +368,8 @@ impl Containers {
     ) -> Result<ExecSession, ContainerError> {
         let id = self.store.find(reference)?;
         let record = self.store.read(&id)?;
+        // What the process needs of a supervisor, names above all, must be there.
+        self.settle(&id)?;
         exec::start(
             &self.store,
             &record,
@@ -407,5 +410,4 @@ impl Containers {
             }
         })
     }
-
 }

@@ -7,9 +7,11 @@
 
 pub mod archive;
 pub mod attach;
+pub mod change;
 pub mod check;
 pub mod control;
 pub mod create;
+pub mod diff;
 pub mod ending;
 mod error;
 pub mod events;

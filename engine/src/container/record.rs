@@ -1,7 +1,7 @@
 //! What is kept of a container.
 //!
 //! Three records, each with one writer at a time: [`Record`] says what the container is
-//! (the creator; a rename, under the container's lock), [`Outcome`] how it last ended, [`Live`] what it does
+//! (the creator; a change by hand, under the container's lock), [`Outcome`] how it last ended, [`Live`] what it does
 //! now (both the supervisor, or whoever holds its lock while there is none). The first two outlive a reboot.
 
 use std::collections::BTreeMap;

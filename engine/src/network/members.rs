@@ -121,6 +121,17 @@ impl Members {
         Some(self.members.remove(at))
     }
 
+    /// Whether `owner` is there and had another name.
+    pub(super) fn rename(&mut self, owner: &str, name: &str) -> bool {
+        match self.members.iter_mut().find(|m| m.owner == owner) {
+            Some(member) if member.name != name => {
+                name.clone_into(&mut member.name);
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn taken(&self, ipv4: bool) -> BTreeSet<IpAddr> {
         self.members
             .iter()

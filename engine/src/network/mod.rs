@@ -45,7 +45,7 @@ pub use nft::remove_table;
 pub use record::{Network, Pool};
 pub use sandbox::{
     Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,
-    release,
+    release, rename,
 };
 pub use status::BridgeStatus;
 pub use store::NetworkStore;

@@ -10,7 +10,7 @@ use super::members::{Member, Members, Wish, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
 use super::record::Network;
-use super::store::{DEFAULT, NetworkStore};
+use super::store::NetworkStore;
 use super::veth::{LOOPBACK, Place, configure, no_link_local, plug};
 use crate::spec::EndpointSpec;
 
@@ -71,10 +71,7 @@ pub struct Endpoint {
 /// same addresses again. On failure everything is given back.
 pub fn connect(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, NetworkError> {
     let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
-    let default = [EndpointSpec {
-        network: DEFAULT.to_owned(),
-        ..EndpointSpec::default()
-    }];
+    let default = [EndpointSpec::default_network()];
     let wanted = if request.endpoints.is_empty() {
         &default
     } else {
@@ -165,6 +162,12 @@ pub fn connect_running(
     let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
     let undo = Undo::new(store, request.owner);
     let (places, undo) = take_places(store, &mut host, request, request.endpoints, existing, undo)?;
+    netns
+        .visit(|| unplug_leftovers(&places))
+        .and_then(|result| result)
+        .map_err(NetworkError::kernel(
+            "take a leftover interface out of the container",
+        ))?;
     plug(&mut host, netns, &places)?;
     let has_default = existing.iter().any(|e| !e.internal);
     let endpoints = netns
@@ -177,6 +180,37 @@ pub fn connect_running(
         ))??;
     undo.keep();
     Ok(endpoints)
+}
+
+/// Interfaces that a call which was interrupted has left: no endpoint has their names.
+fn unplug_leftovers(places: &[Place]) -> std::io::Result<()> {
+    let mut inside = Netlink::route()?;
+    for place in places {
+        if let Some((index, _)) = inside.link(&place.interface)? {
+            let mut batch = Batch::default();
+            batch.delete_link(index);
+            inside.send(&batch)?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a container another name on its networks.
+pub fn rename(
+    store: &NetworkStore,
+    owner: &str,
+    name: &str,
+    endpoints: &[Endpoint],
+) -> Result<(), NetworkError> {
+    for endpoint in endpoints {
+        let _lock = store.lock(&endpoint.network_id)?;
+        let path = store.members_path(&endpoint.network_id);
+        let mut members = Members::read(&path)?;
+        if members.rename(owner, name) {
+            members.write(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Takes one interface out of the namespace of a running container; the next of `remaining`

@@ -15,6 +15,9 @@ use rustix::io::Errno;
 
 use crate::layer::merged;
 
+/// What makes a directory hide everything of its name in lower layers.
+const OPAQUE: &str = "trusted.overlay.opaque";
+
 /// Copies a directory's content and its own attributes.
 pub(super) fn tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
     let mut links = HashMap::new();
@@ -135,6 +138,10 @@ fn describe(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
             Err(Errno::NOTSUP) if name.starts_with(b"user.") => {}
             result => result?,
         }
+    }
+    // Only an upper directory has it, never the merged view of an overlay.
+    if rustix::fs::fgetxattr(&from, OPAQUE, &mut [0u8; 1][..]) == Ok(1) {
+        rustix::fs::fsetxattr(&to, OPAQUE, b"y", XattrFlags::empty())?;
     }
     rustix::fs::futimens(&to, &times(stat))?;
     Ok(())

@@ -9,10 +9,11 @@ mod copy;
 mod view;
 
 use std::fs;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, CWD, FileType};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags};
 
 pub use view::View;
 
@@ -97,6 +98,16 @@ impl Classify for SnapshotError {
             Self::Io { source, .. } => Classify::kind(source),
         }
     }
+}
+
+/// Copies an upper directory as it is, with what it deletes and hides.
+pub fn copy_upper(upper: &Path, to: &Path) -> Result<(), SnapshotError> {
+    let open = |path: &Path| {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).map_err(SnapshotError::errno("open", path))
+    };
+    let (from, into) = (open(upper)?, open(to)?);
+    copy::tree(from.as_fd(), into.as_fd()).map_err(SnapshotError::io("copy", upper))
 }
 
 /// Makes a container's writable directories below `directory`; existing ones stay. The root

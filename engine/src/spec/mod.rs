@@ -17,7 +17,7 @@ pub use container::{ContainerSpec, FileSpec, LogDriver, LogSpec, NamespaceMode, 
 pub use health::Healthcheck;
 pub use mounts::{BindOptions, MountKind, MountSpec, Propagation, TmpfsOptions};
 pub use network::{
-    DnsSpec, EndpointSpec, ExtraHost, IpamPool, NetworkDriver, NetworkMode, NetworkSpec,
+    DnsSpec, EndpointSpec, ExtraHost, IpamPool, Link, NetworkDriver, NetworkMode, NetworkSpec,
 };
 pub use ports::{PortSpec, Protocol};
 pub use resources::{BlockIoDevice, BlockIoLimits, DeviceSpec, Resources, Ulimit};

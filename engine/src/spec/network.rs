@@ -42,6 +42,27 @@ pub struct EndpointSpec {
     pub mac_address: Option<String>,
     /// Name of the interface in the container; default `eth<n>`.
     pub interface_name: Option<String>,
+    /// Names that this container alone has for other members.
+    pub links: Vec<Link>,
+}
+
+impl EndpointSpec {
+    /// On the built-in network `bridge`.
+    pub fn default_network() -> Self {
+        Self {
+            network: "bridge".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+/// Another container's name, and what this one calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub target: String,
+    /// The name here.
+    pub alias: String,
 }
 
 /// A line of `/etc/hosts`.

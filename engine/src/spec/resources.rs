@@ -42,6 +42,39 @@ pub struct Resources {
     pub block_io: BlockIoLimits,
 }
 
+impl Resources {
+    /// Takes over every limit that `other` names.
+    pub fn change(&mut self, other: &Self) {
+        fn take<T: Clone>(to: &mut Option<T>, from: &Option<T>) {
+            if from.is_some() {
+                to.clone_from(from);
+            }
+        }
+        take(&mut self.memory, &other.memory);
+        take(&mut self.memory_reservation, &other.memory_reservation);
+        take(&mut self.memory_swap, &other.memory_swap);
+        take(&mut self.memory_swappiness, &other.memory_swappiness);
+        take(&mut self.oom_score_adj, &other.oom_score_adj);
+        // Two ways to say one thing: the later word counts.
+        if other.cpus.is_some() {
+            (self.cpu_period, self.cpu_quota) = (None, None);
+        }
+        if other.cpu_period.is_some() || other.cpu_quota.is_some() {
+            self.cpus = None;
+        }
+        take(&mut self.cpus, &other.cpus);
+        take(&mut self.cpu_shares, &other.cpu_shares);
+        take(&mut self.cpu_period, &other.cpu_period);
+        take(&mut self.cpu_quota, &other.cpu_quota);
+        take(&mut self.cpu_rt_period, &other.cpu_rt_period);
+        take(&mut self.cpu_rt_runtime, &other.cpu_rt_runtime);
+        take(&mut self.cpuset_cpus, &other.cpuset_cpus);
+        take(&mut self.cpuset_mems, &other.cpuset_mems);
+        take(&mut self.pids, &other.pids);
+        take(&mut self.block_io.weight, &other.block_io.weight);
+    }
+}
+
 /// Block device limits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -80,7 +80,8 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
     if let Begin::Running = begin {
         status.save().map_err(io::Error::other)?;
     }
-    let mut tasks = net::spawn_tasks(&mut held.network)?;
+    let wiring = net::Wiring::start(&mut held.network)?;
+    let mut accepting = None;
     let shared = Rc::new(Shared {
         stdin_once: status.record.spec.stdin_once,
         status: RefCell::new(status),
@@ -98,7 +99,7 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
         let listener = std::os::unix::net::UnixListener::from(control);
         listener.set_nonblocking(true)?;
         let listener = UnixListener::from_std(listener)?;
-        tasks.push(spawn_local(serve::accept(Rc::clone(&shared), listener)));
+        accepting = Some(spawn_local(serve::accept(Rc::clone(&shared), listener)));
     }
     if let Some(launcher) = launcher {
         use std::io::Write;
@@ -114,6 +115,7 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
         inbox,
         log,
         cgroup: held.cgroup.clone(),
+        wiring,
         keeper: match &held.keeper {
             Some(keeper) => Some(readiness::register(
                 keeper.socket.try_clone()?,
@@ -135,12 +137,14 @@ async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::
         restarters,
         last,
         mut inbox,
+        mut wiring,
         ..
     } = life;
-    for task in tasks {
-        task.abort();
-        let _ = task.await;
+    if let Some(accepting) = accepting {
+        accepting.abort();
+        let _ = accepting.await;
     }
+    wiring.end().await;
     shared.terminal.borrow_mut().take();
     shared.stdin.borrow_mut().take();
     shared.keeper.borrow_mut().take();
@@ -176,7 +180,8 @@ fn late(request: &Request, end: Reply) -> Option<Reply> {
     match request {
         Request::Wait { .. } => Some(end),
         Request::Stop { .. } => Some(Reply::Done),
-        Request::Start => None,
+        // The record has it; the next run begins with it.
+        Request::Start | Request::Reload => None,
         _ => Some(not_running()),
     }
 }
@@ -199,6 +204,7 @@ pub(super) struct Life {
     pub(super) inbox: mpsc::UnboundedReceiver<Command>,
     pub(super) log: Log,
     pub(super) cgroup: Option<Cgroup>,
+    pub(super) wiring: net::Wiring,
     pub(super) keeper: Option<AsyncFd<OwnedFd>>,
     pub(super) back_off: BackOff,
     pub(super) oom_kills: u64,
@@ -219,6 +225,9 @@ impl Life {
             Begin::Running | Begin::Start => None,
         };
         let mut running = matches!(begin, Begin::Running);
+        if running {
+            self.catch_up();
+        }
         let mut starter = starter;
         loop {
             if !running && let Err(failure) = self.start().await {
@@ -300,6 +309,7 @@ impl Life {
                     self.stoppers.push(client);
                     return None;
                 }
+                Command::Request(Request::Reload, client) => client.reply(&self.reload()),
                 Command::Request(_, client) => client.reply(&not_running()),
             }
         }
@@ -389,6 +399,7 @@ impl Life {
                             return true;
                         }
                         Request::Wait { until } => self.wait(until, &client),
+                        Request::Reload => client.reply(&self.reload()),
                         _ => client.reply(&not_running()),
                     },
                 },

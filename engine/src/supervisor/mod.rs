@@ -20,6 +20,7 @@ mod obey;
 mod one_run;
 mod output;
 mod pipes;
+mod reload;
 mod restart;
 pub(crate) mod role;
 mod serve;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_local};
 
@@ -10,7 +11,7 @@ use crate::container::record::{Files, Live, Record};
 use crate::container::{ContainerError, ContainerStore};
 use crate::network::publish::{self, Forwarder, Listener};
 use crate::network::{self, Endpoint, NetNs, NetworkStore, Request, dns, resolv};
-use crate::spec::{NetworkMode, PortSpec, Protocol};
+use crate::spec::{EndpointSpec, Link, NetworkMode, PortSpec, Protocol};
 use crate::state::{ContainerId, Durability, write_file};
 
 use super::setup::{host, init_of, is_alive};
@@ -46,14 +47,7 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
                 .map_err(|error| error.naming(|command| supervised(store, record, command)))?;
             let sandbox = network::connect(
                 &NetworkStore::open(store.paths()),
-                &Request {
-                    owner: record.id.as_str(),
-                    name: record.name.as_str(),
-                    hostname: &record.resolved.hostname,
-                    mac_address: record.spec.mac_address.as_deref(),
-                    endpoints,
-                    alive: &|owner| is_alive(store, owner),
-                },
+                &request(record, endpoints, &|owner| is_alive(store, owner)),
             )?;
             network.netns = Some(sandbox.netns);
             network.endpoints = sandbox.endpoints;
@@ -61,6 +55,22 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
         }
     }
     Ok(network)
+}
+
+/// A container's wish for places on networks.
+pub fn request<'a>(
+    record: &'a Record,
+    endpoints: &'a [EndpointSpec],
+    alive: &'a dyn Fn(&str) -> bool,
+) -> Request<'a> {
+    Request {
+        owner: record.id.as_str(),
+        name: record.name.as_str(),
+        hostname: &record.resolved.hostname,
+        mac_address: record.spec.mac_address.as_deref(),
+        endpoints,
+        alive,
+    }
 }
 
 /// What a process with this command line supervises, below the same root.
@@ -116,7 +126,9 @@ pub fn reconnect(
     live: &Live,
 ) -> Result<Network, ContainerError> {
     let mut network = Network::default();
-    let (NetworkMode::Networks(_), Some(init)) = (&record.spec.network, live.init) else {
+    let (NetworkMode::Networks(_) | NetworkMode::None, Some(init)) =
+        (&record.spec.network, live.init)
+    else {
         return Ok(network);
     };
     let netns = NetNs::of_process(init.pid as u32)
@@ -135,6 +147,30 @@ pub fn reconnect(
     Ok(network)
 }
 
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// `/etc/hosts` of a container with a network of its own.
+pub fn hosts(record: &Record, endpoints: &[Endpoint]) -> String {
+    resolv::hosts(&resolv::HostsFile {
+        hostname: &record.resolved.hostname,
+        domainname: record.spec.domainname.as_deref(),
+        endpoints,
+        extra_hosts: &record.spec.extra_hosts,
+        host_gateway: endpoints
+            .iter()
+            .find_map(|endpoint| endpoint.gateway4)
+            .map(IpAddr::V4),
+    })
+}
+
+/// Its `/etc/resolv.conf`: names our name server where it is on networks.
+pub fn resolv_conf(record: &Record, endpoints: &[Endpoint]) -> String {
+    let host = read("/etc/resolv.conf".as_ref());
+    resolv::resolv_conf(&record.spec.dns, &host, !endpoints.is_empty())
+}
+
 /// Writes `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`.
 pub fn write_files(
     store: &ContainerStore,
@@ -142,8 +178,6 @@ pub fn write_files(
     files: &Files,
     endpoints: &[Endpoint],
 ) -> Result<(), ContainerError> {
-    let read = |path: &std::path::Path| fs::read_to_string(path).unwrap_or_default();
-    let host_resolv = read("/etc/resolv.conf".as_ref());
     let (hosts, resolv_conf) = match &record.spec.network {
         NetworkMode::Container(other) => {
             let other = store.files(&other.parse::<ContainerId>()?);
@@ -152,25 +186,10 @@ pub fn write_files(
         NetworkMode::Host => {
             let mut hosts = read("/etc/hosts".as_ref());
             hosts.push_str(&resolv::extra_hosts(&record.spec.extra_hosts, None));
-            let resolv_conf = resolv::resolv_conf(&record.spec.dns, &host_resolv, false);
-            (hosts, resolv_conf)
+            (hosts, resolv_conf(record, endpoints))
         }
         NetworkMode::None | NetworkMode::Networks(_) => {
-            let hosts = resolv::hosts(&resolv::HostsFile {
-                hostname: &record.resolved.hostname,
-                domainname: record.spec.domainname.as_deref(),
-                endpoints,
-                extra_hosts: &record.spec.extra_hosts,
-                host_gateway: endpoints
-                    .iter()
-                    .find_map(|endpoint| endpoint.gateway4)
-                    .map(IpAddr::V4),
-            });
-            let embedded = !endpoints.is_empty();
-            (
-                hosts,
-                resolv::resolv_conf(&record.spec.dns, &host_resolv, embedded),
-            )
+            (hosts(record, endpoints), resolv_conf(record, endpoints))
         }
     };
     for (path, text) in [
@@ -192,8 +211,16 @@ pub fn dns_config(store: &ContainerStore, record: &Record, endpoints: &[Endpoint
     dns::Config::new(
         &NetworkStore::open(store.paths()),
         endpoints,
+        &links(record),
         resolv::upstreams(&record.spec.dns, &host),
     )
+}
+
+fn links(record: &Record) -> Vec<Link> {
+    match &record.spec.network {
+        NetworkMode::Networks(list) => list.iter().flat_map(|spec| spec.links.clone()).collect(),
+        NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => Vec::new(),
+    }
 }
 
 /// The name server's sockets in the container's namespace, before its program can ask.
@@ -211,23 +238,77 @@ pub fn bind_responder(
     }
 }
 
-/// The name server and the published ports, as tasks.
-pub fn spawn_tasks(network: &mut Network) -> io::Result<Vec<JoinHandle<()>>> {
-    let mut tasks = Vec::new();
-    if let Some(responder) = network.responder.take() {
-        tasks.push(spawn_local(responder.run()));
+/// The network of a container that runs: the tasks that serve it, and what can be changed of them.
+#[derive(Default)]
+pub struct Wiring {
+    /// Its namespace; `None` is one that it shares.
+    pub netns: Option<NetNs>,
+    dns: Option<dns::Handle>,
+    forwarder: Option<publish::Handle>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Wiring {
+    /// Begins to serve names and published ports.
+    pub fn start(network: &mut Network) -> io::Result<Self> {
+        let mut wiring = Self::default();
+        if let Some(netns) = &network.netns {
+            wiring.netns = Some(netns.try_clone()?);
+        }
+        if let Some(responder) = network.responder.take() {
+            wiring.answer(responder);
+        }
+        let listeners = std::mem::take(&mut network.listeners);
+        if let (false, Some(netns)) = (listeners.is_empty(), &network.netns) {
+            let forwarder = Forwarder::new(listeners, netns, &network.endpoints)?;
+            wiring.forwarder = Some(forwarder.handle());
+            wiring.tasks.push(spawn_local(forwarder.run()));
+        }
+        Ok(wiring)
     }
-    let listeners = std::mem::take(&mut network.listeners);
-    if let (false, Some(netns)) = (listeners.is_empty(), &network.netns) {
-        let forwarder = Forwarder::new(listeners, netns, &network.endpoints)?;
-        tasks.push(spawn_local(forwarder.run()));
+
+    fn answer(&mut self, responder: dns::Responder) {
+        self.dns = Some(responder.handle());
+        self.tasks.push(spawn_local(responder.run()));
     }
-    Ok(tasks)
+
+    /// Serves these endpoints from now on.
+    pub fn update(
+        &mut self,
+        store: &ContainerStore,
+        record: &Record,
+        endpoints: &[Endpoint],
+    ) -> Result<(), ContainerError> {
+        let config = dns_config(store, record, endpoints);
+        match (&self.dns, &self.netns) {
+            (Some(dns), _) => dns.update(config),
+            (None, Some(netns)) if !endpoints.is_empty() => {
+                let responder = dns::Responder::bind(netns, config)?;
+                self.answer(responder);
+            }
+            (None, _) => {}
+        }
+        if let Some(forwarder) = &self.forwarder {
+            forwarder.update(endpoints);
+        }
+        Ok(())
+    }
+
+    /// Ends the tasks.
+    pub async fn end(&mut self) {
+        self.netns = None;
+        for task in self.tasks.drain(..) {
+            task.abort();
+            let _ = task.await;
+        }
+    }
 }
 
 /// Addresses and names go back; those of a predecessor killed before it wrote them down as well.
 pub fn release(store: &ContainerStore, record: &Record, live: &Live) -> Result<(), ContainerError> {
-    if matches!(record.spec.network, NetworkMode::Networks(_)) {
+    // One that has left its last network has given everything back.
+    let on_networks = matches!(record.spec.network, NetworkMode::Networks(_));
+    if on_networks || !live.endpoints.is_empty() {
         network::release(
             &NetworkStore::open(store.paths()),
             record.id.as_str(),

@@ -59,9 +59,32 @@ impl Life {
                 client.reply(&reply(done, "thaw"));
             }
             Request::Wait { until } => self.wait(until, &client),
+            Request::Reload => client.reply(&self.reload()),
             Request::Attach { .. } | Request::CloseStdin | Request::Resize { .. } => {}
         }
         Obeyed::Done
+    }
+
+    /// Makes what the container has fit its record.
+    pub(super) fn reload(&mut self) -> Reply {
+        let mut status = self.shared.status.borrow_mut();
+        match super::reload::reload(&mut status, self.cgroup.as_ref(), &mut self.wiring) {
+            Ok(warnings) => Reply::Reloaded { warnings },
+            Err(error) => Reply::Failed(Failure::from(&error)),
+        }
+    }
+
+    /// What a supervisor that takes over does: its predecessor may have died in the middle of a change.
+    pub(super) fn catch_up(&mut self) {
+        let mut status = self.shared.status.borrow_mut();
+        if let Some(cgroup) = &self.cgroup
+            && let Err(error) = super::reload::limit(&status.record, cgroup)
+        {
+            eprintln!("limits: {}", Failure::from(&error).line());
+        }
+        if let Err(error) = super::reload::rewire(&mut status, &mut self.wiring) {
+            eprintln!("networks: {}", Failure::from(&error).line());
+        }
     }
 
     pub(super) fn wait(&self, until: WaitFor, client: &Client) {

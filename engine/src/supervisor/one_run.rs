@@ -194,7 +194,7 @@ impl Life {
 
     pub(super) fn kill_all(&self) {
         if let Some(cgroup) = &self.cgroup {
-            let _ = cgroup.kill(rustix::process::Signal::KILL);
+            let _ = cgroup.kill_in_rounds();
         }
         let init = self.shared.status.borrow().live.init;
         if let Some(pidfd) = init.and_then(|init| init.open()) {

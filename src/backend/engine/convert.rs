@@ -173,7 +173,8 @@ pub(super) fn log_line(entry: LogEntry) -> LogLine {
     }
 }
 
-pub(super) fn change(event: Event) -> Change {
+/// An event in Docker's words.
+pub fn change(event: Event) -> Change {
     let mut attributes = event.attributes;
     let action = match event.action {
         EventAction::Create => Action::Create,
@@ -198,6 +199,11 @@ pub(super) fn change(event: Event) -> Change {
         EventAction::Destroy => Action::Destroy,
         EventAction::HealthStatus { status } => Action::HealthStatus(health_status(status)),
         EventAction::Remove => Action::Other("remove".to_owned()),
+        EventAction::Update => Action::Other("update".to_owned()),
+        EventAction::Commit => Action::Other("commit".to_owned()),
+        EventAction::Export => Action::Other("export".to_owned()),
+        EventAction::Connect => Action::Other("connect".to_owned()),
+        EventAction::Disconnect => Action::Other("disconnect".to_owned()),
     };
     Change {
         time: event.time.into(),

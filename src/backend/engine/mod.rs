@@ -6,7 +6,7 @@ mod images;
 mod lines;
 pub mod steps;
 
-pub use convert::container;
+pub use convert::{change, container};
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd as _;
@@ -26,10 +26,10 @@ use gantry_engine::spec::{ContainerSpec, NetworkSpec};
 use gantry_engine::state::Lock;
 
 use super::{
-    AttachSpec, Backend, BackendError, BuildEvent, BuildSpec, Change, Container, ContainerId,
-    ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine, LogQuery, Made, Network,
-    Output, PathKind, ProcessTable, ProjectLock, Removal, Result, Subscription, Usage, Volume,
-    VolumeSpec, Warnings,
+    AttachSpec, Backend, BackendError, BuildEvent, BuildSpec, Change, CommitOptions, Container,
+    ContainerId, ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine, LogQuery, Made,
+    Network, Output, PathKind, ProcessTable, ProjectLock, Removal, Result, Subscription, Usage,
+    Volume, VolumeSpec, Warnings,
 };
 
 /// The engine below `root` (default: the system's).
@@ -175,6 +175,19 @@ impl Backend for EngineBackend {
         Ok(convert::usage(&usage, convert::traffic(pid)))
     }
 
+    fn export(&self, id: &ContainerId, out: &mut dyn Write) -> Result<()> {
+        self.engine
+            .export(&id.0, out)
+            .map_err(|error| self.wrap("export", id, error))
+    }
+
+    fn commit(&self, id: &ContainerId, options: &CommitOptions) -> Result<String> {
+        self.engine
+            .commit(&id.0, options)
+            .map(|image| image.to_string())
+            .map_err(|error| self.wrap("make an image of", id, error))
+    }
+
     fn logs(
         &self,
         id: &ContainerId,
@@ -225,7 +238,7 @@ impl Backend for EngineBackend {
             while watched.strong_count() > 0 {
                 match events.next(Some(Duration::from_millis(200))) {
                     Ok(Some(event)) => {
-                        if sink.send(convert::change(event)).is_err() {
+                        if sink.send(change(event)).is_err() {
                             break;
                         }
                     }
@@ -254,7 +267,7 @@ impl Backend for EngineBackend {
             .map_err(|error| BackendError::wrap("cannot read past events", error))?;
         let mut changes = Vec::new();
         while let Some(event) = events.next(Some(Duration::ZERO)).map_err(failed)? {
-            changes.push(convert::change(event));
+            changes.push(change(event));
         }
         Ok(changes)
     }

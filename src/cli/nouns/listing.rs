@@ -146,10 +146,7 @@ pub fn print_deleted(what: &str, names: &[String]) -> Result<(), CliError> {
         return Ok(());
     }
     let lines = names.iter().map(|name| format!("{name}\n"));
-    print(&format!(
-        "Deleted {what}:\n{}\n",
-        lines.collect::<String>()
-    ))
+    print(&format!("Deleted {what}:\n{}\n", lines.collect::<String>()))
 }
 
 /// The last line of `prune`.
@@ -190,8 +187,16 @@ mod tests {
         let error = filters(&["colour=red"]).unwrap_err().to_string();
         assert!(error.contains("colour"), "{error}");
         assert!(filters(&["label"]).is_err());
-        assert!(filters(&["dangling=perhaps"]).unwrap().flag("dangling").is_err());
-        let prune = filters(&["label!=keep", "until=10m"]).unwrap().prune().unwrap();
+        assert!(
+            filters(&["dangling=perhaps"])
+                .unwrap()
+                .flag("dangling")
+                .is_err()
+        );
+        let prune = filters(&["label!=keep", "until=10m"])
+            .unwrap()
+            .prune()
+            .unwrap();
         assert_eq!(prune.without, [("keep".to_owned(), None)]);
         assert!(prune.until.is_some());
     }

@@ -1,6 +1,9 @@
 //! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`.
 
 pub mod container;
+mod disk;
+mod endpoint;
+mod events;
 pub mod image;
 mod listing;
 pub mod network;

@@ -9,7 +9,8 @@ use gantry_engine::network::Network;
 use gantry_engine::spec::{IpamPool, NetworkDriver, NetworkSpec};
 use serde_json::{Map, Value, json};
 
-use super::container::values;
+use super::container::{refuse, values};
+use super::endpoint::{self, ConnectArgs, DisconnectArgs};
 use super::listing::{self, Filters};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -22,8 +23,12 @@ use crate::ui::template::Format;
 /// What was typed after `network`.
 #[derive(Debug, Subcommand)]
 pub enum NetworkCommand {
+    /// Put a container on a network, running or not.
+    Connect(ConnectArgs),
     /// Make a network.
     Create(CreateArgs),
+    /// Take a container off a network, running or not.
+    Disconnect(DisconnectArgs),
     /// Everything known about networks, as JSON.
     Inspect(InspectArgs),
     /// List networks.
@@ -45,12 +50,30 @@ pub struct CreateArgs {
     /// Address never given out, name=address.
     #[arg(long)]
     aux_address: Vec<String>,
+    /// Network to copy the configuration from (refused).
+    #[arg(long, hide = true)]
+    config_from: Option<String>,
+    /// Configuration alone (refused).
+    #[arg(long, hide = true)]
+    config_only: bool,
     /// Driver.
     #[arg(short = 'd', long, default_value = "bridge")]
     driver: String,
     /// The bridge's address, one a subnet.
     #[arg(long)]
     gateway: Vec<IpAddr>,
+    /// Routing mesh of a swarm (refused).
+    #[arg(long, hide = true)]
+    ingress: bool,
+    /// Address management: default.
+    #[arg(long, default_value = "default", hide = true)]
+    ipam_driver: String,
+    /// Options of address management (refused).
+    #[arg(long, hide = true)]
+    ipam_opt: Vec<String>,
+    /// Reach of the network: local.
+    #[arg(long, hide = true)]
+    scope: Option<String>,
     /// No way out.
     #[arg(long)]
     internal: bool,
@@ -83,6 +106,9 @@ pub struct InspectArgs {
     /// json or a template.
     #[arg(short = 'f', long)]
     format: Option<String>,
+    /// Details of a swarm's services; there are none.
+    #[arg(short = 'v', long)]
+    verbose: bool,
     /// Networks.
     #[arg(value_name = "NETWORK", required = true)]
     names: Vec<String>,
@@ -131,6 +157,8 @@ pub struct RmArgs {
 pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
     let engine = open(global)?;
     match command {
+        NetworkCommand::Connect(args) => endpoint::connect(&engine, &args),
+        NetworkCommand::Disconnect(args) => endpoint::disconnect(&engine, &args),
         NetworkCommand::Create(args) => {
             let network = engine.create_network(&spec(&args)?)?;
             if let Some(obstacle) = network.obstacle() {
@@ -160,7 +188,44 @@ pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
     }
 }
 
+/// Refuses what belongs to a swarm or to plug-ins.
+fn check(args: &CreateArgs) -> Result<(), CliError> {
+    let refused = [
+        (
+            args.config_from.is_some(),
+            "config-from",
+            "every network carries its own configuration",
+        ),
+        (
+            args.config_only,
+            "config-only",
+            "every network carries its own configuration",
+        ),
+        (args.ingress, "ingress", "there is no swarm"),
+        (
+            args.ipam_driver != "default",
+            "ipam-driver",
+            "addresses are managed by the engine itself, `default`",
+        ),
+        (
+            !args.ipam_opt.is_empty(),
+            "ipam-opt",
+            "address management has no options; see --subnet, --ip-range and --gateway",
+        ),
+        (
+            args.scope.as_deref().is_some_and(|scope| scope != "local"),
+            "scope",
+            "a network reaches as far as this machine, `local`",
+        ),
+    ];
+    match refused.into_iter().find(|(given, ..)| *given) {
+        Some((_, flag, reason)) => Err(refuse(flag, reason)),
+        None => Ok(()),
+    }
+}
+
 fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
+    check(args)?;
     if args.driver != "bridge" {
         return Err(values::bad(
             "driver",
@@ -225,9 +290,8 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
             && filters.any("scope", |scope| scope == "local")
             && filters.any("type", |kind| (kind == "builtin") == is_builtin(network))
             && filters.labels(&network.labels)
-            && dangling.is_none_or(|wanted| {
-                (is_builtin(network) || used.contains(&network.id)) != wanted
-            })
+            && dangling
+                .is_none_or(|wanted| (is_builtin(network) || used.contains(&network.id)) != wanted)
     });
     let id = |network: &Network| listing::id(&network.id, args.no_trunc);
     if args.quiet {

@@ -2,35 +2,28 @@
 
 use clap::{Args, Subcommand};
 use gantry_engine::engine::{Engine, PruneOptions};
-use serde_json::json;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::disk::{self, DfArgs};
+use crate::cli::nouns::events::{self, EventsArgs};
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
-use crate::cli::output::{List, print};
-use crate::ui::table::Table;
+use crate::cli::output::print;
 use crate::ui::template::Format;
-use crate::ui::text;
 
 /// What was typed after `system`.
 #[derive(Debug, Subcommand)]
 pub enum SystemCommand {
     /// Disk use.
     Df(DfArgs),
+    /// What happens, as it happens.
+    Events(EventsArgs),
     /// What this machine offers and where state lives.
     Info(InfoArgs),
     /// Remove what nothing uses.
     Prune(PruneArgs),
-}
-
-/// What was typed after `df`.
-#[derive(Debug, Args)]
-pub struct DfArgs {
-    /// table, json, or a template.
-    #[arg(long, default_value = "table")]
-    format: String,
 }
 
 /// What was typed after `info`.
@@ -62,47 +55,10 @@ pub struct PruneArgs {
 pub fn run(global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
     let engine = open(global)?;
     match command {
-        SystemCommand::Df(args) => df(&engine, &args),
+        SystemCommand::Df(args) => disk::run(&engine, &args),
+        SystemCommand::Events(args) => events::run(&engine, &args),
         SystemCommand::Info(args) => info(&engine, &args),
         SystemCommand::Prune(args) => prune(&engine, &args),
-    }
-}
-
-fn df(engine: &Engine, args: &DfArgs) -> Result<Exit, CliError> {
-    let format = Format::parse(&args.format)?;
-    let usage = engine.disk_usage()?;
-    let rows: Vec<_> = usage
-        .iter()
-        .map(|kind| {
-            json!({
-                "Type": kind.name,
-                "TotalCount": kind.total.to_string(),
-                "Active": kind.active.to_string(),
-                "Size": text::size(kind.size),
-                "Reclaimable": reclaimable(kind.size, kind.reclaimable),
-            })
-        })
-        .collect();
-    List { format, rows }.print(|| {
-        let mut table = Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], 10);
-        for kind in &usage {
-            table.row([
-                kind.name.to_owned(),
-                kind.total.to_string(),
-                kind.active.to_string(),
-                text::size(kind.size),
-                reclaimable(kind.size, kind.reclaimable),
-            ]);
-        }
-        table
-    })?;
-    Ok(Exit::Success)
-}
-
-fn reclaimable(size: u64, bytes: u64) -> String {
-    match (bytes * 100).checked_div(size) {
-        Some(percent) => format!("{} ({percent}%)", text::size(bytes)),
-        None => text::size(bytes),
     }
 }
 

@@ -2,9 +2,12 @@
 
 use clap::Args;
 
+use crate::backend::CommitOptions;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::output::print;
+use crate::cli::session::Session;
 
 /// What was typed after `commit`.
 #[derive(Debug, Args)]
@@ -32,10 +35,20 @@ pub struct CommitArgs {
     pub reference: Option<String>,
 }
 
-/// Refuses the verb.
-pub fn run(_global: &Global, _args: CommitArgs) -> Result<Exit, CliError> {
-    Err(CliError::Unsupported {
-        what: "`commit`".to_owned(),
-        reason: "images are made by `build`, not from containers",
-    })
+/// Runs the verb.
+pub fn run(global: &Global, args: CommitArgs) -> Result<Exit, CliError> {
+    let session = Session::named(global)?;
+    let container = session.one_of(&args.service, args.index)?;
+    if !global.dry_run {
+        let options = CommitOptions {
+            reference: args.reference,
+            author: args.author,
+            message: args.message,
+            changes: args.change,
+            pause: args.pause,
+        };
+        let id = session.backend.commit(&container.id, &options)?;
+        print(&format!("{id}\n"))?;
+    }
+    Ok(Exit::Success)
 }

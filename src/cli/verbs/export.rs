@@ -1,10 +1,14 @@
 //! `export`: export a service container's filesystem as a tar archive.
 
+use std::path::Path;
+
 use clap::Args;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::output::write_archive;
+use crate::cli::session::Session;
 
 /// What was typed after `export`.
 #[derive(Debug, Args)]
@@ -20,10 +24,15 @@ pub struct ExportArgs {
     pub service: String,
 }
 
-/// Refuses the verb.
-pub fn run(_global: &Global, _args: ExportArgs) -> Result<Exit, CliError> {
-    Err(CliError::Unsupported {
-        what: "`export`".to_owned(),
-        reason: "the file system of a container is not exported; copy what you need with `cp`",
-    })
+/// Runs the verb.
+pub fn run(global: &Global, args: ExportArgs) -> Result<Exit, CliError> {
+    let session = Session::named(global)?;
+    let container = session.one_of(&args.service, args.index)?;
+    if !global.dry_run {
+        let output = args.output.as_deref().map(Path::new);
+        write_archive("export", output, |out| {
+            Ok(session.backend.export(&container.id, out)?)
+        })?;
+    }
+    Ok(Exit::Success)
 }

@@ -240,6 +240,17 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
     Ok(result)
 }
 
+/// The mounts that have content while the container does not run.
+pub fn kept_mounts(record: &Record) -> Vec<Mount> {
+    let kept = record.mounts.iter().filter(|point| {
+        !matches!(
+            point.kind,
+            MountType::Tmpfs(_) | MountType::Volume { tmpfs: Some(_), .. }
+        )
+    });
+    kept.map(user_mount).collect()
+}
+
 fn mounts(record: &Record, files: &Files) -> Vec<Mount> {
     let asked = &record.spec;
     let sys = if asked.security.privileged {

@@ -12,6 +12,7 @@ pub(super) mod packet;
 mod upstream;
 mod zone;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
@@ -30,6 +31,7 @@ use super::netns::NetNs;
 use super::resolv::EMBEDDED;
 use super::sandbox::Endpoint;
 use super::store::NetworkStore;
+use crate::spec::Link;
 use packet::{A, AAAA, Code, IN, PTR, Query, Record};
 use upstream::{Transport, Upstreams};
 use zone::{Reverse, Zone};
@@ -45,12 +47,19 @@ const IDLE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct Config {
     zones: Vec<Zone>,
+    /// Names of this container's own for members, in lower case.
+    links: HashMap<String, String>,
     upstreams: Vec<SocketAddr>,
 }
 
 impl Config {
     /// For a container with these endpoints.
-    pub fn new(store: &NetworkStore, endpoints: &[Endpoint], upstreams: Vec<SocketAddr>) -> Self {
+    pub fn new(
+        store: &NetworkStore,
+        endpoints: &[Endpoint],
+        links: &[Link],
+        upstreams: Vec<SocketAddr>,
+    ) -> Self {
         let zones = endpoints.iter().map(|e| {
             let v4 = e.ipv4.and_then(|(a, p)| Cidr::containing(a.into(), p));
             let v6 = e.ipv6.and_then(|(a, p)| Cidr::containing(a.into(), p));
@@ -64,6 +73,15 @@ impl Config {
         let way_out = endpoints.iter().any(|e| !e.internal);
         Self {
             zones: zones.collect(),
+            links: links
+                .iter()
+                .map(|link| {
+                    (
+                        link.alias.to_ascii_lowercase(),
+                        link.target.to_ascii_lowercase(),
+                    )
+                })
+                .collect(),
             upstreams: if way_out { upstreams } else { Vec::new() },
         }
     }
@@ -166,7 +184,7 @@ impl Server {
         };
         let limit = limit.unwrap_or(query.limit);
         let mut config = lock(&self.config);
-        if let Some((code, records)) = known(&mut config.zones, &query) {
+        if let Some((code, records)) = known(&mut config, &query) {
             return Step::Send(query.answer(code, &records, TTL, limit));
         }
         if config.upstreams.is_empty() {
@@ -180,8 +198,9 @@ impl Server {
 }
 
 /// Our own answer; `None` when the question is for others.
-fn known(zones: &mut [Zone], query: &Query) -> Option<(Code, Vec<Record>)> {
+fn known(config: &mut Config, query: &Query) -> Option<(Code, Vec<Record>)> {
     let name = query.name.as_deref().filter(|_| query.class == IN)?;
+    let zones = config.zones.as_mut_slice();
     if let Some(address) = packet::reverse_address(name) {
         return match zone::reverse(zones, address) {
             Reverse::Name(name) if query.kind == PTR => {
@@ -192,7 +211,8 @@ fn known(zones: &mut [Zone], query: &Query) -> Option<(Code, Vec<Record>)> {
             Reverse::Elsewhere => None,
         };
     }
-    let mut found = zone::addresses(zones, name)?;
+    let linked = config.links.get(name.strip_suffix('.').unwrap_or(name));
+    let mut found = zone::addresses(zones, linked.map_or(name, String::as_str))?;
     // A known name without a record of this type has no data; it is not for others to say.
     found.retain(|a| query.kind == if a.is_ipv4() { A } else { AAAA });
     shuffle(&mut found, query.id);

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::task::JoinSet;
@@ -23,8 +23,42 @@ pub struct Forwarder {
 #[derive(Debug)]
 pub(super) struct Target {
     netns: NetNs,
+    addresses: Mutex<Addresses>,
+}
+
+/// The container's own addresses, on its first network that has one of a family.
+#[derive(Clone, Copy, Debug)]
+struct Addresses {
     ipv4: Option<IpAddr>,
     ipv6: Option<IpAddr>,
+}
+
+impl Addresses {
+    fn of(endpoints: &[Endpoint]) -> Self {
+        let ipv4 = endpoints.iter().find_map(|e| e.ipv4);
+        let ipv6 = endpoints.iter().find_map(|e| e.ipv6);
+        Self {
+            ipv4: ipv4.map(|(a, _)| IpAddr::V4(a)),
+            ipv6: ipv6.map(|(a, _)| IpAddr::V6(a)),
+        }
+    }
+}
+
+/// Changes a forwarder that runs.
+#[derive(Clone, Debug)]
+pub struct Handle(Arc<Target>);
+
+impl Handle {
+    /// After a network was connected or disconnected: where new connections go.
+    pub fn update(&self, endpoints: &[Endpoint]) {
+        // Never held across an await, and nothing panics under it.
+        let mut addresses = self
+            .0
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *addresses = Addresses::of(endpoints);
+    }
 }
 
 impl Forwarder {
@@ -35,22 +69,18 @@ impl Forwarder {
         netns: &NetNs,
         endpoints: &[Endpoint],
     ) -> io::Result<Self> {
-        let ipv4 = endpoints
-            .iter()
-            .find_map(|e| e.ipv4)
-            .map(|(a, _)| IpAddr::V4(a));
-        let ipv6 = endpoints
-            .iter()
-            .find_map(|e| e.ipv6)
-            .map(|(a, _)| IpAddr::V6(a));
         Ok(Self {
             listeners,
             target: Arc::new(Target {
                 netns: netns.try_clone()?,
-                ipv4,
-                ipv6,
+                addresses: Mutex::new(Addresses::of(endpoints)),
             }),
         })
+    }
+
+    /// A handle to change it by.
+    pub fn handle(&self) -> Handle {
+        Handle(Arc::clone(&self.target))
     }
 
     /// Serves; never returns while there is a listener.
@@ -76,10 +106,14 @@ impl Forwarder {
 impl Target {
     /// The container's address for a client, of the client's own family when it has one.
     pub(super) fn address(&self, client: SocketAddr, port: u16) -> SocketAddr {
+        let known = *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let (same, other) = if client.is_ipv4() {
-            (self.ipv4, self.ipv6)
+            (known.ipv4, known.ipv6)
         } else {
-            (self.ipv6, self.ipv4)
+            (known.ipv6, known.ipv4)
         };
         let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
         SocketAddr::new(same.or(other).unwrap_or(loopback), port)

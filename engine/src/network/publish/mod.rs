@@ -21,7 +21,7 @@ use std::sync::Arc;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use serde::{Deserialize, Serialize};
 
-pub use forward::Forwarder;
+pub use forward::{Forwarder, Handle};
 pub use holder::Holder;
 
 use crate::error::{Classify, ErrorKind};

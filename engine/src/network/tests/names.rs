@@ -13,7 +13,7 @@ const AAAA: u16 = 28;
 const PTR: u16 = 12;
 
 fn serve(m: &Machine, sandbox: &Sandbox, upstreams: Vec<SocketAddr>) -> Beside {
-    let config = Config::new(&m.store, &sandbox.endpoints, upstreams);
+    let config = Config::new(&m.store, &sandbox.endpoints, &[], upstreams);
     let responder = Responder::bind(&sandbox.netns, config).unwrap();
     beside(move || responder.run())
 }

@@ -129,10 +129,20 @@ struct Wanted {
 impl Wanted {
     fn of(engine: &Engine, filters: Filters) -> Result<Self, CliError> {
         const STATES: &[&str] = &[
-            "created", "dead", "exited", "paused", "removing", "restarting", "running",
+            "created",
+            "dead",
+            "exited",
+            "paused",
+            "removing",
+            "restarting",
+            "running",
         ];
         one_of(&filters, "status", STATES)?;
-        one_of(&filters, "health", &["healthy", "none", "starting", "unhealthy"])?;
+        one_of(
+            &filters,
+            "health",
+            &["healthy", "none", "starting", "unhealthy"],
+        )?;
         for code in filters.values("exited") {
             code.parse::<i32>().map_err(|_| {
                 CliError::usage(format!("filter `exited={code}`: not an exit code"))

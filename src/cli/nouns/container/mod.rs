@@ -2,11 +2,17 @@
 //!
 //! Grammar and output are `docker container`'s.
 
+mod files;
 mod inspect;
 mod list;
 mod options;
+mod refused;
 mod stream;
+mod usage;
 pub(super) mod values;
+
+pub(super) use inspect::volume_name;
+pub(super) use refused::refuse;
 
 use std::time::Duration;
 
@@ -20,7 +26,6 @@ use crate::cli::global::Global;
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, each, open};
 use crate::cli::output::print;
-use crate::ui::table::Table;
 use options::ContainerOptions;
 
 /// What was typed after `container`.
@@ -28,11 +33,19 @@ use options::ContainerOptions;
 pub enum ContainerCommand {
     /// Connect to a running container's streams.
     Attach(stream::AttachArgs),
+    /// Make an image of a container.
+    Commit(files::CommitArgs),
+    /// Copy files between a container and this machine.
+    Cp(files::CpArgs),
     /// Make a container; do not start it.
     #[command(disable_help_flag = true)]
     Create(CreateArgs),
+    /// What a container has changed in its file system.
+    Diff(files::DiffArgs),
     /// Run a command in a running container.
     Exec(stream::ExecArgs),
+    /// Write a container's file system as a tar archive.
+    Export(files::ExportArgs),
     /// Everything known about containers, as JSON.
     Inspect(inspect::InspectArgs),
     /// Send a signal.
@@ -60,12 +73,16 @@ pub enum ContainerCommand {
     Run(stream::RunArgs),
     /// Start containers.
     Start(stream::StartArgs),
+    /// What containers use, live.
+    Stats(usage::StatsArgs),
     /// Stop containers.
     Stop(StopArgs),
     /// Processes of a container.
-    Top(Names),
+    Top(usage::TopArgs),
     /// Thaw containers.
     Unpause(Names),
+    /// Change limits and restart policy of containers.
+    Update(Box<usage::UpdateArgs>),
     /// Wait until containers have ended and print their exit codes.
     Wait(Names),
 }
@@ -81,6 +98,9 @@ pub struct Names {
 /// What was typed after `create`.
 #[derive(Debug, Args)]
 pub struct CreateArgs {
+    /// Streams that `start --attach` connects: it connects all.
+    #[arg(short = 'a', long, hide = true)]
+    attach: Vec<String>,
     #[command(flatten)]
     options: ContainerOptions,
     /// Write the id to a file that does not exist.
@@ -134,6 +154,9 @@ pub struct RmArgs {
     /// Kill it when it runs.
     #[arg(short = 'f', long)]
     force: bool,
+    /// Remove a link (refused).
+    #[arg(short = 'l', long, hide = true)]
+    link: bool,
     /// Remove its anonymous volumes too.
     #[arg(short = 'v', long)]
     volumes: bool,
@@ -179,8 +202,12 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
     let engine = open(global)?;
     match command {
         ContainerCommand::Attach(args) => stream::attach(&engine, &args),
+        ContainerCommand::Commit(args) => files::commit(&engine, &args),
+        ContainerCommand::Cp(args) => files::cp(global, &engine, &args),
         ContainerCommand::Create(args) => create(&engine, &args),
+        ContainerCommand::Diff(args) => files::diff(&engine, &args),
         ContainerCommand::Exec(args) => stream::exec(&engine, &args),
+        ContainerCommand::Export(args) => files::export(&engine, &args),
         ContainerCommand::Inspect(args) => inspect::run(&engine, &args),
         ContainerCommand::Kill(args) => each(&args.names.names, false, |name| {
             engine.kill(name, &args.signal)
@@ -197,6 +224,10 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
         ContainerCommand::Restart(args) => each(&args.names.names, false, |name| {
             engine.restart(name, &args.options())
         }),
+        ContainerCommand::Rm(args) if args.link => Err(refuse(
+            "link",
+            "a link is a name in its container and goes with it; use `network disconnect`",
+        )),
         ContainerCommand::Rm(args) => each(&args.names.names, args.force, |name| {
             engine.remove(
                 name,
@@ -208,16 +239,19 @@ pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError>
         }),
         ContainerCommand::Run(args) => stream::run(&engine, &args),
         ContainerCommand::Start(args) => stream::start(&engine, &args),
+        ContainerCommand::Stats(args) => usage::stats(global, &engine, &args),
         ContainerCommand::Stop(args) => each(&args.names.names, false, |name| {
             engine.stop(name, &args.options())
         }),
-        ContainerCommand::Top(args) => top(&engine, &args),
+        ContainerCommand::Top(args) => usage::top(&engine, &args),
         ContainerCommand::Unpause(args) => each(&args.names, false, |name| engine.unpause(name)),
+        ContainerCommand::Update(args) => usage::update(&engine, &args),
         ContainerCommand::Wait(args) => wait(&engine, &args),
     }
 }
 
 fn create(engine: &Engine, args: &CreateArgs) -> Result<Exit, CliError> {
+    stream::check_streams(&args.attach)?;
     let id = make(
         engine,
         &args.options,
@@ -294,17 +328,6 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
     let (removed, reclaimed) = engine.prune_containers(&filter)?;
     listing::print_deleted("Containers", &removed)?;
     listing::print_reclaimed(reclaimed)?;
-    Ok(Exit::Success)
-}
-
-fn top(engine: &Engine, args: &Names) -> Result<Exit, CliError> {
-    for name in &args.names {
-        let processes = engine.top(name)?;
-        let titles: Vec<&str> = processes.titles.clone();
-        let mut table = Table::new(&titles, 0);
-        processes.rows.iter().for_each(|row| table.row(row));
-        print(&table.render())?;
-    }
     Ok(Exit::Success)
 }
 

@@ -9,6 +9,7 @@ use gantry_engine::spec::{
     SecuritySpec,
 };
 
+use super::refused::RefusedOptions;
 use super::values;
 use crate::cli::error::CliError;
 
@@ -150,6 +151,9 @@ pub struct ContainerOptions {
     /// File of labels.
     #[arg(long)]
     pub label_file: Vec<std::path::PathBuf>,
+    /// Another container's name here, container[:name].
+    #[arg(long)]
+    pub link: Vec<String>,
     /// json-file or none.
     #[arg(long)]
     pub log_driver: Option<String>,
@@ -261,6 +265,8 @@ pub struct ContainerOptions {
     /// Working directory.
     #[arg(short = 'w', long)]
     pub workdir: Option<String>,
+    #[command(flatten)]
+    pub refused: RefusedOptions,
     /// When to pull the image: always, missing, never.
     #[arg(long, default_value = "missing")]
     pub pull: String,
@@ -288,6 +294,7 @@ impl ContainerOptions {
     /// # Errors
     /// Every value that cannot be understood, by its flag's name.
     pub fn to_spec(&self) -> Result<ContainerSpec, CliError> {
+        self.refused.check()?;
         let mut spec = ContainerSpec {
             name: self.name.clone(),
             image: self.image.clone(),
@@ -388,13 +395,18 @@ impl ContainerOptions {
 
     fn network_mode(&self) -> Result<NetworkMode, CliError> {
         let mut mode = values::network(&self.network)?;
-        let wants = !self.network_alias.is_empty() || self.ip.is_some() || self.ip6.is_some();
+        let links = values::each("link", &self.link, values::link)?;
+        let wants = !self.network_alias.is_empty()
+            || !links.is_empty()
+            || self.ip.is_some()
+            || self.ip6.is_some();
         match &mut mode {
             NetworkMode::Networks(endpoints) if wants => {
                 if endpoints.is_empty() {
                     endpoints.push(values::endpoint("bridge"));
                 }
                 let first = &mut endpoints[0];
+                first.links.extend(links);
                 first.aliases.extend(self.network_alias.iter().cloned());
                 first.ipv4 = self.ip.or(first.ipv4);
                 first.ipv6 = self.ip6.or(first.ipv6);
@@ -402,7 +414,7 @@ impl ContainerOptions {
             NetworkMode::Networks(_) => {}
             _ if wants => {
                 return Err(CliError::usage(
-                    "--network-alias, --ip and --ip6 need a network of the engine",
+                    "--network-alias, --link, --ip and --ip6 need a network of the engine",
                 ));
             }
             _ => {}
@@ -427,16 +439,10 @@ impl ContainerOptions {
     }
 
     fn resources(&self) -> Result<Resources, CliError> {
-        let bytes =
-            |flag, value: &Option<String>| values::optional(flag, value.as_deref(), values::size);
         let mut resources = Resources {
-            memory: bytes("memory", &self.memory)?,
-            memory_reservation: bytes("memory-reservation", &self.memory_reservation)?,
-            memory_swap: match self.memory_swap.as_deref() {
-                Some("-1") => Some(-1),
-                value => values::optional("memory-swap", value, values::size)?
-                    .and_then(|bytes| i64::try_from(bytes).ok()),
-            },
+            memory: values::bytes("memory", &self.memory)?,
+            memory_reservation: values::bytes("memory-reservation", &self.memory_reservation)?,
+            memory_swap: values::memory_swap(self.memory_swap.as_deref())?,
             memory_swappiness: self.memory_swappiness,
             oom_kill_disable: self.oom_kill_disable,
             oom_score_adj: self.oom_score_adj,

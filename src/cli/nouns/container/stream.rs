@@ -119,6 +119,9 @@ pub struct ExecArgs {
 /// What was typed after `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
+    /// Attributes given with log options; there are none.
+    #[arg(long)]
+    details: bool,
     /// Go on with what is written from now on.
     #[arg(short = 'f', long)]
     follow: bool,
@@ -199,6 +202,11 @@ fn started<T>(
             source: Box::new(error),
         }
     })
+}
+
+/// Whether all are names of streams.
+pub fn check_streams(list: &[String]) -> Result<(), CliError> {
+    attach_options(list, false).map(drop)
 }
 
 fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, CliError> {

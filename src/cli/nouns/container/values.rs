@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_engine::spec::{
-    BindOptions, BlockIoDevice, DeviceSpec, EndpointSpec, ExtraHost, MountKind, MountSpec,
+    BindOptions, BlockIoDevice, DeviceSpec, EndpointSpec, ExtraHost, Link, MountKind, MountSpec,
     NamespaceMode, NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions,
     Ulimit,
 };
@@ -49,6 +49,34 @@ pub fn size(text: &str) -> Parsed<u64> {
     short::bytes::parse(text)
         .and_then(|bytes| u64::try_from(bytes).ok())
         .ok_or_else(|| "not a size like 512m or 2g".to_owned())
+}
+
+/// A flag's size in bytes.
+pub fn bytes(flag: &str, value: &Option<String>) -> Result<Option<u64>, CliError> {
+    optional(flag, value.as_deref(), size)
+}
+
+/// `--memory-swap`: a size, or -1 for no limit.
+pub fn memory_swap(value: Option<&str>) -> Result<Option<i64>, CliError> {
+    match value {
+        Some("-1") => Ok(Some(-1)),
+        value => {
+            Ok(optional("memory-swap", value, size)?.and_then(|bytes| i64::try_from(bytes).ok()))
+        }
+    }
+}
+
+/// `container[:name]`.
+pub fn link(text: &str) -> Parsed<Link> {
+    let (target, alias) = text.split_once(':').unwrap_or((text, text));
+    let target = target.trim_start_matches('/');
+    if target.is_empty() || alias.is_empty() || alias.contains(':') {
+        return Err("expected container[:name]".to_owned());
+    }
+    Ok(Link {
+        target: target.to_owned(),
+        alias: alias.rsplit('/').next().unwrap_or(alias).to_owned(),
+    })
 }
 
 /// `1m30s`.

@@ -20,7 +20,7 @@ use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open, print_inspected};
-use crate::cli::output::{List, print};
+use crate::cli::output::{List, print, write_archive};
 use crate::ui::table::Table;
 use crate::ui::template::Format;
 use crate::ui::text;
@@ -363,38 +363,9 @@ fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {
 }
 
 fn save(engine: &Engine, args: &SaveArgs) -> Result<Exit, CliError> {
-    match &args.output {
-        Some(path) => {
-            // Beside the target and renamed: a failure leaves no half of an archive there.
-            let mut partial = path.clone().into_os_string();
-            partial.push(".partial");
-            let partial = PathBuf::from(partial);
-            let failed = |source| CliError::Io {
-                what: format!("write `{}`", path.display()),
-                source,
-            };
-            let file = File::create(&partial).map_err(failed)?;
-            let result = engine
-                .images()
-                .save(&args.names, std::io::BufWriter::new(file))
-                .map_err(wrap);
-            if result.is_err() {
-                // The save's failure is what the user must read.
-                let _ = std::fs::remove_file(&partial);
-            }
-            result?;
-            std::fs::rename(&partial, path).map_err(failed)?;
-        }
-        None if std::io::stdout().is_terminal() => {
-            return Err(CliError::usage(
-                "save does not write to a terminal: use --output, or a pipe",
-            ));
-        }
-        None => engine
-            .images()
-            .save(&args.names, std::io::stdout().lock())
-            .map_err(wrap)?,
-    }
+    write_archive("save", args.output.as_deref(), |out| {
+        engine.images().save(&args.names, out).map_err(wrap)
+    })?;
     Ok(Exit::Success)
 }
 

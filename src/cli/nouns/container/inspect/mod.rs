@@ -1,0 +1,254 @@
+//! `container inspect`: Docker's JSON shape.
+
+mod host_config;
+mod network;
+
+use clap::Args;
+use gantry_engine::container::{Container, MountPoint, MountType};
+use gantry_engine::engine::Engine;
+use gantry_engine::spec::{Healthcheck, NetworkMode};
+use serde_json::{Map, Value, json};
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::nouns::print_inspected;
+
+/// What was typed after `inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// json or a template.
+    #[arg(short = 'f', long)]
+    format: Option<String>,
+    /// What it has written, and with its image, in bytes.
+    #[arg(short = 's', long)]
+    size: bool,
+    /// Containers.
+    #[arg(value_name = "CONTAINER", required = true)]
+    names: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
+    print_inspected(args.format.as_deref(), &args.names, |name| {
+        let container = engine.inspect(name)?;
+        let mut value = to_json(engine, &container);
+        if args.size {
+            let written = engine.written(&container);
+            let image = engine.images().resolve(&container.image_id)?;
+            value["SizeRw"] = json!(written);
+            value["SizeRootFs"] = json!(written + image.size());
+        }
+        Ok(value)
+    })
+}
+
+/// The name of a mounted volume.
+pub fn volume_name(mount: &MountPoint) -> Option<&str> {
+    match &mount.kind {
+        MountType::Volume { name, .. } => Some(name),
+        _ => None,
+    }
+}
+
+/// Names of the networks of the engine that a container is to be on.
+pub fn planned_networks(mode: &NetworkMode) -> impl Iterator<Item = &str> {
+    let endpoints = match mode {
+        NetworkMode::Networks(endpoints) => endpoints.as_slice(),
+        NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => &[],
+    };
+    let default = matches!(mode, NetworkMode::Networks(list) if list.is_empty());
+    let names = endpoints.iter().map(|endpoint| endpoint.network.as_str());
+    default.then_some("bridge").into_iter().chain(names)
+}
+
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+fn time(time: Option<jiff::Timestamp>) -> String {
+    time.map_or_else(|| NEVER.to_owned(), |time| format!("{time:.9}"))
+}
+
+fn to_json(engine: &Engine, container: &Container) -> Value {
+    let (path, arguments) = container
+        .command
+        .split_first()
+        .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
+    let run = engine.paths().run_container(&container.id);
+    let dir = engine.paths().container(&container.id);
+    json!({
+        "Id": container.id.to_string(),
+        "Created": time(Some(container.created)),
+        "Path": path,
+        "Args": arguments,
+        "State": state(container),
+        "Image": container.image_id,
+        "ResolvConfPath": run.join("resolv.conf"),
+        "HostnamePath": run.join("hostname"),
+        "HostsPath": run.join("hosts"),
+        "LogPath": container.log_path,
+        "Name": format!("/{}", container.name),
+        "RestartCount": container.restart_count,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": container.spec.security.apparmor.clone().unwrap_or_default(),
+        "ExecIDs": null,
+        "HostConfig": host_config::host_config(container),
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": { "UpperDir": dir.join("upper"), "WorkDir": dir.join("work") },
+        },
+        "Mounts": container.mounts.iter().map(mount).collect::<Vec<_>>(),
+        "Config": config(container),
+        "NetworkSettings": network::settings(container),
+    })
+}
+
+fn config(container: &Container) -> Value {
+    let spec = &container.spec;
+    let (entrypoint, command) = container.command.split_at(container.entrypoint_len);
+    let listed = |list: &[String]| (!list.is_empty()).then(|| list.to_owned());
+    let volumes: Map<String, Value> = container
+        .mounts
+        .iter()
+        .filter(|mount| {
+            matches!(
+                mount.kind,
+                MountType::Volume {
+                    anonymous: true,
+                    ..
+                }
+            )
+        })
+        .map(|mount| (mount.target.clone(), json!({})))
+        .collect();
+    let mut value = json!({
+        "Hostname": container.hostname,
+        "Domainname": spec.domainname.clone().unwrap_or_default(),
+        "User": container.user,
+        "AttachStdin": false,
+        "AttachStdout": false,
+        "AttachStderr": false,
+        "Tty": spec.tty,
+        "OpenStdin": spec.open_stdin,
+        "StdinOnce": spec.stdin_once,
+        "Env": container.env,
+        "Cmd": listed(command),
+        "Image": container.image,
+        "Volumes": (!volumes.is_empty()).then_some(volumes),
+        "WorkingDir": container.working_dir,
+        "Entrypoint": listed(entrypoint),
+        "OnBuild": null,
+        "Labels": container.labels,
+    });
+    if !container.exposed.is_empty() {
+        let ports = container.exposed.iter().map(|p| (p.clone(), json!({})));
+        value["ExposedPorts"] = Value::Object(ports.collect());
+    }
+    if let Some(signal) = &spec.stop_signal {
+        value["StopSignal"] = json!(signal);
+    }
+    if let Some(timeout) = spec.stop_timeout {
+        value["StopTimeout"] = json!(timeout.as_secs());
+    }
+    if let Some(check) = &spec.healthcheck {
+        value["Healthcheck"] = healthcheck(check);
+    }
+    value
+}
+
+fn healthcheck(check: &Healthcheck) -> Value {
+    let Healthcheck::Probe {
+        test,
+        interval,
+        timeout,
+        retries,
+        start_period,
+        start_interval,
+    } = check
+    else {
+        return json!({ "Test": ["NONE"] });
+    };
+    let mut value = json!({});
+    if let Some(test) = test {
+        value["Test"] = json!(
+            std::iter::once("CMD")
+                .chain(test.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+        );
+    }
+    for (key, time) in [
+        ("Interval", interval),
+        ("Timeout", timeout),
+        ("StartPeriod", start_period),
+        ("StartInterval", start_interval),
+    ] {
+        if let Some(time) = time {
+            value[key] = json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        }
+    }
+    if let Some(retries) = retries {
+        value["Retries"] = json!(retries);
+    }
+    value
+}
+
+fn state(container: &Container) -> Value {
+    let state = &container.state;
+    let status = state.status.as_str();
+    let mut value = json!({
+        "Status": status,
+        "Running": state.status.is_up(),
+        "Paused": status == "paused",
+        "Restarting": status == "restarting",
+        "OOMKilled": state.oom_killed,
+        "Dead": status == "dead",
+        "Pid": state.pid.unwrap_or(0),
+        "ExitCode": state.exit_code,
+        "Error": state.error.clone().unwrap_or_default(),
+        "StartedAt": time(state.started_at),
+        "FinishedAt": time(state.finished_at),
+    });
+    if let Some(health) = &container.health {
+        let probes: Vec<Value> = health
+            .log
+            .iter()
+            .map(|probe| {
+                json!({
+                    "Start": time(Some(probe.start)),
+                    "End": time(Some(probe.end)),
+                    "ExitCode": probe.exit_code,
+                    "Output": probe.output,
+                })
+            })
+            .collect();
+        value["Health"] = json!({
+            "Status": health.status.as_str(),
+            "FailingStreak": health.failing_streak,
+            "Log": probes,
+        });
+    }
+    value
+}
+
+fn mount(mount: &MountPoint) -> Value {
+    let kind = match &mount.kind {
+        MountType::Bind { .. } => "bind",
+        MountType::Volume { .. } => "volume",
+        MountType::Tmpfs(_) => "tmpfs",
+        MountType::Image { .. } => "image",
+    };
+    let mut value = json!({
+        "Type": kind,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": if mount.read_only { "ro" } else { "" },
+        "RW": !mount.read_only,
+        "Propagation": if kind == "bind" { "rprivate" } else { "" },
+    });
+    if let Some(name) = volume_name(mount) {
+        value["Name"] = json!(name);
+        value["Driver"] = json!("local");
+    }
+    value
+}
