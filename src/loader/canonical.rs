@@ -316,7 +316,7 @@ impl Canonical<'_> {
                     if !p.published.is_empty() {
                         map.insert("published".to_owned(), part(item, &p.published));
                     }
-                    map.insert("protocol".to_owned(), part(item, &p.protocol));
+                    map.insert("protocol".to_owned(), part(item, p.protocol));
                     item.with(Value::Map(map))
                 })),
                 // One port that does not parse keeps the whole list short, as docker compose does.

@@ -1,6 +1,7 @@
 //! The untyped tree: YAML values that remember where they were written.
 
 use std::fmt;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -275,6 +276,35 @@ impl Node {
             }
             _ => false,
         }
+    }
+
+    /// A number that is the same for values that are the [same](Self::same).
+    pub fn content_hash(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        match &self.value {
+            Value::Null => {}
+            Value::Bool(b) => b.hash(&mut hasher),
+            // A whole number can be the same as another number; 0.0 and -0.0 are.
+            Value::Int(i) => (*i as f64 + 0.0).to_bits().hash(&mut hasher),
+            Value::Float(f) => (*f + 0.0).to_bits().hash(&mut hasher),
+            Value::Str(text) | Value::Time(text) => text.hash(&mut hasher),
+            Value::Seq(items) => {
+                for item in items {
+                    item.content_hash().hash(&mut hasher);
+                }
+            }
+            // The order of keys does not count.
+            Value::Map(map) => {
+                let entries = map.iter().map(|(key, node)| {
+                    let mut entry = DefaultHasher::new();
+                    key.hash(&mut entry);
+                    node.content_hash().hash(&mut entry);
+                    entry.finish()
+                });
+                entries.fold(0, u64::wrapping_add).hash(&mut hasher);
+            }
+        }
+        hasher.finish()
     }
 
     /// Where the value at a dotted path (`services.web.ports[0]`) was written, or the nearest

@@ -238,6 +238,18 @@ impl Walk<'_> {
             }
             match keys.others {
                 Others::Any => true,
+                Others::Named(_) if key.is_empty() => {
+                    self.problems.push(
+                        Diagnostic::error(
+                            "bad-name",
+                            child.key.or(child.span),
+                            format!("`{path}` has an entry without a name"),
+                        )
+                        .at(&at)
+                        .help("write a name before the colon"),
+                    );
+                    false
+                }
                 Others::Named(shape) => self.node(child, shape, &at),
                 Others::LowerNames(shape) => {
                     let lower = key.bytes().all(|b| b.is_ascii_lowercase());
@@ -338,20 +350,13 @@ fn wanted(shape: &Shape) -> String {
 
 /// The first item that equals an earlier one, and that one.
 fn repetition(items: &[Node]) -> Option<(usize, usize)> {
-    let mut texts: HashMap<&str, usize> = HashMap::new();
-    let mut others: Vec<usize> = Vec::new();
+    let mut seen: HashMap<u64, Vec<usize>> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
-        let first = match item.as_str() {
-            Some(text) => texts.insert(text, i),
-            None => {
-                let first = others.iter().copied().find(|j| items[*j].same(item));
-                others.push(i);
-                first
-            }
-        };
-        if let Some(j) = first {
+        let alike = seen.entry(item.content_hash()).or_default();
+        if let Some(j) = alike.iter().copied().find(|j| items[*j].same(item)) {
             return Some((i, j));
         }
+        alike.push(i);
     }
     None
 }

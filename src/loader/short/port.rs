@@ -12,7 +12,7 @@ pub struct Parsed {
     /// Host port or range; empty: any.
     pub published: String,
     /// Protocol, lower case.
-    pub protocol: String,
+    pub protocol: &'static str,
 }
 
 /// What is wrong with a port.
@@ -21,6 +21,8 @@ pub struct Parsed {
 pub enum PortError {
     #[error("no container port")]
     NoContainerPort,
+    #[error("a container has no port 0")]
+    Zero,
     #[error("`{0}` is not a port or a range of ports")]
     NotAPort(String),
     #[error("`{0}` is not a protocol")]
@@ -41,10 +43,12 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
     let mut parts = container.split('/');
     let container = parts.next().unwrap_or_default();
     let protocol = parts.next().unwrap_or_default();
-    let protocol = if protocol.is_empty() { "tcp" } else { protocol }.to_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return Err(PortError::Protocol(protocol));
-    }
+    let protocol = match protocol.to_lowercase().as_str() {
+        "" | "tcp" => "tcp",
+        "udp" => "udp",
+        "sctp" => "sctp",
+        other => return Err(PortError::Protocol(other.to_owned())),
+    };
     if container.is_empty() {
         return Err(PortError::NoContainerPort);
     }
@@ -60,6 +64,9 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
         return Err(PortError::Address(address.to_owned()));
     }
     let (first, last) = range(container)?;
+    if first == 0 {
+        return Err(PortError::Zero);
+    }
     let host = if host.is_empty() {
         None
     } else {
@@ -80,10 +87,13 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
                 Some((a, b)) if first == last && a != b => format!("{a}-{b}"),
                 Some((a, _)) => (a + i).to_string(),
             },
-            protocol: protocol.clone(),
+            protocol,
         })
         .collect();
-    ports.sort_by_key(|p| format!("{}/{}", p.target, p.protocol));
+    // Numbers of one length have the order of their texts already.
+    if first.checked_ilog10() != last.checked_ilog10() {
+        ports.sort_by_cached_key(|p| p.target.to_string());
+    }
     Ok(ports)
 }
 
@@ -160,6 +170,8 @@ mod tests {
             "1-3:1-2",
             "70000",
             "1.5",
+            "0",
+            "8080:0",
             "[::1:80:80",
         ] {
             assert!(parse(text).is_err(), "{text}");

@@ -282,7 +282,7 @@ fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
                     .map_err(|_| format!("`{ip}` is not an address"))?,
             ),
         },
-        protocol: match port.protocol.as_str() {
+        protocol: match port.protocol {
             "udp" => Protocol::Udp,
             "sctp" => Protocol::Sctp,
             _ => Protocol::Tcp,
