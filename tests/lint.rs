@@ -45,6 +45,18 @@ const LINTS: &[(&str, &str)] = &[
         "services:\n  a:\n    image: host\n    environment:\n      URL: §postgres://me:hunter2@db/x\n",
     ),
     (
+        "unknown-word",
+        "services:\n  a:\n    image: host\n    restart: §alwys\n",
+    ),
+    (
+        "unknown-word",
+        "services:\n  a:\n    image: host\n    pid: §hosts\n",
+    ),
+    (
+        "unknown-word",
+        "services:\n  a:\n    image: host\n    deploy: {endpoint_mode: §vipp}\n",
+    ),
+    (
         "unused-volume",
         "services:\n  a:\n    image: host\nvolumes:\n  §data: {}\n",
     ),

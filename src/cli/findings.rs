@@ -57,7 +57,8 @@ fn diagnostics(
                 ..loader::Diagnostic::error(code, Span::NONE, format!("{path}: {message}"))
             },
         };
-        all.push(problem.help(help));
+        let advice = loaded.and_then(|loaded| loader::words::advice(&loaded.tree, path));
+        all.push(problem.help(advice.as_ref().unwrap_or(help)));
     }
     all.sort();
     all

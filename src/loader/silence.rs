@@ -46,6 +46,10 @@ pub const WARNINGS: &[(&str, &str)] = &[
     ),
     ("unknown-profile", "a profile that no service has"),
     (
+        "unknown-word",
+        "an attribute with few right words has another one",
+    ),
+    (
         "unset-variable",
         "a variable is blank because nobody set it",
     ),

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use crate::loader::{
-    self, Buffers, Diagnostics, Examined, FileId, KeepResources, LoadOptions, Severity,
+    self, Buffers, Diagnostics, Examined, FileId, KeepResources, LoadOptions, Severity, lint,
 };
 
 use super::documents::Documents;
@@ -124,6 +124,7 @@ impl Workspace {
     /// A workspace without texts. `options` say what was typed on the command line.
     pub fn new(mut options: LoadOptions) -> Self {
         options.resources = KeepResources::All;
+        options.lints = Some(Arc::new(lint::Unknown));
         if options.profiles.is_empty() {
             // What no profile enables is written in the file all the same.
             options.profiles = vec!["*".to_owned()];
