@@ -1,4 +1,6 @@
-//! Documents as YAML text. Every string reads back as that string, in any YAML 1.1 or 1.2 reader.
+//! Documents as YAML text, in the style of go-yaml v3, so that the output reads as docker
+//! compose's does: text of several lines as a literal block, quotes only where a reader of YAML 1.1
+//! or 1.2 could take a string for something else. Lines are never folded.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +13,7 @@ pub fn yaml(document: &Value) -> String {
     match document {
         Value::Object(map) if !map.is_empty() => mapping(map, 0, &mut out),
         other => {
-            out.push_str(&scalar(other));
+            scalar(other, 0, &mut out);
             out.push('\n');
         }
     }
@@ -21,7 +23,7 @@ pub fn yaml(document: &Value) -> String {
 fn mapping(map: &Map<String, Value>, indent: usize, out: &mut String) {
     for (key, value) in map {
         pad(indent, out);
-        out.push_str(&text(key));
+        string(key, Place::Key, out);
         out.push(':');
         nested(value, indent + 1, out);
     }
@@ -40,7 +42,7 @@ fn nested(value: &Value, indent: usize, out: &mut String) {
         }
         other => {
             out.push(' ');
-            out.push_str(&scalar(other));
+            scalar(other, indent, out);
             out.push('\n');
         }
     }
@@ -66,7 +68,7 @@ fn sequence(list: &[Value], indent: usize, out: &mut String) {
             }
             other => {
                 out.push(' ');
-                out.push_str(&scalar(other));
+                scalar(other, indent + 1, out);
                 out.push('\n');
             }
         }
@@ -79,40 +81,229 @@ fn pad(indent: usize, out: &mut String) {
     }
 }
 
-fn scalar(value: &Value) -> String {
+/// A value without parts; `indent` is that of the lines of a literal block.
+fn scalar(value: &Value, indent: usize, out: &mut String) {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(b) => b.to_string(),
+        Value::Null => out.push_str("null"),
+        Value::Bool(b) => out.push_str(if *b { "true" } else { "false" }),
         Value::Number(n) => match n.as_f64() {
-            Some(v) if n.is_f64() => tree::go_float(v),
-            _ => n.to_string(),
+            Some(v) if n.is_f64() => out.push_str(&tree::go_float(v)),
+            _ => out.push_str(&n.to_string()),
         },
-        Value::String(s) => text(s),
-        Value::Array(_) => "[]".to_owned(),
-        Value::Object(_) => "{}".to_owned(),
+        Value::String(s) => string(s, Place::Value { indent }, out),
+        Value::Array(_) => out.push_str("[]"),
+        Value::Object(_) => out.push_str("{}"),
     }
 }
 
-/// A string, quoted when a reader could take it for something else.
-fn text(s: &str) -> String {
-    let quoted = || Value::String(s.to_owned()).to_string();
-    let is_string = matches!(yaml::resolve(s), tree::Value::Str(_));
-    if !is_string
-        || s.contains(|c: char| {
-            c.is_control() || c == '\u{2028}' || c == '\u{2029}' || c == '\u{feff}'
-        })
-    {
-        return quoted();
+/// Where a string stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before a colon: on one line.
+    Key,
+    /// After it, or after a dash.
+    Value { indent: usize },
+}
+
+fn string(text: &str, place: Place, out: &mut String) {
+    let allowed = Allowed::of(text);
+    match place {
+        Place::Value { indent } if text.contains('\n') && allowed.block => {
+            literal(text, indent, out);
+        }
+        _ if text.contains('\n') || !is_plainly_a_string(text) => double_quoted(text, out),
+        _ if allowed.plain => out.push_str(text),
+        _ if allowed.single_quoted => {
+            out.push('\'');
+            out.push_str(&text.replace('\'', "''"));
+            out.push('\'');
+        }
+        _ => double_quoted(text, out),
     }
-    match serde_yaml::to_string(s) {
-        Ok(plain) if !plain.trim_end().contains('\n') => plain.trim_end().to_owned(),
-        _ => quoted(),
+}
+
+/// Whether no reader takes the unquoted text for something else: neither one of YAML 1.2, nor one
+/// of YAML 1.1 with its many booleans and its sexagesimal numbers.
+fn is_plainly_a_string(text: &str) -> bool {
+    let old_bool = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "y" | "yes" | "on" | "n" | "no" | "off"
+    );
+    let merge = text == "<<";
+    !old_bool
+        && !is_sexagesimal(text)
+        && !merge
+        && matches!(yaml::resolve(text), tree::Value::Str(_))
+}
+
+/// A number of YAML 1.1 to the base of 60: `12:30`, `1:00:59.5`.
+fn is_sexagesimal(text: &str) -> bool {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let Some((first, rest)) = digits.split_once(':') else {
+        return false;
+    };
+    let digit_or_mark = |c: char| c.is_ascii_digit() || c == '_';
+    let (rest, fraction) = rest.split_once('.').unwrap_or((rest, ""));
+    let below_sixty = |part: &str| match part.as_bytes() {
+        [ones] => ones.is_ascii_digit(),
+        [tens, ones] => (b'0'..=b'5').contains(tens) && ones.is_ascii_digit(),
+        _ => false,
+    };
+    first.starts_with(|c: char| c.is_ascii_digit())
+        && first.chars().all(digit_or_mark)
+        && rest.split(':').all(below_sixty)
+        && fraction.chars().all(digit_or_mark)
+}
+
+/// The styles that keep a text as it is.
+#[derive(Clone, Copy, Debug)]
+struct Allowed {
+    plain: bool,
+    single_quoted: bool,
+    block: bool,
+}
+
+impl Allowed {
+    fn of(text: &str) -> Self {
+        let special = text.chars().any(|c| c != '\t' && !is_printable(c));
+        let chars: Vec<char> = text.chars().collect();
+        let pair = |first: fn(char) -> bool, second: fn(char) -> bool| {
+            chars.windows(2).any(|w| first(w[0]) && second(w[1]))
+        };
+        let is_space = |c: char| c == ' ';
+        let quotable = !special
+            && !text.contains('\t')
+            && !pair(is_space, is_break)
+            && !pair(is_break, is_space);
+        let at_an_end = |c: char| is_space(c) || is_break(c);
+        Self {
+            plain: quotable
+                && !text.contains(is_break)
+                && !text.starts_with(at_an_end)
+                && !text.ends_with(at_an_end)
+                && !has_indicators(text),
+            single_quoted: quotable,
+            block: !special && !pair(is_space, is_break) && !text.ends_with(' '),
+        }
     }
+}
+
+/// Whether something in the text would be read as the syntax of a block.
+fn has_indicators(text: &str) -> bool {
+    let blank = |c: Option<char>| c.is_none_or(|c| matches!(c, ' ' | '\t') || is_break(c));
+    let mut chars = text.chars();
+    let opens = match chars.next() {
+        Some(
+            '#' | ',' | '[' | ']' | '{' | '}' | '&' | '*' | '!' | '|' | '>' | '\'' | '"' | '%'
+            | '@' | '`',
+        ) => true,
+        Some('?' | ':' | '-') => blank(chars.next()),
+        _ => false,
+    };
+    let marker = text.starts_with("---") || text.starts_with("...");
+    let colon = text
+        .match_indices(':')
+        .any(|(i, _)| i > 0 && blank(text[i + 1..].chars().next()));
+    let comment = text
+        .match_indices('#')
+        .any(|(i, _)| i > 0 && blank(text[..i].chars().next_back()));
+    opens || marker || colon || comment
+}
+
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// What stands in the text as it is; characters above the basic plane do not.
+fn is_printable(c: char) -> bool {
+    matches!(c, '\n' | ' '..='~' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}')
+        && c != '\u{feff}'
+}
+
+/// A literal block: its head, and its lines at an indentation.
+fn literal(text: &str, indent: usize, out: &mut String) {
+    out.push('|');
+    if text.starts_with([' ', '\n']) {
+        out.push('2');
+    }
+    let body = text.strip_suffix('\n').unwrap_or(text);
+    if body.len() == text.len() {
+        out.push('-');
+    } else if body.is_empty() || body.ends_with('\n') {
+        out.push('+');
+    }
+    for line in body.split('\n') {
+        out.push('\n');
+        if !line.is_empty() {
+            pad(indent, out);
+            out.push_str(line);
+        }
+    }
+}
+
+fn double_quoted(text: &str, out: &mut String) {
+    out.push('"');
+    for c in text.chars() {
+        let short = match c {
+            '\0' => '0',
+            '\x07' => 'a',
+            '\x08' => 'b',
+            '\t' => 't',
+            '\n' => 'n',
+            '\x0b' => 'v',
+            '\x0c' => 'f',
+            '\r' => 'r',
+            '\x1b' => 'e',
+            '"' => '"',
+            '\\' => '\\',
+            '\u{85}' => 'N',
+            '\u{2028}' => 'L',
+            '\u{2029}' => 'P',
+            _ if is_printable(c) => {
+                out.push(c);
+                continue;
+            }
+            _ => {
+                out.push_str(&match u32::from(c) {
+                    code @ ..=0xff => format!("\\x{code:02X}"),
+                    code @ ..=0xffff => format!("\\u{code:04X}"),
+                    code => format!("\\U{code:08X}"),
+                });
+                continue;
+            }
+        };
+        out.push('\\');
+        out.push(short);
+    }
+    out.push('"');
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn strings_are_written_as_docker_compose_writes_them() {
+        let cases = [
+            ("a", "a"),
+            ("y", "\"y\""),
+            ("12:30", "\"12:30\""),
+            ("1000:1000", "1000:1000"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("a: b", "'a: b'"),
+            ("it's", "it's"),
+            ("'s", "'''s'"),
+            ("a\tb", "\"a\\tb\""),
+            ("a\nb", "|-\n  a\n  b"),
+            ("a\n\n  b\n", "|\n  a\n\n    b"),
+            ("a \nb", "\"a \\nb\""),
+            (" a\n", "|2\n   a"),
+        ];
+        for (text, want) in cases {
+            let printed = yaml(&serde_json::json!({ "k": text }));
+            assert_eq!(printed, format!("k: {want}\n"));
+        }
+    }
 
     #[test]
     fn strings_read_back() {
@@ -139,6 +330,31 @@ mod tests {
             "x ",
             "é",
             "\t",
+            "y",
+            "off",
+            "12:30:45",
+            "<<",
+            "a\nb",
+            "a\nb\n",
+            "a\n\n",
+            "\n",
+            "\n\n",
+            "\na",
+            " a\nb\n",
+            "a\n  b\n",
+            "a \nb",
+            "a\tb\nc",
+            "\u{1f600}",
+            "\u{feff}a",
+            "\r\n",
+            "a\u{85}b\nc",
+            "\0\x1b",
+            "---",
+            "- a",
+            "?",
+            "a:",
+            "a:b",
+            "'a'",
         ] {
             let document = serde_json::json!({ "k": s, "l": [s, [s], {"m": s}] });
             let printed = yaml(&document);

@@ -397,7 +397,7 @@ fn read(
     }
     let directory = path.parent().unwrap_or(FilePath::new("/"));
     let base = relative(&scope.absolute, directory);
-    paths::resolve(&mut root, &base, pipeline.home(), paths::Links::Follow);
+    paths::resolve(&mut root, &base, pipeline.home());
     let services = root.get("services").and_then(Node::as_map).cloned()?;
     Some(Base {
         services,

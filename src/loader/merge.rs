@@ -385,6 +385,11 @@ const UNIQUE: &[(&[&str], Index)] = &[
     (&["services", "*", "volumes"], Index::Volume),
 ];
 
+/// Whether items of the list at a path replace earlier ones.
+pub fn has_unique_items(path: &Path) -> bool {
+    UNIQUE.iter().any(|(pattern, _)| path.matches(pattern))
+}
+
 /// Replaces list items that a later item repeats; the first position is kept.
 pub fn unique(root: &mut Node) {
     walk(root, &Path::default());

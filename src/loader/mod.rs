@@ -37,6 +37,7 @@ mod validate;
 mod values;
 pub mod variables;
 pub mod why;
+pub mod words;
 pub mod yaml;
 
 use std::collections::{BTreeMap, HashSet};
@@ -45,6 +46,8 @@ use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use source::{Buffers, FileId, Location, Reached, Source, Sources, Span};
+
+pub(crate) use merge::has_unique_items;
 
 use crate::model::Project;
 use pipeline::{Pipeline, Scope};
@@ -262,6 +265,7 @@ pub fn examine(options: &LoadOptions) -> Examined {
     if !has_errors(&problems) {
         if let Some(images) = &options.lints {
             lint::check(&project, &tree.root, &**images, &mut problems);
+            words::check(&tree.root, &mut problems);
         }
         env_files::resolve(
             &mut project,
@@ -381,7 +385,15 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
         return Err(collect(problems, sources));
     }
     if options.normalize {
-        normalize::normalize(&mut root, &name, &scope.variables);
+        let mut own = env::Variables::default();
+        own.set("COMPOSE_PROJECT_NAME", &name, Span::NONE);
+        // Without interpolation the environment is not asked, but for what the project sets.
+        let variables = if options.interpolate {
+            &scope.variables
+        } else {
+            &own
+        };
+        normalize::normalize(&mut root, &name, variables);
     }
     let tree = LoadedTree {
         name,
@@ -396,7 +408,7 @@ fn load_stage(options: &LoadOptions) -> Result<Stage, Diagnostics> {
     Ok((tree, problems, sources))
 }
 
-/// The last `name:` of the files, interpolated and in normal form.
+/// The last `name:` of the files, interpolated and, unless normalization is off, in normal form.
 fn name_of_files(
     pipeline: &mut Pipeline<'_>,
     files: &[PathBuf],
@@ -418,7 +430,11 @@ fn name_of_files(
         name =
             interpolate::substitute(&name, variables, &mut interpolate::Trace::default()).ok()?;
     }
-    Some(discover::normalize_name(&name))
+    Some(if pipeline.options.normalize {
+        discover::normalize_name(&name)
+    } else {
+        name
+    })
 }
 
 /// Adds what the last phase found, except what may follow from earlier problems: in services

@@ -1,19 +1,12 @@
-//! Relative paths made absolute, `~` expanded.
+//! Relative paths made absolute, `~` expanded; in watched paths symbolic links are followed.
 
 use std::path::{Path as FilePath, PathBuf};
 
 use super::discover::clean;
 use super::tree::{Node, Value};
 
-/// What is done with symbolic links in watched paths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Links {
-    /// They are resolved, as docker compose does.
-    Follow,
-}
-
 /// Resolves every path of a document against a directory, which may itself be relative.
-pub fn resolve(root: &mut Node, base: &FilePath, home: Option<&str>, _links: Links) {
+pub fn resolve(root: &mut Node, base: &FilePath, home: Option<&str>) {
     let paths = Paths { base, home };
     let Some(map) = root.as_map_mut() else { return };
     for service in map

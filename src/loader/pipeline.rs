@@ -128,15 +128,13 @@ impl<'a> Pipeline<'a> {
         }
         defaults::apply(&mut root);
         validate::rules(&mut root, &mut self.problems);
-        if self.options.resolve_paths {
-            paths::resolve(
-                &mut root,
-                &scope.directory,
-                self.home(),
-                paths::Links::Follow,
-            );
+        // Paths of an included model are always brought to the directory that includes it.
+        if self.options.resolve_paths || !scope.chain.is_empty() {
+            paths::resolve(&mut root, &scope.directory, self.home());
         }
-        normalize::environment(&mut root, &scope.variables);
+        if self.options.interpolate {
+            normalize::environment(&mut root, &scope.variables);
+        }
         Some(root)
     }
 

@@ -175,7 +175,7 @@ impl Convert<'_> {
             Kind::NumbersAsText => self.numbers_as_text(node, at),
             Kind::Test => self.test(node, at),
             Kind::Options => self.options(node, at),
-            Kind::ProviderOption => self.provider_option(node, at),
+            Kind::ProviderOption => Self::provider_option(node),
         }
     }
 
@@ -373,19 +373,27 @@ impl Convert<'_> {
         }
     }
 
-    fn numbers_as_text(&mut self, node: &mut Node, _at: &Path) {
-        for item in node.as_seq_mut().into_iter().flatten() {
-            if let Some(text) = item.scalar_text() {
-                item.value = Value::Str(text);
+    fn numbers_as_text(&mut self, node: &mut Node, at: &Path) {
+        for (i, item) in node.as_seq_mut().into_iter().flatten().enumerate() {
+            if matches!(item.value, Value::Float(_)) {
+                let message = format!("`{}` is not a whole number", item.value);
+                self.problem(
+                    item,
+                    &at.index(i),
+                    "bad-value",
+                    message,
+                    "quote it if it is a name, or write a whole number",
+                );
             }
+            as_text(item);
         }
     }
 
-    fn provider_option(&mut self, node: &mut Node, at: &Path) {
+    fn provider_option(node: &mut Node) {
         if !matches!(node.value, Value::Seq(_)) {
             node.value = Value::Seq(vec![node.clone()]);
         }
-        self.numbers_as_text(node, at);
+        node.as_seq_mut().into_iter().flatten().for_each(as_text);
     }
 
     fn mode(&mut self, node: &mut Node, at: &Path) {
@@ -537,4 +545,10 @@ enum Blank {
 enum Missing {
     Null,
     Empty,
+}
+
+fn as_text(node: &mut Node) {
+    if let Some(text) = node.scalar_text() {
+        node.value = Value::Str(text);
+    }
 }

@@ -76,7 +76,9 @@ fn scan(text: &str, depth: usize, found: &mut BTreeMap<String, Used>) {
                 '+' => used.alternate = argument.to_owned(),
                 _ => used.required = true,
             }
-            scan(argument, depth + 1, found);
+            if !used.required {
+                scan(argument, depth + 1, found);
+            }
         }
         note(found, used);
         rest = &inner[expression.consumed..];

@@ -263,10 +263,20 @@ impl Builder<'_, '_> {
                         bytes: text.len(),
                     };
                     self.count(size, span).map(|()| {
-                        let mut node =
-                            Node::new(scalar(&text, style == ScalarStyle::Plain, core), span);
-                        node.tag = tag;
                         let plain = style == ScalarStyle::Plain;
+                        let value = scalar(&text, plain, core).unwrap_or_else(|wanted| {
+                            self.problems.push(
+                                Diagnostic::error(
+                                    "bad-tag",
+                                    span,
+                                    format!("cannot read `{text}` as a `!!{wanted}`"),
+                                )
+                                .help("remove the tag, or write a value of that type"),
+                            );
+                            Value::Str(text.to_string())
+                        });
+                        let mut node = Node::new(value, span);
+                        node.tag = tag;
                         if anchor != 0 {
                             self.anchors.insert(anchor, Some((node.clone(), size)));
                         }
@@ -587,28 +597,44 @@ fn tag_of(tag: Option<&saphyr_parser::Tag>) -> (Tag, Core) {
         };
     }
     let core = match tag.suffix.as_str() {
-        "str" => Core::Raw,
-        "float" => Core::Float,
-        "int" | "bool" | "null" | "timestamp" => Core::Any,
+        "int" => Core::Type("int"),
+        "bool" => Core::Type("bool"),
+        "null" => Core::Type("null"),
+        "timestamp" => Core::Type("timestamp"),
+        "float" => Core::Type("float"),
         _ => Core::Raw,
     };
     (Tag::None, core)
 }
 
+/// What a tag says of a scalar.
 #[derive(Clone, Copy, PartialEq)]
 enum Core {
+    /// Nothing: quotes and text decide.
     Any,
-    Float,
+    /// It is of this type.
+    Type(&'static str),
+    /// It is text.
     Raw,
 }
 
-fn scalar(text: &str, plain: bool, core: Core) -> Value {
-    if core == Core::Raw || (!plain && core == Core::Any) {
-        return Value::Str(text.to_owned());
-    }
-    match (resolve(text), core) {
-        (Value::Int(i), Core::Float) => Value::Float(i as f64),
-        (value, _) => value,
+/// A scalar; `Err` is the type that its text is not of.
+fn scalar(text: &str, plain: bool, core: Core) -> Result<Value, &'static str> {
+    let Core::Type(wanted) = core else {
+        return Ok(if plain && core == Core::Any {
+            resolve(text)
+        } else {
+            Value::Str(text.to_owned())
+        });
+    };
+    match (resolve(text), wanted) {
+        (Value::Int(i), "float") => Ok(Value::Float(i as f64)),
+        (value @ Value::Float(_), "float")
+        | (value @ Value::Int(_), "int")
+        | (value @ Value::Bool(_), "bool")
+        | (value @ Value::Null, "null")
+        | (value @ Value::Time(_), "timestamp") => Ok(value),
+        _ => Err(wanted),
     }
 }
 
@@ -630,7 +656,7 @@ pub fn resolve(text: &str) -> Value {
         b'+' | b'-' | b'0'..=b'9' => {}
         b'.' => {
             return match text.parse::<f64>() {
-                Ok(v) if is_float(text) => Value::Float(v),
+                Ok(v) if is_float(text) && v.is_finite() => Value::Float(v),
                 _ => number(),
             };
         }
@@ -645,6 +671,7 @@ pub fn resolve(text: &str) -> Value {
     }
     if is_float(&digits)
         && let Ok(v) = digits.parse::<f64>()
+        && v.is_finite()
     {
         return Value::Float(v);
     }

@@ -3,6 +3,8 @@
 //! JSON leaves out the `x-` keys inside elements and `models`; YAML prints them and leaves out
 //! the parts that JSON prints empty. Both double every `$`, so that the output loads again.
 
+use std::cmp::Ordering;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -51,13 +53,90 @@ pub fn yaml(project: &Project) -> Value {
                     splice(element);
                 }
             }
+            if key != "name" {
+                order_maps(&mut part);
+            }
             out.insert(key, part);
         }
-        if let Some(Value::Object(extensions)) = extensions {
+        if let Some(Value::Object(extensions)) = extensions.map(natural) {
             out.extend(extensions);
         }
     }
     Value::Object(out)
+}
+
+/// Brings the maps of a model into natural order. Those are in the order of their bytes; records
+/// have the order of their fields, and where that is the same, the natural order is too.
+fn order_maps(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.values_mut().for_each(order_maps);
+            if map.keys().is_sorted() {
+                sort(map);
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(order_maps),
+        _ => {}
+    }
+}
+
+/// A value with all its keys in natural order.
+pub fn natural(mut value: Value) -> Value {
+    match &mut value {
+        Value::Object(map) => {
+            sort(map);
+            map.values_mut().for_each(|v| *v = natural(v.take()));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|v| *v = natural(v.take())),
+        _ => {}
+    }
+    value
+}
+
+fn sort(map: &mut Map<String, Value>) {
+    let mut entries: Vec<_> = std::mem::take(map).into_iter().collect();
+    entries.sort_by(|(a, _), (b, _)| natural_order(a, b));
+    map.extend(entries);
+}
+
+/// The order of keys in docker compose's YAML: numbers by value, letters after everything else.
+fn natural_order(a: &str, b: &str) -> Ordering {
+    let (left, right): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let Some(at) = left.iter().zip(&right).position(|(l, r)| l != r) else {
+        return left.len().cmp(&right.len());
+    };
+    let (l, r) = (left[at], right[at]);
+    let in_number = at > 0 && left[at - 1].is_numeric();
+    match (l.is_alphabetic(), r.is_alphabetic()) {
+        (true, true) => return l.cmp(&r),
+        // What follows the same number: a letter comes first.
+        (first, second) if first || second => {
+            return if first == in_number {
+                Ordering::Less
+            } else {
+                Ordering::Greater
+            };
+        }
+        _ => {}
+    }
+    // A zero within a number counts: `10` and `1` are not `1` and `1`.
+    let significant = (l == '0' || r == '0')
+        && left[..at]
+            .iter()
+            .rev()
+            .take_while(|c| c.is_numeric())
+            .any(|c| *c != '0');
+    let number = |text: &[char]| {
+        let digits = text[at..].iter().take_while(|c| c.is_numeric()).count();
+        let value = text[at..at + digits]
+            .iter()
+            .fold(u128::from(significant), |n, c| {
+                n.saturating_mul(10)
+                    .saturating_add(u128::from(u32::from(*c) - u32::from('0')))
+            });
+        (value, digits)
+    };
+    number(&left).cmp(&number(&right)).then(l.cmp(&r))
 }
 
 /// Drops what only JSON prints: null commands and empty sub-objects.
@@ -134,7 +213,7 @@ fn splice(value: &mut Value) {
         Value::Object(map) => {
             let extensions = map.shift_remove(EXTENSIONS);
             map.values_mut().for_each(splice);
-            if let Some(Value::Object(extensions)) = extensions {
+            if let Some(Value::Object(extensions)) = extensions.map(natural) {
                 map.extend(extensions);
             }
         }

@@ -3,6 +3,7 @@
 //! The text hashed is the one docker compose hashes (compact JSON in its field order, `<`, `>`
 //! and `&` escaped), so containers made by either are recognised by the other.
 
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::network::Network;
@@ -17,6 +18,13 @@ pub fn config_hash(service: &Service) -> String {
     if let Some(map) = value.as_object_mut() {
         for key in ["build", "pull_policy", "scale", "depends_on", "profiles"] {
             map.shift_remove(key);
+        }
+        let files = map.get_mut("env_file").and_then(Value::as_array_mut);
+        for file in files.into_iter().flatten() {
+            // A file that must exist is its path alone.
+            if file.get("required") == Some(&Value::Bool(true)) {
+                *file = file["path"].take();
+            }
         }
         if let Some(deploy) = map.get_mut("deploy").and_then(|d| d.as_object_mut()) {
             deploy.shift_remove("replicas");
@@ -35,7 +43,7 @@ pub fn volume_hash(volume: &Volume) -> String {
     digest(canonical::plain(volume))
 }
 
-fn digest(mut value: serde_json::Value) -> String {
+fn digest(mut value: Value) -> String {
     canonical::drop_key(&mut value, EXTENSIONS);
     let text = canonical::escape_html(&value.to_string());
     let mut out = String::with_capacity(64);

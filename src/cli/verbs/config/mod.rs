@@ -17,7 +17,7 @@ use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::{output, session};
 use crate::loader::{self, Diagnostics, LoadOptions, Loaded, LoadedTree, schema, silence};
-use text::{Dollars, Form, list, render, sorted, variables};
+use text::{Dollars, Form, list, names_of_services, render, untyped, variables};
 
 /// What was typed after `config`.
 #[derive(Debug, Args)]
@@ -132,21 +132,25 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
     options.normalize = !args.no_normalize;
     options.resolve_paths = !args.no_path_resolution;
     options.check_consistency = !args.no_consistency;
-    // As with docker compose, `--no-env-resolution` leaves this output as it is: `env_file` is
-    // part of `environment` either way. Hashes are taken without it.
-    options.resolve_environment = args.hash.is_none();
     let view = View::of(&args);
+    // As with docker compose, `--no-env-resolution` leaves the document as it is: `env_file` is
+    // part of `environment` either way. What needs no values does not read the files, and hashes
+    // are taken without what is in them.
+    options.resolve_environment = matches!(view, View::Document | View::Environment);
     let text = match view {
         View::Variables => {
             options.interpolate = false;
-            variables(&load_tree(global, &options, form)?, form)
+            variables(&load_tree(global, &options, form)?, args.format.as_deref())
+        }
+        View::Services if args.no_interpolate => {
+            names_of_services(&load_tree(global, &options, form)?)
         }
         View::Document if args.no_interpolate => {
-            let document = sorted(load_tree(global, &options, form)?.document());
+            let document = untyped(load_tree(global, &options, form)?.document(), form);
             render(&document, form, Dollars::Keep)
         }
         _ => {
-            let named = matches!(view, View::Document | View::Images);
+            let named = matches!(view, View::Document | View::Images | View::Profiles);
             options.services = if named {
                 args.services.clone()
             } else {

@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::View;
 use crate::cli::error::CliError;
+use crate::loader::tree::Path;
+use crate::loader::variables::Used;
 use crate::loader::{self, LoadedTree, emit};
 use crate::model::{Project, canonical, config_hash};
 use crate::ui::table::Table;
@@ -111,39 +113,73 @@ pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> String {
     }
 }
 
-/// Keys in order, at every depth.
-pub(super) fn sorted(value: Value) -> Value {
+/// The document of `--no-interpolate`: nothing is typed, keys are in order. As docker compose
+/// prints them, JSON has no empty lists there but those whose items are unique.
+pub(super) fn untyped(document: Value, form: Form) -> Value {
+    match form {
+        Form::Yaml => canonical::natural(document),
+        Form::Json => sorted(document, &Path::default()),
+    }
+}
+
+fn sorted(value: Value, path: &Path) -> Value {
     match value {
         Value::Object(map) => {
             let ordered: BTreeMap<String, Value> = map.into_iter().collect();
-            ordered.into_iter().map(|(k, v)| (k, sorted(v))).collect()
+            let entries = ordered.into_iter().map(|(k, v)| {
+                let at = path.key(&k);
+                (k, sorted(v, &at))
+            });
+            entries.collect()
         }
-        Value::Array(list) => list.into_iter().map(sorted).collect(),
+        Value::Array(list) if list.is_empty() && !loader::has_unique_items(path) => Value::Null,
+        Value::Array(list) => {
+            let items = list.into_iter().enumerate();
+            items.map(|(i, v)| sorted(v, &path.index(i))).collect()
+        }
         other => other,
     }
 }
 
-/// Every variable the files use.
-pub(super) fn variables(tree: &LoadedTree, form: Form) -> String {
+/// The services of a tree, also those of profiles that are not enabled.
+pub(super) fn names_of_services(tree: &LoadedTree) -> String {
+    let services = tree.root.get("services").and_then(|s| s.as_map());
+    lines(services.into_iter().flat_map(|s| s.keys().cloned()))
+}
+
+/// Every variable the files use: a table, unless a document was asked for.
+pub(super) fn variables(tree: &LoadedTree, format: Option<&str>) -> String {
     let found = loader::variables::of(&tree.root);
-    if form == Form::Json {
-        let map: serde_json::Map<String, Value> = found
-            .iter()
-            .map(|v| {
-                let value = serde_json::json!({
-                    "Name": v.name,
-                    "DefaultValue": v.default,
-                    "PresenceValue": v.alternate,
-                    "Required": v.required,
-                });
-                (v.name.clone(), value)
-            })
-            .collect();
-        return serde_json::to_string_pretty(&map).unwrap_or_default() + "\n";
+    let document = |keys: [&str; 4]| -> Value {
+        let fields = |v: &Used| -> Value {
+            let values: [Value; 4] = [
+                v.name.clone().into(),
+                v.default.clone().into(),
+                v.alternate.clone().into(),
+                v.required.into(),
+            ];
+            keys.iter().map(ToString::to_string).zip(values).collect()
+        };
+        found.iter().map(|v| (v.name.clone(), fields(v))).collect()
+    };
+    match format {
+        Some("json") => {
+            let document = document(["Name", "DefaultValue", "PresenceValue", "Required"]);
+            serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+        }
+        Some(_) => emit::yaml(&document([
+            "name",
+            "defaultvalue",
+            "presencevalue",
+            "required",
+        ])),
+        None => {
+            let columns = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"];
+            let mut table = Table::new(&columns, 20);
+            for v in found {
+                table.row(vec![v.name, v.required.to_string(), v.default, v.alternate]);
+            }
+            table.render()
+        }
     }
-    let mut table = Table::new(&["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"], 4);
-    for v in found {
-        table.row(vec![v.name, v.required.to_string(), v.default, v.alternate]);
-    }
-    table.render()
 }
