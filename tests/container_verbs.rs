@@ -133,6 +133,39 @@ fn a_program_that_must_be_killed_can_be_restarted() {
 }
 
 #[test]
+fn namespaces_and_memory_mounts_are_as_asked() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let machine = fs::read_to_string("/proc/sys/kernel/hostname").expect("a name");
+    let once = |flags: &[&str], script: &str| {
+        let mut args = vec!["container", "run", "--rm", "--network", "none"];
+        args.extend(flags);
+        args.extend(["host", "bash", "-c", script]);
+        sandbox.run(&args)
+    };
+    let names = once(
+        &["--uts", "host"],
+        "cat /proc/sys/kernel/hostname; echo $HOSTNAME",
+    )
+    .expect_code(0);
+    assert_eq!(names.stdout(), machine.repeat(2));
+    once(&["--uts", "host", "--hostname", "other"], "true")
+        .expect_code(1)
+        .expect_stderr(&["host name", "UTS"]);
+    let options = "/t:size=1m,nr_inodes=100,noatime,mode=750,uid=3";
+    once(
+        &["--tmpfs", options],
+        "grep ' /t ' /proc/mounts; stat -c %u:%a /t",
+    )
+    .expect_code(0)
+    .expect_stdout(&["noatime", "nosuid", "size=1024k", "nr_inodes=100", "3:750"]);
+    once(&["--tmpfs", "/t:colour=red"], "true")
+        .expect_code(2)
+        .expect_stderr(&["colour"]);
+    sandbox.finish();
+}
+
+#[test]
 fn diff_and_commit_tell_what_was_changed_and_keep_it() {
     need_kernel!();
     let sandbox = Sandbox::new();

@@ -364,6 +364,7 @@ mod tests {
                 uid: Some(5),
                 gid: None,
                 exec: true,
+                more: Vec::new(),
             })
         );
         assert_eq!(tmpfs("/run:size=x"), Err("size=x".to_owned()));

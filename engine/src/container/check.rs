@@ -3,7 +3,7 @@
 //! All problems come at once, each with the option it is about, so that a caller can point at
 //! the place its user wrote. [`super::create`] refuses the first one.
 
-use crate::spec::{ContainerSpec, LogDriver, NetworkMode};
+use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode};
 
 use super::{ContainerError, oci, signal};
 
@@ -120,6 +120,13 @@ fn process(spec: &ContainerSpec, found: &mut Found) {
         found.say(
             Place::Option("hostname"),
             format!("the host name `{name}` is longer than {LONGEST_HOSTNAME} bytes"),
+        );
+    }
+    let named = spec.hostname.is_some() || spec.domainname.is_some();
+    if named && spec.uts != NamespaceMode::Private {
+        found.say(
+            Place::Option("hostname"),
+            "a host name needs a UTS namespace of the container's own".to_owned(),
         );
     }
     if let Some(name) = &spec.stop_signal {

@@ -245,10 +245,14 @@ fn resolve(
 ) -> Result<Resolved, ContainerError> {
     let config = &image.config.config;
     let (argv, entrypoint_len) = argv(spec, config)?;
-    let hostname = spec
-        .hostname
-        .clone()
-        .unwrap_or_else(|| id.short().to_owned());
+    let hostname = match (&spec.hostname, &spec.uts) {
+        (Some(name), _) => name.clone(),
+        (None, NamespaceMode::Host) => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
+        (None, _) => id.short().to_owned(),
+    };
     let stop_signal = spec
         .stop_signal
         .as_deref()

@@ -76,6 +76,7 @@ pub enum Propagation {
 
 /// Options of a tmpfs mount.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TmpfsOptions {
     /// Bytes; `None` is the kernel's default of half the memory.
     pub size: Option<u64>,
@@ -87,4 +88,6 @@ pub struct TmpfsOptions {
     pub gid: Option<u32>,
     /// Allow executing files; Docker's default is `noexec`.
     pub exec: bool,
+    /// Further options of tmpfs(5), as written: `nr_inodes=1k`, `noatime`, `suid` …
+    pub more: Vec<String>,
 }

@@ -43,7 +43,8 @@ pub fn container(container: engine::Container) -> Container {
 
 /// The networks a container will be on once it runs.
 fn planned(mode: &gantry_engine::spec::NetworkMode) -> Vec<Endpoint> {
-    let gantry_engine::spec::NetworkMode::Networks(endpoints) = mode else {
+    use gantry_engine::spec::NetworkMode;
+    let NetworkMode::Networks(endpoints) = mode else {
         return Vec::new();
     };
     endpoints

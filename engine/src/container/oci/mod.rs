@@ -42,10 +42,11 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
         }))
         .set_mounts(Some(mounts(record, files)))
         .set_linux(Some(linux(asked, init)?));
-    if asked.uts != NamespaceMode::Host {
-        spec.set_hostname(Some(record.resolved.hostname.clone()))
-            .set_domainname(asked.domainname.clone());
-    }
+    // In the machine's namespace, or another container's, the name is theirs. (The crate's default
+    // specification has one, so it is taken away.)
+    let named = asked.uts == NamespaceMode::Private;
+    spec.set_hostname(named.then(|| record.resolved.hostname.clone()))
+        .set_domainname(asked.domainname.clone().filter(|_| named));
     if !asked.annotations.is_empty() {
         spec.set_annotations(Some(asked.annotations.clone().into_iter().collect()));
     }
@@ -357,6 +358,8 @@ fn tmpfs_options(options: &TmpfsOptions, access: &str) -> Vec<String> {
     if let Some(gid) = options.gid {
         words.push(format!("gid={gid}"));
     }
+    // The last word counts: `suid` after `nosuid`.
+    words.extend(options.more.iter().cloned());
     words
 }
 

@@ -433,7 +433,15 @@ pub fn tmpfs(text: &str) -> Parsed<MountSpec> {
             ("gid", value) => options.gid = Some(value.parse().map_err(|_| "gid is not a number")?),
             ("exec", _) => options.exec = true,
             ("ro", _) => read_only = true,
-            ("rw" | "noexec" | "nosuid" | "nodev", _) => {}
+            ("rw" | "noexec" | "nosuid" | "nodev" | "defaults", "") => {}
+            ("nr_inodes" | "nr_blocks" | "mpol" | "huge", value) if !value.is_empty() => {
+                options.more.push(option.to_owned());
+            }
+            (
+                "suid" | "dev" | "atime" | "noatime" | "diratime" | "nodiratime" | "relatime"
+                | "norelatime" | "strictatime" | "nostrictatime",
+                "",
+            ) => options.more.push(option.to_owned()),
             (other, _) => return Err(format!("`{other}` is not a known option")),
         }
     }
@@ -579,6 +587,11 @@ mod tests {
         assert!(ulimit("nofile=20:10").is_err());
         assert_eq!(device("/dev/null:rw").unwrap().permissions, "rw");
         assert_eq!(tmpfs("/t:size=1m,mode=700").unwrap().target, "/t");
+        let MountKind::Tmpfs(options) = tmpfs("/t:nr_inodes=9,noatime").unwrap().kind else {
+            panic!("a tmpfs");
+        };
+        assert_eq!(options.more, ["nr_inodes=9", "noatime"]);
+        assert!(tmpfs("/t:colour=red").is_err());
     }
 
     proptest::proptest! {
