@@ -11,14 +11,23 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, OpenTreeFlags, UnmountFlags,
-    fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount, open_tree,
-    unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
+    move_mount, open_tree, unmount,
 };
 
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 
 use super::{MountError, Overlay, RootMount};
+
+/// How the kernel is told of an overlay.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Api {
+    /// With fsconfig(2), layer by layer.
+    Layers,
+    /// With mount(2).
+    OneString,
+}
 
 /// fsconfig takes strings below this length.
 const FSCONFIG_LIMIT: usize = 255;
@@ -48,37 +57,52 @@ fn step(action: &'static str, path: &Path, error: impl Into<std::io::Error>) -> 
     MountError::step(action, path.display().to_string(), error)
 }
 
-/// Makes an overlay; also used for `overlay` mounts below the root.
+/// Makes an overlay; also used for `overlay` mounts below the root. The caller is in a mount namespace of its
+/// own: for older kernels mounts are attached there for a moment.
 pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError> {
-    match configure(overlay) {
+    match overlay_by(Api::Layers, overlay) {
         Err(MountError::Step { source, .. })
             if Errno::from_io_error(&source) == Some(Errno::INVAL) =>
         {
-            mount_and_clone(overlay)
+            overlay_by(Api::OneString, overlay)
         }
         other => other,
     }
 }
 
-/// By mount(2), for kernels before 6.5: one string of short names, at a place that is hidden in the present
-/// namespace for a moment; a clone of the mount is detached and stays.
-fn mount_and_clone(overlay: &Overlay) -> Result<OwnedFd, MountError> {
-    let place = overlay
-        .upper
-        .as_deref()
-        .or(overlay.lower.first().map(PathBuf::as_path));
-    let place = place.unwrap_or(Path::new("/"));
+fn overlay_by(api: Api, overlay: &Overlay) -> Result<OwnedFd, MountError> {
+    let mut views = Vec::new();
+    let lower = separate(&overlay.lower, &mut views, api)?;
+    match api {
+        Api::Layers => layer_by_layer(overlay, &lower),
+        Api::OneString => {
+            let _shown = views
+                .iter()
+                .map(Shown::new)
+                .collect::<Result<Vec<_>, _>>()?;
+            in_one_string(overlay, &lower)
+        }
+    }
+}
+
+/// By mount(2), for kernels before 6.5, and for those that take no detached mount as a layer (before 6.15): one
+/// string of short names, at a place that is hidden in the present namespace for a moment; a clone of the mount
+/// is detached and stays.
+fn in_one_string(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountError> {
+    // Without an upper directory, the one that must be there because of the names.
+    let place = overlay.upper.as_deref().unwrap_or(Path::new("/proc"));
     let failed = |error: Errno| step("mount the overlay of", place, error);
     let mut names = Names::default();
-    let mut views = Vec::new();
-    let layers = separate(&overlay.lower, &mut views)?;
-    let layers = layers.iter().map(|layer| names.short(layer));
+    let layers = lower.iter().map(|layer| names.short(layer));
     let layers = layers.collect::<Result<Vec<_>, _>>()?.join(":");
     let mut data = format!("index=off,lowerdir={layers}");
     for (key, path) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
         if let Some(path) = path {
             data.push_str(&format!(",{key}={}", names.short(path)?));
         }
+    }
+    if overlay.upper.is_some() {
+        data.push_str(",redirect_dir=off,metacopy=off");
     }
     if overlay.volatile && overlay.upper.is_some() {
         data.push_str(",volatile");
@@ -98,30 +122,56 @@ fn mount_and_clone(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     tree.map_err(failed)
 }
 
+/// A detached mount that is attached while this lives: over `/`, where no path leads to it.
+struct Shown<'a>(&'a OwnedFd);
+
+impl<'a> Shown<'a> {
+    fn new(tree: &'a OwnedFd) -> Result<Self, MountError> {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(tree, "", CWD, "/", flags)
+            .map_err(|error| step("show a layer at", Path::new("/"), error))?;
+        Ok(Self(tree))
+    }
+}
+
+impl Drop for Shown<'_> {
+    fn drop(&mut self) {
+        // What stays attached goes with the namespace.
+        let _ = unmount(by_descriptor(self.0), UnmountFlags::DETACH);
+    }
+}
+
+fn by_descriptor(fd: &OwnedFd) -> PathBuf {
+    format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
+}
+
 /// Layers of which none contains another: one that does is replaced by a view of it.
-fn separate(layers: &[PathBuf], views: &mut Vec<OwnedFd>) -> Result<Vec<PathBuf>, MountError> {
+fn separate(
+    layers: &[PathBuf],
+    views: &mut Vec<OwnedFd>,
+    api: Api,
+) -> Result<Vec<PathBuf>, MountError> {
     let separated = layers.iter().map(|layer| {
         if !contains_another(layer, layers) {
             return Ok(layer.clone());
         }
-        let view = view_of(layer)?;
-        let name = PathBuf::from(format!("/proc/self/fd/{}", view.as_raw_fd()));
+        let view = view_of(layer, api)?;
+        let name = by_descriptor(&view);
         views.push(view);
         Ok(name)
     });
     separated.collect()
 }
 
-fn configure(overlay: &Overlay) -> Result<OwnedFd, MountError> {
+fn layer_by_layer(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountError> {
     let failed = |action, error: Errno| MountError::step(action, "overlay", error);
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|error| failed("open the file system", error))?;
     fsconfig_set_string(&fs, "source", "overlay").map_err(|error| failed("configure", error))?;
     let mut names = Names::default();
-    let mut views = Vec::new();
-    for layer in separate(&overlay.lower, &mut views)? {
-        fsconfig_set_string(&fs, "lowerdir+", &names.of(&layer)?)
-            .map_err(|error| step("use the layer", &layer, error))?;
+    for layer in lower {
+        fsconfig_set_string(&fs, "lowerdir+", &names.of(layer)?)
+            .map_err(|error| step("use the layer", layer, error))?;
     }
     for (key, path) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
         if let Some(path) = path {
@@ -166,8 +216,8 @@ fn contains_another(layer: &Path, layers: &[PathBuf]) -> bool {
 }
 
 /// The layer seen through a read-only overlay of its own, which is another file system with other inodes. An
-/// overlay without an upper directory needs two layers: an empty memory file system is the second.
-fn view_of(layer: &Path) -> Result<OwnedFd, MountError> {
+/// overlay without an upper directory needs two layers: the second is a directory that is certainly empty.
+fn view_of(layer: &Path, api: Api) -> Result<OwnedFd, MountError> {
     let failed = |error: Errno| step("make a view of the layer", layer, error);
     let empty = || {
         let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -177,13 +227,15 @@ fn view_of(layer: &Path) -> Result<OwnedFd, MountError> {
         fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attr)
     };
     let empty = empty().map_err(failed)?;
-    detached_overlay(&Overlay {
-        lower: vec![
-            format!("/proc/self/fd/{}", empty.as_raw_fd()).into(),
-            layer.to_owned(),
-        ],
+    let view = Overlay {
+        lower: vec![by_descriptor(&empty), layer.to_owned()],
         ..Overlay::default()
-    })
+    };
+    let _shown = match api {
+        Api::Layers => None,
+        Api::OneString => Some(Shown::new(&empty)?),
+    };
+    overlay_by(api, &view)
 }
 
 /// Names of directories for the kernel's parser; keeps the descriptors behind short ones open.
@@ -221,7 +273,7 @@ mod tests {
     use rustix::mount::{MountPropagationFlags, mount_change};
 
     /// Runs in a mount namespace of this test's own thread.
-    fn check(make: fn(&Overlay) -> Result<OwnedFd, MountError>) {
+    fn check(api: Api) {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: mounting needs root");
             return;
@@ -229,6 +281,8 @@ mod tests {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a namespace");
         let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
         mount_change("/", private).expect("private");
+        let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").expect("readable");
+        let before = mounts();
         let scratch = tempfile::tempdir().expect("temporary directory");
         let make_dir = |name: &str| {
             let path = scratch.path().join(name);
@@ -236,30 +290,34 @@ mod tests {
             path
         };
         let (upper, work) = (make_dir("upper"), make_dir("work"));
-        let lower: Vec<PathBuf> = (0..40).map(|n| make_dir(&format!("l,:{n}"))).collect();
+        let mut lower: Vec<PathBuf> = (0..40).map(|n| make_dir(&format!("l,:{n}"))).collect();
         for (number, layer) in lower.iter().enumerate() {
             std::fs::write(layer.join("file"), number.to_string()).expect("written");
         }
+        // One that contains others, as the machine's root does below the mask of the `host` image.
+        std::fs::write(scratch.path().join("outer"), "seen").expect("written");
+        lower.push(scratch.path().to_owned());
         let overlay = Overlay {
             lower,
-            upper: Some(upper.clone()),
+            upper: Some(upper),
             work: Some(work),
             volatile: true,
         };
-        let root = make(&overlay).expect("mounted");
-        let read = Below::new(root.as_fd()).read(Path::new("/file"), 10);
-        assert_eq!(read.expect("read"), b"0");
-        let mounts = std::fs::read_to_string("/proc/thread-self/mountinfo").expect("readable");
-        assert!(!mounts.contains("upper"), "attached nowhere");
+        let root = overlay_by(api, &overlay).expect("mounted");
+        let below = Below::new(root.as_fd());
+        let read = |path| below.read(Path::new(path), 10).expect("read");
+        assert_eq!(read("/file"), b"0");
+        assert_eq!(read("/outer"), b"seen");
+        assert_eq!(mounts(), before, "nothing stays attached");
     }
 
     #[test]
     fn an_overlay_layer_by_layer() {
-        check(configure);
+        check(Api::Layers);
     }
 
     #[test]
     fn an_overlay_as_older_kernels_take_it() {
-        check(mount_and_clone);
+        check(Api::OneString);
     }
 }

@@ -73,7 +73,8 @@ impl Failure {
                 action,
                 subject,
                 source,
-            } => Self::new(stage, format!("{subject}` (cannot {action} it)"), source),
+            // It is printed in backticks.
+            } => Self::new(stage, format!("{subject}`: cannot {action} `{subject}"), source),
             option @ MountError::Option { .. } => {
                 Self::new(stage, option.to_string(), Errno::INVAL)
             }
