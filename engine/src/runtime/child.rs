@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use oci_spec::runtime::{Linux, Process, Spec};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
@@ -319,8 +319,30 @@ fn pivot(root: BorrowedFd<'_>) -> Result<(), Failure> {
     let failed = |what: &'static str| move |error: Errno| Failure::new(Stage::Pivot, what, error);
     rustix::process::fchdir(root).map_err(failed("new root"))?;
     rustix::process::pivot_root(".", ".").map_err(failed("pivot_root"))?;
-    unmount(".", UnmountFlags::DETACH).map_err(failed("old root"))?;
+    // Not just once: a mount that lay over the old root would be what goes, and `/..` would lead to
+    // the old root from then on.
+    loop {
+        unmount(".", UnmountFlags::DETACH).map_err(failed("old root"))?;
+        if is_topmost().map_err(failed("old root"))? {
+            break;
+        }
+    }
     rustix::process::chdir("/").map_err(failed("/"))
+}
+
+/// Whether nothing is mounted over our root: `..` crosses into what is, `/` does not.
+fn is_topmost() -> Result<bool, Errno> {
+    let look = |path| {
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let found = statx(CWD, path, AtFlags::empty(), wanted)?;
+        Ok((
+            found.stx_dev_major,
+            found.stx_dev_minor,
+            found.stx_ino,
+            found.stx_mnt_id,
+        ))
+    };
+    Ok(look("/")? == look("/..")?)
 }
 
 /// Opens a session of our own and puts the streams in place.

@@ -73,8 +73,12 @@ impl Failure {
                 action,
                 subject,
                 source,
-            // It is printed in backticks.
-            } => Self::new(stage, format!("{subject}`: cannot {action} `{subject}"), source),
+                // It is printed in backticks.
+            } => Self::new(
+                stage,
+                format!("{subject}`: cannot {action} `{subject}"),
+                source,
+            ),
             option @ MountError::Option { .. } => {
                 Self::new(stage, option.to_string(), Errno::INVAL)
             }

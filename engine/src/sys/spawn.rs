@@ -144,7 +144,8 @@ impl Actions {
         }
         #[cfg(target_env = "gnu")]
         // SAFETY: as above.
-        match unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, executable + 1) } {
+        match unsafe { libc::posix_spawn_file_actions_addclosefrom_np(&mut self.0, executable + 1) }
+        {
             // The executable has the last number that the limit of descriptors allows.
             libc::EBADF => {}
             result => answer(result)?,
