@@ -8,8 +8,8 @@ use super::tree::{Node, Path, Value};
 struct Choice {
     at: &'static [&'static str],
     words: &'static [&'static str],
-    /// Beginnings of words that name something.
-    prefixes: &'static [&'static str],
+    /// Beginnings of words that name something, and what.
+    prefixes: &'static [(&'static str, &'static str)],
 }
 
 const fn choice(at: &'static [&'static str], words: &'static [&'static str]) -> Choice {
@@ -20,11 +20,11 @@ const fn choice(at: &'static [&'static str], words: &'static [&'static str]) -> 
     }
 }
 
-const SHARED: &[&str] = &["service:", "container:"];
+const SHARED: &[(&str, &str)] = &[("service:", "NAME"), ("container:", "NAME")];
 
 const CHOICES: &[Choice] = &[
     Choice {
-        prefixes: &["on-failure:"],
+        prefixes: &[("on-failure:", "N")],
         ..choice(
             &["services", "*", "restart"],
             &["no", "always", "unless-stopped", "on-failure"],
@@ -50,7 +50,7 @@ const CHOICES: &[Choice] = &[
         )
     },
     Choice {
-        prefixes: &["every_"],
+        prefixes: &[("every_", "DURATION")],
         ..choice(
             &["services", "*", "pull_policy"],
             &[
@@ -109,8 +109,8 @@ const CHOICES: &[Choice] = &[
 
 impl Choice {
     fn allows(&self, text: &str) -> bool {
-        let begins = |prefix: &&str| {
-            text.strip_prefix(*prefix)
+        let begins = |(prefix, _): &(&str, &str)| {
+            text.strip_prefix(prefix)
                 .is_some_and(|rest| !rest.is_empty())
         };
         text.is_empty() || self.words.contains(&text) || self.prefixes.iter().any(begins)
@@ -120,14 +120,17 @@ impl Choice {
     fn help(&self, text: &str) -> String {
         let named = |(prefix, name): (&str, &str)| {
             let prefix = format!("{prefix}:");
-            let known = did_you_mean(&prefix, self.prefixes.iter().copied())?;
+            let known = did_you_mean(&prefix, self.prefixes.iter().map(|(prefix, _)| *prefix))?;
             Some(known.replace("`?", &format!("{name}`?")))
         };
         did_you_mean(text, self.words.iter().copied())
             .or_else(|| text.split_once(':').and_then(named))
             .unwrap_or_else(|| {
                 let words = self.words.iter().map(|word| format!("`{word}`"));
-                let named = self.prefixes.iter().map(|prefix| format!("`{prefix}…`"));
+                let named = self
+                    .prefixes
+                    .iter()
+                    .map(|(prefix, what)| format!("`{prefix}{what}`"));
                 format!("use {}", words.chain(named).collect::<Vec<_>>().join(", "))
             })
     }
