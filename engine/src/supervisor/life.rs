@@ -3,201 +3,29 @@
 //! One thread, one current-thread runtime, one task that decides ([`Life`]); the others carry bytes.
 //! Nothing here forks: the keeper does what needs a fork, and probes are our own executable again.
 
-use std::cell::RefCell;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdStream;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
 use crate::cgroup::Cgroup;
 use crate::container::control::{Reply, Request, WaitFor};
 use crate::container::record::{ExitRecord, Phase};
 use crate::container::{ContainerError, Failure};
-use crate::spec::LogDriver;
 use crate::state::crash_point;
-use crate::sys::Executable;
-use crate::sys::readiness;
 
 use super::clients::Client;
+use super::frame::{After, Begin};
 use super::keeper::{self, Answer, Order};
-use super::log::LogLimits;
-use super::log::file::LogFile;
+use super::net;
 use super::obey::not_running;
-use super::one_run::{Ending, answer};
+use super::one_run::{Ending, Outputs, answer};
 use super::output::Log;
 use super::restart::BackOff;
-use super::setup::Assets;
 use super::shared::{Command, Shared};
-use super::status::Status;
-use super::{finish, net, serve};
-
-/// How a supervisor's loop begins.
-pub enum Begin {
-    /// Wait for the order to start.
-    Parked,
-    /// It runs already: we replace a dead supervisor.
-    Running,
-    /// Start at once: the policy's restart of a container that was adopted.
-    Start,
-}
-
-/// What is to be done when the loop is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
-    /// Nothing more.
-    Done,
-    /// The policy wants another start, but the keeper was a dead supervisor's and is not ours to order.
-    Relaunch,
-}
-
-/// Lives as long as the container.
-pub fn run(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::Result<After> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .enable_time()
-        .build()?;
-    LocalSet::new().block_on(&runtime, live(assets, launcher, begin))
-}
-
-async fn live(assets: Assets, launcher: Option<StdStream>, begin: Begin) -> io::Result<After> {
-    let Assets {
-        status,
-        mut held,
-        warnings,
-    } = assets;
-    let (commands, inbox) = mpsc::unbounded_channel();
-    let terminal = held.terminal.take();
-    let executable = Executable::current()?;
-    let log = open_log(&status)?;
-    if let Begin::Running = begin {
-        status.save().map_err(io::Error::other)?;
-    }
-    let wiring = net::Wiring::start(&mut held.network)?;
-    let mut accepting = None;
-    let shared = Rc::new(Shared {
-        stdin_once: status.record.spec.stdin_once,
-        status: RefCell::new(status),
-        clients: Rc::default(),
-        commands,
-        executable,
-        terminal: RefCell::new(None),
-        stdin: RefCell::new(None),
-        keeper: RefCell::new(match &held.keeper {
-            Some(keeper) => Some(keeper.socket.try_clone()?),
-            None => None,
-        }),
-    });
-    if let Some(control) = held.control.take() {
-        let listener = std::os::unix::net::UnixListener::from(control);
-        listener.set_nonblocking(true)?;
-        let listener = UnixListener::from_std(listener)?;
-        accepting = Some(spawn_local(serve::accept(Rc::clone(&shared), listener)));
-    }
-    if let Some(launcher) = launcher {
-        use std::io::Write;
-        let mut launcher = launcher;
-        let prepared = crate::container::control::message(&Reply::Prepared { warnings })?;
-        launcher.write_all(&prepared)?;
-        launcher.set_nonblocking(true)?;
-        let stream = UnixStream::from_std(launcher)?;
-        spawn_local(serve::serve(Rc::clone(&shared), stream, true));
-    }
-    let mut life = Life {
-        shared: Rc::clone(&shared),
-        inbox,
-        log,
-        cgroup: held.cgroup.clone(),
-        wiring,
-        keeper: match &held.keeper {
-            Some(keeper) => Some(readiness::register(
-                keeper.socket.try_clone()?,
-                Interest::READABLE,
-            )?),
-            None => None,
-        },
-        back_off: BackOff::default(),
-        oom_kills: 0,
-        stoppers: Vec::new(),
-        restarters: Vec::new(),
-        last: None,
-        adopted: matches!(begin, Begin::Running),
-        terminal,
-    };
-    let after = life.lead(begin).await;
-    let Life {
-        stoppers,
-        restarters,
-        last,
-        mut inbox,
-        mut wiring,
-        ..
-    } = life;
-    if let Some(accepting) = accepting {
-        accepting.abort();
-        let _ = accepting.await;
-    }
-    wiring.end().await;
-    shared.terminal.borrow_mut().take();
-    shared.stdin.borrow_mut().take();
-    shared.keeper.borrow_mut().take();
-    for error in finish::dismantle(&shared.status.borrow(), &mut held) {
-        eprintln!("giving back: {}", Failure::from(&error).line());
-    }
-    // Only now: who hears of the end finds nothing left of it.
-    for client in stoppers.iter().chain(&restarters) {
-        client.reply(&Reply::Done);
-    }
-    let end = Reply::Exited(last.unwrap_or(ExitRecord {
-        code: 0,
-        signal: None,
-        oom_killed: false,
-    }));
-    shared.clients.release(&end, |_| true);
-    shared.clients.tell_attached(&end);
-    // Requests that came too late.
-    while let Ok(command) = inbox.try_recv() {
-        if let Command::Request(request, client) = command
-            && let Some(reply) = late(&request, end.clone())
-        {
-            client.reply(&reply);
-        }
-    }
-    shared.clients.flushed().await;
-    Ok(after)
-}
-
-/// What a request gets that arrives after the end. A start gets nothing: the client finds the
-/// connection closed and starts the container anew.
-fn late(request: &Request, end: Reply) -> Option<Reply> {
-    match request {
-        Request::Wait { .. } => Some(end),
-        Request::Stop { .. } => Some(Reply::Done),
-        // The record has it; the next run begins with it.
-        Request::Start | Request::Reload => None,
-        _ => Some(not_running()),
-    }
-}
-
-fn open_log(status: &Status) -> io::Result<Log> {
-    let log = match status.record.spec.log.driver {
-        LogDriver::None => None,
-        LogDriver::JsonFile => {
-            let limits =
-                LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();
-            let path = status.files.log(&status.record.id);
-            Some(LogFile::open(path, limits)?)
-        }
-    };
-    Ok(Rc::new(RefCell::new(log)))
-}
 
 pub(super) struct Life {
     pub(super) shared: Rc<Shared>,
@@ -216,7 +44,8 @@ pub(super) struct Life {
 }
 
 impl Life {
-    async fn lead(&mut self, begin: Begin) -> After {
+    /// From the first start to the last end.
+    pub(super) async fn lead(&mut self, begin: Begin) -> After {
         let starter = match begin {
             Begin::Parked => match self.wait_for_start().await {
                 Some(client) => Some(client),
@@ -230,26 +59,27 @@ impl Life {
         }
         let mut starter = starter;
         loop {
-            if !running && let Err(failure) = self.start().await {
-                self.note_failure(&failure);
-                for client in starter.take().into_iter().chain(self.restarters.drain(..)) {
-                    client.reply(&Reply::Failed(failure.clone()));
+            let outputs = match self.begin(running).await {
+                Ok(outputs) => outputs,
+                Err(failure) if running => {
+                    eprintln!("{}", failure.line());
+                    return After::Left;
                 }
-                return After::Done;
-            }
+                Err(failure) => {
+                    self.note_failure(&failure);
+                    for client in starter.take().into_iter().chain(self.restarters.drain(..)) {
+                        client.reply(&Reply::Failed(failure.clone()));
+                    }
+                    return After::Done;
+                }
+            };
             running = false;
             for client in starter.take().into_iter().chain(self.restarters.drain(..)) {
                 client.reply(&Reply::Done);
             }
             crash_point("life.started");
             let began = Instant::now();
-            let ending = match self.one_run().await {
-                Ok(ending) => ending,
-                Err(error) => {
-                    eprintln!("supervision ends: {error}");
-                    return After::Done;
-                }
-            };
+            let ending = self.one_run(outputs).await;
             self.last = Some(ending.exit);
             let delay = self.decide(&ending, began.elapsed());
             let phase = if delay.is_some() {
@@ -313,6 +143,21 @@ impl Life {
                 Command::Request(_, client) => client.reply(&not_running()),
             }
         }
+    }
+
+    /// Opens what the program is followed with, and starts it unless it `runs` already.
+    async fn begin(&mut self, runs: bool) -> Result<Outputs, Failure> {
+        let outputs = self.outputs().map_err(|source| {
+            Failure::from(&ContainerError::Host {
+                action: "open the output of",
+                path: self.shared.status.borrow().record.id.short().to_owned(),
+                source,
+            })
+        })?;
+        if !runs {
+            self.start().await?;
+        }
+        Ok(outputs)
     }
 
     async fn start(&mut self) -> Result<(), Failure> {

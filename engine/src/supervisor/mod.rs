@@ -2,8 +2,9 @@
 //!
 //! [`role`] is the process's main: first, with one thread and no runtime, everything that makes a
 //! container ([`setup`]: network, published ports, cgroup, keeper), or the taking over of a live one
-//! ([`adopt`]); then one loop on the same thread ([`life`], with [`one_run`] of the program and the clients it [`obey`]s) that waits for
-//! orders, output, probes and the end;
+//! ([`adopt`]); then, in its [`frame`], one loop on the
+//! same thread ([`life`], with [`one_run`] of the program and the clients it [`obey`]s) that waits
+//! for orders, output, probes and the end;
 //! last, giving everything back ([`finish`]). When nothing happens it does nothing: no timer ticks.
 //!
 //! It knows no image, no registry, no build: all that was decided when the container was made.
@@ -11,6 +12,7 @@
 mod adopt;
 mod clients;
 mod finish;
+mod frame;
 mod health;
 mod keeper;
 mod life;

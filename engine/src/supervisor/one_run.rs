@@ -20,7 +20,7 @@ use super::life::Life;
 use super::log::json::Stream;
 use super::log::pipe::LogPipe;
 use super::obey::Obeyed;
-use super::output::{self, Source};
+use super::output::{self, Source, Tap};
 use super::shared::Command;
 use super::{pipes, wire};
 
@@ -32,11 +32,54 @@ pub(super) struct Ending {
     pub(super) again: bool,
 }
 
+/// Where a program's output comes from, open and watched.
+pub(super) enum Outputs {
+    Terminal(Rc<AsyncFd<OwnedFd>>),
+    Pipes(Vec<Tap>),
+}
+
 impl Life {
+    /// Opens what the next run is followed with. Before its start, so that a lack of descriptors
+    /// is an error of the start and not the end of a running program.
+    pub(super) fn outputs(&mut self) -> io::Result<Outputs> {
+        if let Some(terminal) = self.terminal.take() {
+            rustix::io::ioctl_fionbio(&terminal, true)?;
+            let terminal = Rc::new(readiness::register(
+                terminal,
+                Interest::READABLE | Interest::WRITABLE,
+            )?);
+            *self.shared.terminal.borrow_mut() = Some(Rc::clone(&terminal));
+            return Ok(Outputs::Terminal(terminal));
+        }
+        let (run, open_stdin) = {
+            let status = self.shared.status.borrow();
+            (status.files.run.clone(), status.record.spec.open_stdin)
+        };
+        if open_stdin {
+            let writer = readiness::register(pipes::stdin_writer(&run)?, Interest::WRITABLE)?;
+            *self.shared.stdin.borrow_mut() = Some(Rc::new(writer));
+        }
+        let mut taps = Vec::new();
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let reader = pipes::reader(&run, stream)?;
+            let source = match self.log.borrow_mut().as_mut() {
+                Some(log) => Source::Logged(LogPipe::open(
+                    stream,
+                    reader,
+                    &pipes::journal(&run, stream),
+                    log,
+                )?),
+                None => Source::Plain(reader),
+            };
+            taps.push(Tap::new(stream, source)?);
+        }
+        Ok(Outputs::Pipes(taps))
+    }
+
     /// From the start of the program to its end.
-    pub(super) async fn one_run(&mut self) -> io::Result<Ending> {
+    pub(super) async fn one_run(&mut self, outputs: Outputs) -> Ending {
         let (end, ended) = watch::channel(false);
-        let pumps = self.pumps(&ended)?;
+        let pumps = self.pump(outputs, &ended);
         let probe = self
             .shared
             .status
@@ -46,7 +89,12 @@ impl Life {
             .probe
             .clone()
             .map(|config| spawn_local(super::health::probe(Rc::clone(&self.shared), config)));
-        let ending = self.watch().await;
+        let ending = self.watch().await.unwrap_or_else(|error| {
+            // What cannot be watched is not left running.
+            eprintln!("supervision ends: {error}");
+            self.kill_all();
+            self.ending(unknown_end(), false)
+        });
         if let Some(probe) = probe {
             probe.abort();
         }
@@ -61,54 +109,25 @@ impl Life {
         ending
     }
 
-    fn pumps(
-        &mut self,
+    fn pump(
+        &self,
+        outputs: Outputs,
         ended: &watch::Receiver<bool>,
-    ) -> io::Result<Vec<JoinHandle<io::Result<()>>>> {
-        let clients = &self.shared.clients;
-        if let Some(terminal) = self.terminal.take() {
-            rustix::io::ioctl_fionbio(&terminal, true)?;
-            let terminal = Rc::new(readiness::register(
+    ) -> Vec<JoinHandle<io::Result<()>>> {
+        let log = || Rc::clone(&self.log);
+        let clients = || Rc::clone(&self.shared.clients);
+        match outputs {
+            Outputs::Terminal(terminal) => vec![spawn_local(output::pump_terminal(
                 terminal,
-                Interest::READABLE | Interest::WRITABLE,
-            )?);
-            *self.shared.terminal.borrow_mut() = Some(Rc::clone(&terminal));
-            return Ok(vec![spawn_local(output::pump_terminal(
-                terminal,
-                Rc::clone(&self.log),
-                Rc::clone(clients),
+                log(),
+                clients(),
                 ended.clone(),
-            ))]);
+            ))],
+            Outputs::Pipes(taps) => taps
+                .into_iter()
+                .map(|tap| spawn_local(output::pump(tap, log(), clients(), ended.clone())))
+                .collect(),
         }
-        let (run, open_stdin) = {
-            let status = self.shared.status.borrow();
-            (status.files.run.clone(), status.record.spec.open_stdin)
-        };
-        if open_stdin {
-            let writer = readiness::register(pipes::stdin_writer(&run)?, Interest::WRITABLE)?;
-            *self.shared.stdin.borrow_mut() = Some(Rc::new(writer));
-        }
-        let mut pumps = Vec::new();
-        for stream in [Stream::Stdout, Stream::Stderr] {
-            let reader = pipes::reader(&run, stream)?;
-            let source = match self.log.borrow_mut().as_mut() {
-                Some(log) => Source::Logged(LogPipe::open(
-                    stream,
-                    reader,
-                    &pipes::journal(&run, stream),
-                    log,
-                )?),
-                None => Source::Plain(reader),
-            };
-            pumps.push(spawn_local(output::pump(
-                stream,
-                source,
-                Rc::clone(&self.log),
-                Rc::clone(clients),
-                ended.clone(),
-            )));
-        }
-        Ok(pumps)
     }
 
     /// Waits for the end, and obeys meanwhile.

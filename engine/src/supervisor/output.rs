@@ -83,16 +83,38 @@ fn read(fd: BorrowedFd<'_>) -> io::Result<Step> {
     }
 }
 
+/// A pipe whose content can be moved: nothing more has to be opened for that.
+pub struct Tap {
+    stream: Stream,
+    source: Source,
+    /// Of a copy of the descriptor, so that the source itself can be changed meanwhile.
+    ready: AsyncFd<OwnedFd>,
+}
+
+impl Tap {
+    /// Watches `source`.
+    pub fn new(stream: Stream, source: Source) -> io::Result<Self> {
+        let copy = source.as_fd().try_clone_to_owned()?;
+        Ok(Self {
+            stream,
+            source,
+            ready: readiness::register(copy, Interest::READABLE)?,
+        })
+    }
+}
+
 /// Moves a pipe's content until `end` says that its writers are gone, and then the rest.
 pub async fn pump(
-    stream: Stream,
-    mut source: Source,
+    tap: Tap,
     log: Log,
     clients: Rc<Clients>,
     mut end: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    // Readiness of a copy of the descriptor, so that the source itself can be changed meanwhile.
-    let ready = readiness::register(source.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+    let Tap {
+        stream,
+        mut source,
+        ready,
+    } = tap;
     loop {
         clients.room().await;
         let ending = *end.borrow();
@@ -239,14 +261,10 @@ mod tests {
             end.send_replace(true);
         });
         let log = Rc::new(RefCell::new(Some(file)));
-        block_on(pump(
-            Stream::Stdout,
-            Source::Logged(pipe),
-            log,
-            Rc::default(),
-            ended,
-        ))
-        .unwrap();
+        block_on(async {
+            let tap = Tap::new(Stream::Stdout, Source::Logged(pipe)).unwrap();
+            pump(tap, log, Rc::default(), ended).await.unwrap();
+        });
         thread.join().unwrap();
         let text = std::fs::read_to_string(path).unwrap();
         for (n, line) in text.lines().enumerate() {

@@ -17,9 +17,9 @@ use crate::state::{ContainerId, Paths};
 use crate::sys::{Executable, RoleChild, spawn_role};
 
 use super::adopt::{self, Adopted};
-use super::life::{self, After, Begin};
+use super::finish;
+use super::frame::{self, After, Begin};
 use super::setup::Assets;
-use super::{finish, status::Status};
 
 /// Exit code by which the role of a probe says that it took too long. Not one that programs use.
 pub const PROBE_TIMED_OUT: u8 = 254;
@@ -154,19 +154,21 @@ fn launch(
         }
     };
     if let Err(error) = assets.launch() {
-        let failure = Failure::from(&error);
-        note_failure(&mut assets.status, &failure);
-        finish::dismantle(&assets.status, &mut assets.held);
-        let _ = tell(&mut launcher, &Reply::Failed(failure));
+        withdraw(&mut assets, Some(launcher), &Failure::from(&error));
         return Err(error);
     }
     supervise(store, assets, Some(launcher), Begin::Parked)
 }
 
-fn note_failure(status: &mut Status, failure: &Failure) {
-    status.outcome.error = Some(failure.line());
-    if let Err(error) = status.save_outcome() {
+/// Gives back what was made of a container that does not start, notes why, and says so.
+pub(super) fn withdraw(assets: &mut Assets, launcher: Option<UnixStream>, failure: &Failure) {
+    assets.status.outcome.error = Some(failure.line());
+    if let Err(error) = assets.status.save_outcome() {
         eprintln!("noting a failure: {error}");
+    }
+    finish::dismantle(&assets.status, &mut assets.held);
+    if let Some(mut launcher) = launcher {
+        let _ = tell(&mut launcher, &Reply::Failed(failure.clone()));
     }
 }
 
@@ -178,13 +180,8 @@ fn supervise(
     begin: Begin,
 ) -> Result<(), ContainerError> {
     let id = assets.status.record.id.clone();
-    let lost = |source| ContainerError::Host {
-        action: "supervise",
-        path: id.short().to_owned(),
-        source,
-    };
-    match life::run(assets, launcher, begin).map_err(lost)? {
-        After::Done => Ok(()),
+    match frame::run(assets, launcher, begin)? {
+        After::Done | After::Left => Ok(()),
         // The loop's runtime is gone, so a keeper can be forked again.
         After::Relaunch => restart(store, &id),
     }
@@ -195,8 +192,7 @@ fn restart(store: &ContainerStore, id: &ContainerId) -> Result<(), ContainerErro
     let mut assets = Assets::claim(store, id)?;
     assets.status.live.restart_count = assets.status.outcome.restart_count;
     if let Err(error) = assets.launch() {
-        note_failure(&mut assets.status, &Failure::from(&error));
-        finish::dismantle(&assets.status, &mut assets.held);
+        withdraw(&mut assets, None, &Failure::from(&error));
         return Err(error);
     }
     supervise(store, assets, None, Begin::Start)
