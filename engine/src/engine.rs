@@ -28,6 +28,7 @@ use crate::volume::{Volume, VolumeError, VolumeSpec, VolumeStore};
 
 pub use crate::container::archive::Tree;
 pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
+pub use crate::container::boot::{Attempt, Turn};
 pub use crate::container::change::Update;
 pub use crate::container::control::WaitFor;
 pub use crate::container::create::Created;
@@ -247,6 +248,16 @@ impl Engine {
     /// Stops a container; one that does not run is left alone.
     pub fn stop(&self, reference: &str, options: &StopOptions) -> Result<()> {
         Ok(self.containers.stop(reference, options)?)
+    }
+
+    /// After the start of the machine: starts what the restart policies say.
+    pub fn boot(&self) -> Result<Vec<Attempt>> {
+        Ok(self.containers.boot()?)
+    }
+
+    /// Before the end of the machine: stops all, to be started again by [`Engine::boot`].
+    pub fn shut_down(&self) -> Result<Vec<Attempt>> {
+        Ok(self.containers.shut_down()?)
     }
 
     /// Stops it, if it runs, and starts it.

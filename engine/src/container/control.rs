@@ -109,6 +109,8 @@ pub enum Request {
         signal: Option<i32>,
         /// Instead of the container's own grace.
         grace: Option<Duration>,
+        /// Somebody wants it stopped, and not just the machine.
+        by_hand: bool,
     },
     /// End it and start it again.
     Restart {

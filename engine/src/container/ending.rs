@@ -18,6 +18,8 @@ pub struct StopOptions {
     pub timeout: Option<Duration>,
     /// Instead of the container's own stop signal.
     pub signal: Option<String>,
+    /// The machine is shut down: its restart policy starts the container again at boot.
+    pub at_shutdown: bool,
 }
 
 /// How to remove.
@@ -46,6 +48,7 @@ impl Containers {
         let request = Request::Stop {
             signal: options.signal.as_deref().map(signal::parse).transpose()?,
             grace: options.timeout,
+            by_hand: !options.at_shutdown,
         };
         loop {
             let mut connection = match self.connect(&id, "stop") {
@@ -70,6 +73,7 @@ impl Containers {
             let request = Request::Stop {
                 signal: None,
                 grace: None,
+                by_hand: true,
             };
             match self.ask(&mut connection, &request, id) {
                 Ok(_) | Err(ContainerError::Lost(_)) => {}
@@ -218,6 +222,7 @@ impl Containers {
             let stop = StopOptions {
                 timeout: Some(Duration::ZERO),
                 signal: Some("KILL".to_owned()),
+                ..StopOptions::default()
             };
             self.stop(id.as_str(), &stop)?;
         }

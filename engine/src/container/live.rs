@@ -89,7 +89,12 @@ pub fn container(store: &ContainerStore, record: Record) -> Result<Container, St
 }
 
 fn state(live: Option<&Live>, outcome: &Outcome) -> State {
-    let ended = outcome.exit.is_some() || outcome.finished_at.is_some() || outcome.error.is_some();
+    let interrupted = live.is_none() && outcome.was_interrupted();
+    let ended = interrupted
+        || outcome.exit.is_some()
+        || outcome.finished_at.is_some()
+        || outcome.error.is_some();
+    let last = outcome.exit.filter(|_| !interrupted);
     let idle = if ended {
         Status::Exited
     } else {
@@ -111,18 +116,21 @@ fn state(live: Option<&Live>, outcome: &Outcome) -> State {
             .and_then(|live| live.init)
             .map(|init| init.pid),
         started_at: live.and_then(|live| live.started_at).or(outcome.started_at),
-        finished_at: outcome.finished_at,
+        finished_at: outcome.finished_at.filter(|_| !interrupted),
         exit_code: if status == Status::Running || status == Status::Paused {
             0
+        } else if interrupted {
+            // Docker's word for an end that nobody saw.
+            255
         } else {
-            outcome.exit.map_or_else(
+            last.map_or_else(
                 // Docker's 128 for what could not be started at all.
                 || if outcome.error.is_some() { 128 } else { 0 },
                 |exit| exit.code,
             )
         },
-        signal: outcome.exit.filter(|_| !up).and_then(|exit| exit.signal),
-        oom_killed: !up && outcome.exit.is_some_and(|exit| exit.oom_killed),
+        signal: last.filter(|_| !up).and_then(|exit| exit.signal),
+        oom_killed: !up && last.is_some_and(|exit| exit.oom_killed),
         error: outcome.error.clone().filter(|_| !up),
         manually_stopped: live.map_or(outcome.manually_stopped, |live| live.manually_stopped),
         stopping: up && live.is_some_and(|live| live.stopping),

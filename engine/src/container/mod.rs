@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod attach;
+pub mod boot;
 pub mod change;
 pub mod check;
 pub mod control;

@@ -109,6 +109,17 @@ pub struct Outcome {
     pub health: Option<Health>,
 }
 
+impl Outcome {
+    /// It was started and nobody saw its end: the machine went down. Only where it does not run.
+    pub fn was_interrupted(&self) -> bool {
+        match (self.started_at, self.finished_at) {
+            (Some(started), Some(finished)) => finished < started,
+            (Some(_), None) => self.error.is_none(),
+            (None, _) => false,
+        }
+    }
+}
+
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExitRecord {

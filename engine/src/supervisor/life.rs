@@ -217,7 +217,10 @@ impl Life {
             ran,
             status.live.manually_stopped,
         );
-        if ending.again && self.stoppers.is_empty() {
+        if !self.stoppers.is_empty() {
+            return None;
+        }
+        if ending.again {
             return Some(Duration::ZERO);
         }
         by_policy
@@ -232,10 +235,12 @@ impl Life {
                 command = self.inbox.recv() => match command {
                     None | Some(Command::LauncherGone) => {}
                     Some(Command::Request(request, client)) => match request {
-                        Request::Stop { .. } => {
-                            self.stopped_by_hand();
-                            self.shared.status.borrow_mut().outcome.manually_stopped = true;
-                            let _ = self.shared.status.borrow().save_outcome();
+                        Request::Stop { by_hand, .. } => {
+                            if by_hand {
+                                self.stopped_by_hand();
+                                self.shared.status.borrow_mut().outcome.manually_stopped = true;
+                                let _ = self.shared.status.borrow().save_outcome();
+                            }
                             self.stoppers.push(client);
                             return false;
                         }

@@ -38,9 +38,15 @@ impl Life {
                     .emit(Action::Kill { signal: number });
                 client.reply(&reply(done, "send a signal to"));
             }
-            Request::Stop { signal, grace } => {
+            Request::Stop {
+                signal,
+                grace,
+                by_hand,
+            } => {
                 self.shared.status.borrow_mut().live.stopping = true;
-                self.stopped_by_hand();
+                if by_hand {
+                    self.stopped_by_hand();
+                }
                 self.shared.status.borrow().emit(Action::Stop);
                 self.stoppers.push(client);
                 return self.stop(signal, grace, false);

@@ -85,6 +85,10 @@ impl Status {
         });
         self.enter(Phase::Running)?;
         self.emit(Action::Start);
+        // What a machine that loses its power would know of it.
+        if !self.record.spec.auto_remove {
+            self.save_outcome()?;
+        }
         Ok(())
     }
 

@@ -110,7 +110,7 @@ impl Backend for EngineBackend {
     fn stop(&self, id: &ContainerId, timeout: Option<Duration>) -> Result<()> {
         let options = StopOptions {
             timeout,
-            signal: None,
+            ..StopOptions::default()
         };
         self.engine
             .stop(&id.0, &options)

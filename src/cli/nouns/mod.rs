@@ -1,5 +1,6 @@
 //! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`.
 
+mod boot;
 pub mod container;
 mod disk;
 mod endpoint;

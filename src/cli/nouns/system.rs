@@ -6,6 +6,7 @@ use gantry_engine::engine::{Engine, PruneOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::boot::{self, UnitArgs};
 use crate::cli::nouns::disk::{self, DfArgs};
 use crate::cli::nouns::events::{self, EventsArgs};
 use crate::cli::nouns::listing::{self, Filters};
@@ -16,14 +17,22 @@ use crate::ui::template::Format;
 /// What was typed after `system`.
 #[derive(Debug, Subcommand)]
 pub enum SystemCommand {
+    /// Start the containers that their restart policies want started, as after the machine's start.
+    Boot,
     /// Disk use.
     Df(DfArgs),
     /// What happens, as it happens.
     Events(EventsArgs),
+    /// Have systemd start containers at boot, and stop them before the machine goes down.
+    Install(UnitArgs),
     /// What this machine offers and where state lives.
     Info(InfoArgs),
     /// Remove what nothing uses.
     Prune(PruneArgs),
+    /// Stop all containers; `boot` starts them again as their restart policies say.
+    Shutdown,
+    /// Take back what `install` did.
+    Uninstall(UnitArgs),
 }
 
 /// What was typed after `info`.
@@ -53,12 +62,16 @@ pub struct PruneArgs {
 
 /// Runs the command.
 pub fn run(global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
-    let engine = open(global)?;
+    let engine = || open(global);
     match command {
-        SystemCommand::Df(args) => disk::run(&engine, &args),
-        SystemCommand::Events(args) => events::run(&engine, &args),
-        SystemCommand::Info(args) => info(&engine, &args),
-        SystemCommand::Prune(args) => prune(&engine, &args),
+        SystemCommand::Boot => boot::boot(&engine()?),
+        SystemCommand::Df(args) => disk::run(&engine()?, &args),
+        SystemCommand::Events(args) => events::run(&engine()?, &args),
+        SystemCommand::Info(args) => info(&engine()?, &args),
+        SystemCommand::Install(args) => boot::install(global, &args),
+        SystemCommand::Prune(args) => prune(&engine()?, &args),
+        SystemCommand::Shutdown => boot::shutdown(&engine()?),
+        SystemCommand::Uninstall(args) => boot::uninstall(&args),
     }
 }
 

@@ -144,6 +144,7 @@ impl StopArgs {
                 Duration::from_secs(u64::try_from(seconds).unwrap_or(100 * 365 * 24 * 3600))
             }),
             signal: self.signal.clone(),
+            at_shutdown: false,
         }
     }
 }

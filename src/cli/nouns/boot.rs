@@ -1,0 +1,186 @@
+//! `gantry system boot|shutdown|install|uninstall`: containers and the machine's own start and end.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use clap::Args;
+use gantry_engine::engine::{Attempt, Engine, EngineError, Turn};
+
+use crate::cli::error::CliError;
+use crate::cli::exit::Exit;
+use crate::cli::global::Global;
+use crate::cli::output::print;
+
+/// The unit's name.
+const UNIT: &str = "gantry.service";
+
+/// What was typed after `install` or `uninstall`.
+#[derive(Debug, Args)]
+pub struct UnitArgs {
+    /// Where systemd's units are.
+    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/systemd/system")]
+    unit_directory: PathBuf,
+}
+
+/// Starts what the restart policies want started.
+pub fn boot(engine: &Engine) -> Result<Exit, CliError> {
+    tell(engine.boot()?)
+}
+
+/// Stops everything, to be started again at boot.
+pub fn shutdown(engine: &Engine) -> Result<Exit, CliError> {
+    tell(engine.shut_down()?)
+}
+
+fn tell(attempts: Vec<Attempt>) -> Result<Exit, CliError> {
+    let mut exit = Exit::Success;
+    for Attempt { name, result } in attempts {
+        match result {
+            Ok(turn) => {
+                let turn = match turn {
+                    Turn::Started => "Started",
+                    Turn::Removed => "Removed",
+                    Turn::Stopped => "Stopped",
+                };
+                print(&format!("Container {name}  {turn}\n"))?;
+            }
+            Err(error) => {
+                eprint!(
+                    "container `{name}`: {}",
+                    CliError::from(EngineError::from(error)).render()
+                );
+                exit = Exit::Failure;
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// Writes the unit and enables it.
+pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
+    let directory = &args.unit_directory;
+    if !directory.is_dir() {
+        return Err(CliError::usage(format!(
+            "there is no `{}`: this machine does not start with systemd. Have its init run \
+             `gantry system boot` when the network is up, and `gantry system shutdown` before it \
+             goes down",
+            directory.display()
+        )));
+    }
+    let executable = std::env::current_exe().map_err(failed("find", Path::new("gantry")))?;
+    let text = unit(&executable, global.root.as_deref());
+    let path = directory.join(UNIT);
+    let partial = directory.join(format!("{UNIT}.new"));
+    fs::write(&partial, text).map_err(failed("write", &partial))?;
+    fs::rename(&partial, &path).map_err(failed("write", &path))?;
+    let wants = directory.join("multi-user.target.wants");
+    fs::create_dir_all(&wants).map_err(failed("create", &wants))?;
+    let link = wants.join(UNIT);
+    match symlink(Path::new("..").join(UNIT), &link) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+            return Err(failed("create", &link)(error));
+        }
+        _ => {}
+    }
+    reload_systemd();
+    print(&format!(
+        "{} starts containers at boot as their restart policies say\n",
+        path.display()
+    ))?;
+    Ok(Exit::Success)
+}
+
+/// Takes the unit away.
+pub fn uninstall(args: &UnitArgs) -> Result<Exit, CliError> {
+    let directory = &args.unit_directory;
+    for path in [
+        directory.join("multi-user.target.wants").join(UNIT),
+        directory.join(UNIT),
+    ] {
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(failed("remove", &path)(error));
+            }
+            _ => {}
+        }
+    }
+    reload_systemd();
+    Ok(Exit::Success)
+}
+
+/// systemd.service(5): started once, and stopped when the machine goes down.
+fn unit(executable: &Path, root: Option<&Path>) -> String {
+    let mut command = quoted(executable);
+    if let Some(root) = root {
+        command = format!("{command} --root {}", quoted(root));
+    }
+    format!(
+        "[Unit]
+Description=Containers of Gantry
+Wants=network-online.target
+After=network-online.target local-fs.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart={command} system boot
+ExecStop={command} system shutdown
+TimeoutStopSec=5min
+Delegate=yes
+TasksMax=infinity
+LimitNOFILE=1048576
+
+[Install]
+WantedBy=multi-user.target
+"
+    )
+}
+
+/// A word of a command line (systemd.syntax(7)).
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let escaped = text
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('%', "%%")
+        .replace('$', "$$");
+    format!("\"{escaped}\"")
+}
+
+/// A systemd that runs looks at its units again; one that does not will at its start.
+fn reload_systemd() {
+    if Path::new("/run/systemd/system").is_dir()
+        && let Err(error) = Command::new("systemctl").arg("daemon-reload").status()
+    {
+        eprintln!("warning: systemctl daemon-reload: {error}");
+    }
+}
+
+fn failed<'a>(action: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> CliError + 'a {
+    move |source| CliError::Io {
+        what: format!("{action} `{}`", path.display()),
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_keep_their_meaning_in_a_unit() {
+        let unit = unit(
+            Path::new("/opt/my tools/100%/gantry"),
+            Some(Path::new("/srv/$x")),
+        );
+        assert!(
+            unit.contains(
+                "ExecStart=\"/opt/my tools/100%%/gantry\" --root \"/srv/$$x\" system boot\n"
+            ),
+            "{unit}"
+        );
+    }
+}
