@@ -7,7 +7,7 @@
 pub mod apply;
 pub mod attached;
 mod copying;
-
+pub mod deferred;
 pub mod error;
 pub mod exit;
 mod findings;
@@ -29,6 +29,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
+use deferred::{Deferred, at_once};
 use error::CliError;
 use exit::Exit;
 use global::{Global, GlobalArgs};
@@ -52,75 +53,75 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Attach local standard input, output, and error streams to a service's running container.
-    Attach(verbs::attach::AttachArgs),
+    Attach(Deferred<verbs::attach::AttachArgs>),
     /// Build or rebuild services.
-    Build(verbs::build::BuildArgs),
+    Build(Deferred<verbs::build::BuildArgs>),
     /// Create a new image from a service container's changes.
-    Commit(verbs::commit::CommitArgs),
+    Commit(Deferred<verbs::commit::CommitArgs>),
     /// Copy files or folders between a service container and this machine.
-    Cp(verbs::cp::CpArgs),
+    Cp(Deferred<verbs::cp::CpArgs>),
     /// Creates containers for a service.
-    Create(verbs::create::CreateArgs),
+    Create(Deferred<verbs::create::CreateArgs>),
     /// Stop and remove containers, networks.
-    Down(verbs::down::DownArgs),
+    Down(Deferred<verbs::down::DownArgs>),
     /// Receive real time events from containers.
-    Events(verbs::events::EventsArgs),
+    Events(Deferred<verbs::events::EventsArgs>),
     /// Execute a command in a running container.
-    Exec(verbs::exec::ExecArgs),
+    Exec(Deferred<verbs::exec::ExecArgs>),
     /// Export a service container's filesystem as a tar archive.
-    Export(verbs::export::ExportArgs),
+    Export(Deferred<verbs::export::ExportArgs>),
     /// List images used by the created containers.
-    Images(verbs::images::ImagesArgs),
+    Images(Deferred<verbs::images::ImagesArgs>),
     /// Force stop service containers.
-    Kill(verbs::kill::KillArgs),
+    Kill(Deferred<verbs::kill::KillArgs>),
     /// View output from containers.
-    Logs(verbs::logs::LogsArgs),
+    Logs(Deferred<verbs::logs::LogsArgs>),
     /// List running compose projects.
-    Ls(verbs::ls::LsArgs),
+    Ls(Deferred<verbs::ls::LsArgs>),
     /// Speak the Language Server Protocol with an editor: problems, completion, meanings, definitions.
-    Lsp(verbs::lsp::LspArgs),
+    Lsp(Deferred<verbs::lsp::LspArgs>),
     /// Pause services.
-    Pause(verbs::pause::PauseArgs),
+    Pause(Deferred<verbs::pause::PauseArgs>),
     /// Print the public port for a port binding.
-    Port(verbs::port::PortArgs),
+    Port(Deferred<verbs::port::PortArgs>),
     /// List containers.
-    Ps(verbs::ps::PsArgs),
+    Ps(Deferred<verbs::ps::PsArgs>),
     /// Pull service images.
-    Pull(verbs::pull::PullArgs),
+    Pull(Deferred<verbs::pull::PullArgs>),
     /// Push service images.
-    Push(verbs::push::PushArgs),
+    Push(Deferred<verbs::push::PushArgs>),
     /// Restart service containers.
-    Restart(verbs::restart::RestartArgs),
+    Restart(Deferred<verbs::restart::RestartArgs>),
     /// Removes stopped service containers.
-    Rm(verbs::rm::RmArgs),
+    Rm(Deferred<verbs::rm::RmArgs>),
     /// Run a one-off command on a service.
-    Run(verbs::run::RunArgs),
+    Run(Deferred<verbs::run::RunArgs>),
     /// Scale services.
-    Scale(verbs::scale::ScaleArgs),
+    Scale(Deferred<verbs::scale::ScaleArgs>),
     /// Start services.
-    Start(verbs::start::StartArgs),
+    Start(Deferred<verbs::start::StartArgs>),
     /// Display a live stream of container(s) resource usage statistics.
-    Stats(verbs::stats::StatsArgs),
+    Stats(Deferred<verbs::stats::StatsArgs>),
     /// Stop services.
-    Stop(verbs::stop::StopArgs),
+    Stop(Deferred<verbs::stop::StopArgs>),
     /// Display the running processes.
-    Top(verbs::top::TopArgs),
+    Top(Deferred<verbs::top::TopArgs>),
     /// Unpause services.
-    Unpause(verbs::unpause::UnpauseArgs),
+    Unpause(Deferred<verbs::unpause::UnpauseArgs>),
     /// Create and start containers.
-    Up(verbs::up::UpArgs),
+    Up(Deferred<verbs::up::UpArgs>),
     /// Show the version.
-    Version(verbs::version::VersionArgs),
+    Version(Deferred<verbs::version::VersionArgs>),
     /// List volumes.
-    Volumes(verbs::volumes::VolumesArgs),
+    Volumes(Deferred<verbs::volumes::VolumesArgs>),
     /// Block until containers of all (or specified) services stop.
-    Wait(verbs::wait::WaitArgs),
+    Wait(Deferred<verbs::wait::WaitArgs>),
     /// Watch build context for service and rebuild/refresh containers when files are updated.
-    Watch(verbs::watch::WatchArgs),
+    Watch(Deferred<verbs::watch::WatchArgs>),
     /// Show where a value comes from: every source in order of precedence.
-    Why(verbs::why::WhyArgs),
+    Why(Deferred<verbs::why::WhyArgs>),
     /// Parse, resolve and render compose file in canonical format.
-    Config(verbs::config::ConfigArgs),
+    Config(Deferred<verbs::config::ConfigArgs>),
     /// Publish compose application (refused).
     #[command(hide = true)]
     Publish(Refused),
@@ -132,19 +133,19 @@ pub enum Command {
     Alpha(Refused),
     /// Manage containers without a Compose file.
     #[command(subcommand)]
-    Container(Box<nouns::container::ContainerCommand>),
+    Container(Deferred<Box<nouns::container::ContainerCommand>>),
     /// Manage images.
     #[command(subcommand)]
-    Image(nouns::image::ImageCommand),
+    Image(Deferred<nouns::image::ImageCommand>),
     /// Manage networks.
     #[command(subcommand)]
-    Network(nouns::network::NetworkCommand),
+    Network(Deferred<nouns::network::NetworkCommand>),
     /// Manage volumes.
     #[command(subcommand)]
-    Volume(nouns::volume::VolumeCommand),
+    Volume(Deferred<nouns::volume::VolumeCommand>),
     /// Manage Gantry itself.
     #[command(subcommand)]
-    System(nouns::system::SystemCommand),
+    System(Deferred<nouns::system::SystemCommand>),
 }
 
 /// The rest of a command line that is refused anyway.
@@ -158,7 +159,7 @@ pub struct Refused {
 /// The whole grammar.
 #[must_use]
 pub fn grammar() -> clap::Command {
-    flags::with_boolean_values(Cli::command())
+    flags::with_boolean_values(at_once(Cli::command))
 }
 
 /// Runs the command line of this process.
@@ -170,7 +171,7 @@ pub fn main() -> ExitCode {
 /// Runs a command line.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let cli = match grammar()
+    let cli = match flags::with_boolean_values(Cli::command())
         .try_get_matches_from(&arguments)
         .and_then(|matches| Cli::from_arg_matches(&matches))
     {
@@ -183,7 +184,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             }
             // Switches read better without the values that they may have: `--build`, not
             // `--build[=<BUILD>]`.
-            let error = match Cli::command().try_get_matches_from(&arguments) {
+            let error = match at_once(Cli::command).try_get_matches_from(&arguments) {
                 Err(plain) if plain.kind() == error.kind() => plain,
                 _ => error,
             };
@@ -212,49 +213,49 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 
 fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
     match command {
-        Command::Attach(args) => verbs::attach::run(global, args),
-        Command::Build(args) => verbs::build::run(global, args),
-        Command::Commit(args) => verbs::commit::run(global, args),
-        Command::Cp(args) => verbs::cp::run(global, args),
-        Command::Create(args) => verbs::create::run(global, args),
-        Command::Down(args) => verbs::down::run(global, args),
-        Command::Events(args) => verbs::events::run(global, args),
-        Command::Exec(args) => verbs::exec::run(global, args),
-        Command::Export(args) => verbs::export::run(global, args),
-        Command::Images(args) => verbs::images::run(global, args),
-        Command::Kill(args) => verbs::kill::run(global, args),
-        Command::Logs(args) => verbs::logs::run(global, args),
-        Command::Ls(args) => verbs::ls::run(global, args),
-        Command::Lsp(args) => verbs::lsp::run(global, args),
-        Command::Pause(args) => verbs::pause::run(global, args),
-        Command::Port(args) => verbs::port::run(global, args),
-        Command::Ps(args) => verbs::ps::run(global, args),
-        Command::Pull(args) => verbs::pull::run(global, args),
-        Command::Push(args) => verbs::push::run(global, args),
-        Command::Restart(args) => verbs::restart::run(global, args),
-        Command::Rm(args) => verbs::rm::run(global, args),
-        Command::Run(args) => verbs::run::run(global, args),
-        Command::Scale(args) => verbs::scale::run(global, args),
-        Command::Start(args) => verbs::start::run(global, args),
-        Command::Stats(args) => verbs::stats::run(global, args),
-        Command::Stop(args) => verbs::stop::run(global, args),
-        Command::Top(args) => verbs::top::run(global, args),
-        Command::Unpause(args) => verbs::unpause::run(global, args),
-        Command::Up(args) => verbs::up::run(global, args),
-        Command::Version(args) => verbs::version::run(global, args),
-        Command::Volumes(args) => verbs::volumes::run(global, args),
-        Command::Wait(args) => verbs::wait::run(global, args),
-        Command::Watch(args) => verbs::watch::run(global, args),
-        Command::Why(args) => verbs::why::run(global, args),
-        Command::Config(args) => verbs::config::run(global, args),
+        Command::Attach(Deferred(args)) => verbs::attach::run(global, args),
+        Command::Build(Deferred(args)) => verbs::build::run(global, args),
+        Command::Commit(Deferred(args)) => verbs::commit::run(global, args),
+        Command::Cp(Deferred(args)) => verbs::cp::run(global, args),
+        Command::Create(Deferred(args)) => verbs::create::run(global, args),
+        Command::Down(Deferred(args)) => verbs::down::run(global, args),
+        Command::Events(Deferred(args)) => verbs::events::run(global, args),
+        Command::Exec(Deferred(args)) => verbs::exec::run(global, args),
+        Command::Export(Deferred(args)) => verbs::export::run(global, args),
+        Command::Images(Deferred(args)) => verbs::images::run(global, args),
+        Command::Kill(Deferred(args)) => verbs::kill::run(global, args),
+        Command::Logs(Deferred(args)) => verbs::logs::run(global, args),
+        Command::Ls(Deferred(args)) => verbs::ls::run(global, args),
+        Command::Lsp(Deferred(args)) => verbs::lsp::run(global, args),
+        Command::Pause(Deferred(args)) => verbs::pause::run(global, args),
+        Command::Port(Deferred(args)) => verbs::port::run(global, args),
+        Command::Ps(Deferred(args)) => verbs::ps::run(global, args),
+        Command::Pull(Deferred(args)) => verbs::pull::run(global, args),
+        Command::Push(Deferred(args)) => verbs::push::run(global, args),
+        Command::Restart(Deferred(args)) => verbs::restart::run(global, args),
+        Command::Rm(Deferred(args)) => verbs::rm::run(global, args),
+        Command::Run(Deferred(args)) => verbs::run::run(global, args),
+        Command::Scale(Deferred(args)) => verbs::scale::run(global, args),
+        Command::Start(Deferred(args)) => verbs::start::run(global, args),
+        Command::Stats(Deferred(args)) => verbs::stats::run(global, args),
+        Command::Stop(Deferred(args)) => verbs::stop::run(global, args),
+        Command::Top(Deferred(args)) => verbs::top::run(global, args),
+        Command::Unpause(Deferred(args)) => verbs::unpause::run(global, args),
+        Command::Up(Deferred(args)) => verbs::up::run(global, args),
+        Command::Version(Deferred(args)) => verbs::version::run(global, args),
+        Command::Volumes(Deferred(args)) => verbs::volumes::run(global, args),
+        Command::Wait(Deferred(args)) => verbs::wait::run(global, args),
+        Command::Watch(Deferred(args)) => verbs::watch::run(global, args),
+        Command::Why(Deferred(args)) => verbs::why::run(global, args),
+        Command::Config(Deferred(args)) => verbs::config::run(global, args),
         Command::Publish(_) => Err(refused("publish")),
         Command::Bridge(_) => Err(refused("bridge")),
         Command::Alpha(_) => Err(refused("alpha")),
-        Command::Container(command) => nouns::container::run(global, *command),
-        Command::Image(command) => nouns::image::run(global, command),
-        Command::Network(command) => nouns::network::run(global, command),
-        Command::Volume(command) => nouns::volume::run(global, command),
-        Command::System(command) => nouns::system::run(global, command),
+        Command::Container(Deferred(command)) => nouns::container::run(global, *command),
+        Command::Image(Deferred(command)) => nouns::image::run(global, command),
+        Command::Network(Deferred(command)) => nouns::network::run(global, command),
+        Command::Volume(Deferred(command)) => nouns::volume::run(global, command),
+        Command::System(Deferred(command)) => nouns::system::run(global, command),
     }
 }
 

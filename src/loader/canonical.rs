@@ -3,7 +3,8 @@
 use super::diagnostic::Diagnostic;
 use super::merge::{dependency, named};
 use super::short::{port, volume};
-use super::tree::{Map, Node, Path, Value};
+use super::trail::Trail;
+use super::tree::{Map, Node, Value};
 
 /// Whether text that is no valid short form is an error or stays as it is (`--no-interpolate`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +23,16 @@ pub fn canonical(root: &mut Node, malformed: Malformed, problems: &mut Vec<Diagn
     };
     let Some(map) = root.as_map_mut() else { return };
     if let Some(services) = map.get_mut("services").and_then(Node::as_map_mut) {
+        let section = Trail::ROOT.key("services");
         for (name, service) in services {
-            pass.service(service, &Path::of(&["services", name]));
+            pass.service(service, &section.key(name));
         }
     }
     for section in ["volumes", "networks", "secrets", "configs"] {
         if let Some(entries) = map.get_mut(section).and_then(Node::as_map_mut) {
+            let section = Trail::ROOT.key(section);
             for (name, entry) in entries {
-                pass.external(entry, &Path::of(&[section, name]));
+                pass.external(entry, &section.key(name));
             }
         }
     }
@@ -41,7 +44,7 @@ struct Canonical<'a> {
 }
 
 impl Canonical<'_> {
-    fn service(&mut self, service: &mut Node, path: &Path) {
+    fn service(&mut self, service: &mut Node, path: &Trail<'_>) {
         let Some(map) = service.as_map_mut() else {
             return;
         };
@@ -82,7 +85,12 @@ impl Canonical<'_> {
         }
     }
 
-    fn each(&mut self, node: &mut Node, path: &Path, f: fn(&mut Self, &mut Node, &Path) -> bool) {
+    fn each(
+        &mut self,
+        node: &mut Node,
+        path: &Trail<'_>,
+        f: fn(&mut Self, &mut Node, &Trail<'_>) -> bool,
+    ) {
         if let Some(items) = node.as_seq_mut() {
             let mut index = 0;
             items.retain_mut(|item| {
@@ -92,7 +100,7 @@ impl Canonical<'_> {
         }
     }
 
-    fn build(&mut self, node: &mut Node, path: &Path) {
+    fn build(&mut self, node: &mut Node, path: &Trail<'_>) {
         wrap(node, "context");
         let Some(map) = node.as_map_mut() else { return };
         for (key, node) in map {
@@ -111,7 +119,7 @@ impl Canonical<'_> {
         }
     }
 
-    fn key_values(&mut self, node: &mut Node, path: &Path) {
+    fn key_values(&mut self, node: &mut Node, path: &Trail<'_>) {
         let Some(items) = node.as_seq() else { return };
         let mut map = Map::new();
         for (i, item) in items.iter().enumerate() {
@@ -137,7 +145,7 @@ impl Canonical<'_> {
         node.value = Value::Map(map);
     }
 
-    fn ssh(&mut self, node: &mut Node, path: &Path) {
+    fn ssh(&mut self, node: &mut Node, path: &Trail<'_>) {
         let Some(items) = node.as_seq() else { return };
         let mut map = Map::new();
         for (i, item) in items.iter().enumerate() {
@@ -165,12 +173,12 @@ impl Canonical<'_> {
         node.value = Value::Map(map);
     }
 
-    fn file_mount(&mut self, node: &mut Node, _path: &Path) -> bool {
+    fn file_mount(&mut self, node: &mut Node, _path: &Trail<'_>) -> bool {
         wrap(node, "source");
         true
     }
 
-    fn device(&mut self, node: &mut Node, path: &Path) -> bool {
+    fn device(&mut self, node: &mut Node, path: &Trail<'_>) -> bool {
         let Some(text) = node.as_str().map(str::to_owned) else {
             return true;
         };
@@ -206,7 +214,7 @@ impl Canonical<'_> {
         true
     }
 
-    fn mount(&mut self, node: &mut Node, path: &Path) -> bool {
+    fn mount(&mut self, node: &mut Node, path: &Trail<'_>) -> bool {
         let Some(text) = node.as_str().map(str::to_owned) else {
             return true;
         };
@@ -277,7 +285,7 @@ impl Canonical<'_> {
         true
     }
 
-    fn ports(&mut self, node: &mut Node, path: &Path) {
+    fn ports(&mut self, node: &mut Node, path: &Trail<'_>) {
         let Some(items) = node.as_seq() else { return };
         let mut result = Vec::with_capacity(items.len());
         for (i, item) in items.iter().enumerate() {
@@ -306,17 +314,17 @@ impl Canonical<'_> {
                 }
             };
             match port::parse(&text) {
-                Ok(ports) => result.extend(ports.into_iter().map(|p| {
-                    let mut map = Map::new();
+                Ok(ports) => result.extend(ports.each().map(|p| {
+                    let mut map = Map::with_capacity(5);
                     map.insert("mode".to_owned(), part(item, "ingress"));
-                    if !p.host_ip.is_empty() {
-                        map.insert("host_ip".to_owned(), part(item, &p.host_ip));
+                    if !ports.host_ip.is_empty() {
+                        map.insert("host_ip".to_owned(), part(item, ports.host_ip));
                     }
                     map.insert("target".to_owned(), item.with(Value::Int(p.target.into())));
                     if !p.published.is_empty() {
-                        map.insert("published".to_owned(), part(item, &p.published));
+                        map.insert("published".to_owned(), item.with(Value::Str(p.published)));
                     }
-                    map.insert("protocol".to_owned(), part(item, p.protocol));
+                    map.insert("protocol".to_owned(), part(item, ports.protocol));
                     item.with(Value::Map(map))
                 })),
                 // One port that does not parse keeps the whole list short, as docker compose does.
@@ -335,7 +343,7 @@ impl Canonical<'_> {
         node.value = Value::Seq(result);
     }
 
-    fn external(&mut self, node: &mut Node, path: &Path) {
+    fn external(&mut self, node: &mut Node, path: &Trail<'_>) {
         let Some(map) = node.as_map_mut() else { return };
         let Some(external) = map.get("external") else {
             return;
@@ -394,9 +402,7 @@ fn port_help(text: &str) -> String {
 
 /// A piece of a short form, placed where the short form is.
 fn part(node: &Node, text: &str) -> Node {
-    let mut part = node.with(Value::Str(text.to_owned()));
-    part.key = node.key;
-    part
+    node.with(Value::Str(text.to_owned()))
 }
 
 fn wrap(node: &mut Node, key: &str) {

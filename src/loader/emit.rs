@@ -11,7 +11,7 @@ use super::yaml;
 pub fn yaml(document: &Value) -> String {
     let mut out = String::new();
     match document {
-        Value::Object(map) if !map.is_empty() => mapping(map, 0, &mut out),
+        Value::Object(map) if !map.is_empty() => mapping(map, 0, Begin::OwnLine, &mut out),
         other => {
             scalar(other, 0, &mut out);
             out.push('\n');
@@ -20,9 +20,27 @@ pub fn yaml(document: &Value) -> String {
     out
 }
 
-fn mapping(map: &Map<String, Value>, indent: usize, out: &mut String) {
-    for (key, value) in map {
-        pad(indent, out);
+/// Where the first line of a block stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Begin {
+    /// On a line of its own.
+    OwnLine,
+    /// On the line of a dash.
+    AfterDash,
+}
+
+impl Begin {
+    /// What stands before one of the block's lines.
+    fn pad(self, index: usize, indent: usize, out: &mut String) {
+        if index > 0 || self == Self::OwnLine {
+            pad(indent, out);
+        }
+    }
+}
+
+fn mapping(map: &Map<String, Value>, indent: usize, begin: Begin, out: &mut String) {
+    for (index, (key, value)) in map.iter().enumerate() {
+        begin.pad(index, indent, out);
         string(key, Place::Key, out);
         out.push(':');
         nested(value, indent + 1, out);
@@ -34,11 +52,11 @@ fn nested(value: &Value, indent: usize, out: &mut String) {
     match value {
         Value::Object(map) if !map.is_empty() => {
             out.push('\n');
-            mapping(map, indent, out);
+            mapping(map, indent, Begin::OwnLine, out);
         }
         Value::Array(list) if !list.is_empty() => {
             out.push('\n');
-            sequence(list, indent, out);
+            sequence(list, indent, Begin::OwnLine, out);
         }
         other => {
             out.push(' ');
@@ -48,26 +66,18 @@ fn nested(value: &Value, indent: usize, out: &mut String) {
     }
 }
 
-fn sequence(list: &[Value], indent: usize, out: &mut String) {
-    for item in list {
-        pad(indent, out);
-        out.push('-');
+fn sequence(list: &[Value], indent: usize, begin: Begin, out: &mut String) {
+    for (index, item) in list.iter().enumerate() {
+        begin.pad(index, indent, out);
+        out.push_str("- ");
         match item {
             Value::Object(map) if !map.is_empty() => {
-                // The first key stands on the line of the dash.
-                let mut block = String::new();
-                mapping(map, indent + 1, &mut block);
-                out.push(' ');
-                out.push_str(block.trim_start());
+                mapping(map, indent + 1, Begin::AfterDash, out);
             }
             Value::Array(inner) if !inner.is_empty() => {
-                let mut block = String::new();
-                sequence(inner, indent + 1, &mut block);
-                out.push(' ');
-                out.push_str(block.trim_start());
+                sequence(inner, indent + 1, Begin::AfterDash, out);
             }
             other => {
-                out.push(' ');
                 scalar(other, indent + 1, out);
                 out.push('\n');
             }
@@ -106,12 +116,18 @@ enum Place {
 }
 
 fn string(text: &str, place: Place, out: &mut String) {
+    if is_simple(text) {
+        return out.push_str(text);
+    }
+    if !text.contains('\n') && !is_plainly_a_string(text) {
+        return double_quoted(text, out);
+    }
     let allowed = Allowed::of(text);
     match place {
         Place::Value { indent } if text.contains('\n') && allowed.block => {
             literal(text, indent, out);
         }
-        _ if text.contains('\n') || !is_plainly_a_string(text) => double_quoted(text, out),
+        _ if text.contains('\n') => double_quoted(text, out),
         _ if allowed.plain => out.push_str(text),
         _ if allowed.single_quoted => {
             out.push('\'');
@@ -120,6 +136,16 @@ fn string(text: &str, place: Place, out: &mut String) {
         }
         _ => double_quoted(text, out),
     }
+}
+
+/// Whether a closer look is not worth while, as with most texts: a letter or a slash, and letters,
+/// digits and a few marks. No word of YAML is so long.
+fn is_simple(text: &str) -> bool {
+    let mark = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-');
+    let [first, rest @ ..] = text.as_bytes() else {
+        return false;
+    };
+    (first.is_ascii_alphabetic() || *first == b'/') && rest.len() >= 5 && rest.iter().all(mark)
 }
 
 /// Whether no reader takes the unquoted text for something else: neither one of YAML 1.2, nor one
@@ -166,9 +192,9 @@ struct Allowed {
 impl Allowed {
     fn of(text: &str) -> Self {
         let special = text.chars().any(|c| c != '\t' && !is_printable(c));
-        let chars: Vec<char> = text.chars().collect();
         let pair = |first: fn(char) -> bool, second: fn(char) -> bool| {
-            chars.windows(2).any(|w| first(w[0]) && second(w[1]))
+            let mut pairs = text.chars().zip(text.chars().skip(1));
+            pairs.any(|(a, b)| first(a) && second(b))
         };
         let is_space = |c: char| c == ' ';
         let quotable = !special

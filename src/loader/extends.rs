@@ -13,6 +13,7 @@ use super::paths::{self, relative};
 use super::pipeline::{Pipeline, Scope};
 use super::reset;
 use super::source::{Reached, Span};
+use super::trail::Trail;
 use super::tree::{Map, Node, Path, Rival, Value};
 use super::yaml;
 
@@ -210,21 +211,27 @@ impl Walk<'_, '_> {
     }
 
     fn lay_over(&mut self, name: &str, services: &mut Map, base: Node, place: Span) -> bool {
-        let Some(service) = services.get(name).cloned() else {
+        let Some(slot) = services.get_mut(name) else {
             return false;
         };
+        let service = std::mem::replace(slot, Node::new(Value::Null, Span::NONE));
         let (key, span) = (service.key, service.span);
         let mut merging = Merging {
             rival: Rival::Extending(place),
             problems: &mut self.pipeline.problems,
         };
-        let mut merged = merge(base, service, &Path::of(&["services", name]), &mut merging);
+        let mut merged = merge(
+            base,
+            service,
+            &Trail::ROOT.key("services").key(name),
+            &mut merging,
+        );
         merged.key = key;
         merged.span = span;
         if let Some(map) = merged.as_map_mut() {
             map.shift_remove("extends");
         }
-        services.insert(name.to_owned(), merged);
+        *slot = merged;
         true
     }
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::source::{Sources, Span};
-use super::tree::{Argument, Filled, Node, Path, Use, Value};
+use super::trail::Trail;
+use super::tree::{Argument, Filled, Node, Use, Value};
 
 /// Where values come from.
 pub trait Lookup {
@@ -281,7 +282,7 @@ pub fn interpolate(
         made,
         helps: HashMap::new(),
     };
-    walk.node(root, &Path::default());
+    walk.node(root, &Trail::ROOT);
 }
 
 struct Walk<'a> {
@@ -295,7 +296,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// False when the value cannot be used; it is reported and leaves the tree.
-    fn node(&mut self, node: &mut Node, path: &Path) -> bool {
+    fn node(&mut self, node: &mut Node, path: &Trail<'_>) -> bool {
         match &mut node.value {
             Value::Map(map) => map.retain(|key, child| self.node(child, &path.key(key))),
             Value::Seq(items) => {
@@ -311,7 +312,7 @@ impl Walk<'_> {
         true
     }
 
-    fn text(&mut self, node: &mut Node, path: &Path) -> bool {
+    fn text(&mut self, node: &mut Node, path: &Trail<'_>) -> bool {
         let Value::Str(raw) = &node.value else {
             return true;
         };
@@ -369,7 +370,7 @@ impl Walk<'_> {
     }
 
     /// Whether one more text of this size is within bounds; said once.
-    fn afford(&mut self, size: usize, span: Span, path: &Path) -> bool {
+    fn afford(&mut self, size: usize, span: Span, path: &Trail<'_>) -> bool {
         let before = *self.made;
         *self.made = before.saturating_add(size);
         if before <= MAX_TEXTS && *self.made > MAX_TEXTS {
@@ -389,7 +390,7 @@ impl Walk<'_> {
         *self.made <= MAX_TEXTS
     }
 
-    fn template_error(&mut self, span: Span, raw: &str, path: &Path, error: TemplateError) {
+    fn template_error(&mut self, span: Span, raw: &str, path: &Trail<'_>, error: TemplateError) {
         let problem = match error {
             TemplateError::TooLong => Diagnostic::error(
                 "too-big",
@@ -434,7 +435,7 @@ impl Walk<'_> {
         self.problems.push(problem.at(path));
     }
 
-    fn unset(&mut self, span: Span, name: &str, path: &Path) {
+    fn unset(&mut self, span: Span, name: &str, path: &Trail<'_>) {
         let place = ["${", "$"]
             .iter()
             .map(|p| format!("{p}{name}"))
@@ -530,9 +531,9 @@ impl Cast {
 }
 
 /// The type of the attribute at a path.
-fn cast_at(path: &Path) -> Option<Cast> {
-    let parts = path.parts();
-    Some(match parts.as_slice() {
+fn cast_at(path: &Trail<'_>) -> Option<Cast> {
+    let mut room = [""; 6];
+    Some(match path.parts(&mut room)? {
         ["services", _, rest @ ..] => match rest {
             [
                 "cpu_count" | "cpu_period" | "cpu_quota" | "cpu_rt_period" | "cpu_rt_runtime"

@@ -5,10 +5,12 @@
 //! one file and `extends` all use this.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::diagnostic::Diagnostic;
 use super::short::volume;
 use super::source::Span;
+use super::trail::Trail;
 use super::tree::{Map, Node, Path, Rival, Value};
 
 /// How an attribute is merged.
@@ -82,7 +84,7 @@ pub struct Merging<'a> {
 }
 
 /// Lays `over` over `base`.
-pub fn merge(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
+pub fn merge(base: Node, over: Node, path: &Trail<'_>, to: &mut Merging<'_>) -> Node {
     let rule = RULES
         .iter()
         .find(|(pattern, _)| path.matches(pattern))
@@ -116,7 +118,7 @@ pub fn merge(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node 
     }
 }
 
-fn conflict(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
+fn conflict(base: Node, over: Node, path: &Trail<'_>, to: &mut Merging<'_>) -> Node {
     to.problems.push(
         Diagnostic::error(
             "cannot-override",
@@ -134,7 +136,7 @@ fn conflict(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
     base
 }
 
-fn merge_maps(mut base: Map, over: Map, path: &Path, to: &mut Merging<'_>) -> Map {
+fn merge_maps(mut base: Map, over: Map, path: &Trail<'_>, to: &mut Merging<'_>) -> Map {
     for (key, value) in over {
         let merged = match base.get_mut(&key) {
             None => value,
@@ -148,7 +150,7 @@ fn merge_maps(mut base: Map, over: Map, path: &Path, to: &mut Merging<'_>) -> Ma
     base
 }
 
-fn apply(rule: Rule, base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
+fn apply(rule: Rule, base: Node, over: Node, path: &Trail<'_>, to: &mut Merging<'_>) -> Node {
     let (span, key) = (over.span, over.key);
     let build = |value: Value| {
         let mut node = Node::new(value, span);
@@ -295,7 +297,7 @@ pub fn dependency(span: Span) -> Node {
     node
 }
 
-fn merge_pools(base: Node, over: Node, path: &Path, to: &mut Merging<'_>) -> Node {
+fn merge_pools(base: Node, over: Node, path: &Trail<'_>, to: &mut Merging<'_>) -> Node {
     let (Some(bases), Some(overs)) = (base.as_seq(), over.as_seq()) else {
         return if over.is_null() { base } else { over };
     };
@@ -392,10 +394,10 @@ pub fn has_unique_items(path: &Path) -> bool {
 
 /// Replaces list items that a later item repeats; the first position is kept.
 pub fn unique(root: &mut Node) {
-    walk(root, &Path::default());
+    walk(root, &Trail::ROOT);
 }
 
-fn walk(node: &mut Node, path: &Path) {
+fn walk(node: &mut Node, path: &Trail<'_>) {
     match &mut node.value {
         Value::Map(map) => {
             for (key, child) in map {
@@ -403,35 +405,31 @@ fn walk(node: &mut Node, path: &Path) {
             }
         }
         Value::Seq(items) => {
-            let Some((_, index)) = UNIQUE.iter().find(|(pattern, _)| path.matches(pattern)) else {
-                return;
-            };
-            // Wrong items are the schema's business: such a list stays as it is.
-            let Some(keys) = items
-                .iter()
-                .map(|i| key_of(*index, i))
-                .collect::<Option<Vec<_>>>()
-            else {
-                return;
-            };
-            let mut position: HashMap<String, usize> = HashMap::new();
-            let mut result: Vec<Node> = Vec::with_capacity(items.len());
-            for (item, key) in std::mem::take(items).into_iter().zip(keys) {
-                match position.get(&key) {
-                    Some(&i) => {
-                        let old = std::mem::replace(&mut result[i], item);
-                        result[i].replace(old, Rival::Later);
-                    }
-                    None => {
-                        position.insert(key, result.len());
-                        result.push(item);
-                    }
-                }
+            if let Some((_, index)) = UNIQUE.iter().find(|(pattern, _)| path.matches(pattern)) {
+                last_ones(items, *index);
             }
-            *items = result;
         }
         _ => {}
     }
+}
+
+fn last_ones(items: &mut Vec<Node>, index: Index) {
+    // Wrong items are the schema's business: such a list stays as it is.
+    let keys: Option<Vec<String>> = items.iter().map(|item| key_of(index, item)).collect();
+    let Some(keys) = keys else { return };
+    let mut positions: HashMap<String, usize> = HashMap::with_capacity(items.len());
+    let mut result: Vec<Node> = Vec::with_capacity(items.len());
+    for (item, key) in std::mem::take(items).into_iter().zip(keys) {
+        let next = result.len();
+        match *positions.entry(key).or_insert(next) {
+            position if position < next => {
+                let old = std::mem::replace(&mut result[position], item);
+                result[position].replace(old, Rival::Later);
+            }
+            _ => result.push(item),
+        }
+    }
+    *items = result;
 }
 
 fn key_of(index: Index, node: &Node) -> Option<String> {
@@ -458,17 +456,14 @@ fn key_of(index: Index, node: &Node) -> Option<String> {
         (Index::Expose, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Map(map)) => {
-            let text = |key: &str, default: &str| {
-                map.get(key)
-                    .map_or_else(|| default.to_owned(), |n| n.value.to_string())
-            };
+            let part = |key: &str, missing| Part(map.get(key), missing);
             map.get("target")?;
             Some(format!(
                 "{}:{}:{}/{}",
-                text("host_ip", "0.0.0.0"),
-                text("published", "<nil>"),
-                text("target", ""),
-                text("protocol", "tcp")
+                part("host_ip", "0.0.0.0"),
+                part("published", "<nil>"),
+                part("target", ""),
+                part("protocol", "tcp")
             ))
         }
         (Index::EnvFile, Value::Str(s)) => Some(s.clone()),
@@ -476,5 +471,17 @@ fn key_of(index: Index, node: &Node) -> Option<String> {
             map.get("path").and_then(Node::as_str).map(str::to_owned)
         }
         _ => None,
+    }
+}
+
+/// A part of a key, and what it is when it is missing.
+struct Part<'a>(Option<&'a Node>, &'static str);
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(node) => node.value.fmt(f),
+            None => f.write_str(self.1),
+        }
     }
 }

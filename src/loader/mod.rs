@@ -32,6 +32,7 @@ pub mod schema;
 pub mod short;
 pub mod silence;
 pub mod source;
+mod trail;
 pub mod tree;
 mod validate;
 mod values;

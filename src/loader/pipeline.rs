@@ -11,6 +11,7 @@ use super::env::Variables;
 use super::extends::Bases;
 use super::merge::Merging;
 use super::source::{Sources, Span};
+use super::trail::Trail;
 use super::tree::{Map, Node, Path, Rival, Value};
 use super::yaml::Document;
 use super::{
@@ -127,7 +128,7 @@ impl<'a> Pipeline<'a> {
             return Some(root);
         }
         defaults::apply(&mut root);
-        validate::rules(&mut root, &mut self.problems);
+        validate::rules(&root, &mut self.problems);
         // Paths of an included model are always brought to the directory that includes it.
         if self.options.resolve_paths || !scope.chain.is_empty() {
             paths::resolve(&mut root, &scope.directory, self.home());
@@ -184,7 +185,7 @@ impl<'a> Pipeline<'a> {
             rival: Rival::Later,
             problems: &mut self.problems,
         };
-        *root = merge::merge(base, document, &Path::default(), &mut merging);
+        *root = merge::merge(base, document, &Trail::ROOT, &mut merging);
         merge::unique(root);
         if let Shapes::Check { file } = shapes {
             validate::shapes(root, &mut self.problems);

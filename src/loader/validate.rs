@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::interpolate::explain;
 use super::schema::{self, BOOL, INT, Keys, NULL, NUM, Others, Repeats, STR, Shape, Text};
-use super::tree::{Node, Path, Value};
+use super::trail::Trail;
+use super::tree::{Node, Value};
 
 /// Checks a document; wrong parts are removed.
 pub fn shapes(root: &mut Node, problems: &mut Vec<Diagnostic>) {
-    Walk { problems }.node(root, &schema::ROOT, &Path::default());
+    Walk { problems }.node(root, &schema::ROOT, &Trail::ROOT);
 }
 
 struct Walk<'a> {
@@ -21,7 +22,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Whether the node may stay.
-    fn node(&mut self, node: &mut Node, shape: &'static Shape, path: &Path) -> bool {
+    fn node(&mut self, node: &mut Node, shape: &'static Shape, path: &Trail<'_>) -> bool {
         let found = match &node.value {
             Value::Null => NULL,
             Value::Bool(_) => BOOL,
@@ -128,7 +129,7 @@ impl Walk<'_> {
         true
     }
 
-    fn report(&mut self, problem: Diagnostic, node: &Node, path: &Path) -> bool {
+    fn report(&mut self, problem: Diagnostic, node: &Node, path: &Trail<'_>) -> bool {
         let problem = match &node.filled {
             Some(filled) => explain(problem, filled),
             None => problem,
@@ -137,9 +138,9 @@ impl Walk<'_> {
         false
     }
 
-    fn wrong_kind(&mut self, node: &Node, shape: &Shape, path: &Path) -> bool {
+    fn wrong_kind(&mut self, node: &Node, shape: &Shape, path: &Trail<'_>) -> bool {
         let wanted = wanted(shape);
-        let name = if path.0.is_empty() {
+        let name = if path.is_root() {
             "a Compose file".to_owned()
         } else {
             format!("`{path}`")
@@ -182,7 +183,7 @@ impl Walk<'_> {
         node: &mut Node,
         item: &'static Shape,
         repeats: Repeats,
-        path: &Path,
+        path: &Trail<'_>,
     ) -> bool {
         let Some(items) = node.as_seq_mut() else {
             return true;
@@ -211,7 +212,7 @@ impl Walk<'_> {
         true
     }
 
-    fn map(&mut self, node: &mut Node, keys: &'static Keys, path: &Path) -> bool {
+    fn map(&mut self, node: &mut Node, keys: &'static Keys, path: &Trail<'_>) -> bool {
         let place = node.key.or(node.span);
         let Some(map) = node.as_map_mut() else {
             return true;
@@ -278,7 +279,14 @@ impl Walk<'_> {
         complete
     }
 
-    fn unknown(&mut self, key: &str, child: &Node, keys: &Keys, present: &[String], path: &Path) {
+    fn unknown(
+        &mut self,
+        key: &str,
+        child: &Node,
+        keys: &Keys,
+        present: &[String],
+        path: &Trail<'_>,
+    ) {
         let known = keys
             .known
             .iter()
@@ -286,7 +294,7 @@ impl Walk<'_> {
             .filter(|n| !present.iter().any(|p| p == n));
         let in_service = path.matches(&["services", "*"]);
         let relocated = in_service.then(|| schema::relocated(key)).flatten();
-        let root_hint = (path.0.is_empty()
+        let root_hint = (path.is_root()
             && schema::SERVICE_KEYS.known.iter().any(|a| a.name == key))
         .then_some("this is an attribute of a service: put it under `services` and a name");
         let service_hint = (in_service && schema::ROOT_KEYS.known.iter().any(|a| a.name == key))
@@ -304,7 +312,7 @@ impl Walk<'_> {
                     "remove it".to_owned()
                 }
             });
-        let place = if path.0.is_empty() {
+        let place = if path.is_root() {
             "at top level".to_owned()
         } else {
             format!("in `{path}`")
@@ -362,10 +370,10 @@ fn repetition(items: &[Node]) -> Option<(usize, usize)> {
 }
 
 /// Whether the attribute is a span of time.
-fn is_duration(path: &Path) -> bool {
-    path.0.last().is_some_and(|key| {
+fn is_duration(path: &Trail<'_>) -> bool {
+    path.last_key().is_some_and(|key| {
         matches!(
-            key.as_str(),
+            key,
             "interval"
                 | "timeout"
                 | "start_period"
@@ -416,37 +424,27 @@ fn pull_policy(text: &str) -> bool {
 }
 
 /// Rules that the tables cannot say: exclusive sources, external volumes, addresses.
-pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
-    let Some(map) = root.as_map_mut() else { return };
-    let entries = |node: Option<&Node>| -> Vec<(String, Node)> {
-        node.and_then(Node::as_map)
-            .map(|m| m.iter().map(|(k, v)| (k.clone(), v.clone())).collect())
-            .unwrap_or_default()
+pub fn rules(root: &Node, problems: &mut Vec<Diagnostic>) {
+    let entries = |section: &str| {
+        let entries = root.get(section).and_then(Node::as_map);
+        entries.into_iter().flatten()
     };
-    for (name, volume) in entries(map.get("volumes")) {
-        external_volume(&volume, &Path::of(&["volumes", &name]), problems);
+    let above = Trail::ROOT.key("volumes");
+    for (name, volume) in entries("volumes") {
+        external_volume(volume, &above.key(name), problems);
     }
-    for (name, config) in entries(map.get("configs")) {
-        one_source(
-            &config,
-            &["file", "environment", "content"],
-            &Path::of(&["configs", &name]),
-            problems,
-        );
+    for (section, sources) in [
+        ("configs", &["file", "environment", "content"][..]),
+        ("secrets", &["file", "environment"]),
+    ] {
+        let above = Trail::ROOT.key(section);
+        for (name, entry) in entries(section) {
+            one_source(entry, sources, &above.key(name), problems);
+        }
     }
-    for (name, secret) in entries(map.get("secrets")) {
-        one_source(
-            &secret,
-            &["file", "environment"],
-            &Path::of(&["secrets", &name]),
-            problems,
-        );
-    }
-    let Some(services) = map.get_mut("services").and_then(Node::as_map_mut) else {
-        return;
-    };
-    for (name, service) in services {
-        let path = Path::of(&["services", name]);
+    let above = Trail::ROOT.key("services");
+    for (name, service) in entries("services") {
+        let path = above.key(name);
         extension_names(service, &path, problems);
         host_addresses(service, &path, problems);
         watched_paths(service, &path, problems);
@@ -457,14 +455,14 @@ pub fn rules(root: &mut Node, problems: &mut Vec<Diagnostic>) {
 }
 
 /// References that begin with `x-` can be to nothing: such keys are extensions.
-fn extension_names(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn extension_names(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     for attribute in ["networks", "models"] {
         let entries = service.get(attribute).and_then(Node::as_map);
         for (key, entry) in entries.into_iter().flatten() {
             if !key.starts_with("x-") {
                 continue;
             }
-            let name = path.0.last().map_or("", String::as_str);
+            let name = path.last_key().unwrap_or_default();
             problems.push(
                 Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
                     .at(path.key(attribute).key(key))
@@ -474,7 +472,7 @@ fn extension_names(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) 
     }
 }
 
-fn host_addresses(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn host_addresses(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     for (i, port) in seq(service, &["ports"]).iter().enumerate() {
         let Some(ip) = port.get("host_ip") else {
             continue;
@@ -483,7 +481,8 @@ fn host_addresses(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
             .as_str()
             .is_some_and(|t| t.parse::<std::net::IpAddr>().is_err())
         {
-            let at = path.key("ports").index(i);
+            let ports = path.key("ports");
+            let at = ports.index(i);
             problems.push(
                 Diagnostic::error(
                     "bad-value",
@@ -497,12 +496,12 @@ fn host_addresses(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn watched_paths(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn watched_paths(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     for (i, rule) in seq(service, &["develop", "watch"]).iter().enumerate() {
         if let Some(node) = rule.get("path")
             && node.as_str() == Some("")
         {
-            let at = path.key("develop").key("watch").index(i).key("path");
+            let at = format!("{path}.develop.watch[{i}].path");
             problems.push(
                 Diagnostic::error(
                     "bad-value",
@@ -516,17 +515,14 @@ fn watched_paths(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn device_requests(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn device_requests(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     for attribute in [
         &["gpus"][..],
         &["deploy", "resources", "reservations", "devices"],
     ] {
         for (i, request) in seq(service, attribute).iter().enumerate() {
             if let (Some(count), Some(ids)) = (request.get("count"), request.get("device_ids")) {
-                let at = attribute
-                    .iter()
-                    .fold(path.clone(), |p, k| p.key(k))
-                    .index(i);
+                let at = format!("{path}.{}[{i}]", attribute.join("."));
                 problems.push(
                     Diagnostic::error(
                         "exclusive-keys",
@@ -542,9 +538,10 @@ fn device_requests(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) 
     }
 }
 
-fn mounts(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn mounts(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
+    let volumes = path.key("volumes");
     for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
-        let at = path.key("volumes").index(i);
+        let at = volumes.index(i);
         if mount.get("type").and_then(Node::as_str) == Some("bind") && mount.get("source").is_none()
         {
             problems.push(
@@ -573,7 +570,7 @@ fn mounts(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
 }
 
 /// What is put into a container needs to know where.
-fn targets(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn targets(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     for (attribute, what, help) in [
         (
             "volumes",
@@ -595,7 +592,8 @@ fn targets(service: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
             if item.get("target").is_some() || item.as_map().is_none() {
                 continue;
             }
-            let at = path.key(attribute).index(i);
+            let list = path.key(attribute);
+            let at = list.index(i);
             problems.push(
                 Diagnostic::error(
                     "missing-key",
@@ -613,7 +611,7 @@ fn seq<'a>(node: &'a Node, path: &[&str]) -> &'a [Node] {
     node.find(path).and_then(Node::as_seq).unwrap_or(&[])
 }
 
-fn external_volume(volume: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
+fn external_volume(volume: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     let Some(map) = volume.as_map() else { return };
     if !matches!(
         map.get("external").map(|n| &n.value),
@@ -638,7 +636,7 @@ fn external_volume(volume: &Node, path: &Path, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-fn one_source(node: &Node, keys: &[&str], path: &Path, problems: &mut Vec<Diagnostic>) {
+fn one_source(node: &Node, keys: &[&str], path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
     let Some(map) = node.as_map() else { return };
     let given: Vec<&Node> = keys.iter().filter_map(|k| map.get(*k)).collect();
     let list = keys.join("|");

@@ -6,18 +6,21 @@
 use super::diagnostic::Diagnostic;
 use super::interpolate::explain;
 use super::short::{bytes, duration, shell};
-use super::tree::{Map, Node, Path, Value};
+use super::trail::Trail;
+use super::tree::{Map, Node, Value};
 
 /// Converts a whole document.
 pub fn convert(root: &mut Node, problems: &mut Vec<Diagnostic>) {
     let mut pass = Convert { problems };
     let Some(map) = root.as_map_mut() else { return };
+    let services = Trail::ROOT.key("services");
     for (name, service) in entries(map, "services") {
-        pass.service(service, &Path::of(&["services", name]));
+        pass.service(service, &services.key(name));
     }
     for section in ["networks", "volumes", "secrets", "configs"] {
+        let above = Trail::ROOT.key(section);
         for (name, entry) in entries(map, section) {
-            let at = Path::of(&[section, name]);
+            let at = above.key(name);
             pass.each(entry, &at, &["labels"], Kind::Pairs);
             pass.each(entry, &at, &["driver_opts"], Kind::Options);
         }
@@ -153,13 +156,13 @@ const RULES: &[(&[&str], Kind)] = &[
 ];
 
 impl Convert<'_> {
-    fn service(&mut self, service: &mut Node, at: &Path) {
+    fn service(&mut self, service: &mut Node, at: &Trail<'_>) {
         for (pattern, rule) in RULES {
             self.each(service, at, pattern, *rule);
         }
     }
 
-    fn apply(&mut self, kind: Kind, node: &mut Node, at: &Path) {
+    fn apply(&mut self, kind: Kind, node: &mut Node, at: &Trail<'_>) {
         match kind {
             Kind::Pairs => self.pairs(node, at),
             Kind::Size => self.size(node, at),
@@ -179,7 +182,7 @@ impl Convert<'_> {
         }
     }
 
-    fn each(&mut self, node: &mut Node, at: &Path, pattern: &[&str], rule: Kind) {
+    fn each(&mut self, node: &mut Node, at: &Trail<'_>, pattern: &[&str], rule: Kind) {
         let Some((first, rest)) = pattern.split_first() else {
             return self.apply(rule, node, at);
         };
@@ -203,7 +206,14 @@ impl Convert<'_> {
         }
     }
 
-    fn problem(&mut self, node: &Node, at: &Path, code: &'static str, message: String, help: &str) {
+    fn problem(
+        &mut self,
+        node: &Node,
+        at: &Trail<'_>,
+        code: &'static str,
+        message: String,
+        help: &str,
+    ) {
         let problem = Diagnostic::error(code, node.place(), message)
             .at(at)
             .help(help);
@@ -213,7 +223,7 @@ impl Convert<'_> {
         });
     }
 
-    fn time(&mut self, node: &mut Node, at: &Path) {
+    fn time(&mut self, node: &mut Node, at: &Trail<'_>) {
         let Some(text) = node.scalar_text() else {
             return;
         };
@@ -232,7 +242,7 @@ impl Convert<'_> {
         }
     }
 
-    fn size(&mut self, node: &mut Node, at: &Path) {
+    fn size(&mut self, node: &mut Node, at: &Trail<'_>) {
         match &node.value {
             Value::Str(text) => match bytes::parse(text) {
                 Some(n) => node.value = Value::Int(n.into()),
@@ -265,7 +275,7 @@ impl Convert<'_> {
         }
     }
 
-    fn command(&mut self, node: &mut Node, at: &Path) {
+    fn command(&mut self, node: &mut Node, at: &Trail<'_>) {
         let Some(text) = node.as_str().map(str::to_owned) else {
             return;
         };
@@ -298,7 +308,7 @@ impl Convert<'_> {
         }
     }
 
-    fn test(&mut self, node: &mut Node, _at: &Path) {
+    fn test(&mut self, node: &mut Node, _at: &Trail<'_>) {
         if let Some(text) = node.as_str().map(str::to_owned) {
             let items = vec![
                 node.with(Value::Str("CMD-SHELL".to_owned())),
@@ -309,20 +319,20 @@ impl Convert<'_> {
     }
 
     /// `K=V` or `K` lists, or mappings, to mappings where null means "the caller's".
-    fn variables(&mut self, node: &mut Node, at: &Path) {
+    fn variables(&mut self, node: &mut Node, at: &Trail<'_>) {
         self.mapping(node, at, Blank::Refuse, Missing::Null);
     }
 
     /// The same with texts only; nothing is the empty text.
-    fn pairs(&mut self, node: &mut Node, at: &Path) {
+    fn pairs(&mut self, node: &mut Node, at: &Trail<'_>) {
         self.mapping(node, at, Blank::Allow, Missing::Empty);
     }
 
-    fn options(&mut self, node: &mut Node, at: &Path) {
+    fn options(&mut self, node: &mut Node, at: &Trail<'_>) {
         self.mapping(node, at, Blank::Allow, Missing::Empty);
     }
 
-    fn mapping(&mut self, node: &mut Node, at: &Path, blank: Blank, missing: Missing) {
+    fn mapping(&mut self, node: &mut Node, at: &Trail<'_>, blank: Blank, missing: Missing) {
         let absent = |node: &Node| match missing {
             Missing::Null => node.with(Value::Null),
             Missing::Empty => node.with(Value::Str(String::new())),
@@ -367,13 +377,13 @@ impl Convert<'_> {
         }
     }
 
-    fn texts(&mut self, node: &mut Node, _at: &Path) {
+    fn texts(&mut self, node: &mut Node, _at: &Trail<'_>) {
         if matches!(node.value, Value::Str(_)) {
             node.value = Value::Seq(vec![node.clone()]);
         }
     }
 
-    fn numbers_as_text(&mut self, node: &mut Node, at: &Path) {
+    fn numbers_as_text(&mut self, node: &mut Node, at: &Trail<'_>) {
         for (i, item) in node.as_seq_mut().into_iter().flatten().enumerate() {
             if matches!(item.value, Value::Float(_)) {
                 let message = format!("`{}` is not a whole number", item.value);
@@ -396,7 +406,7 @@ impl Convert<'_> {
         node.as_seq_mut().into_iter().flatten().for_each(as_text);
     }
 
-    fn mode(&mut self, node: &mut Node, at: &Path) {
+    fn mode(&mut self, node: &mut Node, at: &Trail<'_>) {
         let Some(text) = node.as_str().map(str::to_owned) else {
             return;
         };
@@ -415,7 +425,7 @@ impl Convert<'_> {
         }
     }
 
-    fn count(&mut self, node: &mut Node, at: &Path) {
+    fn count(&mut self, node: &mut Node, at: &Trail<'_>) {
         let Some(text) = node.as_str().map(str::to_owned) else {
             return;
         };
@@ -437,7 +447,7 @@ impl Convert<'_> {
         }
     }
 
-    fn ulimit(&mut self, node: &mut Node, at: &Path) {
+    fn ulimit(&mut self, node: &mut Node, at: &Trail<'_>) {
         match &node.value {
             Value::Map(_) => {}
             Value::Int(_) => {
@@ -459,7 +469,7 @@ impl Convert<'_> {
         }
     }
 
-    fn ssh(&mut self, node: &mut Node, _at: &Path) {
+    fn ssh(&mut self, node: &mut Node, _at: &Trail<'_>) {
         if let Value::Map(map) = &node.value {
             let items = map
                 .iter()
@@ -475,9 +485,9 @@ impl Convert<'_> {
     }
 
     /// To a sorted list of `host=address`.
-    fn hosts(&mut self, node: &mut Node, at: &Path) {
+    fn hosts(&mut self, node: &mut Node, at: &Trail<'_>) {
         let mut pairs: Vec<(String, String, Node)> = Vec::new();
-        let mut bad: Vec<(Node, Path, String)> = Vec::new();
+        let mut bad: Vec<(Node, Option<usize>, String)> = Vec::new();
         match &node.value {
             Value::Map(map) => {
                 for (host, value) in map {
@@ -507,7 +517,7 @@ impl Convert<'_> {
                         }
                         None => bad.push((
                             item.clone(),
-                            at.index(i),
+                            Some(i),
                             format!("invalid additional host, missing IP: {text}"),
                         )),
                     }
@@ -518,7 +528,7 @@ impl Convert<'_> {
         let mut list = Vec::new();
         for (host, address, place) in pairs {
             if host.is_empty() || host.contains([':', '=']) {
-                bad.push((place, at.clone(), format!("bad host name '{host}'")));
+                bad.push((place, None, format!("bad host name '{host}'")));
                 continue;
             }
             let address = match address.strip_prefix('[').and_then(|a| a.strip_suffix(']')) {
@@ -527,7 +537,8 @@ impl Convert<'_> {
             };
             list.push(place.with(Value::Str(format!("{host}={address}"))));
         }
-        for (item, at, message) in bad {
+        for (item, index, message) in bad {
+            let at = index.map_or(*at, |i| at.index(i));
             self.problem(&item, &at, "bad-host", message, "write `host=address`");
         }
         list.sort_by(|a, b| a.as_str().cmp(&b.as_str()));

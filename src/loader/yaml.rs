@@ -38,6 +38,7 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
         places: Places::new(text, file),
         anchors: HashMap::new(),
         so_far: Size::default(),
+        tagged: false,
         problems,
     };
     if text.len() > MAX_BYTES {
@@ -198,6 +199,8 @@ struct Builder<'a, 'p> {
     /// Finished anchors; `None` while the anchored node is still open.
     anchors: HashMap<usize, Option<(Node, Size)>>,
     so_far: Size,
+    /// Whether something in this document is tagged `!reset` or `!override`.
+    tagged: bool,
     problems: &'p mut Vec<Diagnostic>,
 }
 
@@ -257,7 +260,7 @@ impl Builder<'_, '_> {
                 }
                 Event::Alias(id) => self.alias(id, span),
                 Event::Scalar(text, style, anchor, tag) => {
-                    let (tag, core) = tag_of(tag.as_deref());
+                    let (tag, core) = self.tag(tag.as_deref());
                     let size = Size {
                         nodes: 1,
                         bytes: text.len(),
@@ -302,7 +305,7 @@ impl Builder<'_, '_> {
                     stack.push(Frame {
                         open: Open::Seq(Vec::new()),
                         span,
-                        tag: tag_of(tag.as_deref()).0,
+                        tag: self.tag(tag.as_deref()).0,
                         anchor,
                         before: self.so_far,
                     });
@@ -321,7 +324,7 @@ impl Builder<'_, '_> {
                             bad_keys: false,
                         },
                         span,
-                        tag: tag_of(tag.as_deref()).0,
+                        tag: self.tag(tag.as_deref()).0,
                         anchor,
                         before: self.so_far,
                     });
@@ -341,6 +344,12 @@ impl Builder<'_, '_> {
             }
         }
         documents
+    }
+
+    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>) -> (Tag, Core) {
+        let (tag, core) = tag_of(tag);
+        self.tagged |= tag != Tag::None;
+        (tag, core)
     }
 
     fn syntax_error(&mut self, error: &saphyr_parser::ScanError) {
@@ -542,7 +551,9 @@ impl Builder<'_, '_> {
     /// Removes what is tagged `!reset` and notes the paths of both tags.
     fn finish(&mut self, mut root: Node) -> Document {
         let mut resets = Vec::new();
-        strip(&mut root, &Path::default(), &mut resets);
+        if std::mem::take(&mut self.tagged) {
+            strip(&mut root, &Path::default(), &mut resets);
+        }
         Document { root, resets }
     }
 }

@@ -94,19 +94,21 @@ pub fn natural(mut value: Value) -> Value {
 }
 
 fn sort(map: &mut Map<String, Value>) {
-    let mut entries: Vec<_> = std::mem::take(map).into_iter().collect();
-    entries.sort_by(|(a, _), (b, _)| natural_order(a, b));
-    map.extend(entries);
+    if !map.keys().is_sorted_by(|a, b| natural_order(a, b).is_le()) {
+        let mut entries: Vec<_> = std::mem::take(map).into_iter().collect();
+        entries.sort_by(|(a, _), (b, _)| natural_order(a, b));
+        map.extend(entries);
+    }
 }
 
 /// The order of keys in docker compose's YAML: numbers by value, letters after everything else.
-fn natural_order(a: &str, b: &str) -> Ordering {
-    let (left, right): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    let Some(at) = left.iter().zip(&right).position(|(l, r)| l != r) else {
+fn natural_order(left: &str, right: &str) -> Ordering {
+    let mut pairs = left.char_indices().zip(right.chars());
+    let Some(((at, l), r)) = pairs.find(|((_, l), r)| l != r) else {
         return left.len().cmp(&right.len());
     };
-    let (l, r) = (left[at], right[at]);
-    let in_number = at > 0 && left[at - 1].is_numeric();
+    let before = || left[..at].chars().rev();
+    let in_number = before().next().is_some_and(char::is_numeric);
     match (l.is_alphabetic(), r.is_alphabetic()) {
         (true, true) => return l.cmp(&r),
         // What follows the same number: a letter comes first.
@@ -120,23 +122,16 @@ fn natural_order(a: &str, b: &str) -> Ordering {
         _ => {}
     }
     // A zero within a number counts: `10` and `1` are not `1` and `1`.
-    let significant = (l == '0' || r == '0')
-        && left[..at]
-            .iter()
-            .rev()
-            .take_while(|c| c.is_numeric())
-            .any(|c| *c != '0');
-    let number = |text: &[char]| {
-        let digits = text[at..].iter().take_while(|c| c.is_numeric()).count();
-        let value = text[at..at + digits]
-            .iter()
-            .fold(u128::from(significant), |n, c| {
-                n.saturating_mul(10)
-                    .saturating_add(u128::from(u32::from(*c) - u32::from('0')))
-            });
-        (value, digits)
+    let significant =
+        (l == '0' || r == '0') && before().take_while(|c| c.is_numeric()).any(|c| c != '0');
+    let number = |text: &str| {
+        let digits = text[at..].chars().take_while(|c| c.is_numeric());
+        digits.fold((u128::from(significant), 0), |(value, count), c| {
+            let digit = u128::from(u32::from(c) - u32::from('0'));
+            (value.saturating_mul(10).saturating_add(digit), count + 1)
+        })
     };
-    number(&left).cmp(&number(&right)).then(l.cmp(&r))
+    number(left).cmp(&number(right)).then(l.cmp(&r))
 }
 
 /// Drops what only JSON prints: null commands and empty sub-objects.

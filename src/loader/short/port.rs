@@ -2,17 +2,24 @@
 
 use std::net::IpAddr;
 
+/// The ports of one short entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports<'t> {
+    /// Host address; empty: all.
+    pub host_ip: &'t str,
+    /// Protocol, lower case.
+    pub protocol: &'static str,
+    targets: (u16, u16),
+    host: Option<(u16, u16)>,
+}
+
 /// One port of the long form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parsed {
-    /// Host address; empty: all.
-    pub host_ip: String,
     /// Container port.
     pub target: u16,
     /// Host port or range; empty: any.
     pub published: String,
-    /// Protocol, lower case.
-    pub protocol: &'static str,
 }
 
 /// What is wrong with a port.
@@ -37,8 +44,8 @@ pub enum PortError {
     Backwards(String),
 }
 
-/// The ports of one short entry, sorted as text by container port as docker compose prints them.
-pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
+/// Reads one short entry.
+pub fn parse(text: &str) -> Result<Ports<'_>, PortError> {
     let (address, host, container) = sections(text);
     let mut parts = container.split('/');
     let container = parts.next().unwrap_or_default();
@@ -78,23 +85,39 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>, PortError> {
     {
         return Err(PortError::Lengths);
     }
-    let mut ports: Vec<Parsed> = (0..=last - first)
-        .map(|i| Parsed {
-            host_ip: address.to_owned(),
-            target: first + i,
-            published: match host {
+    Ok(Ports {
+        host_ip: address,
+        protocol,
+        targets: (first, last),
+        host,
+    })
+}
+
+impl Ports<'_> {
+    /// Every single port, sorted as text by container port as docker compose prints them.
+    pub fn each(self) -> impl ExactSizeIterator<Item = Parsed> {
+        let (first, last) = self.targets;
+        let mut targets: Vec<u16> = (first..=last).collect();
+        // Numbers of one length have the order of their texts already.
+        if first.checked_ilog10() != last.checked_ilog10() {
+            targets.sort_by_key(|port| text_order(*port));
+        }
+        targets.into_iter().map(move |target| Parsed {
+            target,
+            published: match self.host {
                 None => String::new(),
                 Some((a, b)) if first == last && a != b => format!("{a}-{b}"),
-                Some((a, _)) => (a + i).to_string(),
+                Some((a, _)) => (a + (target - first)).to_string(),
             },
-            protocol,
         })
-        .collect();
-    // Numbers of one length have the order of their texts already.
-    if first.checked_ilog10() != last.checked_ilog10() {
-        ports.sort_by_cached_key(|p| p.target.to_string());
     }
-    Ok(ports)
+}
+
+/// A key that orders numbers as their texts: the digits, filled up with zeros, and how many
+/// there were.
+fn text_order(port: u16) -> (u32, u32) {
+    let digits = port.checked_ilog10().unwrap_or_default() + 1;
+    (u32::from(port) * 10_u32.pow(5 - digits), digits)
 }
 
 /// Address, host part, container part.
@@ -136,9 +159,11 @@ mod tests {
     #[test]
     fn ports() {
         let show = |text: &str| {
-            parse(text).map(|list| {
-                list.iter()
-                    .map(|p| format!("{}:{}:{}/{}", p.host_ip, p.published, p.target, p.protocol))
+            parse(text).map(|ports| {
+                let (address, protocol) = (ports.host_ip, ports.protocol);
+                ports
+                    .each()
+                    .map(|p| format!("{address}:{}:{}/{protocol}", p.published, p.target))
                     .collect::<Vec<_>>()
                     .join(" ")
             })

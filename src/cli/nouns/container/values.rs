@@ -255,14 +255,14 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
 
 /// `[[ip:]host:]container[/protocol]` with ranges.
 pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
-    let parsed = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
-    parsed
-        .iter()
-        .map(|port| port_spec(port).map_err(|reason| bad("publish", text, reason)))
+    let ports = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
+    ports
+        .each()
+        .map(|port| port_spec(ports, &port).map_err(|reason| bad("publish", text, reason)))
         .collect()
 }
 
-fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
+fn port_spec(ports: short::port::Ports<'_>, port: &short::port::Parsed) -> Parsed<PortSpec> {
     let number = |text: &str| {
         text.parse::<u16>()
             .map_err(|_| format!("`{text}` is not a port"))
@@ -275,14 +275,14 @@ fn port_spec(port: &short::port::Parsed) -> Parsed<PortSpec> {
     Ok(PortSpec {
         container_port: port.target,
         host_ports,
-        host_ip: match port.host_ip.as_str() {
+        host_ip: match ports.host_ip {
             "" => None,
             ip => Some(
                 ip.parse()
                     .map_err(|_| format!("`{ip}` is not an address"))?,
             ),
         },
-        protocol: match port.protocol {
+        protocol: match ports.protocol {
             "udp" => Protocol::Udp,
             "sctp" => Protocol::Sctp,
             _ => Protocol::Tcp,
