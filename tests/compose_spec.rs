@@ -103,45 +103,6 @@ fn every_case_gives_what_is_expected() {
 }
 
 #[test]
-fn loading_what_config_prints_gives_the_same_model() {
-    let dir = tempfile::tempdir().expect("a temporary folder");
-    for case in cases() {
-        let Ok(first) = loader::load(&options(&case)) else {
-            continue;
-        };
-        for (file, text) in [
-            (
-                "compose.yaml",
-                loader::emit::yaml(&canonical::yaml(&first.project)),
-            ),
-            ("compose.json", canonical::json(&first.project).to_string()),
-        ] {
-            // docker compose's JSON lacks top-level `models`, has odd keys in `blkio_config`,
-            // and writes -1 as a text that is no size.
-            if file == "compose.json"
-                && (text.contains("blkio_config")
-                    || text.contains("models\":")
-                    || text.contains("\"-1\""))
-            {
-                continue;
-            }
-            let path = dir.path().join(file);
-            std::fs::write(&path, text.replace('$', "$$")).expect("writable");
-            let mut again = options(&case);
-            again.files = vec![path];
-            let second = loader::load(&again)
-                .unwrap_or_else(|e| panic!("{}: {}\n{text}", name(&case), e.render(false)));
-            assert_eq!(
-                canonical::json(&first.project),
-                canonical::json(&second.project),
-                "{} through {file}",
-                name(&case)
-            );
-        }
-    }
-}
-
-#[test]
 fn every_attribute_has_a_case() {
     let mut table: BTreeMap<String, BTreeSet<String>> = schema::attributes()
         .into_iter()
@@ -185,34 +146,4 @@ fn every_attribute_has_a_case() {
         text,
         "coverage.txt is out of date"
     );
-}
-
-/// `config` of `config`'s output is that output.
-#[test]
-fn the_output_of_config_is_its_own_output() {
-    use gantry::loader::{KeepResources, LoadOptions, emit, load};
-    use gantry::model::canonical;
-    let print = |folder: &Path| {
-        let mut options = LoadOptions::new(folder.to_owned(), BTreeMap::new());
-        options.resources = KeepResources::All;
-        options.profiles = vec!["*".to_owned()];
-        let loaded = load(&options).map_err(|problems| problems.render(false))?;
-        Ok::<_, String>(emit::yaml(&canonical::yaml(&loaded.project)).replace('$', "$$"))
-    };
-    let mut seen = 0;
-    let areas = std::fs::read_dir(root()).expect("the cases").flatten();
-    for area in areas.filter(|a| a.path().is_dir()) {
-        for case in std::fs::read_dir(area.path()).expect("an area").flatten() {
-            // Errors, and cases that need an environment of their own, have no output here.
-            let Ok(first) = print(&case.path()) else {
-                continue;
-            };
-            let again = tempfile::tempdir().expect("a temporary folder");
-            std::fs::write(again.path().join("compose.yaml"), &first).expect("writable");
-            let second = print(again.path());
-            assert_eq!(second.as_ref(), Ok(&first), "{}", case.path().display());
-            seen += 1;
-        }
-    }
-    assert!(seen > 5, "only {seen} cases");
 }

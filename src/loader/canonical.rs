@@ -2,7 +2,8 @@
 
 use super::diagnostic::Diagnostic;
 use super::merge::{dependency, named};
-use super::short::{port, volume};
+use super::short::port::{self, PortError};
+use super::short::volume;
 use super::trail::Trail;
 use super::tree::{Map, Node, Value};
 
@@ -336,7 +337,7 @@ impl Canonical<'_> {
                     if let Some(filled) = &item.filled {
                         problem = super::interpolate::explain(problem, filled);
                     }
-                    self.problems.push(problem.help(port_help(&text)));
+                    self.problems.push(problem.help(port_help(&text, &error)));
                 }
             }
         }
@@ -391,12 +392,40 @@ impl Canonical<'_> {
     }
 }
 
-fn port_help(text: &str) -> String {
-    match text.split_once(':') {
-        Some((address, port)) if address.parse::<std::net::IpAddr>().is_ok() => {
-            format!("to publish on one address write `{address}:HOST:{port}`")
+fn port_help(text: &str, error: &PortError) -> String {
+    match error {
+        PortError::NoContainerPort => {
+            "write the container port after the colon: `\"8080:80\"`".to_owned()
         }
-        _ => "write `\"HOST:CONTAINER\"`, for instance `\"8080:80\"`".to_owned(),
+        PortError::Zero => "write a container port from 1 to 65535".to_owned(),
+        PortError::Protocol(_) => "write `/tcp`, `/udp` or `/sctp`".to_owned(),
+        PortError::Address(name) => {
+            format!("write a number in place of `{name}`, such as `127.0.0.1`")
+        }
+        PortError::Brackets(address) => {
+            let right = text.replacen(address, &format!("[{address}]"), 1);
+            format!("write `\"{right}\"`")
+        }
+        PortError::Lengths => "make both ranges as long, or name one container port".to_owned(),
+        PortError::Backwards(range) => match range.split_once('-') {
+            Some((first, last)) => format!("write `{last}-{first}`"),
+            None => "write the lower port first".to_owned(),
+        },
+        PortError::NotAPort(part) if part.contains(char::is_whitespace) => {
+            format!(
+                "remove the blanks: `{}`",
+                text.replace(char::is_whitespace, "")
+            )
+        }
+        PortError::NotAPort(part) => match text.split_once(':') {
+            Some((address, port)) if address.parse::<std::net::IpAddr>().is_ok() => {
+                format!("to publish on one address write `{address}:HOST:{port}`")
+            }
+            _ if !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) => {
+                "use a port from 1 to 65535".to_owned()
+            }
+            _ => "write `\"HOST:CONTAINER\"`, for instance `\"8080:80\"`".to_owned(),
+        },
     }
 }
 

@@ -198,7 +198,8 @@ impl<'a> Check<'a> {
                 "keep one of the two",
             );
         }
-        for network in s.networks.keys() {
+        let joined = s.networks.keys().filter(|_| s.network_mode.is_empty());
+        for network in joined {
             if !project.networks.contains_key(network) {
                 let path = ["services", name, "networks", network];
                 let known = project.networks.keys().map(String::as_str).collect();
@@ -246,6 +247,8 @@ impl<'a> Check<'a> {
         }
         if let Some(target) = s.network_mode.strip_prefix("service:")
             && !project.services.contains_key(target)
+            // Else it is said as a dependency.
+            && !s.depends_on.contains_key(target)
         {
             let path = ["services", name, "network_mode"];
             let known = project.services.keys().map(String::as_str).collect();

@@ -10,17 +10,36 @@ use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::diagnostic::Diagnostic;
 use super::source::Span;
+use super::trail::Trail;
 use super::tree::{Map, Node, Value};
 use crate::model::EXTENSIONS;
 
 /// Decodes a tree; the error is a problem at the value that does not fit.
 pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Box<Diagnostic>> {
     T::deserialize(De(node)).map_err(|e| {
+        let path = path_of(node, e.span, &Trail::ROOT).unwrap_or_default();
+        let message = format!("`{path}`: {}", e.message);
         Box::new(
-            Diagnostic::error("bad-type", e.span, e.message)
-                .help("write a value of the right kind"),
+            Diagnostic::error("bad-type", e.span, message)
+                .at(path)
+                .help("write such a value, or remove the key"),
         )
     })
+}
+
+/// The path of the innermost value at a place.
+fn path_of(node: &Node, place: Span, at: &Trail<'_>) -> Option<String> {
+    let inside = match &node.value {
+        Value::Map(map) => map
+            .iter()
+            .find_map(|(key, child)| path_of(child, place, &at.key(key))),
+        Value::Seq(items) => items
+            .iter()
+            .enumerate()
+            .find_map(|(i, child)| path_of(child, place, &at.index(i))),
+        _ => None,
+    };
+    inside.or_else(|| (node.place() == place).then(|| at.to_string()))
 }
 
 #[derive(Debug)]
@@ -73,7 +92,9 @@ macro_rules! integer {
                 Value::Null => 0,
                 _ => return Err(self.unfit("an integer")),
             };
-            let number = <$type>::try_from(number).map_err(|_| self.unfit("a number in range"))?;
+            let number = <$type>::try_from(number).map_err(|_| {
+                self.unfit(&format!("a number from {} to {}", <$type>::MIN, <$type>::MAX))
+            })?;
             visitor.$visit(number).map_err(|e| self.place(e))
         }
     )* };

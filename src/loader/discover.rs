@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use super::LoadOptions;
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, did_you_mean};
 use super::env::{self, Variables};
 use super::source::{FileId, Sources, Span};
 use super::yaml::MAX_BYTES;
@@ -288,7 +288,19 @@ pub fn read_text(
             Span::NONE,
             format!("{what} {} not found", file.display()),
         )
-        .help("check the path"),
+        .help(similar(file).unwrap_or_else(|| {
+            let directory = file.parent().unwrap_or(Path::new("/"));
+            format!(
+                "check the path; nothing in `{}` has such a name",
+                directory.display()
+            )
+        })),
+        Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Diagnostic::error(
+            "unreadable",
+            Span::NONE,
+            format!("cannot read {what} {}: it is a directory", file.display()),
+        )
+        .help("name a file in it"),
         Err(error) => Diagnostic::error(
             "unreadable",
             Span::NONE,
@@ -297,6 +309,16 @@ pub fn read_text(
     };
     push(problems, problem);
     None
+}
+
+/// The file of the same directory that may be meant.
+fn similar(file: &Path) -> Option<String> {
+    let wanted = file.file_name()?.to_str()?;
+    let entries = std::fs::read_dir(file.parent()?).ok()?.flatten();
+    let names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    did_you_mean(wanted, names.iter().map(String::as_str))
 }
 
 /// Standard input can be read once: every load of this process sees the same text.

@@ -119,6 +119,11 @@ fn string(text: &str, place: Place, out: &mut String) {
     if is_simple(text) {
         return out.push_str(text);
     }
+    if is_digits(text) {
+        out.push('"');
+        out.push_str(text);
+        return out.push('"');
+    }
     if !text.contains('\n') && !is_plainly_a_string(text) {
         return double_quoted(text, out);
     }
@@ -139,13 +144,21 @@ fn string(text: &str, place: Place, out: &mut String) {
 }
 
 /// Whether a closer look is not worth while, as with most texts: a letter or a slash, and letters,
-/// digits and a few marks. No word of YAML is so long.
+/// digits and a few marks, that are no word of YAML.
 fn is_simple(text: &str) -> bool {
+    const WORDS: [&str; 9] = ["y", "yes", "on", "n", "no", "off", "true", "false", "null"];
     let mark = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'.' | b'_' | b'-');
     let [first, rest @ ..] = text.as_bytes() else {
         return false;
     };
-    (first.is_ascii_alphabetic() || *first == b'/') && rest.len() >= 5 && rest.iter().all(mark)
+    (first.is_ascii_alphabetic() || *first == b'/')
+        && rest.iter().all(mark)
+        && !(text.len() <= 5 && WORDS.iter().any(|word| text.eq_ignore_ascii_case(word)))
+}
+
+/// Whether a text is digits alone: a number, without quotes.
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether no reader takes the unquoted text for something else: neither one of YAML 1.2, nor one

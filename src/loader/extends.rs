@@ -245,7 +245,8 @@ impl Walk<'_, '_> {
         let path = absolute(&self.scope.absolute, FilePath::new(base_file));
         if !self.scope.bases.files.contains_key(&path) {
             self.pipeline.sources.reach(&path, Reached::Extends(place));
-            let loaded = read(self.pipeline, &path, place, self.scope);
+            let at = Path::of(&["services", name, "extends"]);
+            let loaded = read(self.pipeline, &path, (place, &at), self.scope);
             self.scope.bases.files.insert(path.clone(), loaded);
         }
         // Taken out while it is worked on: a file that leads back to itself is read again.
@@ -365,7 +366,7 @@ fn missing(name: &str, base: &str, place: Span, file: &FilePath, services: &Map)
 fn read(
     pipeline: &mut Pipeline<'_>,
     path: &FilePath,
-    place: Span,
+    (place, at): (Span, &Path),
     scope: &mut Scope,
 ) -> Option<Base> {
     if path.is_dir() || !(path.exists() || pipeline.sources.is_file(path)) {
@@ -375,6 +376,7 @@ fn read(
                 place,
                 format!("extends: file {} not found", path.display()),
             )
+            .at(at)
             .help("the path is relative to the directory of this file"),
         );
         return None;
@@ -398,6 +400,7 @@ fn read(
         };
         pipeline.problem(
             Diagnostic::error("no-services", place, problem)
+                .at(at)
                 .help("name a Compose file with `services:`"),
         );
         return None;

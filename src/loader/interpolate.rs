@@ -358,7 +358,8 @@ impl Walk<'_> {
                     node.span,
                     format!("`{path}` must be {wanted}, got `{value}`"),
                 )
-                .at(path);
+                .at(path)
+                .help(cast.map_or("", |cast| cast.help(&value)));
                 if let Some(filled) = &node.filled {
                     problem = explain(problem, filled);
                 }
@@ -508,6 +509,18 @@ enum Cast {
 }
 
 impl Cast {
+    /// What to write instead of a text that is none.
+    fn help(self, text: &str) -> &'static str {
+        match self {
+            Self::Int if text == "unlimited" => "write `-1` for no limit",
+            Self::Int => "write a whole number, without a unit",
+            Self::Float => "write a number, such as `1` or `0.5`",
+            Self::Bool if text == "1" => "write `true`",
+            Self::Bool if text == "0" => "write `false`",
+            Self::Bool => "write `true` or `false`",
+        }
+    }
+
     /// The typed value, and the word when it is a deprecated boolean.
     fn apply(self, text: &str) -> Result<(Value, Option<String>), &'static str> {
         match self {

@@ -5,7 +5,6 @@
 //! one file and `extends` all use this.
 
 use std::collections::HashMap;
-use std::fmt;
 
 use super::diagnostic::Diagnostic;
 use super::short::volume;
@@ -456,32 +455,27 @@ fn key_of(index: Index, node: &Node) -> Option<String> {
         (Index::Expose, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Str(_) | Value::Int(_)) => Some(node.value.to_string()),
         (Index::Port, Value::Map(map)) => {
-            let part = |key: &str, missing| Part(map.get(key), missing);
             map.get("target")?;
-            Some(format!(
-                "{}:{}:{}/{}",
-                part("host_ip", "0.0.0.0"),
-                part("published", "<nil>"),
-                part("target", ""),
-                part("protocol", "tcp")
-            ))
+            let mut text = String::with_capacity(32);
+            for (key, missing, end) in [
+                ("host_ip", "0.0.0.0", ":"),
+                ("published", "<nil>", ":"),
+                ("target", "", "/"),
+                ("protocol", "tcp", ""),
+            ] {
+                match map.get(key).map(|node| &node.value) {
+                    None => text.push_str(missing),
+                    Some(Value::Str(part)) => text.push_str(part),
+                    Some(other) => text.push_str(&other.to_string()),
+                }
+                text.push_str(end);
+            }
+            Some(text)
         }
         (Index::EnvFile, Value::Str(s)) => Some(s.clone()),
         (Index::EnvFile, Value::Map(map)) => {
             map.get("path").and_then(Node::as_str).map(str::to_owned)
         }
         _ => None,
-    }
-}
-
-/// A part of a key, and what it is when it is missing.
-struct Part<'a>(Option<&'a Node>, &'static str);
-
-impl fmt::Display for Part<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(node) => node.value.fmt(f),
-            None => f.write_str(self.1),
-        }
     }
 }

@@ -11,6 +11,9 @@ use super::schema::{self, BOOL, INT, Keys, NULL, NUM, Others, Repeats, STR, Shap
 use super::trail::Trail;
 use super::tree::{Node, Value};
 
+/// Longest list of attributes that a message holds.
+const MOST_LISTED: usize = 12;
+
 /// Checks a document; wrong parts are removed.
 pub fn shapes(root: &mut Node, problems: &mut Vec<Diagnostic>) {
     Walk { problems }.node(root, &schema::ROOT, &Trail::ROOT);
@@ -151,6 +154,20 @@ impl Walk<'_> {
             format!("{name} must be {wanted}, not {}", node.kind()),
         );
         problem = match &node.value {
+            Value::Bool(_) if !shape.hints.is_empty() => {
+                problem.help(format!("write one of `{}`", shape.hints.join("`, `")))
+            }
+            Value::Str(text) if shape.map.is_some() && text.contains(':') => {
+                let (key, value) = text.split_once(':').unwrap_or_default();
+                problem.help(format!("put a blank after the colon: `{key}: {value}`"))
+            }
+            Value::Map(map) if shape.scalars & STR != 0 && takes_pairs(path) && map.len() == 1 => {
+                let pair = map
+                    .iter()
+                    .next()
+                    .map(|(key, value)| format!("{key}={}", value.value));
+                problem.help(format!("write `- {}`", pair.unwrap_or_default()))
+            }
             Value::Null => problem.help("give it a value, or remove the key"),
             Value::Int(_) | Value::Float(_) if is_duration(path) => {
                 problem.help(format!("add a unit: `{}s`", node.value))
@@ -246,7 +263,7 @@ impl Walk<'_> {
                             child.key.or(child.span),
                             format!("`{path}` has an entry without a name"),
                         )
-                        .at(&at)
+                        .at(at)
                         .help("write a name before the colon"),
                     );
                     false
@@ -265,7 +282,7 @@ impl Walk<'_> {
                             child.key.or(child.span),
                             format!("`{key}` is not a valid name"),
                         )
-                        .at(&at)
+                        .at(at)
                         .help("use letters, digits, `.`, `_` and `-`"),
                     );
                     false
@@ -312,21 +329,25 @@ impl Walk<'_> {
                     "remove it".to_owned()
                 }
             });
+        let mut allowed: Vec<&str> = keys.known.iter().map(|a| a.name).collect();
+        allowed.sort_unstable();
         let place = if path.is_root() {
             "at top level".to_owned()
         } else {
             format!("in `{path}`")
         };
-        self.problems.push(
-            Diagnostic::error(
-                "unknown-key",
-                child.key.or(child.span),
-                format!("`{key}` is not allowed {place}"),
-            )
-            .at(path.key(key))
-            .label("unknown key")
-            .help(help),
-        );
+        let mut problem = Diagnostic::error(
+            "unknown-key",
+            child.key.or(child.span),
+            format!("`{key}` is not allowed {place}"),
+        )
+        .at(path.key(key))
+        .label("unknown key")
+        .help(help);
+        if allowed.len() <= MOST_LISTED {
+            problem = problem.note(format!("allowed: `{}`", allowed.join("`, `")));
+        }
+        self.problems.push(problem);
     }
 }
 
@@ -367,6 +388,14 @@ fn repetition(items: &[Node]) -> Option<(usize, usize)> {
         alike.push(i);
     }
     None
+}
+
+/// Whether it is an item of a list that may be a mapping of keys and values.
+fn takes_pairs(path: &Trail<'_>) -> bool {
+    ["environment", "labels", "annotations", "sysctls"]
+        .iter()
+        .any(|attribute| path.matches(&["services", "*", attribute, "*"]))
+        || path.matches(&["services", "*", "build", "args", "*"])
 }
 
 /// Whether the attribute is a span of time.
@@ -546,7 +575,7 @@ fn mounts(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
         {
             problems.push(
                 Diagnostic::error("missing-key", mount.place(), format!("{at}: invalid mount config for type \"bind\": field Source must not be empty"))
-                    .at(&at)
+                    .at(at)
                     .help("add `source:` with the path on the host"),
             );
         }
@@ -559,7 +588,7 @@ fn mounts(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
                     mode.place(),
                     format!("`{at}.tmpfs.mode` must be a number, not a string"),
                 )
-                .at(&at)
+                .at(at)
                 .help(format!(
                     "remove the quotes: `0{}`",
                     mode.value.to_string().trim_start_matches('0')
@@ -600,7 +629,7 @@ fn targets(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
                     item.place(),
                     format!("{} {at} is missing {}", what.0, what.1),
                 )
-                .at(&at)
+                .at(at)
                 .help(help),
             );
         }

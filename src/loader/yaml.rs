@@ -379,7 +379,7 @@ impl Builder<'_, '_> {
         } else if indent.contains('\t') {
             "indent with spaces; YAML forbids tabs there"
         } else {
-            "check indentation, quotes, and that each `key:` is followed by a space"
+            advice(error.info())
         };
         self.problems.push(
             Diagnostic::error(
@@ -556,6 +556,49 @@ impl Builder<'_, '_> {
         }
         Document { root, resets }
     }
+}
+
+/// What to do about what the parser says. It has no kinds of errors, only texts.
+fn advice(info: &str) -> &'static str {
+    const ADVICE: [(&str, &str); 9] = [
+        (
+            "mapping values are not allowed",
+            "quote a value that holds `: `, or begin its key on a line of its own",
+        ),
+        (
+            "flow mapping",
+            "close it with `}`, and put commas between its entries",
+        ),
+        (
+            "flow sequence",
+            "close it with `]`, and put commas between its items",
+        ),
+        ("quoted scalar", "close the quote"),
+        (
+            "unknown anchor",
+            "define it before, as in `x-name: &name …`",
+        ),
+        (
+            "unexpected character",
+            "quote a value that begins with a special character",
+        ),
+        (
+            "block mapping",
+            "indent this line as the keys that it belongs to",
+        ),
+        (
+            "block collection",
+            "indent this line as the items that it belongs to",
+        ),
+        (
+            "could not find expected ':'",
+            "put a colon and a space after each key",
+        ),
+    ];
+    ADVICE.iter().find(|(text, _)| info.contains(text)).map_or(
+        "check indentation, quotes, and that each `key:` is followed by a space",
+        |(_, advice)| *advice,
+    )
 }
 
 fn strip(node: &mut Node, path: &Path, resets: &mut Vec<Path>) {

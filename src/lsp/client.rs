@@ -2,9 +2,9 @@
 
 use lsp_types::{
     ClientCapabilities, CodeActionKind, CodeActionOptions, CodeActionProviderCapability,
-    CompletionOptions, HoverProviderCapability, OneOf, SaveOptions, ServerCapabilities,
-    TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
-    TextDocumentSyncSaveOptions,
+    CompletionOptions, HoverProviderCapability, OneOf, RenameOptions, SaveOptions,
+    ServerCapabilities, TextDocumentSyncCapability, TextDocumentSyncKind, TextDocumentSyncOptions,
+    TextDocumentSyncSaveOptions, WorkDoneProgressOptions,
 };
 
 use super::position::Encoding;
@@ -20,6 +20,8 @@ pub struct Client {
     pub nested_symbols: bool,
     /// It tells of changed files when it is asked to.
     pub watches: bool,
+    /// It asks what can be renamed before it asks for a new name.
+    pub asks_before_renaming: bool,
     /// It takes changes with their problems, not only names of commands.
     pub fixes: bool,
 }
@@ -44,6 +46,10 @@ impl Client {
             related: related.unwrap_or_default(),
             nested_symbols: nested.unwrap_or_default(),
             watches: watches.unwrap_or_default(),
+            asks_before_renaming: text
+                .and_then(|text| text.rename.as_ref())
+                .and_then(|rename| rename.prepare_support)
+                .unwrap_or_default(),
             fixes: text
                 .and_then(|text| text.code_action.as_ref())
                 .is_some_and(|actions| actions.code_action_literal_support.is_some()),
@@ -66,13 +72,22 @@ impl Client {
             )),
             completion_provider: Some(CompletionOptions {
                 trigger_characters: Some(
-                    ["$", "{", ":", " ", "*", "["].map(str::to_owned).to_vec(),
+                    ["$", "{", ":", " ", "*", "[", "/", "."]
+                        .map(str::to_owned)
+                        .to_vec(),
                 ),
                 ..CompletionOptions::default()
             }),
             hover_provider: Some(HoverProviderCapability::Simple(true)),
             definition_provider: Some(OneOf::Left(true)),
             references_provider: Some(OneOf::Left(true)),
+            rename_provider: Some(match self.asks_before_renaming {
+                true => OneOf::Right(RenameOptions {
+                    prepare_provider: Some(true),
+                    work_done_progress_options: WorkDoneProgressOptions::default(),
+                }),
+                false => OneOf::Left(true),
+            }),
             code_action_provider: self.fixes.then(|| {
                 CodeActionProviderCapability::Options(CodeActionOptions {
                     code_action_kinds: Some(vec![CodeActionKind::QUICKFIX]),

@@ -16,6 +16,7 @@ use super::definition;
 use super::documents::Document;
 use super::names::{self, Form, What};
 use super::outline::Step;
+use super::paths::{self, Wanted};
 use super::position::Encoding;
 use super::shapes;
 use super::workspace::{Project, Workspace};
@@ -36,6 +37,7 @@ pub fn complete(
         workspace,
         document,
         project,
+        offset,
         encoding,
         items: Vec::new(),
     };
@@ -58,6 +60,7 @@ struct List<'a> {
     workspace: &'a Workspace,
     document: &'a Document,
     project: Rc<Project>,
+    offset: usize,
     encoding: Encoding,
     items: Vec<CompletionItem>,
 }
@@ -168,6 +171,9 @@ impl<'a> List<'a> {
         if let Some((what, form)) = form {
             self.references(slot, what, form, lead);
         }
+        if let Some(wanted) = paths::wanted(&slot.path) {
+            self.paths(slot, wanted, lead);
+        }
         let found = match slot.entry {
             Some(entry) => shapes::at_entry(&self.document.outline, Some(entry)),
             None => shapes::at_entry(&self.document.outline, slot.parent)
@@ -192,6 +198,44 @@ impl<'a> List<'a> {
                     detail: String::new(),
                     doc: String::new(),
                     rank: 2,
+                },
+            );
+        }
+    }
+
+    fn paths(&mut self, slot: &ValueSlot, wanted: Wanted, lead: &str) {
+        let typed = self
+            .document
+            .text
+            .get(slot.replace.clone())
+            .unwrap_or_default();
+        // What follows the colon of a mount stays.
+        let end = match (wanted, typed.find(':')) {
+            (Wanted::Mount, Some(colon)) => colon,
+            _ => typed.len(),
+        };
+        let before_cursor = self.offset.saturating_sub(slot.replace.start).min(end);
+        let Some(begun) = typed.get(..before_cursor) else {
+            return;
+        };
+        let range = slot.replace.start..slot.replace.start + end;
+        let home = self.workspace.environment().get("HOME").map(String::as_str);
+        let beside = definition::relative_to(&self.project, self.document);
+        for found in paths::beginning_with(begun, wanted, beside, home) {
+            let kind = if found.directory {
+                CompletionItemKind::FOLDER
+            } else {
+                CompletionItemKind::FILE
+            };
+            self.add(
+                &range,
+                Proposal {
+                    insert: format!("{lead}{}", found.text),
+                    label: found.text,
+                    kind,
+                    detail: String::new(),
+                    doc: String::new(),
+                    rank: 1,
                 },
             );
         }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use lsp_types::Location;
 
 use crate::loader::discover::absolute;
-use crate::loader::interpolate::Lookup as _;
 use crate::loader::yaml::MAX_BYTES;
 
 use super::documents::{Document, Documents};
+use super::effective;
 use super::names::{self, Name, What};
 use super::outline::{Outline, Step};
 use super::position::Encoding;
@@ -42,9 +42,9 @@ pub fn find(
     }
     let project = workspace.known_project(&document.path);
     if let Some(variable) = variables::at(&document.text, outline, offset) {
-        let tree = project.examined.tree.as_ref();
-        return tree
-            .and_then(|tree| tree.variables.lookup(&variable.name))
+        return outline
+            .before(offset)
+            .and_then(|index| effective::variable(&project, document, index, &variable.name))
             .and_then(|(_, place)| location(&project, place, encoding))
             .into_iter()
             .collect();
@@ -59,46 +59,6 @@ pub fn find(
             Some(Location::new(workspace.documents.uri(&text.path)?, range))
         })
         .collect()
-}
-
-/// Every place in the project that names the same thing as a byte of a document.
-pub fn references(
-    workspace: &mut Workspace,
-    document: &Document,
-    offset: usize,
-    encoding: Encoding,
-    definitions: Definitions,
-) -> Vec<Location> {
-    let Some(name) = names::at(&document.text, &document.outline, offset) else {
-        return Vec::new();
-    };
-    if name.what == What::File {
-        return Vec::new();
-    }
-    let project = workspace.known_project(&document.path);
-    let mut found = Vec::new();
-    for text in texts(&project, document, &workspace.documents) {
-        let Some(uri) = workspace.documents.uri(&text.path) else {
-            continue;
-        };
-        for name in names::all(&text.text, text.outline(), &name) {
-            if name.defines && definitions == Definitions::LeftOut {
-                continue;
-            }
-            let range = text.lines().positions(&text.text, &name.at, encoding);
-            found.push(Location::new(uri.clone(), range));
-        }
-    }
-    found
-}
-
-/// Whether the places where a thing is defined count as places that name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Definitions {
-    /// Yes.
-    Counted,
-    /// No.
-    LeftOut,
 }
 
 /// Where a name is defined: texts, and the bytes of the name there.
@@ -160,10 +120,20 @@ fn defined_in(text: SharedText, section: &str, name: &str) -> Option<(SharedText
 /// The texts that make up a project as they are in the editor, this one first: its files and what
 /// they include, not those that are only extended.
 pub fn texts(project: &Project, document: &Document, documents: &Documents) -> Vec<SharedText> {
-    let mut found = vec![Arc::new(Text::new(
-        document.path.clone(),
-        document.text.clone(),
-    ))];
+    let here = Text::new(document.path.clone(), document.text.clone());
+    with_included(vec![Arc::new(here)], project, documents)
+}
+
+/// The same without a text of the asker's.
+pub fn shared(project: &Project, documents: &Documents) -> Vec<SharedText> {
+    with_included(Vec::new(), project, documents)
+}
+
+fn with_included(
+    mut found: Vec<SharedText>,
+    project: &Project,
+    documents: &Documents,
+) -> Vec<SharedText> {
     let files = project.examined.tree.as_ref().map(|tree| &tree.files);
     let add = |found: &mut Vec<SharedText>, path: &Path| {
         let read = project.file(path).and_then(|id| project.text(id));
@@ -210,12 +180,22 @@ fn included(text: &Text) -> Vec<PathBuf> {
 }
 
 /// A text as it is in the editor, when it is open there and has changed since.
-fn present(text: &SharedText, documents: &Documents) -> SharedText {
+pub fn present(text: &SharedText, documents: &Documents) -> SharedText {
     match documents.of_path(&text.path) {
         Some(document) if document.text != text.text => {
             Arc::new(Text::new(text.path.clone(), document.text.clone()))
         }
         _ => text.clone(),
+    }
+}
+
+/// The directory that relative paths of a text begin at: the project's for its own files, theirs for
+/// others.
+pub fn relative_to<'p>(project: &'p Project, document: &'p Document) -> &'p Path {
+    let tree = project.examined.tree.as_ref();
+    match tree.filter(|tree| tree.files.contains(&document.path)) {
+        Some(tree) => &tree.directory,
+        None => document.path.parent().unwrap_or(Path::new("/")),
     }
 }
 
@@ -227,17 +207,9 @@ pub fn file(
     name: &str,
 ) -> Option<SharedText> {
     let beside = named_in.parent().unwrap_or(Path::new("/"));
-    let root = project
-        .examined
-        .tree
-        .as_ref()
-        .map(|tree| tree.directory.as_path());
-    let candidates: Vec<PathBuf> = [Some(beside), root]
-        .into_iter()
-        .flatten()
-        .map(|directory| absolute(directory, Path::new(name)))
-        .collect();
-    for path in candidates {
+    let directories = [Some(beside), project.directory()];
+    for directory in directories.into_iter().flatten() {
+        let path = absolute(directory, Path::new(name));
         if let Some(document) = documents.of_path(&path) {
             return Some(Arc::new(Text::new(path, document.text.clone())));
         }

@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
-use crate::loader::interpolate::Lookup as _;
 use crate::loader::tree::{Node, Value};
-use crate::loader::{self, FileId, LoadedTree, Span, emit};
+use crate::loader::{self, Span, emit};
 
 use super::documents::Document;
+use super::effective;
 use super::names::{self, What};
-use super::outline::{Entry, Kind, Step};
+use super::outline::{Entry, Kind};
 use super::shapes;
 use super::variables;
 use super::workspace::{Project, Workspace};
@@ -44,7 +44,7 @@ pub fn hover(
     let project = workspace.project(&document.path);
     if let Some(used) = variables::at(text, outline, offset) {
         let at = used.at.clone();
-        return Some((variable(&project, &used), at));
+        return Some((variable(&project, document, index, &used), at));
     }
     let on_key = entry.key().is_some() && entry.at.start <= offset && offset <= entry.at.end;
     let on_value = entry.value.start <= offset
@@ -66,13 +66,14 @@ pub fn hover(
     Some((page.of_entry(index, entry, offset)?, at))
 }
 
-fn variable(project: &Project, used: &variables::Used) -> String {
+fn variable(
+    project: &Project,
+    document: &Document,
+    index: usize,
+    used: &variables::Used,
+) -> String {
     let name = &used.name;
-    let found = project
-        .examined
-        .tree
-        .as_ref()
-        .and_then(|tree| tree.variables.lookup(name));
+    let found = effective::variable(project, document, index, name);
     match (found, &used.default) {
         (Some((value, place)), _) => {
             let source = project.diagnostics().sources.locate(place).map_or_else(
@@ -108,7 +109,7 @@ impl<'a> Page<'a> {
             return Some(self.text);
         }
         self.attribute(index);
-        if let Some((node, path)) = self.effective(index, entry) {
+        if let Some((node, path)) = effective::of_entry(self.project, self.document, index) {
             self.value(node, entry, &path);
         }
         (!self.text.is_empty()).then_some(self.text)
@@ -148,19 +149,6 @@ impl<'a> Page<'a> {
                 _ => return,
             }
         }
-    }
-
-    /// The loaded value of an entry, and its path.
-    fn effective(&self, index: usize, entry: &Entry) -> Option<(&'a Node, String)> {
-        let tree = self.project.examined.tree.as_ref()?;
-        let file = self.project.file(&self.document.path)?;
-        find(
-            tree,
-            &self.document.text,
-            &self.document.outline.path(index),
-            entry,
-            file,
-        )
     }
 
     fn value(&mut self, node: &Node, entry: &Entry, path: &str) {
@@ -217,53 +205,6 @@ fn place_of(node: &Node) -> Span {
         Value::Map(_) | Value::Seq(_) => node.key.or(node.span),
         _ => node.place(),
     }
-}
-
-/// Follows a path of a text in the canonical tree, where lists may have become mappings and the
-/// items of others have moved.
-fn find<'t>(
-    tree: &'t LoadedTree,
-    text: &str,
-    path: &[Step],
-    entry: &Entry,
-    file: FileId,
-) -> Option<(&'t Node, String)> {
-    let mut node = &tree.root;
-    let mut dotted = String::new();
-    for (depth, step) in path.iter().enumerate() {
-        let (next, part) = match (step, &node.value) {
-            (Step::Key(key), Value::Map(map)) => (map.get(key)?, key.clone()),
-            (Step::Item(_), Value::Map(map)) => {
-                // `NAME=value` and `name` become keys.
-                let item = text.get(entry.value.clone())?.trim_matches(['"', '\'']);
-                let name = item.split('=').next().unwrap_or(item);
-                (map.get(name)?, name.to_owned())
-            }
-            (Step::Item(_), Value::Seq(items)) => {
-                let here = |node: &&Node| {
-                    let place = node.place();
-                    place.file == file && place.start as usize == entry.value.start
-                };
-                // Only the last step: what is inside an item is found by its own place.
-                if depth + 1 != path.len() {
-                    return None;
-                }
-                (items.iter().find(here)?, format!("[{depth}]"))
-            }
-            _ => return None,
-        };
-        if matches!(step, Step::Item(_)) && matches!(node.value, Value::Seq(_)) {
-            // Its place in the list says nothing: lists are merged.
-            dotted.push_str("[]");
-        } else {
-            if !dotted.is_empty() {
-                dotted.push('.');
-            }
-            dotted.push_str(&part);
-        }
-        node = next;
-    }
-    (!dotted.is_empty()).then_some((node, dotted))
 }
 
 fn yaml(node: &Node) -> String {

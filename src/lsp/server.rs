@@ -16,14 +16,14 @@ use lsp_types::notification::{
 };
 use lsp_types::request::{
     CodeActionRequest, Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, Initialize,
-    References, RegisterCapability, Request, Shutdown,
+    PrepareRenameRequest, References, RegisterCapability, Rename, Request, Shutdown,
 };
 use lsp_types::{
     CodeActionParams, CompletionParams, CompletionResponse, DidChangeTextDocumentParams,
     DidCloseTextDocumentParams, DidOpenTextDocumentParams, DocumentSymbolParams,
     GotoDefinitionParams, GotoDefinitionResponse, HoverContents, HoverParams, InitializeParams,
-    InitializeResult, MarkupContent, MarkupKind, PublishDiagnosticsParams, ReferenceParams,
-    ServerInfo, TextDocumentPositionParams,
+    InitializeResult, MarkupContent, MarkupKind, PrepareRenameResponse, PublishDiagnosticsParams,
+    ReferenceParams, RenameParams, ServerInfo, TextDocumentPositionParams,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,9 +32,9 @@ use serde_json::{Value, json};
 use crate::loader::LoadOptions;
 
 use super::client::Client;
-use super::definition::Definitions;
 use super::documents::Document;
 use super::problems::{self, Style};
+use super::references::{self, Definitions};
 use super::wire::{self, Id, Incoming, WireError, code};
 use super::workspace::Workspace;
 use super::{completion, definition, fixes, hover, symbols};
@@ -243,13 +243,36 @@ impl<W: Write> Server<W> {
                 self.at_place(
                     &params.text_document_position,
                     |server, document, offset| {
-                        value(&definition::references(
+                        value(&references::find(
                             &mut server.workspace,
                             document,
                             offset,
                             server.client.encoding,
                             definitions,
                         ))
+                    },
+                )
+            }
+            (Phase::Open, PrepareRenameRequest::METHOD) => {
+                self.at_place(&parse(params)?, |server, document, offset| {
+                    let Some((placeholder, at)) = references::renamable(document, offset) else {
+                        return Ok(Value::Null);
+                    };
+                    let encoding = server.client.encoding;
+                    let range = document.lines.positions(&document.text, &at, encoding);
+                    value(&PrepareRenameResponse::RangeWithPlaceholder { range, placeholder })
+                })
+            }
+            (Phase::Open, Rename::METHOD) => {
+                let params: RenameParams = parse(params)?;
+                let new = params.new_name;
+                self.at_place(
+                    &params.text_document_position,
+                    |server, document, offset| {
+                        let encoding = server.client.encoding;
+                        references::rename(&mut server.workspace, document, offset, encoding, &new)
+                            .map_err(|why| Refusal(code::REQUEST_FAILED, why))
+                            .and_then(|edit| value(&edit))
                     },
                 )
             }

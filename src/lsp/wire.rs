@@ -72,6 +72,8 @@ pub mod code {
     pub const INTERNAL: i32 = -32603;
     /// Before `initialize`.
     pub const NOT_INITIALIZED: i32 = -32002;
+    /// Asked for rightly, and cannot be done.
+    pub const REQUEST_FAILED: i32 = -32803;
     /// The client took it back.
     pub const CANCELLED: i32 = -32800;
 }

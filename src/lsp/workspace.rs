@@ -100,6 +100,12 @@ impl Project {
         u32::try_from(index).ok().map(FileId)
     }
 
+    /// The directory of relative paths.
+    pub fn directory(&self) -> Option<&Path> {
+        let tree = self.examined.tree.as_ref()?;
+        Some(&tree.directory)
+    }
+
     fn errors(&self) -> usize {
         let is_error = |d: &&loader::Diagnostic| d.severity == Severity::Error;
         self.diagnostics().list.iter().filter(is_error).count()

@@ -20,7 +20,7 @@ fn check(table: &[Row]) {
 
 /// Ports, networks, names.
 const PORTS_AND_NETWORKS: &[Row] = &[
-    ("ports: [\"99999:80\"]", 13, &["99999", "HOST:CONTAINER"]),
+    ("ports: [\"99999:80\"]", 13, &["99999", "from 1 to 65535"]),
     ("ports: [\"8000-8002:80-81\"]", 13, &["different lengths"]),
     ("ports: [\"1.2.3.999:80:80\"]", 13, &["not an IP address"]),
     ("ports: [\"80:80/x\"]", 13, &["`x` is not a protocol"]),

@@ -93,7 +93,7 @@ fn a_file_that_cannot_be_read_is_refused() {
         1,
         &["nope.yaml not found"],
     );
-    refuse_args(&sandbox, &["-f", ".", "up"], 1, &["Is a directory"]);
+    refuse_args(&sandbox, &["-f", ".", "up"], 1, &["it is a directory"]);
     refuse_args(
         &sandbox,
         &["-f", "/dev/null", "up"],
@@ -102,7 +102,7 @@ fn a_file_that_cannot_be_read_is_refused() {
     );
     refuse_args(&sandbox, &["-f", "-", "up"], 1, &["empty compose file"]);
     fs::create_dir(project.join("compose.yaml")).expect("folder");
-    refuse_args(&sandbox, UP, 1, &["compose.yaml", "Is a directory"]);
+    refuse_args(&sandbox, UP, 1, &["compose.yaml", "it is a directory"]);
     fs::remove_dir(project.join("compose.yaml")).expect("folder");
     // Root reads any mode; a link to itself nobody can read.
     std::os::unix::fs::symlink("compose.yaml", project.join("compose.yaml")).expect("link");

@@ -8,6 +8,7 @@ mod images;
 mod text;
 
 use std::io::Write as _;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
 use clap::Args;
@@ -156,7 +157,9 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
             } else {
                 Vec::new()
             };
-            let mut loaded = load(global, &options, form)?;
+            // The process ends with the verb: to take a large model apart before would take longer
+            // than some parts of loading it.
+            let mut loaded = ManuallyDrop::new(load(global, &options, form)?);
             if args.resolve_image_digests || args.lock_image_digests {
                 digests::resolve(&mut loaded.project)?;
             }
