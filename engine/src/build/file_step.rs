@@ -12,7 +12,7 @@ use super::store;
 use super::tree::{Tree, View};
 use super::{overlay, owner, values};
 use crate::error::ErrorKind;
-use crate::layer::Layer;
+use crate::layer::{Kin, Layer};
 
 /// Where the files of a step are written.
 #[derive(Clone, Copy)]
@@ -161,9 +161,10 @@ impl Stage<'_, '_> {
         let upper = part.make("upper").map_err(io("create a directory in"))?;
         let work = part.make("work").map_err(io("create a directory in"))?;
         let stack = &self.result.stack;
-        let (mut lower, over) = match canvas {
-            Canvas::Root | Canvas::Alone => (Vec::new(), None),
-            Canvas::Over(former) => (former.dirs().cloned().collect(), Some(former)),
+        let (mut lower, kin) = match canvas {
+            Canvas::Root => (Vec::new(), Kin::First),
+            Canvas::Alone => (Vec::new(), Kin::None),
+            Canvas::Over(former) => (former.dirs().cloned().collect(), Kin::Over(former)),
         };
         if !matches!(canvas, Canvas::Alone) {
             lower.extend(stack.lower());
@@ -174,6 +175,6 @@ impl Stage<'_, '_> {
             return Ok(Err(reason));
         }
         drop(tree);
-        store::commit(solver.images, &upper, stack, over, solver.epoch).map(Ok)
+        store::commit(solver.images, &upper, stack, kin, solver.epoch).map(Ok)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Most builds change few files of many. A step that copies from the context remembers, for a layer that has
 //! all of its files, what it put where. The next time only what differs is written, over that layer
-//! (`layer::LayerStore::commit_over`), and what is gone is taken away. Whenever that cannot give the same
+//! (`layer::Kin::Over`), and what is gone is taken away. Whenever that cannot give the same
 //! files as copying all of them, [`Unfit`] says so and all of them are copied.
 
 use std::collections::HashMap;

@@ -6,7 +6,7 @@ use super::error::BuildError;
 use crate::content::Digest;
 use crate::error::Classify;
 use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
-use crate::layer::Layer;
+use crate::layer::{Kin, Layer};
 
 /// A base image, or what a stage has made so far: a stack of layers.
 #[derive(Clone, Debug)]
@@ -82,13 +82,13 @@ pub(super) fn stack(image: &Image) -> Stack {
     }
 }
 
-/// Makes a directory the layer on top of a stack; with `over` it holds what changed since that layer.
+/// Makes a directory the layer on top of a stack; see [`Kin`].
 /// Nothing in it is younger than `epoch` (SOURCE_DATE_EPOCH), so that it is the same at any time.
 pub(super) fn commit(
     store: &ImageStore,
     upper: &Path,
     below: &Stack,
-    over: Option<&Layer>,
+    kin: Kin<'_>,
     epoch: Option<i64>,
 ) -> Result<Layer, BuildError> {
     let clamped = match epoch {
@@ -96,11 +96,7 @@ pub(super) fn commit(
         None => Ok(()),
     };
     clamped
-        .and_then(|()| {
-            store
-                .layers()
-                .commit_over(upper, below.top(), &below.below, over)
-        })
+        .and_then(|()| store.layers().commit(upper, below.top(), &below.below, kin))
         .map_err(|source| BuildError::Store {
             action: "make a layer".into(),
             kind: source.kind(),

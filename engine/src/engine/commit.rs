@@ -9,7 +9,7 @@ use crate::container::events::Action;
 use crate::container::record::Record;
 use crate::container::{ContainerError, Status, diff};
 use crate::image::{History, Image, ImageConfig, ImageError, ImageId, Reference};
-use crate::layer::ChainId;
+use crate::layer::{ChainId, Kin};
 use crate::mount::RootMount;
 use crate::snapshot;
 
@@ -94,7 +94,12 @@ impl Engine {
         forget_engine_files(record, &copy);
         let layers = self.images.layers();
         let made = layers
-            .commit(&copy, image.chain().as_ref(), &image.base.lower())
+            .commit(
+                &copy,
+                image.chain().as_ref(),
+                &image.base.lower(),
+                Kin::None,
+            )
             .map_err(layer)?;
         lease.protect(&made.chain_id)?;
         let mut config = configuration(&image, record, options);
@@ -109,7 +114,7 @@ impl Engine {
     }
 
     /// The image with `--change` lines applied: a build that has nothing but them.
-    fn changed(&self, image: &Image, changes: &[String]) -> Result<ImageId> {
+    pub(super) fn changed(&self, image: &Image, changes: &[String]) -> Result<ImageId> {
         let text = format!("FROM {}\n{}\n", image.id, changes.join("\n"));
         let request = BuildRequest {
             context: ContextSource::Empty,
@@ -143,7 +148,7 @@ fn layer(error: crate::layer::LayerError) -> EngineError {
     ContainerError::from(snapshot::SnapshotError::from(error)).into()
 }
 
-fn check_changes(changes: &[String]) -> Result<()> {
+pub(super) fn check_changes(changes: &[String]) -> Result<()> {
     for change in changes {
         let word = change.split_whitespace().next().unwrap_or_default();
         if !CHANGES.contains(&word.to_uppercase().as_str()) || change.contains('\n') {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 use crate::content::Digest;
-use crate::layer::ChainId;
+use crate::layer::{ChainId, Kin};
 use crate::snapshot::View;
 
 /// A store; says why there is none.
@@ -35,7 +35,10 @@ fn layer(
     let file = upper.join(path);
     fs::create_dir_all(file.parent().unwrap_or(Path::new("/"))).unwrap();
     fs::write(file, text).unwrap();
-    store.layers().commit(&upper, parent, &[]).unwrap()
+    store
+        .layers()
+        .commit(&upper, parent, &[], Kin::None)
+        .unwrap()
 }
 
 fn image(store: &ImageStore, layers: &[&crate::layer::Layer], note: &str) -> Image {
@@ -271,7 +274,7 @@ fn images_over_the_host_run_but_do_not_leave() {
     fs::write(upper.join("srv/app"), "app").unwrap();
     let top = store
         .layers()
-        .commit(&upper, None, &host.base.lower())
+        .commit(&upper, None, &host.base.lower(), Kin::None)
         .unwrap();
     let config = ImageConfig {
         rootfs: RootFs {

@@ -4,7 +4,7 @@
 //! of two ways: [`unpack`] of an archive (each into its own directory, so layers unpack in
 //! parallel), or [`LayerStore::commit`] of an upper directory, by rename. [`write_tar`] makes
 //! the deterministic archive of a layer, whose digest is its diff id. A layer that differs little from
-//! another on the same parent may be made *over* it ([`LayerStore::commit_over`]): then it has two directories,
+//! another on the same parent may be made *over* it ([`Kin::Over`]): then it has two directories,
 //! and the other one stays as long as it does.
 //!
 //! Archives are hostile until proved otherwise. Refused: paths and hard links that leave the
@@ -12,6 +12,8 @@
 //! of nothing, unknown entry types. Dropped: overlayfs' own extended attributes and all but
 //! `security.capability` and `user.*`. Start with [`LayerStore`].
 
+mod checkpoints;
+mod commit;
 mod compression;
 mod digest;
 mod error;
@@ -28,6 +30,7 @@ mod write;
 
 use sha2::{Digest as _, Sha256};
 
+pub use commit::Kin;
 pub use compression::{Compression, Decoder};
 pub use digest::digest_tree;
 pub use error::LayerError;

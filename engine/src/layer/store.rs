@@ -15,6 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::{ChainId, DiffId, LayerError, chain_id};
 use crate::content::Digest;
 
+/// The file of a layer's checkpoints, beside its files.
+const CHECKPOINTS: &str = "checkpoints";
+
 /// The layer directory of one engine root. Cheap to clone and to open.
 #[derive(Clone, Debug)]
 pub struct LayerStore {
@@ -75,18 +78,30 @@ pub struct LayerBlob {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Record {
-    version: u32,
-    diff_id: DiffId,
-    parent: Option<ChainId>,
-    size: u64,
-    blob: Option<LayerBlob>,
+pub(super) struct Record {
+    pub(super) version: u32,
+    pub(super) diff_id: DiffId,
+    pub(super) parent: Option<ChainId>,
+    pub(super) size: u64,
+    pub(super) blob: Option<LayerBlob>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    over: Option<ChainId>,
+    pub(super) over: Option<ChainId>,
 }
 
 impl Record {
     const VERSION: u32 = 1;
+
+    /// Of a layer whose archive nobody has yet.
+    pub(super) fn new(diff_id: DiffId, parent: Option<&ChainId>, size: u64) -> Self {
+        Self {
+            version: Self::VERSION,
+            diff_id,
+            parent: parent.copied(),
+            size,
+            blob: None,
+            over: None,
+        }
+    }
 }
 
 /// A directory that becomes a layer, or vanishes when dropped.
@@ -101,6 +116,11 @@ impl Draft {
     /// Where the files go.
     pub fn dir(&self) -> PathBuf {
         self.path.join("diff")
+    }
+
+    /// Where its checkpoints go.
+    pub(super) fn checkpoints(&self) -> PathBuf {
+        self.path.join(CHECKPOINTS)
     }
 }
 
@@ -127,6 +147,11 @@ impl LayerStore {
 
     fn path(&self, chain: &ChainId) -> PathBuf {
         self.directory.join(chain.hex())
+    }
+
+    /// Where the checkpoints of a layer are, if it has some.
+    pub(super) fn checkpoints(&self, chain: &ChainId) -> PathBuf {
+        self.path(chain).join(CHECKPOINTS)
     }
 
     /// The layer of that chain id.
@@ -214,20 +239,15 @@ impl LayerStore {
         size: u64,
         blob: Option<LayerBlob>,
     ) -> Result<Layer, LayerError> {
-        self.finish(
-            draft,
-            Record {
-                version: Record::VERSION,
-                diff_id,
-                parent: parent.copied(),
-                size,
-                blob,
-                over: None,
-            },
-        )
+        let record = Record {
+            blob,
+            ..Record::new(diff_id, parent, size)
+        };
+        self.finish(draft, record)
     }
 
-    fn finish(&self, draft: Draft, record: Record) -> Result<Layer, LayerError> {
+    /// Gives a draft its record and its name.
+    pub(super) fn finish(&self, draft: Draft, record: Record) -> Result<Layer, LayerError> {
         let chain = chain_id(record.parent.as_ref(), &record.diff_id);
         let path = self.path(&chain);
         if self.contains(&chain) {
@@ -266,12 +286,9 @@ impl LayerStore {
     pub fn remember_blob(&self, chain: &ChainId, blob: LayerBlob) -> Result<(), LayerError> {
         let layer = self.get(chain)?;
         let record = Record {
-            version: Record::VERSION,
-            diff_id: layer.diff_id,
-            parent: layer.parent,
-            size: layer.size,
             blob: Some(blob),
             over: layer.over.map(|over| over.chain_id),
+            ..Record::new(layer.diff_id, layer.parent.as_ref(), layer.size)
         };
         let directory = self.path(chain);
         let temporary = directory.join(format!("layer.json.{:016x}", crate::content::random()));
@@ -282,57 +299,6 @@ impl LayerStore {
         fs::write(&temporary, text).map_err(LayerError::io("write", &temporary))?;
         fs::rename(&temporary, directory.join("layer.json"))
             .map_err(LayerError::io("rename", temporary))
-    }
-
-    /// Makes a container's or build step's upper directory a layer: it is renamed, not copied,
-    /// and must lie on the store's file system. Its diff id is the digest of the archive that
-    /// [`super::write_tar`] makes of it. `base` is what lies below the lowest layer, topmost
-    /// first: nothing, or the `host` image's directories.
-    pub fn commit(
-        &self,
-        upper: &Path,
-        parent: Option<&ChainId>,
-        base: &[PathBuf],
-    ) -> Result<Layer, LayerError> {
-        self.commit_over(upper, parent, base, None)
-    }
-
-    /// The same for an upper directory that holds only what changed since `over`, a layer on the same
-    /// parent. That one must have no deletions of its own, and `upper` may delete only what
-    /// nothing below the two has.
-    pub fn commit_over(
-        &self,
-        upper: &Path,
-        parent: Option<&ChainId>,
-        base: &[PathBuf],
-        over: Option<&Layer>,
-    ) -> Result<Layer, LayerError> {
-        let mut lowers: Vec<PathBuf> = over.map(|over| over.dir.clone()).into_iter().collect();
-        if let Some(parent) = parent {
-            for layer in self.chain(parent)?.iter().rev() {
-                lowers.extend(layer.dirs().cloned());
-            }
-        }
-        lowers.extend_from_slice(base);
-        super::upper::normalize(upper, &lowers)?;
-        let dirs: Vec<&Path> = std::iter::once(upper)
-            .chain(over.map(|over| over.dir.as_path()))
-            .collect();
-        let (diff_id, size) = super::digest::digest_merged(&dirs, &super::TarOptions::default())?;
-        let draft = self.draft()?;
-        fs::remove_dir(draft.dir()).map_err(LayerError::io("remove", draft.dir()))?;
-        fs::rename(upper, draft.dir()).map_err(LayerError::io("rename", upper))?;
-        self.finish(
-            draft,
-            Record {
-                version: Record::VERSION,
-                diff_id,
-                parent: parent.copied(),
-                size,
-                blob: None,
-                over: over.map(|over| over.chain_id),
-            },
-        )
     }
 
     /// Writes everything of the store's file system to disk.

@@ -15,7 +15,7 @@ use crate::build::scratch::{self, Part};
 use crate::build::stage::Stage;
 use crate::build::store;
 use crate::error::ErrorKind;
-use crate::layer::Layer;
+use crate::layer::{Kin, Layer};
 
 /// One execution.
 pub(super) struct Runner<'r, 's, 'a> {
@@ -59,7 +59,7 @@ impl Runner<'_, '_, '_> {
             stubs::remove(&writable.upper, &stub);
         }
         let (stack, epoch) = (&self.stage.result.stack, solver.epoch);
-        store::commit(solver.images, &writable.upper, stack, None, epoch)
+        store::commit(solver.images, &writable.upper, stack, Kin::None, epoch)
     }
 
     /// The script as a file that the command finds below `/dev/pipes`.

@@ -21,6 +21,11 @@ impl<W: Write> TarWriter<W> {
         Self { out }
     }
 
+    /// Where it writes to; only between members.
+    pub fn out(&mut self) -> &mut W {
+        &mut self.out
+    }
+
     /// Begins a member. Exactly [`Entry::size`] bytes of data must follow through
     /// [`TarWriter::data`], then [`TarWriter::pad`].
     pub fn header(&mut self, entry: &Entry) -> io::Result<()> {

@@ -40,7 +40,10 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
             fs::create_dir_all(path.parent().unwrap_or(Path::new("/"))).unwrap();
             fs::write(path, bytes).unwrap();
         }
-        let layer = store.layers().commit(&upper, chains.last(), &[]).unwrap();
+        let layer = store
+            .layers()
+            .commit(&upper, chains.last(), &[], crate::layer::Kin::None)
+            .unwrap();
         chains.push(layer.chain_id);
         diff_ids.push(layer.diff_id);
     }

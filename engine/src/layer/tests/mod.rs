@@ -11,6 +11,8 @@ use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, XattrFlags};
 
 use super::*;
 
+mod over;
+
 /// A directory on a file system with `trusted` and `user` attributes; says why there is none.
 fn place() -> Option<tempfile::TempDir> {
     if !rustix::process::geteuid().is_root() {
@@ -380,15 +382,15 @@ fn commit_renames_and_is_idempotent() {
         }
         path
     };
-    let first = store.commit(&upper("u1"), None, &[]).unwrap();
+    let first = store.commit(&upper("u1"), None, &[], Kin::None).unwrap();
     assert!(!place.path().join("u1").exists());
     // Nothing below is hidden by the new directory, so the marker went.
     assert!(!merged::is_opaque(&first.dir.join("new")));
-    let again = store.commit(&upper("u2"), None, &[]).unwrap();
+    let again = store.commit(&upper("u2"), None, &[], Kin::None).unwrap();
     assert_eq!(first, again);
     // Over a layer that has the directory, the marker means something.
     let second = store
-        .commit(&upper("u3"), Some(&first.chain_id), &[])
+        .commit(&upper("u3"), Some(&first.chain_id), &[], Kin::None)
         .unwrap();
     assert!(merged::is_opaque(&second.dir.join("new")));
     assert_eq!(

@@ -9,16 +9,26 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
-use std::io::Write;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
+use sha2::{Digest as _, Sha256};
+
+use super::checkpoints::Fingerprint;
 use super::tar::{Entry, Kind, TarTime, TarWriter, plain, show};
-use super::tree::{OPAQUE, is_whiteout};
+use super::tree::is_whiteout;
 use super::{LayerError, merged};
+use members::{Folder, Opened};
+use sink::Plain;
+pub(super) use sink::Sink;
+
+mod members;
+mod sink;
 
 /// How a tree is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,6 +56,15 @@ pub(super) fn write_merged<W: Write, P: AsRef<Path>>(
     out: W,
     options: &TarOptions,
 ) -> Result<u64, LayerError> {
+    write_to(directories, &mut Plain(out), options)
+}
+
+/// Writes the archive of merged directories to a sink. Gives the bytes of its regular files.
+pub(super) fn write_to<S: Sink, P: AsRef<Path>>(
+    directories: &[P],
+    sink: &mut S,
+    options: &TarOptions,
+) -> Result<u64, LayerError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut roots = Vec::with_capacity(directories.len());
     for directory in directories {
@@ -58,7 +77,7 @@ pub(super) fn write_merged<W: Write, P: AsRef<Path>>(
         return Ok(0);
     };
     let mut walk = Walk {
-        writer: TarWriter::new(out),
+        writer: TarWriter::new(sink),
         options: *options,
         links: HashMap::new(),
         buffer: vec![0; 128 << 10],
@@ -68,24 +87,22 @@ pub(super) fn write_merged<W: Write, P: AsRef<Path>>(
     // The root's own entry only when it says something.
     if stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0 {
         let entry = walk.entry(b"./".to_vec(), Kind::Directory, &stat, Vec::new());
-        walk.writer.header(&entry).map_err(LayerError::Write)?;
+        walk.header(&entry)?;
     }
-    let roots: Vec<BorrowedFd<'_>> = roots.iter().map(AsFd::as_fd).collect();
-    walk.directory(&roots, b"")?;
-    walk.writer.finish().map_err(LayerError::Write)?;
-    Ok(walk.size)
+    let folders: Vec<Folder<'_>> = roots
+        .iter()
+        .enumerate()
+        .map(|(number, root)| Folder {
+            fd: root.as_fd(),
+            over: number + 1 == roots.len(),
+        })
+        .collect();
+    walk.directory(&folders, b"")?;
+    walk.finish()
 }
 
-/// An entry of one of the trees that are merged.
-struct Member {
-    name: Vec<u8>,
-    stat: Stat,
-    /// Which tree, 0 is the topmost.
-    tree: usize,
-}
-
-struct Walk<W> {
-    writer: TarWriter<W>,
+struct Walk<'s, S> {
+    writer: TarWriter<&'s mut S>,
     options: TarOptions,
     /// First name of each file that has several.
     links: HashMap<(u64, u64), Vec<u8>>,
@@ -93,20 +110,36 @@ struct Walk<W> {
     size: u64,
 }
 
-impl<W: Write> Walk<W> {
+impl<S: Sink> Walk<'_, S> {
+    /// Writes a member that is nothing but its header, unless the sink knows it.
+    fn header(&mut self, entry: &Entry) -> Result<(), LayerError> {
+        let wanted = !self.writer.out().compares() || {
+            let print = Fingerprint::of_bytes(&header_bytes(entry)?, None);
+            self.writer
+                .out()
+                .member(&print)
+                .map_err(LayerError::Write)?
+        };
+        match wanted {
+            true => self.writer.header(entry).map_err(LayerError::Write),
+            false => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<u64, LayerError> {
+        let ended = self.writer.out().end();
+        ended
+            .and_then(|()| self.writer.finish().map(drop))
+            .map_err(LayerError::Write)?;
+        Ok(self.size)
+    }
+
     /// Writes the members of a directory that lies in one or several trees, topmost first.
-    fn directory(&mut self, trees: &[BorrowedFd<'_>], prefix: &[u8]) -> Result<(), LayerError> {
-        let mut members = members(trees).map_err(|errno| failed(prefix, errno))?;
-        members.sort_by(|a, b| (&a.name, a.tree).cmp(&(&b.name, b.tree)));
-        let mut merged: Vec<(bool, &[Member])> = members
-            .chunk_by(|a, b| a.name == b.name)
-            .map(|same| (!is_whiteout(&same[0].stat), same))
-            .collect();
-        // A deletion of what a lower tree of the same layer has is no deletion of the layer's.
-        merged.retain(|(there, same)| *there || same[0].tree + 1 == trees.len());
-        merged.sort_by_key(|(there, _)| *there);
-        for (_, same) in merged {
-            let below: Vec<BorrowedFd<'_>> = same
+    fn directory(&mut self, trees: &[Folder<'_>], prefix: &[u8]) -> Result<(), LayerError> {
+        let list = members::list(trees).map_err(|errno| failed(prefix, errno))?;
+        let merged = members::merge(&list, trees.len());
+        for same in merged {
+            let below: Vec<Folder<'_>> = same
                 .iter()
                 .take_while(|member| !is_whiteout(&member.stat))
                 .map(|member| trees[member.tree])
@@ -124,7 +157,7 @@ impl<W: Write> Walk<W> {
     /// Writes a member; `trees` are those that have it, topmost first.
     fn member(
         &mut self,
-        trees: &[BorrowedFd<'_>],
+        trees: &[Folder<'_>],
         prefix: &[u8],
         name: &[u8],
         stat: &Stat,
@@ -147,43 +180,41 @@ impl<W: Write> Walk<W> {
             FileType::Socket => Ok(()),
             _ if stat.st_nlink > 1 && self.linked(&path, stat)? => Ok(()),
             FileType::RegularFile => self.file(trees[0], name, path, stat),
-            kind => self.special(kind, trees[0], name, path, stat),
+            kind => self.special(kind, trees[0].fd, name, path, stat),
         }
     }
 
     /// Writes a directory with everything in it.
     fn subdirectory(
         &mut self,
-        trees: &[BorrowedFd<'_>],
+        trees: &[Folder<'_>],
         path: &[u8],
         name: &[u8],
         stat: &Stat,
     ) -> Result<(), LayerError> {
-        let fd = open_directory(trees[0], name).map_err(|errno| failed(path, errno))?;
-        let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack {
-            entry: show(path),
-            source,
-        })?;
-        let below = [path, b"/"].concat();
-        let entry = self.entry(below.clone(), Kind::Directory, stat, xattrs);
-        self.writer.header(&entry).map_err(LayerError::Write)?;
-        let opaque = is_opaque(&fd);
-        if opaque && !self.options.flat {
-            self.marker([below.as_slice(), b".wh..wh..opq"].concat())?;
-        }
-        let mut lower = Vec::new();
+        let top = Opened::below(trees[0], name).map_err(|errno| failed(path, errno))?;
+        let opaque = top.is_opaque();
+        let mut opened = vec![top];
         for tree in trees.iter().skip(1).take_while(|_| !opaque) {
-            match open_directory(*tree, name) {
-                Ok(fd) => lower.push(fd),
+            match Opened::below(*tree, name) {
+                Ok(lower) => opened.push(lower),
                 // Something else in its place below: nothing of that shows through.
                 Err(Errno::NOTDIR | Errno::LOOP) => break,
                 Err(errno) => return Err(failed(path, errno)),
             }
         }
-        let inner: Vec<BorrowedFd<'_>> = std::iter::once(fd.as_fd())
-            .chain(lower.iter().map(AsFd::as_fd))
-            .collect();
-        self.directory(&inner, &below)
+        let folders: Vec<Folder<'_>> = opened.iter().map(Opened::folder).collect();
+        let xattrs = merged::xattrs(folders[0].fd).map_err(|source| LayerError::Unpack {
+            entry: show(path),
+            source,
+        })?;
+        let below = [path, b"/"].concat();
+        let entry = self.entry(below.clone(), Kind::Directory, stat, xattrs);
+        self.header(&entry)?;
+        if opaque && !self.options.flat {
+            self.marker([below.as_slice(), b".wh..wh..opq"].concat())?;
+        }
+        self.directory(&folders, &below)
     }
 
     /// Writes a file of several names as a link, unless this is its first name.
@@ -238,38 +269,63 @@ impl<W: Write> Walk<W> {
             size: 0,
             ..self.entry(path, kind, stat, Vec::new())
         };
-        self.writer.header(&entry).map_err(LayerError::Write)
+        self.header(&entry)
     }
 
+    /// Writes a file, unless the sink knows it.
     fn file(
         &mut self,
-        directory: BorrowedFd<'_>,
+        folder: Folder<'_>,
         name: &[u8],
         path: Vec<u8>,
         stat: &Stat,
     ) -> Result<(), LayerError> {
-        let shown = show(&path);
-        let read = |errno: Errno| LayerError::Unpack {
-            entry: shown.clone(),
-            source: errno.into(),
+        // One of a layer is known without opening it.
+        if folder.over && self.writer.out().compares() {
+            let print = Fingerprint::of_inode(&path, stat);
+            let wanted = self.writer.out().member(&print);
+            if !wanted.map_err(LayerError::Write)? {
+                self.size += stat.st_size as u64;
+                return Ok(());
+            }
+        }
+        let read = |source: std::io::Error| LayerError::Unpack {
+            entry: show(&path),
+            source,
         };
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
-        let fd = rustix::fs::openat(directory, name, flags, Mode::empty()).map_err(read)?;
-        let xattrs = merged::xattrs(&fd).map_err(|source| LayerError::Unpack {
-            entry: shown.clone(),
-            source,
-        })?;
-        let entry = self.entry(path, Kind::File, stat, xattrs);
+        let fd = rustix::fs::openat(folder.fd, name, flags, Mode::empty());
+        let file = File::from(fd.map_err(|errno| read(errno.into()))?);
+        let xattrs = merged::xattrs(&file).map_err(read)?;
+        let entry = self.entry(path.clone(), Kind::File, stat, xattrs);
+        self.size += entry.size;
+        if !folder.over && self.writer.out().compares() {
+            let content = content(&file, &mut self.buffer).map_err(read)?;
+            let print = Fingerprint::of_bytes(&header_bytes(&entry)?, Some(content));
+            let wanted = self.writer.out().member(&print);
+            if !wanted.map_err(LayerError::Write)? {
+                return Ok(());
+            }
+        }
         self.writer.header(&entry).map_err(LayerError::Write)?;
+        self.data(file, &entry)
+    }
+
+    fn data(&mut self, mut file: File, entry: &Entry) -> Result<(), LayerError> {
         let mut left = entry.size;
         while left > 0 {
             let room = usize::try_from(left)
                 .unwrap_or(usize::MAX)
                 .min(self.buffer.len());
-            let count = rustix::io::read(&fd, &mut self.buffer[..room]).map_err(read)?;
+            let count =
+                file.read(&mut self.buffer[..room])
+                    .map_err(|source| LayerError::Unpack {
+                        entry: show(&entry.path),
+                        source,
+                    })?;
             if count == 0 {
                 return Err(LayerError::Refused {
-                    entry: shown,
+                    entry: show(&entry.path),
                     why: "it became shorter while it was read".to_owned(),
                 });
             }
@@ -278,7 +334,6 @@ impl<W: Write> Walk<W> {
                 .map_err(LayerError::Write)?;
             left -= count as u64;
         }
-        self.size += entry.size;
         self.writer.pad(entry.size).map_err(LayerError::Write)
     }
 
@@ -287,7 +342,7 @@ impl<W: Write> Walk<W> {
     fn marker(&mut self, path: Vec<u8>) -> Result<(), LayerError> {
         let mut entry = plain("", Kind::File, 0, 0, 0);
         entry.path = path;
-        self.writer.header(&entry).map_err(LayerError::Write)
+        self.header(&entry)
     }
 
     fn entry(
@@ -329,28 +384,21 @@ fn failed(path: &[u8], errno: Errno) -> LayerError {
     }
 }
 
-/// Everything in these trees' directories.
-fn members(trees: &[BorrowedFd<'_>]) -> Result<Vec<Member>, Errno> {
-    let mut members = Vec::new();
-    for (tree, directory) in trees.iter().enumerate() {
-        for entry in Dir::read_from(directory)? {
-            let name = entry?.file_name().to_bytes().to_vec();
-            if matches!(name.as_slice(), b"." | b"..") {
-                continue;
-            }
-            let stat = rustix::fs::statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?;
-            members.push(Member { name, stat, tree });
+fn header_bytes(entry: &Entry) -> Result<Vec<u8>, LayerError> {
+    let mut writer = TarWriter::new(Vec::new());
+    writer.header(entry).map_err(LayerError::Write)?;
+    Ok(std::mem::take(writer.out()))
+}
+
+/// The digest of a file's content; it is at its beginning again afterwards.
+fn content(mut file: &File, buffer: &mut [u8]) -> std::io::Result<[u8; 32]> {
+    let mut hasher = Sha256::new();
+    loop {
+        match file.read(buffer)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(members)
-}
-
-fn open_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(parent, name, flags, Mode::empty())
-}
-
-fn is_opaque(directory: &OwnedFd) -> bool {
-    let mut value = [0; 1];
-    rustix::fs::fgetxattr(directory, OPAQUE, &mut value).is_ok() && value == *b"y"
+    file.rewind()?;
+    Ok(hasher.finalize().into())
 }
