@@ -3,68 +3,13 @@
 mod support;
 
 use std::fs;
-use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
-use support::{Sandbox, find_program, wait_for};
-
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
-}
-
-/// A Docker archive of one layer: a static busybox as /bin/sh, and a file of so many bytes.
-fn docker_archive(dir: &Path, name: &str, ballast: usize) -> PathBuf {
-    let layer = dir.join("layer");
-    fs::create_dir_all(layer.join("bin")).expect("folder");
-    fs::copy(
-        find_program("busybox").expect("busybox"),
-        layer.join("bin/sh"),
-    )
-    .expect("busybox");
-    // Not compressible, so that the archive is as large as it says.
-    let mut state = 1_u32;
-    let bytes: Vec<u8> = (0..ballast)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            (state >> 24) as u8
-        })
-        .collect();
-    fs::write(layer.join("ballast"), bytes).expect("ballast");
-    let image = dir.join("image");
-    fs::create_dir_all(&image).expect("folder");
-    tar(&layer, &image.join("layer.tar"));
-    let diff_id = sha256(&fs::read(image.join("layer.tar")).expect("layer"));
-    let config = serde_json::json!({
-        "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
-        "os": "linux",
-        "config": { "Cmd": ["/bin/sh"], "Env": ["FROM_IMAGE=yes"] },
-        "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{diff_id}")] },
-    });
-    fs::write(image.join("config.json"), config.to_string()).expect("config");
-    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]);
-    fs::write(image.join("manifest.json"), manifest.to_string()).expect("manifest");
-    let archive = dir.join("image.tar");
-    tar(&image, &archive);
-    archive
-}
-
-fn tar(dir: &Path, archive: &Path) {
-    let status = Command::new("tar")
-        .arg("-C")
-        .arg(dir)
-        .arg("-cf")
-        .arg(archive)
-        .arg(".")
-        .status()
-        .expect("tar");
-    assert!(status.success());
-}
+use support::archive::docker_archive;
+use support::registry::{Registry, Wants};
+use support::{Sandbox, wait_for};
 
 fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
@@ -113,62 +58,12 @@ fn a_saved_image_loads_again_with_the_same_id() {
     sandbox.finish();
 }
 
-/// Debian's registry server on an ephemeral loopback port.
-struct Registry {
-    server: Child,
-    address: String,
-}
-
-impl Registry {
-    fn start(dir: &Path, htpasswd: Option<&str>) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .expect("port")
-            .local_addr()
-            .expect("port")
-            .port();
-        let address = format!("127.0.0.1:{port}");
-        let mut config = format!(
-            "version: 0.1\nlog: {{ level: error, accesslog: {{ disabled: true }} }}\nstorage: {{ filesystem: {{ rootdirectory: {} }} }}\nhttp: {{ addr: \"{address}\" }}\n",
-            dir.join("registry").display()
-        );
-        if let Some(line) = htpasswd {
-            fs::write(dir.join("htpasswd"), line).expect("htpasswd");
-            config += &format!(
-                "auth: {{ htpasswd: {{ realm: test, path: {} }} }}\n",
-                dir.join("htpasswd").display()
-            );
-        }
-        fs::write(dir.join("registry.yml"), config).expect("registry.yml");
-        let server = Command::new(find_program("docker-registry").expect("registry"))
-            .arg("serve")
-            .arg(dir.join("registry.yml"))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the registry starts");
-        let registry = Self { server, address };
-        wait_for(Duration::from_secs(20), || {
-            TcpStream::connect(&registry.address).ok()
-        })
-        .expect("the registry answers");
-        registry
-    }
-}
-
-impl Drop for Registry {
-    fn drop(&mut self) {
-        // Ended below in any case; the child is ours.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
-}
-
 #[test]
 fn an_image_goes_to_a_registry_and_comes_back() {
     need_kernel!();
     need_program!("busybox", "docker-registry");
     let sandbox = Sandbox::new();
-    let registry = Registry::start(&sandbox.project(), None);
+    let registry = Registry::start(&sandbox.project(), Wants::Nothing);
     let name = format!("{}/team/small:1", registry.address);
     let archive = docker_archive(&sandbox.project(), &name, 3_000_000);
     sandbox.ok(&["image", "load", "-i", &path_text(&archive)]);
@@ -199,9 +94,7 @@ fn a_registry_with_a_password_wants_it() {
     need_kernel!();
     need_program!("busybox", "docker-registry");
     let sandbox = Sandbox::new();
-    // `user:password` with bcrypt, as `htpasswd -B` writes it.
-    let line = "user:$2y$05$Q8XQNhfMziQEJ924UsV49OWVveePHKUebHTr0WNhdozuQJw.FRjte\n";
-    let registry = Registry::start(&sandbox.project(), Some(line));
+    let registry = Registry::start(&sandbox.project(), Wants::Password);
     let name = format!("{}/small:1", registry.address);
     let archive = docker_archive(&sandbox.project(), &name, 10);
     sandbox.ok(&["image", "load", "-i", &path_text(&archive)]);
@@ -335,4 +228,177 @@ fn a_rebuild_under_watch_keeps_nameless_images_only_when_asked() {
         sandbox.ok(&["down", "--rmi", "local"]);
         sandbox.finish();
     }
+}
+
+#[test]
+fn an_archive_of_files_becomes_an_image_and_the_settings_given() {
+    need_kernel!();
+    need_program!("busybox", "tar");
+    let sandbox = Sandbox::new();
+    docker_archive(&sandbox.project(), "unused:1", 10);
+    let files = path_text(&sandbox.project().join("image/layer.tar"));
+    for (word, program) in [("", None), (".gz", Some("gzip")), (".xz", Some("xz"))] {
+        let archive = match program {
+            None => files.clone(),
+            Some(program) if support::find_program(program).is_none() => continue,
+            Some(program) => {
+                let args = ["-k", "-f", files.as_str()];
+                assert!(
+                    Command::new(program)
+                        .args(args)
+                        .status()
+                        .expect("it runs")
+                        .success()
+                );
+                format!("{files}{word}")
+            }
+        };
+        let import = [
+            "image",
+            "import",
+            "-c",
+            "ENV FROM=import",
+            "-c",
+            "CMD echo $FROM",
+            "-m",
+            "by hand",
+            archive.as_str(),
+            "imported:1",
+        ];
+        sandbox.ok(&import).expect_stdout(&["sha256:"]);
+        sandbox
+            .ok(&["container", "run", "--rm", "imported:1"])
+            .expect_stdout(&["import"]);
+    }
+    sandbox
+        .ok(&["image", "history", "--no-trunc", "imported:1"])
+        .expect_stdout(&["by hand"]);
+    sandbox.write("text", "no archive");
+    sandbox.run(&["image", "import", "text"]).expect_code(1);
+    sandbox
+        .run(&["image", "import", "nowhere.tar"])
+        .expect_code(1)
+        .expect_stderr(&["nowhere.tar"]);
+    sandbox
+        .run(&["image", "import", "-c", "RUN x", &files])
+        .expect_code(1)
+        .expect_stderr(&["RUN x", "CMD"]);
+    sandbox.ok(&["image", "prune", "-a", "-f"]);
+    sandbox.finish();
+}
+
+#[test]
+fn an_archive_loads_whatever_it_is_compressed_with() {
+    need_kernel!();
+    need_program!("busybox");
+    let sandbox = Sandbox::new();
+    let archive = path_text(&docker_archive(&sandbox.project(), "small:1", 10));
+    for (program, ending) in [
+        ("gzip", "gz"),
+        ("bzip2", "bz2"),
+        ("xz", "xz"),
+        ("zstd", "zst"),
+    ] {
+        if support::find_program(program).is_none() {
+            eprintln!("skipped: needs the program {program}");
+            continue;
+        }
+        let args = ["-k", "-f", archive.as_str()];
+        assert!(
+            Command::new(program)
+                .args(args)
+                .status()
+                .expect("it runs")
+                .success()
+        );
+        sandbox
+            .ok(&["image", "load", "-i", &format!("{archive}.{ending}")])
+            .expect_stdout(&["small:1"]);
+        sandbox.ok(&["image", "rm", "small:1"]);
+    }
+    sandbox.finish();
+}
+
+/// The largest file below a folder.
+fn largest(folder: &Path) -> std::path::PathBuf {
+    let mut found = (0, std::path::PathBuf::new());
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("folder").flatten() {
+            let metadata = entry.metadata().expect("metadata");
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else if metadata.len() > found.0 {
+                found = (metadata.len(), entry.path());
+            }
+        }
+    }
+    found.1
+}
+
+/// Changes one byte of a file.
+fn damage(file: &Path) {
+    let mut bytes = fs::read(file).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    fs::write(file, bytes).expect("the file");
+}
+
+#[test]
+fn damage_is_found_and_repaired_from_the_registry() {
+    need_kernel!();
+    need_program!("busybox", "docker-registry");
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox.project(), Wants::Nothing);
+    let name = format!("{}/small:1", registry.address);
+    let archive = docker_archive(&sandbox.project(), &name, 2_000_000);
+    sandbox.ok(&["image", "load", "-q", "-i", &path_text(&archive)]);
+    sandbox.ok(&["image", "push", "-q", &name]);
+    sandbox.ok(&["image", "rm", &name]);
+    sandbox.ok(&["image", "pull", "-q", &name]);
+    sandbox
+        .ok(&["system", "check"])
+        .expect_stdout(&["what their names say"]);
+    let id = sandbox.ok(&["image", "ls", "-q"]).stdout();
+    let config = fs::read_dir(sandbox.root().join("images"))
+        .expect("images")
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().replace(".json", ""))
+        .find(|name| name.starts_with(id.trim()))
+        .expect("the record");
+    let blobs = sandbox.root().join("blobs/sha256");
+    for (file, word) in [
+        (largest(&sandbox.root().join("layers")), "layer sha256:"),
+        (largest(&blobs), "blob sha256:"),
+        (blobs.join(config), "blob sha256:"),
+    ] {
+        damage(&file);
+        sandbox
+            .run(&["system", "check", "--dry-run"])
+            .expect_code(1)
+            .expect_stdout(&[word]);
+        sandbox
+            .ok(&["system", "check"])
+            .expect_stdout(&[word, "pulled", "everything is repaired"]);
+        sandbox.ok(&["system", "check", "-q"]);
+        let run = [
+            "container",
+            "run",
+            "--rm",
+            name.as_str(),
+            "/bin/sh",
+            "-c",
+            "echo whole",
+        ];
+        sandbox.ok(&run).expect_stdout(&["whole"]);
+    }
+    // Without the registry nothing is taken away, and the image is named.
+    drop(registry);
+    damage(&largest(&sandbox.root().join("layers")));
+    sandbox
+        .run(&["system", "check"])
+        .expect_code(1)
+        .expect_stdout(&["not repaired", "small:1"])
+        .expect_stderr(&["cannot pull"]);
+    sandbox.finish();
 }

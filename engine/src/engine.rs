@@ -7,6 +7,7 @@
 mod commit;
 mod disk;
 mod facts;
+mod import;
 mod processes;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub use crate::supervisor::log::json::Stream;
 pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use facts::Info;
+pub use import::ImportOptions;
 pub use processes::ProcessTable;
 
 /// Where an engine keeps its state.

@@ -137,6 +137,10 @@ pub enum Command {
     /// Manage images.
     #[command(subcommand)]
     Image(Deferred<nouns::image::ImageCommand>),
+    /// Log in to a registry.
+    Login(Deferred<nouns::login::LoginArgs>),
+    /// Log out of a registry.
+    Logout(Deferred<nouns::login::LogoutArgs>),
     /// Manage networks.
     #[command(subcommand)]
     Network(Deferred<nouns::network::NetworkCommand>),
@@ -253,6 +257,8 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Alpha(_) => Err(refused("alpha")),
         Command::Container(Deferred(command)) => nouns::container::run(global, *command),
         Command::Image(Deferred(command)) => nouns::image::run(global, command),
+        Command::Login(Deferred(args)) => nouns::login::login(&args),
+        Command::Logout(Deferred(args)) => nouns::login::logout(&args),
         Command::Network(Deferred(command)) => nouns::network::run(global, command),
         Command::Volume(Deferred(command)) => nouns::volume::run(global, command),
         Command::System(Deferred(command)) => nouns::system::run(global, command),

@@ -2,7 +2,9 @@
 //! folder, a cleared environment, and a check that nothing is left behind.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod archive;
 pub mod pty;
+pub mod registry;
 
 use std::collections::BTreeSet;
 use std::fs;

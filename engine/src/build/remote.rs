@@ -27,7 +27,7 @@ pub(super) fn pull(
         .map_err(|error| (error.kind(), chain(&error)))?;
     let options = RegistryOptions {
         platform: Some(platform),
-        ..RegistryOptions::default()
+        ..RegistryOptions::of_machine()
     };
     let pulled = std::thread::scope(|scope| {
         scope.spawn(move || {

@@ -43,6 +43,8 @@ impl ImageStore {
         let draft = self.layers.draft()?;
         let decoder = Decoder::new(archive)?;
         let compression = decoder.compression();
+        // A layer that no registry could take is none.
+        compression.media_type()?;
         let unpacked = unpack(decoder, &draft.dir(), Limits::default())?;
         if unpacked.diff_id != *expected {
             return Err(LayerError::Mismatch {
@@ -182,7 +184,7 @@ impl ImageStore {
         let blob = LayerBlob {
             digest: *blob,
             size,
-            media_type: compression.media_type().to_owned(),
+            media_type: compression.media_type()?.to_owned(),
         };
         Ok(Staged {
             draft,

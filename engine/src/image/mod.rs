@@ -2,7 +2,7 @@
 //!
 //! Start with [`ImageStore`]. `reference` parses names, `config` and `manifest` read what
 //! registries and archives deliver (hostile ones are refused), `refs` keeps names, `host` is the
-//! built-in image, `load` and `save` read and write archives, `collect` removes. Nothing here
+//! built-in image, `load` and `save` read and write archives, `collect` removes, `verify` checks. Nothing here
 //! knows a registry or a container: what a container uses is told by [`Roots`].
 
 mod assemble;
@@ -21,6 +21,7 @@ mod save;
 mod store;
 #[cfg(test)]
 mod tests;
+mod verify;
 
 pub(crate) use assemble::Staged;
 pub use collect::{Collected, Removed, Roots};
@@ -36,3 +37,4 @@ pub use platform::{Platform, architecture};
 pub use progress::{ProgressSink, Transfer, TransferState, quiet};
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError, is_host_image};
 pub use store::{Base, Image, ImageId, ImageStore, ImageSummary};
+pub use verify::{Damage, Problem, Verified};

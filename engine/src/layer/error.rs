@@ -31,8 +31,8 @@ pub enum LayerError {
         /// Why.
         why: String,
     },
-    /// A compression this engine cannot undo.
-    #[error("{0} compression is not supported; use gzip, zstd or none")]
+    /// A compression that layers cannot have.
+    #[error("a layer with {0} compression is not supported; use gzip, zstd or none")]
     Compression(&'static str),
     /// Reading the archive failed.
     #[error("cannot read the archive")]

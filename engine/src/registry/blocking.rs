@@ -1,12 +1,16 @@
 //! Pull and push for callers without an asynchronous runtime: each gets one of its own, on a
 //! thread of its own, for as long as it lasts. Progress is told on the calling thread.
 
+use std::path::Path;
 use std::sync::mpsc::channel;
 
 use crate::content::Digest;
 use crate::image::{ImageStore, Reference, Transfer};
 
-use super::{Pulled, Pushed, RegistryError, RegistryOptions, digest, pull, push};
+use super::{
+    FetchError, Fetched, Keeper, Pulled, Pushed, RegistryError, RegistryOptions, digest, fetch,
+    login, probe, pull, push,
+};
 
 /// [`pull`], returning when it is done.
 ///
@@ -47,6 +51,50 @@ pub fn digest_blocking(
     options: &RegistryOptions,
 ) -> Result<Digest, RegistryError> {
     with_runtime(&|_| {}, async |_| digest(reference, options).await)
+}
+
+/// Whether a registry has what a name means; an error says why not.
+///
+/// # Errors
+/// As [`digest`].
+pub fn probe_blocking(
+    reference: &Reference,
+    options: &RegistryOptions,
+) -> Result<(), RegistryError> {
+    with_runtime(&|_| {}, async |_| probe(reference, options).await)
+}
+
+/// [`login`], returning when it is done.
+///
+/// # Errors
+/// As [`login`].
+pub fn login_blocking(
+    host: &str,
+    username: &str,
+    password: &str,
+    options: &RegistryOptions,
+) -> Result<Keeper, RegistryError> {
+    with_runtime(&|_| {}, async |_| {
+        login(host, username, password, options).await
+    })
+}
+
+/// [`fetch`] without headers of one's own, returning when it is done.
+///
+/// # Errors
+/// As [`fetch`], and when no runtime can be made.
+pub fn fetch_blocking(url: &str, to: &Path) -> Result<Fetched, FetchError> {
+    std::thread::scope(|scope| {
+        let work = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(FetchError::Runtime)?;
+            runtime.block_on(fetch(url, &[], to))
+        };
+        let worker = scope.spawn(work);
+        worker.join().unwrap_or(Err(FetchError::Abandoned))
+    })
 }
 
 fn with_runtime<T: Send>(

@@ -30,6 +30,10 @@ pub(super) fn client(host: &str, insecure: bool) -> Result<Client, RegistryError
     if !host.contains('/') && folder.is_dir() {
         builder = with_certificates(builder, &folder).map_err(setup)?;
     }
+    // As in Go's clients: a proxy elsewhere means another machine by `localhost`.
+    if is_loopback(host) {
+        builder = builder.no_proxy();
+    }
     if insecure {
         builder = builder.tls_danger_accept_invalid_certs(true);
     }

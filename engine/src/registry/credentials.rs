@@ -1,18 +1,15 @@
 //! Who we are to a registry: Docker's `config.json` and its helper programs.
 //!
-//! `credHelpers` for the host come first, then `credsStore`, then `auths`. A helper is run as
-//! `docker-credential-NAME get` with the host on its standard input. Files are read, never written.
+//! `credHelpers` for the host come first, then `credsStore`, then `auths`. Written is in `login`.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::Deserialize;
 
-use super::{RegistryError, RegistryOptions};
+use super::{RegistryError, RegistryOptions, helper};
 use crate::image::DEFAULT_HOST;
 
 /// The name under which Docker keeps credentials for docker.io.
@@ -41,12 +38,25 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// What `config.json` says about credentials.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-struct Config {
+pub(super) struct Config {
     auths: HashMap<String, Auth>,
     cred_helpers: HashMap<String, String>,
     creds_store: String,
+}
+
+impl Config {
+    /// The helper that keeps a registry's credentials.
+    pub(super) fn helper(&self, host: &str) -> Option<&str> {
+        let named = self.cred_helpers.get(key(host));
+        named
+            .or_else(|| self.cred_helpers.get(host))
+            .or(Some(&self.creds_store))
+            .filter(|name| !name.is_empty())
+            .map(String::as_str)
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -57,16 +67,6 @@ struct Auth {
     password: String,
     identitytoken: String,
     registrytoken: String,
-}
-
-/// A helper's answer.
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Helped {
-    #[serde(default)]
-    username: String,
-    #[serde(default)]
-    secret: String,
 }
 
 /// The credentials for a registry, if there are any.
@@ -96,33 +96,35 @@ pub(super) fn find(
     };
     let config: Config = serde_json::from_slice(&text)
         .map_err(|error| wrong(format!("{}: {error}", folder.join("config.json").display())))?;
-    let key = if host == DEFAULT_HOST { HUB_KEY } else { host };
-    let helper = config
-        .cred_helpers
-        .get(key)
-        .or_else(|| config.cred_helpers.get(host))
-        .or(Some(&config.creds_store))
-        .filter(|name| !name.is_empty());
-    if let Some(helper) = helper
-        && let Some(found) = ask(helper, key).map_err(wrong)?
+    if let Some(helper) = config.helper(host)
+        && let Some(found) = helper::get(helper, key(host)).map_err(wrong)?
     {
         return Ok(Some(found));
     }
-    let spelled = [
-        key.to_owned(),
-        host.to_owned(),
-        format!("https://{host}"),
-        format!("http://{host}"),
-        format!("https://{host}/v1/"),
-        format!("https://{host}/v2/"),
-    ];
-    match spelled.iter().find_map(|key| config.auths.get(key)) {
+    match spellings(host).iter().find_map(|key| config.auths.get(key)) {
         Some(auth) => decode(auth).map_err(wrong),
         None => Ok(None),
     }
 }
 
-fn default_folder() -> Option<PathBuf> {
+/// Under which name Docker keeps what belongs to a registry.
+pub(super) fn key(host: &str) -> &str {
+    if host == DEFAULT_HOST { HUB_KEY } else { host }
+}
+
+/// All names under which it may stand in `auths`.
+pub(super) fn spellings(host: &str) -> [String; 6] {
+    [
+        key(host).to_owned(),
+        host.to_owned(),
+        format!("https://{host}"),
+        format!("http://{host}"),
+        format!("https://{host}/v1/"),
+        format!("https://{host}/v2/"),
+    ]
+}
+
+pub(super) fn default_folder() -> Option<PathBuf> {
     match std::env::var_os("DOCKER_CONFIG") {
         Some(folder) if !folder.is_empty() => Some(folder.into()),
         _ => Some(Path::new(&std::env::var_os("HOME")?).join(".docker")),
@@ -160,51 +162,6 @@ fn decode(auth: &Auth) -> Result<Option<Credentials>, String> {
         })),
         None => Err("its `auth` entry is not the base64 of `user:password`".to_owned()),
     }
-}
-
-/// Runs a helper. `None` when it knows nothing.
-fn ask(helper: &str, key: &str) -> Result<Option<Credentials>, String> {
-    if !helper
-        .bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-    {
-        return Err(format!("`{helper}` is no helper's name"));
-    }
-    let program = format!("docker-credential-{helper}");
-    let failed = |error: std::io::Error| format!("{program}: {error}");
-    let mut child = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper may answer without reading.
-        let _ = stdin.write_all(key.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    if !output.status.success() {
-        let said = format!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
-        if said.contains("credentials not found") {
-            return Ok(None);
-        }
-        return Err(format!("{program}: {:.300}", said.trim()));
-    }
-    let helped: Helped = serde_json::from_slice(&output.stdout)
-        .map_err(|error| format!("{program} answers no JSON: {error}"))?;
-    Ok(match (helped.username.as_str(), helped.secret) {
-        (_, secret) if secret.is_empty() => None,
-        ("<token>", secret) => Some(Credentials::Identity(secret)),
-        (username, password) => Some(Credentials::Basic {
-            username: username.to_owned(),
-            password,
-        }),
-    })
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Download<'_> {
     fn staged(&self, unpacked: Result<Unpacking, JoinError>) -> Result<Staged, RegistryError> {
         let (draft, unpacked, compression) = unpacked.map_err(|_| RegistryError::Abandoned)??;
         let media_type = if self.layer.media_type.is_empty() {
-            compression.media_type()
+            compression.media_type().map_err(ImageError::from)?
         } else {
             &self.layer.media_type
         };

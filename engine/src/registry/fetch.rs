@@ -23,6 +23,12 @@ pub struct Fetched {
 /// Why nothing was answered.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// No event loop, no descriptors.
+    #[error("no runtime for talking to servers")]
+    Runtime(#[source] std::io::Error),
+    /// The thread that fetched ended early.
+    #[error("fetching ended early")]
+    Abandoned,
     /// No client can be made (no certificates, say).
     #[error("cannot set up the HTTP client")]
     Client(#[source] reqwest::Error),
@@ -45,7 +51,7 @@ pub enum FetchError {
 impl Classify for FetchError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Client(_) => ErrorKind::Internal,
+            Self::Client(_) | Self::Runtime(_) | Self::Abandoned => ErrorKind::Internal,
             Self::Header(_) => ErrorKind::Invalid,
             Self::Request(_) => ErrorKind::Unavailable,
             Self::Write { source, .. } => Classify::kind(source),

@@ -4,7 +4,8 @@
 //! at once; [`push`] uploads what the registry lacks. Digests and sizes are always verified,
 //! credentials go to nobody but the host they are for, and plain http is spoken only to loopback
 //! addresses and to hosts the caller names. `transport` speaks HTTP (retries, redirects,
-//! authentication), `credentials` reads Docker's configuration and asks its helpers.
+//! authentication), `credentials` reads Docker's configuration, `helper` asks
+//! its helpers, [`login`] writes; `settings` is what the machine says about registries.
 
 mod auth;
 mod blocking;
@@ -13,9 +14,12 @@ mod credentials;
 mod download;
 mod error;
 mod fetch;
+mod helper;
+mod login;
 mod pull;
 mod push;
 mod refusal;
+mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -24,11 +28,14 @@ mod transport;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub use blocking::{digest_blocking, pull_blocking, push_blocking};
+pub use blocking::{
+    digest_blocking, fetch_blocking, login_blocking, probe_blocking, pull_blocking, push_blocking,
+};
 pub use credentials::Credentials;
 pub use error::RegistryError;
 pub use fetch::{FetchError, Fetched, fetch};
-pub use pull::{Pulled, digest, pull};
+pub use login::{Keeper, login, logout, server};
+pub use pull::{Pulled, digest, probe, pull};
 pub use push::{Pushed, push};
 
 use crate::image::Platform;

@@ -38,10 +38,14 @@ pub async fn pull(
                 .rsplit("://")
                 .next()
                 .unwrap_or(mirror);
-            let own = RegistryOptions {
+            let mut own = RegistryOptions {
                 credentials: None,
                 ..options.clone()
             };
+            // Who writes http:// means it.
+            if mirror.starts_with("http://") {
+                own.insecure.push(host.to_owned());
+            }
             if let Ok(pulled) = pull_from(store, host, reference, &own, progress).await {
                 return Ok(pulled);
             }
@@ -55,14 +59,26 @@ pub async fn digest(
     reference: &Reference,
     options: &RegistryOptions,
 ) -> Result<Digest, RegistryError> {
-    if let Some(digest) = reference.digest() {
-        return Ok(*digest);
+    match reference.digest() {
+        Some(digest) => Ok(*digest),
+        None => ask(reference, options).await,
     }
+}
+
+/// Whether a registry has what a name means; an error says why not.
+pub async fn probe(reference: &Reference, options: &RegistryOptions) -> Result<(), RegistryError> {
+    ask(reference, options).await.map(drop)
+}
+
+async fn ask(reference: &Reference, options: &RegistryOptions) -> Result<Digest, RegistryError> {
     let transport = Transport::open(reference.host(), options).await?;
     let scope = format!("repository:{}:pull", reference.repository());
     let source = Source::new(&transport, reference, &scope);
-    let tag = reference.tag().unwrap_or("latest");
-    Ok(source.manifest(tag, None).await?.0)
+    let wanted = match reference.digest() {
+        Some(digest) => digest.to_string(),
+        None => reference.tag().unwrap_or("latest").to_owned(),
+    };
+    Ok(source.manifest(&wanted, reference.digest()).await?.0)
 }
 
 async fn pull_from(

@@ -78,10 +78,7 @@ impl Transport {
     /// Prepares talking to a registry. Loopback hosts speak http, opted-in ones too when
     /// https does not answer.
     pub async fn open(host: &str, options: &RegistryOptions) -> Result<Self, RegistryError> {
-        let insecure = options
-            .insecure
-            .iter()
-            .any(|named| named == host || host.split(':').next() == Some(named));
+        let insecure = options.allows_insecure(host);
         let client = client(host, insecure)?;
         let address = if host == DEFAULT_HOST {
             "registry-1.docker.io"
@@ -117,6 +114,11 @@ impl Transport {
             tokens: Mutex::new(HashMap::new()),
             reached: AtomicBool::new(false),
         })
+    }
+
+    /// The address of the registry itself.
+    pub fn base(&self) -> Url {
+        self.base.clone()
     }
 
     /// The address of something of a repository: `manifests/latest`.

@@ -106,7 +106,7 @@ pub(super) fn pull(
         .map_err(|error| BackendError::wrap(format!("cannot pull image `{name}`"), error))?;
     let options = RegistryOptions {
         platform,
-        ..RegistryOptions::default()
+        ..RegistryOptions::of_machine()
     };
     let pulled =
         registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
@@ -121,7 +121,7 @@ pub(super) fn push(
     name: &str,
     progress: &(dyn Fn(ImageProgress) + Sync),
 ) -> Result<()> {
-    let options = RegistryOptions::default();
+    let options = RegistryOptions::of_machine();
     registry::push_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
         progress(told(transfer));
     })

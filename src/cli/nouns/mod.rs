@@ -1,12 +1,14 @@
-//! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`.
+//! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`; `login` and `logout`.
 
 mod boot;
+mod check;
 pub mod container;
 mod disk;
 mod endpoint;
 mod events;
 pub mod image;
 mod listing;
+pub mod login;
 pub mod network;
 pub mod system;
 pub mod volume;

@@ -7,6 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::nouns::boot::{self, UnitArgs};
+use crate::cli::nouns::check::{self, CheckArgs};
 use crate::cli::nouns::disk::{self, DfArgs};
 use crate::cli::nouns::events::{self, EventsArgs};
 use crate::cli::nouns::listing::{self, Filters};
@@ -19,6 +20,8 @@ use crate::ui::template::Format;
 pub enum SystemCommand {
     /// Start the containers that their restart policies want started, as after the machine's start.
     Boot,
+    /// Verify every digest of the store; what a registry has is pulled again, unless with --dry-run.
+    Check(CheckArgs),
     /// Disk use.
     Df(DfArgs),
     /// What happens, as it happens.
@@ -65,6 +68,7 @@ pub fn run(global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
     let engine = || open(global);
     match command {
         SystemCommand::Boot => boot::boot(&engine()?),
+        SystemCommand::Check(args) => check::run(global, &engine()?, &args),
         SystemCommand::Df(args) => disk::run(&engine()?, &args),
         SystemCommand::Events(args) => events::run(&engine()?, &args),
         SystemCommand::Info(args) => info(&engine()?, &args),

@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod import;
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Read};
@@ -32,6 +33,8 @@ pub enum ImageCommand {
     Build(Box<build::BuildArgs>),
     /// How an image came about.
     History(HistoryArgs),
+    /// Make an image of an archive of files.
+    Import(import::ImportArgs),
     /// Everything known about images, as JSON.
     Inspect(InspectArgs),
     /// Load images from an archive.
@@ -222,6 +225,7 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
     match command {
         ImageCommand::Build(args) => build::run(global, &engine, &args),
         ImageCommand::History(args) => history(&engine, &args),
+        ImageCommand::Import(args) => import::run(&engine, &args),
         ImageCommand::Inspect(args) => {
             print_inspected(args.format.as_deref(), &args.names, |name| {
                 inspect(&engine, name)
@@ -285,7 +289,7 @@ fn pull(engine: &Engine, name: &str, platform: Option<&str>, quiet: bool) -> Res
     let platform = platform.map(Platform::parse).transpose().map_err(wrap)?;
     let options = RegistryOptions {
         platform,
-        ..RegistryOptions::default()
+        ..RegistryOptions::of_machine()
     };
     registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
         tell(&transfer, quiet);
@@ -302,7 +306,7 @@ fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
     registry::push_blocking(
         engine.images(),
         &name,
-        &RegistryOptions::default(),
+        &RegistryOptions::of_machine(),
         &|transfer| {
             tell(&transfer, args.quiet);
         },

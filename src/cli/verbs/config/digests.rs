@@ -46,7 +46,7 @@ fn pinned(image: &str) -> Result<String, String> {
     if reference.digest().is_some() {
         return Ok(reference.to_string());
     }
-    let digest = registry::digest_blocking(&reference, &RegistryOptions::default())
+    let digest = registry::digest_blocking(&reference, &RegistryOptions::of_machine())
         .map_err(|error| error.to_string())?;
     Ok(format!("{reference}@{digest}"))
 }
