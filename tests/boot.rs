@@ -18,7 +18,15 @@ fn machine() -> Sandbox {
         ("by-hand", &["--restart", "unless-stopped"]),
         ("stubborn", &["--restart", "always"]),
     ] {
-        let mut args = vec!["container", "run", "-d", "--name", name];
+        let mut args = vec![
+            "container",
+            "run",
+            "-d",
+            "--stop-timeout",
+            "0",
+            "--name",
+            name,
+        ];
         args.extend(options);
         args.extend(["host", "sleep", "1000"]);
         sandbox.ok(&args);

@@ -223,6 +223,17 @@ fn links(record: &Record) -> Vec<Link> {
     }
 }
 
+/// Whether its program may be a name server itself, which wants port 53 of every address.
+fn serves_names(record: &Record) -> bool {
+    let mut exposed = record.resolved.exposed.iter();
+    exposed.any(|port| port.starts_with("53/"))
+        || record
+            .spec
+            .ports
+            .iter()
+            .any(|port| port.container_port == 53)
+}
+
 /// The name server's sockets in the container's namespace, before its program can ask.
 pub fn bind_responder(
     store: &ContainerStore,
@@ -232,7 +243,8 @@ pub fn bind_responder(
     match &network.netns {
         Some(netns) if !network.endpoints.is_empty() => {
             let config = dns_config(store, record, &network.endpoints);
-            Ok(Some(dns::Responder::bind(netns, config)?))
+            let yields = serves_names(record);
+            Ok(Some(dns::Responder::bind(netns, config, yields)?))
         }
         _ => Ok(None),
     }
@@ -283,7 +295,7 @@ impl Wiring {
         match (&self.dns, &self.netns) {
             (Some(dns), _) => dns.update(config),
             (None, Some(netns)) if !endpoints.is_empty() => {
-                let responder = dns::Responder::bind(netns, config)?;
+                let responder = dns::Responder::bind(netns, config, serves_names(record))?;
                 self.answer(responder);
             }
             (None, _) => {}

@@ -28,6 +28,7 @@ use tokio::time::timeout;
 use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::netns::NetNs;
+use super::nft;
 use super::resolv::EMBEDDED;
 use super::sandbox::Endpoint;
 use super::store::NetworkStore;
@@ -38,6 +39,8 @@ use zone::{Reverse, Zone};
 
 /// Seconds that answers of our own may be kept.
 pub const TTL: u32 = 5;
+/// Where names are asked for.
+const PORT: u16 = 53;
 /// Questions that wait for upstream at once, and connections; more are refused.
 const MOST: usize = 256;
 /// A TCP client that asks nothing for this long is let go.
@@ -113,10 +116,18 @@ fn lock(config: &Mutex<Config>) -> MutexGuard<'_, Config> {
 }
 
 impl Responder {
-    /// Makes the sockets in `netns`.
-    pub fn bind(netns: &NetNs, config: Config) -> Result<Self, NetworkError> {
+    /// Makes the sockets in `netns`. With `yields`, port 53 is left to the container's own program,
+    /// and questions to ours are led to other ports where the kernel can do that.
+    pub fn bind(netns: &NetNs, config: Config, yields: bool) -> Result<Self, NetworkError> {
         let failed = NetworkError::kernel("open the name server's sockets in the container");
-        let sockets = netns.visit(|| Ok((open(SocketType::DGRAM)?, open(SocketType::STREAM)?)));
+        let sockets = netns.visit(|| match yields.then(beside).transpose() {
+            Ok(Some(sockets)) => Ok(sockets),
+            Ok(None) => at_port(PORT),
+            Err(error) => {
+                tracing::warn!(%error, "port 53 of the container is ours: its questions cannot be led elsewhere");
+                at_port(PORT)
+            }
+        });
         let made = sockets.and_then(|result: io::Result<_>| Ok((result?, netns.try_clone()?)));
         match made {
             Ok(((udp, tcp), netns)) => Ok(Self {
@@ -150,13 +161,31 @@ impl Responder {
     }
 }
 
-fn open(kind: SocketType) -> io::Result<OwnedFd> {
+/// Sockets at ports of the kernel's choice, and questions led there.
+fn beside() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (udp, tcp) = at_port(0)?;
+    let port = |socket: &OwnedFd| {
+        let address = SocketAddr::try_from(rustix::net::getsockname(socket)?)?;
+        Ok::<_, io::Error>(address.port())
+    };
+    nft::redirect_names(EMBEDDED, port(&udp)?, port(&tcp)?)?;
+    Ok((udp, tcp))
+}
+
+fn at_port(port: u16) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok((
+        open(SocketType::DGRAM, port)?,
+        open(SocketType::STREAM, port)?,
+    ))
+}
+
+fn open(kind: SocketType, port: u16) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::INET, kind, flags, None)?;
     // Lets a container's own name server have the wildcard address (it must set this as well),
     // and a responder take over from one that died with connections open.
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(EMBEDDED), 53))?;
+    rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(EMBEDDED), port))?;
     if kind == SocketType::STREAM {
         rustix::net::listen(&socket, 128)?;
     }

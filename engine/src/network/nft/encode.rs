@@ -111,6 +111,19 @@ pub(super) enum Step {
         offset: u32,
         length: u32,
     },
+    /// Bytes of the transport header into register 1.
+    TransportHeader {
+        offset: u32,
+        length: u32,
+    },
+    /// The transport's protocol number into register 1.
+    Protocol,
+    /// Goes on when register 1 begins with these bytes.
+    Is(Vec<u8>),
+    /// Bytes into a register.
+    Load(u32, Vec<u8>),
+    /// IPv4 destination from register 1 and port from register 2.
+    DestinationNat,
     /// Goes on when a register is in a set.
     In(u32, &'static str),
     /// Goes on when it is not.
@@ -154,6 +167,13 @@ impl Step {
                 new().number(1, REGISTER).number(2, 1).value(3, &[0; 4]),
             )
         };
+        let payload = |base: u32, offset: u32, length: u32| {
+            new()
+                .number(1, REGISTER)
+                .number(2, base)
+                .number(3, offset)
+                .number(4, length)
+        };
         match *self {
             Self::InputName(register) => {
                 expression(list, "meta", new().number(1, register).number(2, 6))
@@ -169,15 +189,31 @@ impl Step {
                     new().number(1, REGISTER).number(2, 0).value(3, &[family]),
                 )
             }
-            Self::NetworkHeader { offset, length } => expression(
+            Self::NetworkHeader { offset, length } => {
+                expression(list, "payload", payload(1, offset, length))
+            }
+            Self::TransportHeader { offset, length } => {
+                expression(list, "payload", payload(2, offset, length))
+            }
+            Self::Protocol => expression(list, "meta", new().number(1, REGISTER).number(2, 16)),
+            Self::Is(ref bytes) => expression(
                 list,
-                "payload",
-                new()
-                    .number(1, REGISTER)
-                    .number(2, 1)
-                    .number(3, offset)
-                    .number(4, length),
+                "cmp",
+                new().number(1, REGISTER).number(2, 0).value(3, bytes),
             ),
+            Self::Load(register, ref bytes) => {
+                expression(list, "immediate", new().number(1, register).value(2, bytes))
+            }
+            Self::DestinationNat => {
+                // NFT_NAT_DNAT, of IPv4, with NF_NAT_RANGE_PROTO_SPECIFIED.
+                let nat = new()
+                    .number(1, 1)
+                    .number(2, 2)
+                    .number(3, REGISTER)
+                    .number(5, 2)
+                    .number(7, 2);
+                expression(list, "nat", nat)
+            }
             Self::In(register, set) => expression(list, "lookup", lookup(register, set)),
             Self::NotIn(register, set) => {
                 expression(list, "lookup", lookup(register, set).number(5, 1))
@@ -240,6 +276,13 @@ impl Transaction {
     /// Makes the table; the whole transaction fails when it exists.
     pub(super) fn new_table(&mut self) {
         self.request(NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, self.named());
+    }
+
+    /// Makes the table, empty, whether there is one or not.
+    pub(super) fn replace_table(&mut self) {
+        self.request(NEWTABLE, NLM_F_CREATE, self.named());
+        self.delete_table();
+        self.new_table();
     }
 
     pub(super) fn delete_table(&mut self) {

@@ -21,7 +21,7 @@ mod encode;
 mod table;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::cidr::Cidr;
 use super::error::NetworkError;
@@ -79,6 +79,14 @@ pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other.map_err(NetworkError::Nftables),
     }
+}
+
+/// In the namespace of the calling thread: what is asked of `address`, port 53, goes to these ports
+/// of it. Said again, it replaces what was said before.
+pub(super) fn redirect_names(address: Ipv4Addr, udp: u16, tcp: u16) -> io::Result<()> {
+    let mut transaction = Transaction::new("gantry-names");
+    table::define_redirection(&mut transaction, address, udp, tcp);
+    run(transaction)
 }
 
 /// Makes a table as a firewall might: everything forwarded is dropped.

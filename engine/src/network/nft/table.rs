@@ -1,15 +1,19 @@
 //! The chains, sets and rules of the table, and a look at other tables.
 
 use std::io;
+use std::net::Ipv4Addr;
 
 use super::super::netlink::Netlink;
 use super::encode::{Key, Step, Transaction};
 
 /// Hooks of the `inet` family.
 const FORWARD: u32 = 2;
+const OUTPUT: u32 = 3;
 const POSTROUTING: u32 = 4;
 /// Priority `srcnat`.
 const SOURCE_NAT: u32 = 100;
+/// Priority `dstnat`: -100.
+const DESTINATION_NAT_PRIORITY: u32 = 100u32.wrapping_neg();
 const ESTABLISHED_RELATED: u32 = 2 | 4;
 /// `IPS_DST_NAT`.
 const DESTINATION_NAT: u32 = 1 << 5;
@@ -59,6 +63,38 @@ pub(super) fn define(t: &mut Transaction) {
                 OutputName(1),
                 NotIn(1, "bridges"),
                 Masquerade,
+            ],
+        );
+    }
+}
+
+/// The table of a container whose own program may want port 53 of every address: questions to
+/// `address`, port 53, go to other ports of it.
+pub(super) fn define_redirection(t: &mut Transaction, address: Ipv4Addr, udp: u16, tcp: u16) {
+    const UDP: u8 = 17;
+    const TCP: u8 = 6;
+    t.replace_table();
+    t.chain("output", "nat", OUTPUT, DESTINATION_NAT_PRIORITY);
+    for (protocol, port) in [(UDP, udp), (TCP, tcp)] {
+        t.rule(
+            "output",
+            &[
+                Step::Family(2),
+                Step::NetworkHeader {
+                    offset: 16,
+                    length: 4,
+                },
+                Step::Is(address.octets().to_vec()),
+                Step::Protocol,
+                Step::Is(vec![protocol]),
+                Step::TransportHeader {
+                    offset: 2,
+                    length: 2,
+                },
+                Step::Is(53u16.to_be_bytes().to_vec()),
+                Step::Load(1, address.octets().to_vec()),
+                Step::Load(2, port.to_be_bytes().to_vec()),
+                Step::DestinationNat,
             ],
         );
     }

@@ -14,7 +14,7 @@ const PTR: u16 = 12;
 
 fn serve(m: &Machine, sandbox: &Sandbox, upstreams: Vec<SocketAddr>) -> Beside {
     let config = Config::new(&m.store, &sandbox.endpoints, &[], upstreams);
-    let responder = Responder::bind(&sandbox.netns, config).unwrap();
+    let responder = Responder::bind(&sandbox.netns, config, false).unwrap();
     beside(move || responder.run())
 }
 
@@ -25,6 +25,30 @@ fn verdict(reply: &[u8]) -> (u8, u16, bool) {
         u16::from_be_bytes([reply[6], reply[7]]),
         reply[2] & 2 != 0,
     )
+}
+
+#[test]
+fn a_name_server_in_a_container_has_its_port_to_itself() {
+    on_a_machine(|m| {
+        m.network("net");
+        let a = m.container("a", &[on("net")]);
+        let b = m.container("b", &[on("net")]);
+        let config = || Config::new(&m.store, &a.endpoints, &[], vec![]);
+        // A second one takes over from a first that died.
+        drop(Responder::bind(&a.netns, config(), true).unwrap());
+        let responder = Responder::bind(&a.netns, config(), true).unwrap();
+        let _dns = beside(move || responder.run());
+        let bound = a.netns.visit(|| {
+            let everywhere = (std::net::Ipv4Addr::UNSPECIFIED, 53);
+            let tcp = std::net::TcpListener::bind(everywhere).unwrap();
+            (UdpSocket::bind(everywhere).unwrap(), tcp)
+        });
+        let reply = dig(&a.netns, &question(1, "b", A, None));
+        let address: [u8; 4] = reply[reply.len() - 4..].try_into().unwrap();
+        assert_eq!(verdict(&reply), (0, 1, false));
+        assert_eq!(std::net::IpAddr::from(address), v4(&b, 0));
+        drop(bound);
+    });
 }
 
 #[test]
