@@ -130,6 +130,8 @@ fn what_cannot_start_at_boot_is_told_and_the_others_start() {
             "container",
             "run",
             "-d",
+            "--stop-timeout",
+            "0",
             "--name",
             name,
             "--restart",

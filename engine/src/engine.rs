@@ -68,6 +68,11 @@ pub enum EngineError {
     Image(#[from] ImageError),
     #[error(transparent)]
     State(#[from] StateError),
+    #[error(
+        "the container engine needs root, for namespaces, mounts and networks, and you are user {0}: \
+         run the same command with `sudo`"
+    )]
+    NotRoot(u32),
     #[error("the image cannot be changed")]
     Build(#[source] Box<BuildError>),
 }
@@ -92,6 +97,7 @@ impl Classify for EngineError {
             Self::Image(error) => error.kind(),
             Self::State(error) => error.kind(),
             Self::Build(error) => error.kind(),
+            Self::NotRoot(_) => ErrorKind::Permission,
         }
     }
 }
@@ -108,8 +114,12 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the engine.
+    /// Opens the engine. Only root can.
     pub fn open(options: EngineOptions) -> Result<Self> {
+        let user = rustix::process::geteuid();
+        if !user.is_root() {
+            return Err(EngineError::NotRoot(user.as_raw()));
+        }
         let paths = match options.root {
             Some(root) => {
                 let root = std::path::absolute(&root)

@@ -142,3 +142,49 @@ fn a_bind_source_that_cannot_be_used_is_named() {
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
+
+#[test]
+fn an_ordinary_user_is_told_to_be_root() {
+    use std::os::unix::process::CommandExt as _;
+    crate::need_kernel!();
+    // Where that user can reach it, which the build directory may not be.
+    let public = tempfile::Builder::new()
+        .prefix("gantry-test-")
+        .permissions(fs::Permissions::from_mode(0o755))
+        .tempdir_in("/var/tmp")
+        .expect("a directory");
+    let executable = public.path().join("gantry");
+    fs::copy(env!("CARGO_BIN_EXE_gantry"), &executable).expect("a copy");
+    fs::write(
+        public.path().join("compose.yaml"),
+        "services:\n  web:\n    image: host\n",
+    )
+    .expect("compose file");
+    let run = |args: &[&str]| {
+        let output = std::process::Command::new(&executable)
+            .args(args)
+            .current_dir(public.path())
+            .uid(65_534)
+            .gid(65_534)
+            .output()
+            .expect("it starts");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    for (args, code) in [
+        (&["up", "-d"][..], 1),
+        (&["ps"], 1),
+        (&["container", "run", "--rm", "host", "true"], 125),
+    ] {
+        let (seen, stderr) = run(args);
+        assert_eq!(seen, Some(code), "{args:?}: {stderr}");
+        assert!(
+            stderr.contains("needs root") && stderr.contains("sudo"),
+            "{args:?}: {stderr}"
+        );
+    }
+    // What only reads files needs nobody's leave.
+    assert_eq!(run(&["config", "-q"]), (Some(0), String::new()));
+}

@@ -200,7 +200,16 @@ pub struct PortArgs {
 
 /// Runs the command.
 pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError> {
-    let engine = open(global)?;
+    let engine = match open(global) {
+        // Whoever runs a program tells its exit codes from ours.
+        Err(CliError::Engine(source)) if matches!(command, ContainerCommand::Run(_)) => {
+            return Err(CliError::Start {
+                code: source.exit_code(),
+                source: Box::new(source),
+            });
+        }
+        engine => engine?,
+    };
     match command {
         ContainerCommand::Attach(args) => stream::attach(&engine, &args),
         ContainerCommand::Commit(args) => files::commit(&engine, &args),
