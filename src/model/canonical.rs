@@ -16,7 +16,8 @@ pub fn plain<T: Serialize>(element: &T) -> Value {
     serde_json::to_value(element).expect("the model has only string keys and finite numbers")
 }
 
-/// The document of `config --format json`, before `$` is doubled.
+/// The document of `config --format json`, before `$` is doubled. Its top-level keys are in the
+/// order of their bytes.
 pub fn json(project: &Project) -> Value {
     let mut value = plain(project);
     let mut out = Map::new();
@@ -30,10 +31,12 @@ pub fn json(project: &Project) -> Value {
             drop_key(&mut part, EXTENSIONS);
             out.insert(key, part);
         }
-        if let Some(Value::Object(extensions)) = extensions {
+        if let Some(Value::Object(mut extensions)) = extensions {
+            extensions.values_mut().for_each(Value::sort_all_objects);
             out.extend(extensions);
         }
     }
+    out.sort_keys();
     Value::Object(out)
 }
 
@@ -78,6 +81,14 @@ fn order_maps(value: &mut Value) {
         Value::Array(list) => list.iter_mut().for_each(order_maps),
         _ => {}
     }
+}
+
+/// A mapping with its own keys in natural order.
+pub fn natural_keys(mut value: Value) -> Value {
+    if let Value::Object(map) = &mut value {
+        sort(map);
+    }
+    value
 }
 
 /// A value with all its keys in natural order.

@@ -163,7 +163,7 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
             if args.resolve_image_digests || args.lock_image_digests {
                 digests::resolve(&mut loaded.project)?;
             }
-            if args.lock_image_digests {
+            if args.lock_image_digests && !args.quiet {
                 return write(
                     &args,
                     render(&digests::lock(&loaded.project), form, Dollars::Double),

@@ -104,7 +104,7 @@ pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> String {
         Form::Yaml => emit::yaml(document),
         Form::Json => {
             let pretty = serde_json::to_string_pretty(document).unwrap_or_default();
-            canonical::escape_html(&pretty) + "\n"
+            canonical::escape_html(&pretty)
         }
     };
     match dollars {
@@ -147,6 +147,15 @@ pub(super) fn names_of_services(tree: &LoadedTree) -> String {
     lines(services.into_iter().flat_map(|s| s.keys().cloned()))
 }
 
+/// Indented twice as much, as docker compose does with variables. No value has a line of its own.
+fn wider(text: &str) -> String {
+    let line = |line: &str| {
+        let blanks = line.len() - line.trim_start_matches(' ').len();
+        format!("{}{line}", " ".repeat(blanks))
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
 /// Every variable the files use: a table, unless a document was asked for.
 pub(super) fn variables(tree: &LoadedTree, format: Option<&str>) -> String {
     let found = loader::variables::of(&tree.root);
@@ -165,14 +174,13 @@ pub(super) fn variables(tree: &LoadedTree, format: Option<&str>) -> String {
     match format {
         Some("json") => {
             let document = document(["Name", "DefaultValue", "PresenceValue", "Required"]);
-            serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+            let pretty = serde_json::to_string_pretty(&document).unwrap_or_default();
+            canonical::escape_html(&wider(&pretty)) + "\n\n"
         }
-        Some(_) => emit::yaml(&document([
-            "name",
-            "defaultvalue",
-            "presencevalue",
-            "required",
-        ])),
+        Some(_) => {
+            let keys = ["name", "defaultvalue", "presencevalue", "required"];
+            wider(&emit::yaml(&canonical::natural_keys(document(keys))))
+        }
         None => {
             let columns = ["NAME", "REQUIRED", "DEFAULT VALUE", "ALTERNATE VALUE"];
             let mut table = Table::new(&columns, 20);
