@@ -1,11 +1,14 @@
 //! Runs `compose-spec-tests/`: the project's own Compose cases, and the table that maps every
-//! attribute of the specification to them.
+//! attribute of the specification, every rule of merging and every problem to them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use gantry::loader::{self, FileId, KeepResources, LoadOptions, schema, yaml};
+use gantry::loader::diagnostic::ERRORS;
+use gantry::loader::silence::WARNINGS;
+use gantry::loader::{self, FileId, KeepResources, LoadOptions, lint, schema, yaml};
 use gantry::model::canonical;
 
 fn root() -> PathBuf {
@@ -47,20 +50,55 @@ fn options(case: &Path) -> LoadOptions {
     options
 }
 
-/// What loading prints, with the folder's name taken out.
-fn outcome(case: &Path) -> (&'static str, String) {
-    let (file, text) = match loader::load(&options(case)) {
+/// An image of which nothing is known but that it lacks every program.
+#[derive(Debug)]
+struct Bare;
+
+impl lint::Images for Bare {
+    fn has_program(&self, _: &str, _: &str) -> Option<bool> {
+        Some(false)
+    }
+
+    fn has_healthcheck(&self, _: &str) -> Option<bool> {
+        Some(false)
+    }
+}
+
+/// What loading prints: a document or errors, and warnings.
+struct Outcome {
+    file: &'static str,
+    text: String,
+    warnings: String,
+    /// The names of all problems.
+    codes: BTreeSet<&'static str>,
+}
+
+fn outcome(case: &Path) -> Outcome {
+    let mut options = options(case);
+    if name(case).starts_with("lints/") {
+        options.lints = Some(Arc::new(Bare));
+    }
+    let portable = |text: String| text.replace(&case.display().to_string(), "${CASE_DIR}");
+    let (file, text, problems) = match loader::load(&options) {
         Ok(loaded) => {
             let document = canonical::json(&loaded.project);
             let text = serde_json::to_string_pretty(&document).expect("JSON");
-            ("expected.json", text + "\n")
+            ("expected.json", text + "\n", loaded.warnings)
         }
-        Err(problems) => ("expected.error", problems.render(false)),
+        Err(problems) => ("expected.error", problems.render(false), problems),
     };
-    (
+    let loaded = file == "expected.json";
+    let warnings = if loaded {
+        problems.render(false)
+    } else {
+        String::new()
+    };
+    Outcome {
         file,
-        text.replace(&case.display().to_string(), "${CASE_DIR}"),
-    )
+        text: portable(text),
+        warnings: portable(warnings),
+        codes: problems.list.iter().map(|problem| problem.code).collect(),
+    }
 }
 
 fn updating() -> bool {
@@ -71,79 +109,145 @@ fn updating() -> bool {
 fn every_case_gives_what_is_expected() {
     let mut wrong = String::new();
     for case in cases() {
-        let (file, got) = outcome(&case);
-        if updating() {
-            for old in ["expected.json", "expected.error"] {
-                let _ = std::fs::remove_file(case.join(old));
+        let outcome = outcome(&case);
+        for file in ["expected.json", "expected.error", "expected.warnings"] {
+            let got = match file {
+                "expected.warnings" => outcome.warnings.as_str(),
+                _ if file == outcome.file => outcome.text.as_str(),
+                _ => "",
+            };
+            let path = case.join(file);
+            if updating() && got.is_empty() {
+                let _ = std::fs::remove_file(path);
+                continue;
             }
-            std::fs::write(case.join(file), &got).expect("writable");
-            continue;
-        }
-        match std::fs::read_to_string(case.join(file)) {
-            Ok(want) if want == got => {}
-            Ok(want) => {
-                let line = want
-                    .lines()
-                    .zip(got.lines())
-                    .position(|(a, b)| a != b)
-                    .unwrap_or(0);
-                let _ = writeln!(
-                    wrong,
-                    "{}: differs from {file} at line {}\n{got}",
-                    name(&case),
-                    line + 1
-                );
+            if updating() {
+                std::fs::write(path, got).expect("writable");
+                continue;
             }
-            Err(_) => {
-                let _ = writeln!(wrong, "{}: has no {file}, but got\n{got}", name(&case));
+            let want = std::fs::read_to_string(path).unwrap_or_default();
+            if want != got {
+                let place = format!("{}/{file}", name(&case));
+                let _ = writeln!(wrong, "{place}: {}", difference(&want, got));
             }
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-#[test]
-fn every_attribute_has_a_case() {
+/// The first line that differs.
+fn difference(want: &str, got: &str) -> String {
+    let (mut want, mut got) = (want.lines(), got.lines());
+    let mut line = 0;
+    loop {
+        line += 1;
+        match (want.next(), got.next()) {
+            (None, None) => return "line breaks differ".to_owned(),
+            (want, got) if want == got => {}
+            (want, got) => {
+                let show = |line: Option<&str>| line.unwrap_or("the end").to_owned();
+                return format!("line {line} is `{}`, not `{}`", show(got), show(want));
+            }
+        }
+    }
+}
+
+/// Attributes that the texts of a case use, file by file.
+fn used(case: &Path) -> Vec<(PathBuf, BTreeSet<String>)> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(case).expect("readable") {
+        let path = entry.expect("readable").path();
+        if path.extension().is_none_or(|e| e != "yaml") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        let documents = yaml::parse(&text, FileId(0), &mut Vec::new());
+        let used = documents.iter().flat_map(|d| schema::used(&d.root));
+        files.push((path, used.collect()));
+    }
+    files
+}
+
+/// What needs a case, and the cases it has.
+fn coverage() -> BTreeMap<String, BTreeSet<String>> {
+    let merged: BTreeSet<String> = loader::merged_by_rule().map(|p| p.join(".")).collect();
+    // What runs a project says the one, and a flag leads to the other: files alone do not.
+    let here = |name: &&&str| !matches!(**name, "no-effect" | "unknown-profile");
+    let warnings = WARNINGS.iter().map(|(name, _)| name).filter(here);
+    let problems = ERRORS.iter().chain(warnings);
     let mut table: BTreeMap<String, BTreeSet<String>> = schema::attributes()
         .into_iter()
-        .map(|a| (a, BTreeSet::new()))
+        .chain(merged.iter().map(|path| format!("merged: {path}")))
+        .chain(problems.map(|name| format!("problem: {name}")))
+        .map(|subject| (subject, BTreeSet::new()))
         .collect();
     for case in cases() {
+        let mut add = |subject: String| {
+            table.entry(subject).or_default().insert(name(&case));
+        };
+        for code in outcome(&case).codes {
+            add(format!("problem: {code}"));
+        }
         if !case.join("expected.json").exists() {
             continue;
         }
-        for entry in std::fs::read_dir(&case).expect("readable") {
-            let path = entry.expect("readable").path();
-            if path.extension().is_none_or(|e| e != "yaml") {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).expect("readable");
-            for document in yaml::parse(&text, FileId(0), &mut Vec::new()) {
-                for attribute in schema::used(&document.root) {
-                    table.entry(attribute).or_default().insert(name(&case));
-                }
+        let files = used(&case);
+        let uses_in = |file: &str, path: &String| {
+            let mut named = files.iter().filter(|(f, _)| f.ends_with(file));
+            named.any(|(_, used)| used.contains(path.trim_end_matches(".*")))
+        };
+        for path in &merged {
+            if uses_in("compose.yaml", path) && uses_in("compose.override.yaml", path) {
+                add(format!("merged: {path}"));
             }
         }
+        files
+            .iter()
+            .flat_map(|(_, used)| used)
+            .cloned()
+            .for_each(add);
     }
+    table
+}
+
+#[test]
+fn every_attribute_rule_and_problem_has_a_case() {
+    let table = coverage();
     let bare: Vec<&String> = table
         .iter()
-        .filter(|(_, c)| c.is_empty())
-        .map(|(a, _)| a)
+        .filter(|(_, cases)| cases.is_empty())
+        .map(|(subject, _)| subject)
         .collect();
     assert!(bare.is_empty(), "no case uses {bare:#?}");
     let mut text =
-        String::from("# attribute: the cases that use it. Rewritten by UPDATE_EXPECTED=1.\n");
-    for (attribute, cases) in &table {
+        String::from("# subject: the cases that use it. Rewritten by UPDATE_EXPECTED=1.\n");
+    for (subject, cases) in &table {
         let list: Vec<&str> = cases.iter().map(String::as_str).collect();
-        let _ = writeln!(text, "{attribute}: {}", list.join(" "));
+        let _ = writeln!(text, "{subject}: {}", list.join(" "));
     }
     let file = root().join("coverage.txt");
-    if updating() && bare.is_empty() {
+    if updating() {
         std::fs::write(&file, &text).expect("writable");
     }
-    assert_eq!(
-        std::fs::read_to_string(&file).unwrap_or_default(),
-        text,
-        "coverage.txt is out of date"
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        known == text,
+        "coverage.txt is out of date: {}",
+        difference(&known, &text)
     );
+}
+
+/// Errors are named in one list; what is made with another name would need no case.
+#[test]
+fn every_error_is_in_the_list() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/loader");
+    for entry in std::fs::read_dir(folder).expect("readable").flatten() {
+        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        for (at, start) in text.match_indices("Diagnostic::error(") {
+            let after = text[at + start.len()..].trim_start();
+            if let Some(name) = after.strip_prefix('"').and_then(|a| a.split('"').next()) {
+                assert!(ERRORS.contains(&name), "`{name}` is not in the list");
+            }
+        }
+    }
 }

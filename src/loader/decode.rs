@@ -93,7 +93,11 @@ macro_rules! integer {
                 _ => return Err(self.unfit("an integer")),
             };
             let number = <$type>::try_from(number).map_err(|_| {
-                self.unfit(&format!("a number from {} to {}", <$type>::MIN, <$type>::MAX))
+                self.unfit(match (<$type>::MIN, <$type>::BITS) {
+                    (0, 16) => "a whole number from 0 to 65535",
+                    (0, _) => "a whole number that is not negative, nor too large",
+                    _ => "a whole number that is not too large",
+                })
             })?;
             visitor.$visit(number).map_err(|e| self.place(e))
         }

@@ -311,6 +311,14 @@ pub fn read_text(
     None
 }
 
+/// What to do about a file that another one names and that is none.
+pub fn missing_file(file: &Path, base: &str) -> String {
+    if file.is_dir() {
+        return "it is a directory: name the Compose file in it".to_owned();
+    }
+    similar(file).unwrap_or_else(|| format!("the path is relative to {base}"))
+}
+
 /// The file of the same directory that may be meant.
 fn similar(file: &Path) -> Option<String> {
     let wanted = file.file_name()?.to_str()?;

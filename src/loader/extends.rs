@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path as FilePath, PathBuf};
 
 use super::diagnostic::{Diagnostic, did_you_mean};
-use super::discover::absolute;
+use super::discover::{absolute, missing_file};
 use super::merge::{Merging, merge};
 use super::paths::{self, relative};
 use super::pipeline::{Pipeline, Scope};
@@ -377,7 +377,7 @@ fn read(
                 format!("extends: file {} not found", path.display()),
             )
             .at(at)
-            .help("the path is relative to the directory of this file"),
+            .help(missing_file(path, "the directory of this file")),
         );
         return None;
     }

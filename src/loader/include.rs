@@ -5,7 +5,7 @@
 use std::path::{Path as FilePath, PathBuf};
 
 use super::diagnostic::Diagnostic;
-use super::discover::{absolute, read_env_files};
+use super::discover::{absolute, missing_file, read_env_files};
 use super::paths::relative;
 use super::pipeline::{Pipeline, Scope};
 use super::source::{Reached, Span};
@@ -156,7 +156,7 @@ fn load(
                     format!("include: file {} not found", path.display()),
                 )
                 .at(at)
-                .help("the path is relative to the project directory of this file"),
+                .help(missing_file(&path, "the project directory of this file")),
             );
             return None;
         }

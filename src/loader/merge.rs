@@ -386,6 +386,12 @@ const UNIQUE: &[(&[&str], Index)] = &[
     (&["services", "*", "volumes"], Index::Volume),
 ];
 
+/// The attributes that are not merged as any other mapping, list or scalar.
+pub fn with_rules() -> impl Iterator<Item = &'static [&'static str]> {
+    let rules = RULES.iter().map(|(pattern, _)| *pattern);
+    rules.chain(UNIQUE.iter().map(|(pattern, _)| *pattern))
+}
+
 /// Whether items of the list at a path replace earlier ones.
 pub fn has_unique_items(path: &Path) -> bool {
     UNIQUE.iter().any(|(pattern, _)| path.matches(pattern))

@@ -49,6 +49,7 @@ pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use source::{Buffers, FileId, Location, Reached, Source, Sources, Span};
 
 pub(crate) use merge::has_unique_items;
+pub use merge::with_rules as merged_by_rule;
 
 use crate::model::Project;
 use pipeline::{Pipeline, Scope};

@@ -50,7 +50,7 @@ pub struct ConfigArgs {
     /// Don't check model consistency - warning: may produce invalid Compose output.
     #[arg(long)]
     pub no_consistency: bool,
-    /// Don't resolve service env files.
+    /// Changes nothing, as in Docker Compose 2.40: service env files are resolved.
     #[arg(long)]
     pub no_env_resolution: bool,
     /// Don't interpolate environment variables.
