@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 
 mod project;
+#[path = "../random.rs"]
+mod random;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -1,11 +1,12 @@
-//! The project that is built: files of half random, half repeated text, in folders of folders.
+//! The project that is built: files of text in folders of folders.
 
 use std::cell::Cell;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+
+use super::random::Random;
 
 /// Folders, folders in each, files in each of those: 5,000.
 const SHAPE: (usize, usize, usize) = (20, 10, 25);
@@ -33,14 +34,14 @@ impl Project {
     /// Writes both below a folder.
     pub fn make(folder: &Path) -> Self {
         let context = folder.join("context");
-        let mut random = Random(0x9E37_79B9_7F4A_7C15);
+        let mut random = Random::default();
         for (a, b, c) in (0..SHAPE.0)
             .flat_map(|a| (0..SHAPE.1).flat_map(move |b| (0..SHAPE.2).map(move |c| (a, b, c))))
         {
             let path = context.join(format!("src/m{a:02}/p{b}/f{c}.txt"));
             let parent = path.parent().expect("a file has a folder");
             fs::create_dir_all(parent).expect("context");
-            fs::write(path, random.text()).expect("context");
+            fs::write(path, random.text(FILE_SIZE)).expect("context");
         }
         fs::write(context.join("package.lock"), "lock\n").expect("context");
         fs::write(context.join("Dockerfile"), DOCKERFILE).expect("context");
@@ -93,28 +94,4 @@ fn base(folder: &Path) -> String {
     )
     .expect("base");
     folder.display().to_string()
-}
-
-/// Marsaglia's xorshift: the same files in every run.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn text(&mut self) -> String {
-        let mut text = String::with_capacity(FILE_SIZE);
-        while text.len() < FILE_SIZE / 2 {
-            let _ = writeln!(text, "{:016x}{:016x}", self.next(), self.next());
-        }
-        while text.len() < FILE_SIZE {
-            text.push_str("the same line in every file of the project\n");
-        }
-        text.truncate(FILE_SIZE);
-        text
-    }
 }
