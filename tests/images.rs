@@ -373,6 +373,8 @@ fn damage_is_found_and_repaired_from_the_registry() {
         (blobs.join(config), "blob sha256:"),
     ] {
         damage(&file);
+        // It is still there to be seen, and to be removed.
+        sandbox.ok(&["image", "ls"]).expect_stdout(&["small"]);
         sandbox
             .run(&["system", "check", "--dry-run"])
             .expect_code(1)
@@ -401,4 +403,15 @@ fn damage_is_found_and_repaired_from_the_registry() {
         .expect_stdout(&["not repaired", "small:1"])
         .expect_stderr(&["cannot pull"]);
     sandbox.finish();
+}
+
+#[test]
+fn a_search_is_refused_by_name() {
+    Sandbox::new()
+        .run(&["image", "search", "--limit", "3", "nginx"])
+        .expect_code(2)
+        .expect_stderr(&[
+            "`image search --limit 3 nginx` is not supported",
+            "image pull",
+        ]);
 }

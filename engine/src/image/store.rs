@@ -110,6 +110,8 @@ pub struct ImageSummary {
     pub labels: BTreeMap<String, String>,
     /// It is the built-in image.
     pub built_in: bool,
+    /// Its configuration cannot be read: [`ImageStore::verify`] tells more.
+    pub damaged: bool,
 }
 
 /// `<root>/images/<hex>.json`
@@ -415,7 +417,13 @@ impl ImageStore {
             let Ok(record) = self.record(&id) else {
                 continue;
             };
-            let config = ImageConfig::parse(&self.content.read(&id, CONFIG_LIMIT)?)?;
+            // One that is damaged keeps nobody from seeing the others, and from removing it.
+            let config = self.content.read(&id, CONFIG_LIMIT);
+            let config = config
+                .map_err(ImageError::from)
+                .and_then(|bytes| ImageConfig::parse(&bytes));
+            let damaged = config.is_err();
+            let config = config.unwrap_or_default();
             let size = record
                 .layers
                 .iter()
@@ -431,6 +439,7 @@ impl ImageStore {
                 size,
                 labels: config.config.labels,
                 built_in: false,
+                damaged,
             });
         }
         list.sort_by(|a, b| b.created.cmp(&a.created).then(a.id.cmp(&b.id)));

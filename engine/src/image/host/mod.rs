@@ -111,6 +111,7 @@ impl ImageStore {
             size: 0,
             labels: Default::default(),
             built_in: true,
+            damaged: false,
         }))
     }
 }

@@ -53,8 +53,19 @@ pub enum ImageCommand {
     Rm(RmArgs),
     /// Write images to an archive.
     Save(SaveArgs),
+    /// Look for images (refused).
+    #[command(hide = true)]
+    Search(SearchArgs),
     /// Give an image another name.
     Tag(TagArgs),
+}
+
+/// What was typed after `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Whatever was looked for.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<String>,
 }
 
 /// What was typed after `history`.
@@ -242,6 +253,11 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         ImageCommand::Push(args) => push(&engine, &args),
         ImageCommand::Rm(args) => remove(&engine, &args),
         ImageCommand::Save(args) => save(&engine, &args),
+        ImageCommand::Search(args) => Err(CliError::usage(format!(
+            "`image search {}` is not supported: registries have no search of their own; look at \
+             the registry's site, then `image pull NAME`",
+            args.words.join(" ")
+        ))),
         ImageCommand::Tag(args) => {
             let image = engine.images().resolve(&args.source).map_err(wrap)?;
             engine
@@ -454,6 +470,13 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     // The machine's own image is part of the engine, like `bridge` is of the networks; it is
     // not something the user put here.
     images.retain(|image| !image.built_in);
+    for image in images.iter().filter(|image| image.damaged) {
+        let name = image
+            .tags
+            .first()
+            .map_or_else(|| image.id.to_string(), Reference::to_string);
+        eprintln!("warning: image `{name}` is damaged: see `gantry system check`");
+    }
     let filters = Filters::parse(
         &args.filter,
         &["before", "dangling", "label", "reference", "since", "until"],
