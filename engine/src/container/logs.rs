@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -171,47 +172,71 @@ impl<'a> LogReader<'a> {
     /// rotated more than once meanwhile, all when it is gone.
     fn open_files(&mut self, after: Option<u64>) -> io::Result<()> {
         loop {
-            let mut found = Vec::new();
-            for n in 0.. {
-                let Some((file, inode)) = self.open_nth(n)? else {
-                    break;
-                };
-                if after == Some(inode) {
-                    break;
+            let listed = self.list()?;
+            let younger: Vec<_> = listed
+                .iter()
+                .take_while(|(_, inode)| Some(*inode) != after)
+                .collect();
+            let mut files = Vec::new();
+            for (path, inode) in &younger {
+                match File::open(path) {
+                    Ok(file) if file.metadata()?.ino() == *inode => files.push(file),
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
                 }
-                found.push((file, inode));
             }
-            let first = found.first().map(|(_, inode)| *inode);
             // A rotation while they were opened would hide one of them. The inode of an open
             // file is not given to another.
-            if first.is_some() && std::fs::metadata(&self.path).ok().map(|m| m.ino()) != first {
+            if files.len() < younger.len() || self.list()? != listed {
                 continue;
             }
-            if let Some(inode) = first {
-                self.inode = inode;
+            if let Some((_, inode)) = younger.first() {
+                self.inode = *inode;
             }
-            let files = found.into_iter().rev();
             self.files
-                .extend(files.map(|(file, _)| BufReader::new(file)));
+                .extend(files.into_iter().rev().map(BufReader::new));
             return Ok(());
         }
     }
 
-    /// The present file, or the n-th before it.
-    fn open_nth(&self, n: usize) -> io::Result<Option<(File, u64)>> {
-        let mut name = self.path.as_os_str().to_owned();
-        if n > 0 {
-            name.push(format!(".{n}"));
-        }
-        match File::open(Path::new(&name)) {
-            Ok(file) => {
-                let inode = file.metadata()?.ino();
-                Ok(Some((file, inode)))
+    /// The present file and those before it, youngest first, with their inodes. Numbers may be
+    /// missing: a supervisor killed amid a rotation leaves a gap.
+    fn list(&self) -> io::Result<Vec<(PathBuf, u64)>> {
+        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
+            return Ok(Vec::new());
+        };
+        let entries = match std::fs::read_dir(directory) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            let file = entry.file_name();
+            let Some(rest) = file.as_bytes().strip_prefix(name.as_bytes()) else {
+                continue;
+            };
+            let number = match rest {
+                [] => 0,
+                [b'.', digits @ ..] => match std::str::from_utf8(digits).map(str::parse::<u32>) {
+                    Ok(Ok(number)) => number,
+                    _ => continue,
+                },
+                _ => continue,
+            };
+            match entry.metadata() {
+                Ok(metadata) => found.push((number, entry.path(), metadata.ino())),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
-            // It never said anything, or not so much.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
         }
+        found.sort_unstable();
+        Ok(found
+            .into_iter()
+            .map(|(_, path, inode)| (path, inode))
+            .collect())
     }
 
     /// Leaves only the last `count` entries before the end, reading backwards.
@@ -376,6 +401,7 @@ fn start_of_last(file: &mut File, count: usize) -> io::Result<(u64, usize)> {
 mod tests {
     use super::*;
     use std::io::Write;
+    use std::path::Path;
 
     fn line(text: &str, second: u32) -> String {
         format!(
@@ -393,6 +419,23 @@ mod tests {
                     .to_owned()
             })
             .collect()
+    }
+
+    #[test]
+    fn a_rotation_cut_short_hides_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        for (name, text) in [
+            ("log.1", "c"),
+            ("log.2", "b"),
+            ("log.5", "a"),
+            ("log.x", "no"),
+        ] {
+            std::fs::write(dir.path().join(name), line(text, 1)).unwrap();
+        }
+        assert_eq!(texts(&path, LogQuery::default()), ["a", "b", "c"]);
+        std::fs::write(&path, line("d", 1)).unwrap();
+        assert_eq!(texts(&path, LogQuery::default()), ["a", "b", "c", "d"]);
     }
 
     #[test]

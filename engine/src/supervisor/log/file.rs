@@ -50,7 +50,11 @@ impl LogFile {
             // A new file instead of an empty one: whoever reads the old one can read it to its end.
             ignore_missing(fs::remove_file(&self.path))?;
         }
-        for n in (1..self.limits.max_file - 1).rev() {
+        // Up to the first free number: a gap, which a supervisor killed amid a rotation leaves, is
+        // filled.
+        let last = self.limits.max_file.saturating_sub(1);
+        let free = (1..last).find(|n| !numbered(*n).exists()).unwrap_or(last);
+        for n in (1..free).rev() {
             ignore_missing(fs::rename(numbered(n), numbered(n + 1)))?;
         }
         if self.limits.max_file > 1 {
@@ -129,6 +133,14 @@ mod tests {
             ("dddd".into(), "cccc".into(), "bbbb".into())
         );
         assert!(!dir.path().join("log.3").exists());
+        // As a supervisor killed between two renames leaves it: nothing more is dropped.
+        fs::rename(dir.path().join("log.1"), dir.path().join("log.2")).unwrap();
+        log.make_room(4).unwrap();
+        assert_eq!(
+            (read("log.1"), read("log.2")),
+            ("dddd".into(), "cccc".into())
+        );
+        log.write(b"eeee").unwrap();
         let again = LogFile::open(path, limits).unwrap();
         assert_eq!(again.size(), 4);
     }
