@@ -326,12 +326,24 @@ pub fn children(processes: &[i32]) -> Vec<i32> {
         .collect()
 }
 
-/// Ends processes without asking.
+/// Ends processes without asking, and waits until they have let go of everything.
 pub fn kill_9(processes: &[i32]) {
+    use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+    let mut dying = Vec::new();
     for process in processes {
-        let pid = rustix::process::Pid::from_raw(*process).expect("a process id");
+        let pid = Pid::from_raw(*process).expect("a process id");
         // It may have ended by itself.
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        if let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) {
+            let _ = pidfd_send_signal(&pidfd, Signal::KILL);
+            dying.push(pidfd);
+        }
+    }
+    for pidfd in dying {
+        let mut fds = [rustix::event::PollFd::new(
+            &pidfd,
+            rustix::event::PollFlags::IN,
+        )];
+        rustix::event::poll(&mut fds, None).expect("poll");
     }
 }
 

@@ -136,9 +136,10 @@ pub fn reconnect(
     network.netns = Some(netns);
     network.endpoints.clone_from(&live.endpoints);
     // A port that somebody took meanwhile is lost, and no reason to give the container up.
-    match publish::rebind(&live.ports) {
-        Ok(listeners) => network.listeners = listeners,
-        Err(error) => eprintln!("published ports: {error}"),
+    let (listeners, lost) = publish::rebind(&live.ports);
+    network.listeners = listeners;
+    for error in lost {
+        eprintln!("published ports: {error}");
     }
     match bind_responder(store, record, &network) {
         Ok(responder) => network.responder = responder,

@@ -29,6 +29,7 @@ use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::netns::NetNs;
 use super::nft;
+use super::publish::patiently;
 use super::resolv::EMBEDDED;
 use super::sandbox::Endpoint;
 use super::store::NetworkStore;
@@ -185,10 +186,14 @@ fn open(kind: SocketType, port: u16) -> io::Result<OwnedFd> {
     // Lets a container's own name server have the wildcard address (it must set this as well),
     // and a responder take over from one that died with connections open.
     sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(EMBEDDED), port))?;
-    if kind == SocketType::STREAM {
-        rustix::net::listen(&socket, 128)?;
-    }
+    // One that died may hold its own for a moment.
+    patiently(|| {
+        rustix::net::bind(&socket, &SocketAddr::new(IpAddr::V4(EMBEDDED), port))?;
+        if kind == SocketType::STREAM {
+            rustix::net::listen(&socket, 128)?;
+        }
+        Ok(())
+    })?;
     Ok(socket)
 }
 

@@ -17,6 +17,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use serde::{Deserialize, Serialize};
@@ -127,19 +128,40 @@ pub fn bind(ports: &[PortSpec]) -> Result<Vec<Listener>, PublishError> {
     Ok(listeners)
 }
 
-/// Binds what was published before, exactly, for a supervisor that takes over.
-pub fn rebind(published: &[Published]) -> Result<Vec<Listener>, PublishError> {
-    published
-        .iter()
-        .map(|p| {
-            let address = SocketAddr::new(p.host_ip, p.host_port);
-            let socket = open(address, p.protocol).map_err(|e| failed(address, p.protocol, e))?;
-            Ok(Listener {
+/// How long a supervisor that was killed may take to let go of its sockets, on a machine that is
+/// very busy.
+const LETTING_GO: Duration = Duration::from_secs(2);
+
+/// Tries again while an address is taken: a process that is killed gives up its locks and its
+/// sockets one after the other, so its successor may be there before the last is free.
+pub fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        match bind() {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Binds what was published before, exactly, for a supervisor that takes over; and tells what
+/// somebody else has meanwhile.
+pub fn rebind(published: &[Published]) -> (Vec<Listener>, Vec<PublishError>) {
+    let mut listeners = Vec::new();
+    let mut lost = Vec::new();
+    for p in published {
+        let address = SocketAddr::new(p.host_ip, p.host_port);
+        match patiently(|| open(address, p.protocol)) {
+            Ok(socket) => listeners.push(Listener {
                 published: p.clone(),
                 socket: Arc::new(socket),
-            })
-        })
-        .collect()
+            }),
+            Err(e) => lost.push(failed(address, p.protocol, e)),
+        }
+    }
+    (listeners, lost)
 }
 
 fn bind_one(port: &PortSpec) -> Result<Vec<Listener>, PublishError> {
@@ -318,10 +340,23 @@ mod tests {
             let published = first[0].published();
             drop(first);
             assert_eq!(
-                rebind(std::slice::from_ref(&published)).unwrap()[0].published(),
+                rebind(std::slice::from_ref(&published)).0[0].published(),
                 published
             );
         }
+    }
+
+    #[test]
+    fn a_predecessor_may_let_go_a_little_later() {
+        let first = bind(&[port(None, Protocol::Tcp)]).unwrap();
+        let published: Vec<Published> = first.iter().map(Listener::published).collect();
+        let dying = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(first);
+        });
+        let (listeners, lost) = rebind(&published);
+        dying.join().unwrap();
+        assert_eq!((listeners.len(), lost.len()), (published.len(), 0));
     }
 
     #[test]
