@@ -3,9 +3,9 @@
 //! Begin with [`load`]. One file per phase, in the order they run: `discover` finds files,
 //! `env` reads `.env`, `yaml` makes a tree with places, `interpolate` fills variables in,
 //! `extends` and `include` bring other files, `reset` and `merge` lay files over each other,
-//! `schema` and `validate` check shapes, `canonical` ends short syntax, `defaults`, `paths`,
-//! `environment`, `normalize`, `decode` make the model, `profiles` selects and `consistency`
-//! checks references. Nothing here reads the process environment: it is in [`LoadOptions`].
+//! `unique` drops repeated items, `schema` and `validate` check shapes, `rules` what shapes cannot
+//! say, `canonical` ends short syntax, `defaults`, `paths`, `env_files`, `normalize`, `decode` make
+//! the model, `profiles` selects and `consistency` checks references. Nothing here reads the process environment: it is in [`LoadOptions`].
 
 mod canonical;
 mod consistency;
@@ -28,12 +28,14 @@ mod paths;
 mod pipeline;
 mod profiles;
 mod reset;
+mod rules;
 pub mod schema;
 pub mod short;
 pub mod silence;
 pub mod source;
 mod trail;
 pub mod tree;
+mod unique;
 mod validate;
 mod values;
 pub mod variables;
@@ -48,8 +50,8 @@ use std::sync::Arc;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use source::{Buffers, FileId, Location, Reached, Source, Sources, Span};
 
-pub(crate) use merge::has_unique_items;
 pub use merge::with_rules as merged_by_rule;
+pub(crate) use unique::has_items as has_unique_items;
 
 use crate::model::Project;
 use pipeline::{Pipeline, Scope};

@@ -15,8 +15,8 @@ use super::trail::Trail;
 use super::tree::{Map, Node, Path, Rival, Value};
 use super::yaml::Document;
 use super::{
-    LoadOptions, defaults, extends, include, interpolate, merge, normalize, paths, reset, validate,
-    yaml,
+    LoadOptions, defaults, extends, include, interpolate, merge, normalize, paths, reset, rules,
+    unique, validate, yaml,
 };
 
 /// What all files of a load share.
@@ -128,7 +128,7 @@ impl<'a> Pipeline<'a> {
             return Some(root);
         }
         defaults::apply(&mut root);
-        validate::rules(&root, &mut self.problems);
+        rules::check(&root, &mut self.problems);
         // Paths of an included model are always brought to the directory that includes it.
         if self.options.resolve_paths || !scope.chain.is_empty() {
             paths::resolve(&mut root, &scope.directory, self.home());
@@ -186,13 +186,13 @@ impl<'a> Pipeline<'a> {
             problems: &mut self.problems,
         };
         *root = merge::merge(base, document, &Trail::ROOT, &mut merging);
-        merge::unique(root);
+        unique::keep_last(root);
         if let Shapes::Check { file } = shapes {
             validate::shapes(root, &mut self.problems);
             self.drop_version(root, file);
         }
         canonical::canonical(root, self.malformed(), &mut self.problems);
-        merge::unique(root);
+        unique::keep_last(root);
     }
 
     fn drop_version(&mut self, root: &mut Node, file: &FilePath) {

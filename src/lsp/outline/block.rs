@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
         for i in pos..self.line_end {
             let byte = self.bytes[i];
             if byte == b':' && self.is_gap(i + 1) {
-                let end = pos + self.text[pos..i].trim_end().len();
+                let end = pos + self.text[pos..i].trim_ascii_end().len();
                 return (end > pos).then_some((end, i + 1));
             }
             if byte == b'#' && matches!(before, b' ' | b'\t') {
@@ -324,7 +324,7 @@ impl<'a> Reader<'a> {
             .match_indices('#')
             .map(|(i, _)| i)
             .find(|i| *i > 0 && matches!(line.as_bytes()[i - 1], b' ' | b'\t'));
-        pos + line[..comment.unwrap_or(line.len())].trim_end().len()
+        pos + line[..comment.unwrap_or(line.len())].trim_ascii_end().len()
     }
 
     /// One past the closing quote. Without one, the end of the last line that is deeper than

@@ -173,7 +173,7 @@ impl Reader<'_> {
             }
             end += 1;
         }
-        pos + self.text[pos..end].trim_end().len()
+        pos + self.text[pos..end].trim_ascii_end().len()
     }
 
     /// Skips blanks, line ends and comments. `Err` with the end of the line before when the text

@@ -259,6 +259,13 @@ proptest! {
 }
 
 #[test]
+fn blanks_are_those_of_yaml() {
+    for text in ["{\u{a0}{", "{\u{2003}a: b\u{a0}}", "\u{a0}: \u{a0}", "[\u{c}, \u{b}{"] {
+        check(text);
+    }
+}
+
+#[test]
 fn deep_nesting_and_long_texts_end() {
     check(&"[".repeat(100_000));
     check(&"{a: ".repeat(100_000));
