@@ -260,7 +260,12 @@ proptest! {
 
 #[test]
 fn blanks_are_those_of_yaml() {
-    for text in ["{\u{a0}{", "{\u{2003}a: b\u{a0}}", "\u{a0}: \u{a0}", "[\u{c}, \u{b}{"] {
+    for text in [
+        "{\u{a0}{",
+        "{\u{2003}a: b\u{a0}}",
+        "\u{a0}: \u{a0}",
+        "[\u{c}, \u{b}{",
+    ] {
         check(text);
     }
 }
