@@ -263,6 +263,11 @@ const REFUSED: &[Case] = &[
         "another service's image",
     ),
     build(
+        "build:\n  context: .\n  cache_to: [§\"type=s3,bucket=b\"]",
+        "services.web.build.cache_to[0]",
+        "`s3`",
+    ),
+    build(
         "build:\n  context: .\n  §platforms: [linux/amd64, linux/arm64]",
         "services.web.build.platforms",
         "several platforms",
@@ -276,14 +281,9 @@ const REFUSED: &[Case] = &[
 
 const TOLD: &[Case] = &[
     build(
-        "build:\n  context: .\n  §cache_from: [\"type=gha\"]",
-        "services.web.build.cache_from",
-        "`cache_from` is ignored",
-    ),
-    build(
-        "build:\n  context: .\n  §cache_to: [\"type=local,dest=x\"]",
-        "services.web.build.cache_to",
-        "`cache_to` is ignored",
+        "build:\n  context: .\n  cache_from: [§\"type=gha\"]",
+        "services.web.build.cache_from[0]",
+        "`gha` is ignored",
     ),
     up(
         "secrets:\n  - §source: token\n    mode: 0400\n---\nsecrets: {token: {file: ./compose.yaml}}",

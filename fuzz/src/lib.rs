@@ -1,4 +1,6 @@
-//! What the targets of whole projects share. Nothing is written: texts take the place of files.
+//! What the targets share: [`archive`], and whole projects. Of those nothing is written: texts take the place of files.
+
+pub mod archive;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

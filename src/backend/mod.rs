@@ -273,6 +273,10 @@ pub struct BuildSpec {
     pub no_cache: bool,
     /// Stages that ignore the cache.
     pub no_cache_filter: Vec<String>,
+    /// Where steps may come from, as written.
+    pub cache_from: Vec<String>,
+    /// Where steps go, as written.
+    pub cache_to: Vec<String>,
     /// Look for newer base images.
     pub pull: bool,
     /// Check the Dockerfile only.

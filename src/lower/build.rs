@@ -30,6 +30,7 @@ pub fn request(
     let service = project.services.get(name)?;
     let build = service.build.as_ref()?;
     refuse(name, build, findings);
+    let path = |attribute: &str| format!("services.{name}.build.{attribute}");
     let inline = !build.dockerfile_inline.is_empty();
     Some(BuildSpec {
         context: Some(build.context.clone()),
@@ -64,12 +65,14 @@ pub fn request(
         entitlements: build.entitlements.clone(),
         no_cache: build.no_cache || overrides.no_cache,
         no_cache_filter: build.no_cache_filter.clone(),
+        cache_from: caches(&path("cache_from"), &build.cache_from, findings),
+        cache_to: caches(&path("cache_to"), &build.cache_to, findings),
         pull: build.pull || overrides.pull,
         check: overrides.check,
     })
 }
 
-/// Refuses what the result would be wrong without; tells about what only costs time.
+/// Refuses what the result would be wrong without.
 fn refuse(name: &str, build: &Build, findings: &mut Findings) {
     let path = |attribute: &str| format!("services.{name}.build.{attribute}");
     for (given, attribute, message, help) in [
@@ -108,18 +111,31 @@ fn refuse(name: &str, build: &Build, findings: &mut Findings) {
             findings.refuse(path(attribute), message, help);
         }
     }
-    for (given, attribute) in [
-        (!build.cache_from.is_empty(), "cache_from"),
-        (!build.cache_to.is_empty(), "cache_to"),
-    ] {
-        if given {
-            findings.warn(
-                path(attribute),
-                format!("`{attribute}` is ignored: this machine's own cache is used"),
-                "leave it for other builders, or remove it",
-            );
+}
+
+/// The caches that can be used. One of GitHub's runners is left out elsewhere by the reference too.
+fn caches(path: &str, caches: &[String], findings: &mut Findings) -> Vec<String> {
+    let mut kept = Vec::new();
+    for (index, text) in caches.iter().enumerate() {
+        let path = format!("{path}[{index}]");
+        let kind = text
+            .split(',')
+            .find_map(|pair| pair.trim().strip_prefix("type="));
+        match kind {
+            None | Some("registry" | "local" | "inline") => kept.push(text.clone()),
+            Some("gha") => findings.warn(
+                path,
+                "a cache of type `gha` is ignored: it is of GitHub's runners",
+                "leave it for them, or remove it",
+            ),
+            Some(other) => findings.refuse(
+                path,
+                format!("caches of type `{other}` are not supported"),
+                "use type=registry, type=local or type=inline",
+            ),
         }
     }
+    kept
 }
 
 /// The file's arguments, then those of the command line; one without a value is left out.

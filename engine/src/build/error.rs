@@ -90,6 +90,16 @@ pub enum BuildError {
         /// The class of the cause.
         kind: ErrorKind,
     },
+    /// A cache could not be written for other machines.
+    #[error("cannot export the cache to `{to}`")]
+    Export {
+        /// Where it was to go.
+        to: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The class of the cause.
+        kind: ErrorKind,
+    },
     /// A file operation of the builder itself failed.
     #[error("cannot {action} `{path}`")]
     Io {
@@ -141,7 +151,7 @@ impl Classify for BuildError {
             Self::Command { .. } => ErrorKind::Conflict,
             Self::NoDockerfile { source, .. } | Self::Io { source, .. } => Classify::kind(source),
             Self::Unsupported { .. } => ErrorKind::Unsupported,
-            Self::Step { kind, .. } | Self::Store { kind, .. } => *kind,
+            Self::Step { kind, .. } | Self::Store { kind, .. } | Self::Export { kind, .. } => *kind,
             Self::Cancelled => ErrorKind::Cancelled,
         }
     }

@@ -5,8 +5,8 @@
 //! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy`, `run`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
-//! Refused by name: several platforms in one build, platforms that this machine cannot run, import and export of
-//! caches, devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
+//! Refused by name: several platforms in one build, platforms that this machine cannot run, caches that are no
+//! registry's and no directory's (`sharing`), devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
 
 mod attributes;
 mod cache;
@@ -22,6 +22,8 @@ mod explain;
 mod fetch;
 mod file_step;
 mod former;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod git;
 mod glob;
 mod graph;
@@ -40,6 +42,7 @@ mod request;
 mod run;
 mod scratch;
 mod select;
+mod sharing;
 mod solve;
 mod stage;
 mod stages;
@@ -67,6 +70,7 @@ use crate::image::{ImageStore, Reference};
 use crate::state::Paths;
 use recipe::Recipe;
 use scratch::Scratch;
+use sharing::{CacheTo, Imports};
 use solve::{Shared, Solver, StageResult};
 
 /// What a build gave.
@@ -148,6 +152,8 @@ pub fn build(
         platform: recipe.platform.clone(),
         epoch: epoch(request)?,
         cache: cache::Cache::open(cache.clone()).map_err(cannot_make(&cache))?,
+        imports: Imports::new(&request.cache_from)?,
+        exports: exports(request)?,
         scratch,
         lease: deps.images.lease().map_err(|source| BuildError::Store {
             action: "begin a build".into(),
@@ -161,6 +167,7 @@ pub fn build(
         index.save();
     }
     finish(&solver, &result, &mut outcome)?;
+    sharing::export(&[(&solver, &result)])?;
     Ok(outcome)
 }
 
@@ -173,7 +180,10 @@ fn warn(
     progress: ProgressSink<'_>,
 ) -> Result<Vec<Diagnostic>, BuildError> {
     let config = recipe.check_config(request)?;
-    let warnings = recipe.warnings(request, &config, ignore, images);
+    let warnings = recipe.warnings(request, &config, ignore, &|name| {
+        let image = store::resolve(images, name).ok()??;
+        Some(image.config.clone())
+    });
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
     }
@@ -208,17 +218,6 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
     if request.platforms.len() > 1 {
         return unsupported("--platform with several platforms", "build them one by one");
     }
-    for (option, values) in [
-        ("--cache-from", &request.cache_from),
-        ("--cache-to", &request.cache_to),
-    ] {
-        if let Some(value) = values.first() {
-            return unsupported(
-                &format!("{option} {value}"),
-                "this machine's store is the cache; leave it out",
-            );
-        }
-    }
     for entitlement in &request.entitlements {
         if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
             return unsupported(
@@ -234,6 +233,17 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
         })?;
     }
     Ok(())
+}
+
+/// Where the cache goes; the reference's build argument asks for an inline one too.
+fn exports(request: &BuildRequest) -> Result<Vec<CacheTo>, BuildError> {
+    let given = request.args.get("BUILDKIT_INLINE_CACHE");
+    let inline = given.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
+    let flags = request.cache_to.iter().map(String::as_str);
+    flags
+        .chain(inline.then_some("type=inline"))
+        .map(CacheTo::parse)
+        .collect()
 }
 
 fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {

@@ -46,6 +46,7 @@ impl Stage<'_, '_> {
                     variables: Variables::from_env(&image.config.config.env),
                     created: image.config.created.clone(),
                     config: image.config.clone(),
+                    steps: Vec::new(),
                 };
             }
         }

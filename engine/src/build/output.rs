@@ -10,7 +10,7 @@ use super::ignore::Patterns;
 use super::request::Output;
 use super::solve::{Solver, StageResult};
 use super::tree::{Tree, View};
-use super::{BuildOutcome, overlay, select, store};
+use super::{BuildOutcome, overlay, select, sharing, store};
 use crate::error::Classify;
 use crate::image::{Image, Reference};
 
@@ -68,6 +68,11 @@ fn add(solver: &Solver<'_>, result: &StageResult) -> Result<Image, BuildError> {
     config.config.labels.extend(solver.request.labels.clone());
     config.base = (!result.stack.below.is_empty()).then(|| "host".to_owned());
     config.created = None;
+    // A base image's own list is about its own steps.
+    config.extra.remove(sharing::INLINE);
+    if let Some(steps) = sharing::inline(solver, result) {
+        config.extra.insert(sharing::INLINE.to_owned(), steps);
+    }
     let bytes = config.to_bytes().map_err(|source| BuildError::Store {
         action: "write the configuration".into(),
         kind: source.kind(),

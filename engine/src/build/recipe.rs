@@ -13,8 +13,8 @@ use super::parse::{self, Argument, CheckConfig, Dockerfile, Kind};
 use super::request::BuildRequest;
 use super::stages::{Stage, Stages};
 use super::values::{self, Platform};
-use super::{Diagnostic, lint, store};
-use crate::image::ImageStore;
+use super::{Diagnostic, lint};
+use crate::image::ImageConfig;
 
 /// What is to be built, before anything is.
 pub(super) struct Recipe {
@@ -76,13 +76,13 @@ impl Recipe {
         }
     }
 
-    /// What is worth a warning, in file order.
+    /// What is worth a warning, in file order. `image` is the configuration of an image that is here.
     pub(super) fn warnings(
         &self,
         request: &BuildRequest,
         config: &CheckConfig,
         ignore: &Patterns,
-        images: &ImageStore,
+        image: &dyn Fn(&str) -> Option<ImageConfig>,
     ) -> Vec<Diagnostic> {
         let (file, stages) = (&self.file, &self.stages);
         let defaults = globals(file, stages, &IndexMap::new(), self.automatic.clone()).ok();
@@ -106,8 +106,7 @@ impl Recipe {
                     Some(context) => context.strip_prefix("docker-image://")?,
                     None => name,
                 };
-                let image = store::resolve(images, name).ok()??;
-                Some(image.config.clone())
+                image(name)
             },
         };
         let mut warnings = lint::check(&subject, config);

@@ -6,30 +6,90 @@ use std::sync::PoisonError;
 use super::progress::{BuildProgress, StepId};
 use super::solve::Solver;
 use crate::error::{Classify, ErrorKind};
-use crate::image::{Image, Platform, Reference, Transfer};
-use crate::registry::{self, Fetched, RegistryOptions};
+use crate::image::{
+    Descriptor, Image, Manifest, Platform, ProgressSink, Reference, Staged, Transfer,
+};
+use crate::layer::DiffId;
+use crate::registry::{self, Fetched, RegistryError, RegistryOptions};
+
+type Failure = (ErrorKind, String);
 
 /// Pulls an image into the store, for the platform of the build.
 pub(super) fn pull(
     solver: &Solver<'_>,
     reference: &Reference,
     step: StepId,
-) -> Result<Image, (ErrorKind, String)> {
+) -> Result<Image, Failure> {
+    let options = options(solver)?;
+    let pulled = with_progress(solver, step, async |sink| {
+        registry::pull(solver.images, reference, &options, sink).await
+    })?;
+    Ok(pulled.image)
+}
+
+/// The manifest of a shared cache, or of an image, and its configuration.
+pub(super) fn artifact(
+    solver: &Solver<'_>,
+    reference: &Reference,
+) -> Result<(Manifest, Vec<u8>), Failure> {
+    let options = options(solver)?;
+    block_on(registry::artifact(solver.images, reference, &options))?.map_err(failure)
+}
+
+/// A layer of a shared cache.
+pub(super) fn layer(
+    solver: &Solver<'_>,
+    reference: &Reference,
+    blob: &Descriptor,
+    diff_id: &DiffId,
+    step: StepId,
+) -> Result<Staged, Failure> {
+    let options = options(solver)?;
+    with_progress(solver, step, async |sink| {
+        registry::layer(solver.images, reference, (blob, diff_id), &options, sink).await
+    })
+}
+
+/// Pushes a shared cache.
+pub(super) fn push(
+    solver: &Solver<'_>,
+    reference: &Reference,
+    manifest: &Manifest,
+    bytes: &[u8],
+    step: StepId,
+) -> Result<(), Failure> {
+    let options = options(solver)?;
+    with_progress(solver, step, async |sink| {
+        registry::push_artifact(solver.images, reference, (manifest, bytes), &options, sink).await
+    })
+    .map(drop)
+}
+
+/// What the machine says about registries, and the platform of the build.
+fn options(solver: &Solver<'_>) -> Result<RegistryOptions, Failure> {
+    let platform = Platform::parse(&solver.platform.to_string())
+        .map_err(|error| (error.kind(), chain(&error)))?;
+    Ok(RegistryOptions {
+        platform: Some(platform),
+        ..RegistryOptions::of_machine()
+    })
+}
+
+/// Talks to a registry and tells what moves as that of a step.
+fn with_progress<T>(
+    solver: &Solver<'_>,
+    step: StepId,
+    talk: impl AsyncFnOnce(&ProgressSink<'_>) -> Result<T, RegistryError>,
+) -> Result<T, Failure> {
     // The sink outlives this call by its type, so what it tells goes through a channel.
     let (sender, receiver) = std::sync::mpsc::channel::<Transfer>();
     let sender = std::sync::Mutex::new(sender);
     let sink = move |transfer: Transfer| {
         let sender = sender.lock().unwrap_or_else(PoisonError::into_inner);
-        // Nobody listens any more when the pull has failed elsewhere.
+        // Nobody listens any more when the exchange has failed elsewhere.
         let _ = sender.send(transfer);
     };
-    let platform = Platform::parse(&solver.platform.to_string())
-        .map_err(|error| (error.kind(), chain(&error)))?;
-    let options = RegistryOptions {
-        platform: Some(platform),
-        ..RegistryOptions::of_machine()
-    };
-    let pulled = std::thread::scope(|scope| {
+    let answer = std::thread::scope(|scope| {
         scope.spawn(move || {
             for transfer in receiver {
                 solver.tell(BuildProgress::Transfer {
@@ -41,11 +101,13 @@ pub(super) fn pull(
             }
         });
         let sink = sink;
-        block_on(registry::pull(solver.images, reference, &options, &sink))
+        block_on(talk(&sink))
     })?;
-    pulled
-        .map(|pulled| pulled.image)
-        .map_err(|error| (error.kind(), chain(&error)))
+    answer.map_err(failure)
+}
+
+fn failure(error: RegistryError) -> Failure {
+    (error.kind(), chain(&error))
 }
 
 /// Downloads a file.
@@ -53,7 +115,7 @@ pub(super) fn fetch(
     url: &str,
     headers: &[(String, String)],
     to: &Path,
-) -> Result<Fetched, (ErrorKind, String)> {
+) -> Result<Fetched, Failure> {
     block_on(registry::fetch(url, headers, to))?.map_err(|error| {
         (
             error.kind(),
@@ -63,7 +125,7 @@ pub(super) fn fetch(
 }
 
 /// A runtime for one exchange; the caller's thread may block.
-fn block_on<T>(future: impl Future<Output = T>) -> Result<T, (ErrorKind, String)> {
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

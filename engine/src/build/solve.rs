@@ -21,6 +21,7 @@ use super::parse::Dockerfile;
 use super::progress::{BuildProgress, Cancel, ProgressSink, StepId};
 use super::request::{BuildRequest, NoCache};
 use super::scratch::Scratch;
+use super::sharing::{CacheTo, Imports, Step};
 use super::stages::Stages;
 use super::store::{self, Stack};
 use super::values::Platform;
@@ -39,6 +40,8 @@ pub(super) struct StageResult {
     pub(super) variables: Variables,
     /// When the topmost layer was made.
     pub(super) created: Option<String>,
+    /// Those that other machines could take from a cache, in order.
+    pub(super) steps: Vec<Step>,
 }
 
 /// What a step gave.
@@ -48,6 +51,10 @@ pub(super) struct Made {
     pub(super) created: String,
     /// It ran in this build.
     pub(super) ran: bool,
+    /// Under which the cache has it.
+    pub(super) key: Hash,
+    /// The step, for people.
+    pub(super) name: String,
 }
 
 /// Everything the stages of a build share.
@@ -65,6 +72,10 @@ pub(super) struct Solver<'a> {
     /// SOURCE_DATE_EPOCH.
     pub(super) epoch: Option<i64>,
     pub(super) cache: Cache,
+    /// Caches of other machines.
+    pub(super) imports: Imports,
+    /// Caches for other machines.
+    pub(super) exports: Vec<CacheTo>,
     pub(super) scratch: Scratch,
     /// Layers of this build are in nobody's records until the image is.
     pub(super) lease: Lease,
@@ -122,6 +133,18 @@ impl<'a> Shared<'a> {
     /// Keeps what is to be told of a step.
     pub(super) fn explain(&self, explanation: Explanation) {
         lock(&self.explanations).push(explanation);
+    }
+
+    /// The steps of every stage that is done.
+    pub(super) fn steps_of_all_stages(&self) -> Vec<Step> {
+        let done = self
+            .slots
+            .iter()
+            .filter_map(|(slot, _)| match &*lock(slot) {
+                Slot::Done(result) => Some(result.clone()),
+                _ => None,
+            });
+        done.flat_map(|result| result.steps.clone()).collect()
     }
 
     /// What is to be told of all steps so far.
@@ -265,7 +288,7 @@ impl Solver<'_> {
         let cell = lock(&self.shared.fresh).entry(key).or_default().clone();
         let mut mine = lock(&cell);
         if (!no_cache || mine.is_some())
-            && let Some(found) = self.find(&key, below)
+            && let Some(found) = self.find(&key, name, below)
         {
             self.cached(step, name);
             return Ok(found);
@@ -276,7 +299,7 @@ impl Solver<'_> {
         let guard = crate::state::Lock::exclusive(&path);
         if !no_cache
             && guard.is_ok()
-            && let Some(found) = self.find(&key, below)
+            && let Some(found) = self.find(&key, name, below)
         {
             self.cached(step, name);
             return Ok(found);
@@ -284,6 +307,45 @@ impl Solver<'_> {
         if self.is_stopped() {
             return Err(BuildError::Cancelled);
         }
+        let made = match (!no_cache)
+            .then(|| self.import(&key, name, below))
+            .flatten()
+        {
+            Some(made) => {
+                self.cached(step, name);
+                made
+            }
+            None => self.make(step, name, &key, work)?,
+        };
+        let parent = below.top().map(ToString::to_string);
+        let chain = made.layer.chain_id.to_string();
+        self.cache.put(&key, chain, parent, &made.created, name);
+        *mine = Some(made.layer.clone());
+        drop(guard);
+        let _ = std::fs::remove_file(&path);
+        Ok(made)
+    }
+
+    /// What a cache of another machine has for a key on top of these layers.
+    fn import(&self, key: &Hash, name: &str, below: &Stack) -> Option<Made> {
+        let imported = self.imports.find(self, key, below)?;
+        Some(Made {
+            layer: imported.layer,
+            created: imported.created,
+            ran: false,
+            key: *key,
+            name: name.to_owned(),
+        })
+    }
+
+    /// Does the step.
+    fn make(
+        &self,
+        step: StepId,
+        name: &str,
+        key: &Hash,
+        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
+    ) -> Result<Made, BuildError> {
         let layer = self.work(step, name, work)?;
         self.lease
             .protect(&layer.chain_id)
@@ -292,18 +354,13 @@ impl Solver<'_> {
                 kind: crate::error::Classify::kind(&source),
                 source: Box::new(source),
             })?;
-        let created = self.now();
-        let parent = below.top().map(ToString::to_string);
-        self.cache
-            .put(&key, layer.chain_id.to_string(), parent, &created, name);
-        *mine = Some(layer.clone());
-        drop(guard);
-        let _ = std::fs::remove_file(&path);
         self.shared.executed.fetch_add(1, Ordering::Relaxed);
         Ok(Made {
             layer,
-            created,
+            created: self.now(),
             ran: true,
+            key: *key,
+            name: name.to_owned(),
         })
     }
 
@@ -320,7 +377,7 @@ impl Solver<'_> {
     }
 
     /// What the cache has for a key on top of these layers.
-    fn find(&self, key: &Hash, below: &Stack) -> Option<Made> {
+    fn find(&self, key: &Hash, name: &str, below: &Stack) -> Option<Made> {
         let top = below.top().map(ToString::to_string);
         let record = self.cache.get(key, top.as_ref())?;
         // Protected first, looked for then: it cannot be collected in between.
@@ -329,6 +386,8 @@ impl Solver<'_> {
             layer: store::layer(self.images, &record.layer)?,
             created: record.created,
             ran: false,
+            key: *key,
+            name: name.to_owned(),
         })
     }
 

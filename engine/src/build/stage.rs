@@ -9,6 +9,7 @@ use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::Origin;
 use super::parse::{self, Argument, CommandLine, HealthTest, Instruction, Kind, error};
+use super::sharing::Step;
 use super::solve::{Made, Solver, StageResult};
 use super::store::Stack;
 use super::values;
@@ -97,6 +98,7 @@ fn scratch(solver: &Solver<'_>) -> StageResult {
         config,
         variables: Variables::default(),
         created: None,
+        steps: Vec::new(),
     }
 }
 
@@ -289,6 +291,14 @@ impl Stage<'_, '_> {
     pub(super) fn push(&mut self, key: Hash, made: Made, history: &str) {
         self.history(history, Some(&made.created));
         self.result.config.rootfs.diff_ids.push(made.layer.diff_id);
+        if self.result.stack.below.is_empty() {
+            self.result.steps.push(Step {
+                key: made.key,
+                layer: made.layer.clone(),
+                created: made.created.clone(),
+                name: made.name,
+            });
+        }
         self.result.stack.layers.push(made.layer);
         self.result.key = key;
         self.result.created = Some(made.created);

@@ -163,7 +163,8 @@ impl ImageStore {
         self.add_with_manifest(config_bytes, &published, manifest)
     }
 
-    fn stage_blob(
+    /// Unpacks a blob of the store beside the published layers.
+    pub(crate) fn stage_blob(
         &self,
         blob: &Digest,
         diff_id: &DiffId,

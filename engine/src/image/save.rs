@@ -185,7 +185,7 @@ impl ImageStore {
     }
 
     /// The archive that a layer came from, if it is still here.
-    fn kept_blob(&self, layer: &Layer) -> Option<Descriptor> {
+    pub(super) fn kept_blob(&self, layer: &Layer) -> Option<Descriptor> {
         let blob = layer
             .blob
             .as_ref()

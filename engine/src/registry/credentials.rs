@@ -57,6 +57,15 @@ impl Config {
             .filter(|name| !name.is_empty())
             .map(String::as_str)
     }
+
+    /// What the file itself holds for a registry.
+    pub(super) fn entry(&self, host: &str) -> Result<Option<Credentials>, String> {
+        let names = spellings(host);
+        match names.iter().find_map(|name| self.auths.get(name)) {
+            Some(auth) => decode(auth),
+            None => Ok(None),
+        }
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -101,10 +110,7 @@ pub(super) fn find(
     {
         return Ok(Some(found));
     }
-    match spellings(host).iter().find_map(|key| config.auths.get(key)) {
-        Some(auth) => decode(auth).map_err(wrong),
-        None => Ok(None),
-    }
+    config.entry(host).map_err(wrong)
 }
 
 /// Under which name Docker keeps what belongs to a registry.

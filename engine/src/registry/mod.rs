@@ -7,6 +7,7 @@
 //! authentication), `credentials` reads Docker's configuration, `helper` asks
 //! its helpers, [`login`] writes; `settings` is what the machine says about registries.
 
+mod artifact;
 mod auth;
 mod blocking;
 mod client;
@@ -14,6 +15,8 @@ mod credentials;
 mod download;
 mod error;
 mod fetch;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod helper;
 mod login;
 mod pull;
@@ -28,6 +31,7 @@ mod transport;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub(crate) use artifact::{artifact, layer, push_artifact};
 pub use blocking::{
     digest_blocking, fetch_blocking, login_blocking, probe_blocking, pull_blocking, push_blocking,
 };

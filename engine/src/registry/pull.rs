@@ -129,16 +129,16 @@ async fn pull_from(
 }
 
 /// What a name leads to.
-struct Named {
+pub(super) struct Named {
     /// Of the manifest or index that the name means.
     digest: Digest,
     /// Of the manifest for the wanted platform.
     descriptor: Descriptor,
-    manifest: Manifest,
+    pub(super) manifest: Manifest,
 }
 
 /// Follows a name to its manifest, through an index where there is one. What was read is kept.
-async fn named(
+pub(super) async fn named(
     source: &Source<'_>,
     store: &ImageStore,
     lease: &Lease,

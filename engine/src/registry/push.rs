@@ -15,10 +15,9 @@ use super::transport::{Request, Transport};
 use super::{RegistryError, RegistryOptions};
 use crate::content::{ContentError, Digest};
 use crate::image::{
-    Base, Descriptor, Image, ImageError, ImageStore, ProgressSink, Reference, Transfer,
+    Base, Descriptor, Image, ImageError, ImageStore, Manifest, ProgressSink, Reference, Transfer,
     TransferState, media,
 };
-use crate::layer::{Layer, LayerBlob, LayerError};
 
 /// What a push left at the registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,89 +45,81 @@ pub async fn push(
     }
     let (own, made) = (store.clone(), image.clone());
     let (image, manifest, bytes) = tokio::task::spawn_blocking(move || {
-        let image = compress(&own, made)?;
+        let image = own.with_archives(made)?;
         let (manifest, bytes) = own.manifest_for(&image)?;
         Ok::<_, ImageError>((image, manifest, bytes))
     })
     .await
     .map_err(|_| RegistryError::Abandoned)??;
 
-    let transport = Transport::open(reference.host(), options).await?;
     let elsewhere = known_at(store, reference, &image)?;
-    let mut scope = format!("repository:{}:pull,push", reference.repository());
-    if let Some(from) = &elsewhere {
-        scope.push_str(&format!(" repository:{from}:pull"));
-    }
-    let target = Target {
-        store,
-        transport: &transport,
-        reference,
-        scope: &scope,
+    let upload = Upload {
+        manifest: &manifest,
+        bytes: &bytes,
         elsewhere: elsewhere.as_deref(),
-        chunk: options.chunk,
     };
-    let mut seen = std::collections::BTreeSet::new();
-    let layers: Vec<&Descriptor> = manifest
-        .layers
-        .iter()
-        .filter(|layer| seen.insert(layer.digest))
-        .collect();
-    let mut uploads = stream::iter(
-        layers
-            .into_iter()
-            .map(|layer| target.blob(layer, Some(progress))),
-    )
-    .buffer_unordered(options.parallel.max(1));
-    while let Some(done) = uploads.next().await {
-        done?;
-    }
-    drop(uploads);
-    target.blob(&manifest.config, None).await?;
-    let media_type = if manifest.media_type.is_empty() {
-        media::OCI_MANIFEST
-    } else {
-        &manifest.media_type
-    };
-    let digest = target.manifest(media_type, bytes.clone()).await?;
-    Ok(Pushed {
-        digest,
-        size: bytes.len() as u64,
-    })
+    upload.run(store, reference, options, progress).await
 }
 
-/// Gives every layer without stored bytes a gzip blob.
-fn compress(store: &ImageStore, image: Image) -> Result<Image, ImageError> {
-    let mut changed = false;
-    for layer in &image.layers {
-        if layer
-            .blob
-            .as_ref()
-            .is_none_or(|blob| !store.content().contains(&blob.digest))
-        {
-            let blob = gzip(store, layer)?;
-            store.layers().remember_blob(&layer.chain_id, blob)?;
-            changed = true;
+/// A manifest whose blobs are all in the store.
+pub(super) struct Upload<'u> {
+    pub(super) manifest: &'u Manifest,
+    pub(super) bytes: &'u [u8],
+    /// Another repository that may hold its layers.
+    pub(super) elsewhere: Option<&'u str>,
+}
+
+impl Upload<'_> {
+    /// Pushes its layers, its configuration, and then itself.
+    pub(super) async fn run(
+        &self,
+        store: &ImageStore,
+        reference: &Reference,
+        options: &RegistryOptions,
+        progress: &ProgressSink<'_>,
+    ) -> Result<Pushed, RegistryError> {
+        let transport = Transport::open(reference.host(), options).await?;
+        let (manifest, elsewhere) = (self.manifest, self.elsewhere);
+        let mut scope = format!("repository:{}:pull,push", reference.repository());
+        if let Some(from) = elsewhere {
+            scope.push_str(&format!(" repository:{from}:pull"));
         }
+        let target = Target {
+            store,
+            transport: &transport,
+            reference,
+            scope: &scope,
+            elsewhere,
+            chunk: options.chunk,
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        let layers: Vec<&Descriptor> = manifest
+            .layers
+            .iter()
+            .filter(|layer| seen.insert(layer.digest))
+            .collect();
+        let mut uploads = stream::iter(
+            layers
+                .into_iter()
+                .map(|layer| target.blob(layer, Some(progress))),
+        )
+        .buffer_unordered(options.parallel.max(1));
+        while let Some(done) = uploads.next().await {
+            done?;
+        }
+        drop(uploads);
+        target.blob(&manifest.config, None).await?;
+        let media_type = if manifest.media_type.is_empty() {
+            media::OCI_MANIFEST
+        } else {
+            &manifest.media_type
+        };
+        let digest = target.manifest(media_type, self.bytes.to_vec()).await?;
+        Ok(Pushed {
+            digest,
+            size: self.bytes.len() as u64,
+        })
     }
-    if changed {
-        store.get(&image.id)
-    } else {
-        Ok(image)
-    }
-}
-
-fn gzip(store: &ImageStore, layer: &Layer) -> Result<LayerBlob, ImageError> {
-    let ingest = store.content().ingest()?;
-    let mut encoder = flate2::write::GzEncoder::new(ingest, flate2::Compression::new(6));
-    layer.write_tar(&mut encoder)?;
-    let ingest = encoder.finish().map_err(LayerError::Write)?;
-    let size = ingest.written();
-    let digest = ingest.commit(None)?;
-    Ok(LayerBlob {
-        digest,
-        size,
-        media_type: media::OCI_LAYER_GZIP.to_owned(),
-    })
 }
 
 /// Another repository of the same registry that holds the image's layers, by the digests we

@@ -219,6 +219,8 @@ fn request(spec: &BuildSpec) -> Result<BuildRequest> {
         shm_size: spec.shm_size,
         ulimits: spec.ulimits.iter().cloned().collect(),
         entitlements: spec.entitlements.clone(),
+        cache_from: spec.cache_from.clone(),
+        cache_to: spec.cache_to.clone(),
         check: spec.check,
         ..BuildRequest::default()
     })

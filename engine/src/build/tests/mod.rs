@@ -3,6 +3,7 @@
 use super::*;
 
 mod former;
+mod sharing;
 
 struct Place {
     dir: tempfile::TempDir,
@@ -160,7 +161,7 @@ fn what_is_not_supported_is_refused_by_name() {
         place.build(several),
         Err(BuildError::Unsupported { .. })
     ));
-    let cache = |request: &mut BuildRequest| request.cache_to = vec!["type=registry,ref=x".into()];
+    let cache = |request: &mut BuildRequest| request.cache_to = vec!["type=gha".into()];
     assert!(matches!(
         place.build(cache),
         Err(BuildError::Unsupported { .. })

@@ -35,6 +35,12 @@ pub struct BuildArgs {
     /// Named context, NAME=path or address.
     #[arg(long)]
     build_context: Vec<String>,
+    /// Where steps may come from: an image, or type=registry|local,...
+    #[arg(long)]
+    cache_from: Vec<String>,
+    /// Where steps go: type=registry|local|inline,...
+    #[arg(long)]
+    cache_to: Vec<String>,
     /// Check the Dockerfile only.
     #[arg(long)]
     check: bool,
@@ -276,6 +282,8 @@ fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
             .into_iter()
             .collect(),
         entitlements: args.allow.clone(),
+        cache_from: args.cache_from.clone(),
+        cache_to: args.cache_to.clone(),
         outputs: args
             .output
             .iter()
