@@ -268,11 +268,6 @@ const REFUSED: &[Case] = &[
         "`s3`",
     ),
     build(
-        "build:\n  context: .\n  §platforms: [linux/amd64, linux/arm64]",
-        "services.web.build.platforms",
-        "several platforms",
-    ),
-    build(
         "build:\n  context: .\n  secrets: [token]\n---\nsecrets:\n  §token:\n    environment: NOT_SET",
         "secrets.token",
         "the secret has no value",

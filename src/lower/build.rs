@@ -1,6 +1,8 @@
 //! A service's `build` section as a build request.
 
 use crate::backend::{BuildSpec, SecretSource};
+use gantry_engine::image::Platform;
+
 use crate::model::{Build, Project, Service};
 
 use super::{Findings, image_name};
@@ -18,6 +20,8 @@ pub struct BuildOverrides {
     pub ssh: Vec<String>,
     /// `--check`.
     pub check: bool,
+    /// All of `build.platforms`, not only the one that can run here.
+    pub every_platform: bool,
 }
 
 /// The build of a service; `None` when it has none. It is right only when nothing was refused.
@@ -43,7 +47,7 @@ pub fn request(
             .chain(build.tags.iter().cloned())
             .collect(),
         labels: build.labels.clone().into_iter().collect(),
-        platforms: platforms(name, service, build, findings),
+        platforms: platforms(service, build, overrides),
         contexts: build
             .additional_contexts
             .iter()
@@ -152,19 +156,24 @@ fn args(build: &Build, overrides: &BuildOverrides) -> Vec<(String, String)> {
     args
 }
 
-/// The service's own platform decides among those of the build.
-fn platforms(name: &str, service: &Service, build: &Build, findings: &mut Findings) -> Vec<String> {
+/// `build` makes all platforms; what only wants to run makes one: the service's own, or this machine's.
+fn platforms(service: &Service, build: &Build, overrides: &BuildOverrides) -> Vec<String> {
+    if overrides.every_platform && !build.platforms.is_empty() {
+        return build.platforms.clone();
+    }
     if let Some(platform) = super::some(&service.platform) {
         return vec![platform];
     }
-    if build.platforms.len() > 1 {
-        findings.refuse(
-            format!("services.{name}.build.platforms"),
-            "an image of several platforms cannot be built",
-            "keep one, or choose one of them with the service's `platform`",
-        );
-    }
-    build.platforms.clone()
+    let host = Platform::host();
+    let is_ours = |text: &&String| {
+        let platform = Platform::parse(text);
+        platform.is_ok_and(|platform| host.accepts(&platform).is_some())
+    };
+    let ours = build.platforms.iter().find(is_ours);
+    ours.or(build.platforms.first())
+        .cloned()
+        .into_iter()
+        .collect()
 }
 
 fn secrets(

@@ -7,6 +7,7 @@ use super::ignore::Patterns;
 use super::parse::{self, Kind};
 use super::recipe::Recipe;
 use super::request::BuildRequest;
+use super::values::Platform;
 use super::{BuildError, Diagnostic};
 use crate::image::{ImageConfig, RunConfig};
 
@@ -29,7 +30,7 @@ pub fn dockerfile(bytes: &[u8]) {
 }
 
 fn examine(request: &BuildRequest, text: &Text) -> Result<Vec<Diagnostic>, BuildError> {
-    let recipe = Recipe::read(request, text)?;
+    let recipe = Recipe::read(request, text, Platform::host())?;
     let stages = &recipe.stages.list;
     for instruction in stages.iter().flat_map(|stage| &stage.instructions) {
         if let Kind::Onbuild(trigger) = &instruction.kind {

@@ -5,8 +5,10 @@
 //! own (`solve`, `stage`), and each instruction that makes files (`file_step`, `copy`, `run`) becomes a layer: looked up in the
 //! content-keyed cache first (`digest`, `cache`).
 //!
-//! Refused by name: several platforms in one build, platforms that this machine cannot run, caches that are no
-//! registry's and no directory's (`sharing`), devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
+//! Several platforms are several solvers on one context; each stage has a platform of its own (`recipe`).
+//!
+//! Refused by name: commands of platforms that this machine cannot run, caches that are no registry's and no
+//! directory's (`sharing`), devices. Frontends from images are never run (`# syntax=` is ignored, as BuildKit does with its own name).
 
 mod attributes;
 mod cache;
@@ -53,6 +55,7 @@ mod values;
 mod variables;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
@@ -71,7 +74,7 @@ use crate::state::Paths;
 use recipe::Recipe;
 use scratch::Scratch;
 use sharing::{CacheTo, Imports};
-use solve::{Shared, Solver, StageResult};
+use solve::{Shared, Solver, Tally};
 
 /// What a build gave.
 #[derive(Clone, Debug)]
@@ -117,29 +120,65 @@ pub fn build(
     let scratch = Scratch::new(&work, deps.paths.trash()).map_err(cannot_make(&work))?;
     let (context, text) =
         context::open(&request.context, &request.dockerfile, &scratch, &contexts)?;
-    let recipe = Recipe::read(request, &text)?;
-    let warnings = warn(
-        request,
-        &recipe,
-        &context.tree.ignore,
-        deps.images,
-        progress,
-    )?;
+    let recipes = recipe::platforms(request)?
+        .into_iter()
+        .map(|platform| Recipe::read(request, &text, platform))
+        .collect::<Result<Vec<_>, _>>()?;
     let mut outcome = BuildOutcome {
         image_id: None,
         tags: Vec::new(),
         cached: 0,
         executed: 0,
-        warnings,
+        warnings: warn(
+            request,
+            &recipes,
+            &context.tree.ignore,
+            deps.images,
+            progress,
+        )?,
         explanations: Vec::new(),
         metadata: serde_json::json!({}),
     };
     if request.check {
         return Ok(outcome);
     }
-    recipe.runnable()?;
-    let cache = home.join("cache");
-    let solver = Solver {
+    for recipe in &recipes {
+        recipe.runnable()?;
+    }
+    let tally = Tally::default();
+    let mut solvers = Vec::with_capacity(recipes.len());
+    for recipe in &recipes {
+        let shared = Shared::new(recipe.stages.list.len(), progress, cancel, &tally);
+        let solver = solver(request, deps, recipe, context.clone(), shared)?;
+        solvers.push(Solver {
+            several: recipes.len() > 1,
+            ..solver
+        });
+    }
+    let mut results = Vec::with_capacity(recipes.len());
+    for (solver, recipe) in solvers.iter().zip(&recipes) {
+        results.push((solver, solver.run(&recipe.needed, recipe.target)?));
+    }
+    if let Some(index) = &context.tree.index {
+        index.save();
+    }
+    tally.tell(&mut outcome);
+    output::write(&results, &mut outcome)?;
+    sharing::export(&results)?;
+    Ok(outcome)
+}
+
+/// What builds a recipe's platform.
+fn solver<'a>(
+    request: &'a BuildRequest,
+    deps: BuildDeps<'a>,
+    recipe: &'a Recipe,
+    context: Arc<context::Context>,
+    shared: Shared<'a>,
+) -> Result<Solver<'a>, BuildError> {
+    let home = deps.paths.root().join("build");
+    let (work, cache) = (home.join("work"), home.join("cache"));
+    Ok(Solver {
         request,
         images: deps.images,
         root: deps.paths.root().to_owned(),
@@ -147,42 +186,41 @@ pub fn build(
         file: &recipe.file,
         stages: &recipe.stages,
         bases: &recipe.bases,
+        platforms: &recipe.platforms,
         globals: &recipe.globals,
         context,
         platform: recipe.platform.clone(),
+        several: false,
         epoch: epoch(request)?,
         cache: cache::Cache::open(cache.clone()).map_err(cannot_make(&cache))?,
         imports: Imports::new(&request.cache_from)?,
         exports: exports(request)?,
-        scratch,
+        scratch: Scratch::new(&work, deps.paths.trash()).map_err(cannot_make(&work))?,
         lease: deps.images.lease().map_err(|source| BuildError::Store {
             action: "begin a build".into(),
             kind: crate::error::Classify::kind(&source),
             source: Box::new(source),
         })?,
-        shared: Shared::new(recipe.stages.list.len(), progress, cancel),
-    };
-    let result = solver.run(&recipe.needed, recipe.target)?;
-    if let Some(index) = &solver.context.tree.index {
-        index.save();
-    }
-    finish(&solver, &result, &mut outcome)?;
-    sharing::export(&[(&solver, &result)])?;
-    Ok(outcome)
+        shared,
+    })
 }
 
 /// Tells the warnings; with `# check=error=true` they end the build.
 fn warn(
     request: &BuildRequest,
-    recipe: &Recipe,
+    recipes: &[Recipe],
     ignore: &Patterns,
     images: &ImageStore,
     progress: ProgressSink<'_>,
 ) -> Result<Vec<Diagnostic>, BuildError> {
+    // Warnings are about the file, not about platforms: those of the first will do.
+    let Some(recipe) = recipes.first() else {
+        return Ok(Vec::new());
+    };
     let config = recipe.check_config(request)?;
     let warnings = recipe.warnings(request, &config, ignore, &|name| {
-        let image = store::resolve(images, name).ok()??;
-        Some(image.config.clone())
+        let image = images.resolve_for(name, &recipe.platform.of_image());
+        Some(image.or_else(|_| images.resolve(name)).ok()?.config)
     });
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
@@ -209,21 +247,12 @@ fn cannot_make(path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
 
 /// Options that this builder does not have.
 fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
-    let unsupported = |option: &str, reason: &str| {
-        Err(BuildError::Unsupported {
-            option: option.to_owned(),
-            reason: reason.to_owned(),
-        })
-    };
-    if request.platforms.len() > 1 {
-        return unsupported("--platform with several platforms", "build them one by one");
-    }
     for entitlement in &request.entitlements {
         if !["network.host", "security.insecure"].contains(&entitlement.as_str()) {
-            return unsupported(
-                &format!("--allow {entitlement}"),
-                "known are network.host and security.insecure",
-            );
+            return Err(BuildError::Unsupported {
+                option: format!("--allow {entitlement}"),
+                reason: "known are network.host and security.insecure".to_owned(),
+            });
         }
     }
     for tag in &request.tags {
@@ -258,21 +287,6 @@ fn epoch(request: &BuildRequest) -> Result<Option<i64>, BuildError> {
             reason: "it is a number of seconds".into(),
         }),
     }
-}
-
-/// Makes the image of the target's result and hands it out.
-fn finish(
-    solver: &Solver<'_>,
-    result: &StageResult,
-    outcome: &mut BuildOutcome,
-) -> Result<(), BuildError> {
-    let count = |counter: &std::sync::atomic::AtomicUsize| {
-        counter.load(std::sync::atomic::Ordering::Relaxed)
-    };
-    outcome.cached = count(&solver.shared.cached);
-    outcome.explanations = solver.shared.explanations();
-    outcome.executed = count(&solver.shared.executed);
-    output::write(solver, result, outcome)
 }
 
 #[cfg(test)]

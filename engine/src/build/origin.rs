@@ -98,18 +98,24 @@ impl Stage<'_, '_> {
         })?;
         let policy = solver.request.pull;
         let local = crate::image::is_host_image(name);
+        let mut others = None;
         if policy != PullPolicy::Always || local {
-            if let Some(image) = store::resolve(solver.images, name)? {
-                solver.tell(BuildProgress::Cached { step, name: shown });
-                return Ok(image);
+            match store::resolve(solver.images, name, self.platform())? {
+                Ok(image) => {
+                    solver.tell(BuildProgress::Cached { step, name: shown });
+                    return Ok(image);
+                }
+                Err(available) => others = available,
             }
             if policy == PullPolicy::Never || local {
-                let help = "load or pull it, or allow pulling";
-                return Err(self.wrong(
-                    span,
-                    format!("image `{name}` is not in the store"),
-                    Some(help),
-                ));
+                let message = match others {
+                    Some(others) => format!(
+                        "image `{name}` is here for {others}, not for {}",
+                        self.platform()
+                    ),
+                    None => format!("image `{name}` is not in the store"),
+                };
+                return Err(self.wrong(span, message, Some("load or pull it, or allow pulling")));
             }
         }
         let begun = std::time::Instant::now();
@@ -117,7 +123,7 @@ impl Stage<'_, '_> {
             step,
             name: shown.clone(),
         });
-        match super::remote::pull(solver, &reference, step) {
+        match super::remote::pull(solver, &reference, self.platform(), step) {
             Ok(image) => {
                 solver.tell(BuildProgress::Done {
                     step,
@@ -131,7 +137,13 @@ impl Stage<'_, '_> {
                     error: reason.clone(),
                 });
                 let message = format!("cannot get image `{name}`: {reason}");
-                Err(solver.step_error(&shown, &self.source, span, kind, message, None))
+                let help = others.map(|others| {
+                    format!(
+                        "it is here for {others} only; this stage is built for {}",
+                        self.platform()
+                    )
+                });
+                Err(solver.step_error(&shown, &self.source, span, kind, message, help))
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::copier::{Attributes, Copier};
 use super::digest::Fields;
@@ -12,54 +13,96 @@ use super::solve::{Solver, StageResult};
 use super::tree::{Tree, View};
 use super::{BuildOutcome, overlay, select, sharing, store};
 use crate::error::Classify;
-use crate::image::{Image, Reference};
+use crate::image::{Image, Platform, Reference};
 
-/// Makes everything that was asked for.
-pub(super) fn write(
-    solver: &Solver<'_>,
-    result: &StageResult,
-    outcome: &mut BuildOutcome,
-) -> Result<(), BuildError> {
+/// A platform's build and what it gave.
+type Built<'b> = (&'b Solver<'b>, Arc<StageResult>);
+
+/// Makes everything that was asked for, of all platforms.
+pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(), BuildError> {
+    let Some((solver, first)) = built.first() else {
+        return Ok(());
+    };
+    let several = built.len() > 1;
     let outputs: &[Output] = match solver.request.outputs.as_slice() {
         [] => &[Output::Image],
         outputs => outputs,
     };
-    let mut image: Option<Image> = None;
+    let mut images: Vec<Image> = Vec::new();
     for output in outputs {
         match output {
             Output::None => {}
-            Output::Local(path) => local(result, path)?,
-            Output::Tar(path) => tar(solver, result, path)?,
+            Output::Local(path) if several => {
+                for (solver, result) in built {
+                    // As the reference does: `linux_arm64`.
+                    local(
+                        result,
+                        &path.join(solver.platform.to_string().replace('/', "_")),
+                    )?;
+                }
+            }
+            Output::Local(path) => local(first, path)?,
+            Output::Tar(_) | Output::Docker(_) if several => return Err(one_platform(output)),
+            Output::Tar(path) => tar(solver, first, path)?,
             Output::Image => {
-                let image = made(solver, result, &mut image)?;
-                name(solver, image, outcome)?;
+                make(built, &mut images)?;
+                name(solver, &images, outcome)?;
             }
             Output::Docker(path) | Output::Oci(path) => {
-                let image = made(solver, result, &mut image)?;
-                archive(solver, image, path)?;
+                make(built, &mut images)?;
+                archive(solver, &images, path)?;
             }
         }
     }
-    if let Some(image) = image {
-        outcome.image_id = Some(image.id.to_string());
-        outcome.metadata = serde_json::json!({
-            "containerimage.config.digest": image.id.to_string(),
-            "containerimage.digest": image.id.to_string(),
-            "image.name": outcome.tags.join(","),
-        });
-    }
+    describe(&images, outcome);
     Ok(())
 }
 
-fn made<'i>(
-    solver: &Solver<'_>,
-    result: &StageResult,
-    image: &'i mut Option<Image>,
-) -> Result<&'i Image, BuildError> {
-    if image.is_none() {
-        *image = Some(add(solver, result)?);
+fn one_platform(output: &Output) -> BuildError {
+    let kind = match output {
+        Output::Tar(_) => "tar",
+        _ => "docker",
+    };
+    BuildError::Unsupported {
+        option: format!("--output type={kind} of several platforms"),
+        reason: "it holds one; use type=oci or type=local, or build one platform".into(),
     }
-    image.as_ref().ok_or(BuildError::Cancelled)
+}
+
+/// What `--iidfile` and `--metadata-file` tell. The image's own digest is told by who pushes it.
+fn describe(images: &[Image], outcome: &mut BuildOutcome) {
+    let host = Platform::host();
+    let ours = images
+        .iter()
+        .find(|image| host.accepts(&image.config.platform()).is_some());
+    let Some(image) = ours.or(images.first()) else {
+        return;
+    };
+    outcome.image_id = Some(image.id.to_string());
+    outcome.metadata = serde_json::json!({
+        "containerimage.config.digest": image.id.to_string(),
+        "containerimage.digest": image.id.to_string(),
+        "image.name": outcome.tags.join(","),
+    });
+    if images.len() > 1 {
+        let each = images.iter().map(|image| {
+            (
+                image.config.platform().to_string(),
+                image.id.to_string().into(),
+            )
+        });
+        outcome.metadata["gantry.platforms"] = serde_json::Value::Object(each.collect());
+    }
+}
+
+/// The images, made once for all outputs.
+fn make(built: &[Built<'_>], images: &mut Vec<Image>) -> Result<(), BuildError> {
+    if images.is_empty() {
+        for (solver, result) in built {
+            images.push(add(solver, result)?);
+        }
+    }
+    Ok(())
 }
 
 /// Stores the image. The same result gives the same bytes, and so the same id, at any time.
@@ -101,28 +144,24 @@ fn created(solver: &Solver<'_>, result: &StageResult, config: &[u8]) -> String {
         .find(|entry| !entry.empty_layer)
         .and_then(|e| e.created.clone());
     let now = match made_here {
-        Some(time)
-            if solver
-                .shared
-                .executed
-                .load(std::sync::atomic::Ordering::Relaxed)
-                > 0 =>
-        {
-            time
-        }
+        Some(time) if solver.shared.has_executed() => time,
         _ => solver.now(),
     };
     solver.cache.put_text(&key, &now);
     now
 }
 
-fn name(solver: &Solver<'_>, image: &Image, outcome: &mut BuildOutcome) -> Result<(), BuildError> {
+fn name(
+    solver: &Solver<'_>,
+    images: &[Image],
+    outcome: &mut BuildOutcome,
+) -> Result<(), BuildError> {
     for tag in &solver.request.tags {
         let reference = Reference::parse(tag).map_err(|reason| BuildError::Option {
             option: format!("tag `{tag}`"),
             reason: reason.to_string(),
         })?;
-        store::tag(solver.images, image, &reference)?;
+        store::tag(solver.images, images, &reference)?;
         outcome.tags.push(reference.familiar().to_string());
     }
     Ok(())
@@ -194,23 +233,29 @@ fn tar(solver: &Solver<'_>, result: &StageResult, path: &Path) -> Result<(), Bui
     out.flush().map_err(io("write", path))
 }
 
-/// Writes the image as an archive that is a Docker archive and an OCI layout at once.
-fn archive(solver: &Solver<'_>, image: &Image, path: &Path) -> Result<(), BuildError> {
-    let mut out = sink(path)?;
+/// Writes the images as an archive that is a Docker archive and an OCI layout at once.
+fn archive(solver: &Solver<'_>, images: &[Image], path: &Path) -> Result<(), BuildError> {
     let names = match solver.request.tags.as_slice() {
-        [] => vec![image.id.to_string()],
+        [] if images.len() > 1 => {
+            return Err(BuildError::Option {
+                option: "--output".into(),
+                reason: "an archive of several platforms needs a name for them: add --tag".into(),
+            });
+        }
+        [] => images.iter().map(|image| image.id.to_string()).collect(),
         tags => {
             for tag in tags {
                 if let Ok(reference) = Reference::parse(tag) {
-                    store::tag(solver.images, image, &reference)?;
+                    store::tag(solver.images, images, &reference)?;
                 }
             }
             tags.to_vec()
         }
     };
+    let mut out = sink(path)?;
     solver
         .images
-        .save(&names, &mut out)
+        .save(&names, None, &mut out)
         .map_err(|source| BuildError::Store {
             action: "write the archive".into(),
             kind: source.kind(),

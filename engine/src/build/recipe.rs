@@ -9,7 +9,7 @@ use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::{self, Graph, Origin};
 use super::ignore::Patterns;
-use super::parse::{self, Argument, CheckConfig, Dockerfile, Kind};
+use super::parse::{self, Argument, CheckConfig, Dockerfile, Instruction, Kind};
 use super::request::BuildRequest;
 use super::stages::{Stage, Stages};
 use super::values::{self, Platform};
@@ -22,6 +22,8 @@ pub(super) struct Recipe {
     pub(super) stages: Stages,
     /// What each stage's `FROM` means.
     pub(super) bases: Vec<Origin>,
+    /// What each stage is built for.
+    pub(super) platforms: Vec<Platform>,
     pub(super) target: usize,
     /// The target and what it depends on, in file order.
     pub(super) needed: Vec<usize>,
@@ -35,17 +37,20 @@ pub(super) struct Recipe {
 }
 
 impl Recipe {
-    /// Reads a Dockerfile.
-    pub(super) fn read(request: &BuildRequest, text: &Text) -> Result<Self, BuildError> {
+    /// Reads a Dockerfile for a platform.
+    pub(super) fn read(
+        request: &BuildRequest,
+        text: &Text,
+        platform: Platform,
+    ) -> Result<Self, BuildError> {
         let file = parse::parse(&text.name, &text.bytes).map_err(BuildError::Dockerfile)?;
         let stages = Stages::new(&file).map_err(BuildError::Dockerfile)?;
         let target = target(&stages, request)?;
         let host = Platform::host();
-        let platform = platform(request, &host)?;
         let name = stages.list[target].from.name.as_deref().unwrap_or_default();
         let automatic = values::platform_args(&host, &platform, name);
         let globals = globals(&file, &stages, &request.args, automatic.clone())?;
-        let bases = bases(&file, &stages, request, &globals, &host)?;
+        let (bases, platforms) = bases(&file, &stages, request, &globals, (&host, &platform))?;
         let is_context = |name: &str| {
             let mut names = request.contexts.keys();
             names.any(|known| known.eq_ignore_ascii_case(name))
@@ -57,6 +62,7 @@ impl Recipe {
             file,
             stages,
             bases,
+            platforms,
             target,
             host,
             platform,
@@ -116,26 +122,22 @@ impl Recipe {
         warnings
     }
 
-    /// Refuses commands of a foreign platform where the kernel has nobody to run them.
+    /// Refuses commands of a foreign platform where the kernel has nobody to run them. A stage with a platform of
+    /// its own is looked at when its image is known: it is as its author wants it.
     pub(super) fn runnable(&self) -> Result<(), BuildError> {
-        let runs = self.needed.iter().any(|stage| {
-            // A stage with a platform of its own is as its author wants it.
-            let stage = &self.stages.list[*stage];
-            stage.from.platform.is_none()
-                && stage
-                    .instructions
-                    .iter()
-                    .any(|instruction| matches!(instruction.kind, Kind::Run(..)))
+        let runs = self.needed.iter().any(|index| {
+            let stage = &self.stages.list[*index];
+            let is_run = |instruction: &Instruction| matches!(instruction.kind, Kind::Run(..));
+            self.platforms[*index] == self.platform
+                && stage.from.platform.is_none()
+                && stage.instructions.iter().any(is_run)
         });
         if !runs || self.platform.runs_on(&self.host) {
             return Ok(());
         }
         Err(BuildError::Unsupported {
             option: format!("--platform {}", self.platform),
-            reason: format!(
-                "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
-                self.platform.arch
-            ),
+            reason: self.platform.needs_emulator(),
         })
     }
 }
@@ -155,14 +157,26 @@ fn target(stages: &Stages, request: &BuildRequest) -> Result<usize, BuildError> 
     })
 }
 
-fn platform(request: &BuildRequest, host: &Platform) -> Result<Platform, BuildError> {
-    match request.platforms.first() {
-        Some(text) => values::platform(text, host).map_err(|reason| BuildError::Option {
-            option: "--platform".into(),
-            reason,
-        }),
-        None => Ok(host.clone()),
+/// What is to be built for, each once.
+pub(super) fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildError> {
+    let host = Platform::host();
+    let mut platforms: Vec<Platform> = Vec::new();
+    for text in &request.platforms {
+        let platform = match text.as_str() {
+            "local" => host.clone(),
+            text => values::platform(text, &host).map_err(|reason| BuildError::Option {
+                option: "--platform".into(),
+                reason,
+            })?,
+        };
+        if !platforms.contains(&platform) {
+            platforms.push(platform);
+        }
     }
+    if platforms.is_empty() {
+        platforms.push(host);
+    }
+    Ok(platforms)
 }
 
 /// Values of the arguments before the first `FROM`, and of the automatic ones, with these build arguments.
@@ -203,19 +217,20 @@ fn expander<'e>(file: &Dockerfile, lookup: &'e dyn Fn(&str) -> Option<String>) -
     }
 }
 
-/// What each `FROM` means: a stage before it, or an image.
+/// What each `FROM` means, a stage before it or an image, and its stage's platform.
 pub(super) fn bases(
     file: &Dockerfile,
     stages: &Stages,
     request: &BuildRequest,
     globals: &BTreeMap<String, String>,
-    host: &Platform,
-) -> Result<Vec<Origin>, BuildError> {
+    (host, target): (&Platform, &Platform),
+) -> Result<(Vec<Origin>, Vec<Platform>), BuildError> {
     let lookup = |name: &str| globals.get(name).cloned();
     let expander = expander(file, &lookup);
     let mut bases = Vec::with_capacity(stages.list.len());
+    let mut platforms: Vec<Platform> = Vec::with_capacity(stages.list.len());
     for (index, stage) in stages.list.iter().enumerate() {
-        let image = base_image(file, stage, &expander, host)?;
+        let (image, platform) = base_image(file, stage, &expander, host)?;
         // A named context of the stage's own name takes its place.
         let replaced = stage
             .from
@@ -228,17 +243,22 @@ pub(super) fn bases(
             (None, Some(base)) => Origin::Stage(base),
             (None, None) => Origin::Outside(image),
         });
+        // A stage on another one is built for what that one is, whatever it says.
+        platforms.push(match &bases[index] {
+            Origin::Stage(base) => platforms[*base].clone(),
+            Origin::Outside(_) => platform.unwrap_or_else(|| target.clone()),
+        });
     }
-    Ok(bases)
+    Ok((bases, platforms))
 }
 
-/// The name after `FROM`; its platform is checked too.
+/// The name after `FROM`, and its platform.
 fn base_image(
     file: &Dockerfile,
     stage: &Stage,
     expander: &Expander<'_>,
     host: &Platform,
-) -> Result<String, BuildError> {
+) -> Result<(String, Option<Platform>), BuildError> {
     let wrong = |message: String, help: Option<&str>| {
         BuildError::Dockerfile(parse::error(&file.source, stage.span, message, help))
     };
@@ -254,7 +274,8 @@ fn base_image(
         if text.is_empty() {
             return Err(wrong("the platform is blank after expansion".into(), None));
         }
-        values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
+        let platform = values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
+        return Ok((image, Some(platform)));
     }
-    Ok(image)
+    Ok((image, None))
 }

@@ -5,22 +5,22 @@ use std::sync::PoisonError;
 
 use super::progress::{BuildProgress, StepId};
 use super::solve::Solver;
+use super::values::Platform;
 use crate::error::{Classify, ErrorKind};
-use crate::image::{
-    Descriptor, Image, Manifest, Platform, ProgressSink, Reference, Staged, Transfer,
-};
+use crate::image::{Descriptor, Image, Manifest, ProgressSink, Reference, Staged, Transfer};
 use crate::layer::DiffId;
 use crate::registry::{self, Fetched, RegistryError, RegistryOptions};
 
 type Failure = (ErrorKind, String);
 
-/// Pulls an image into the store, for the platform of the build.
+/// Pulls an image into the store.
 pub(super) fn pull(
     solver: &Solver<'_>,
     reference: &Reference,
+    platform: &Platform,
     step: StepId,
 ) -> Result<Image, Failure> {
-    let options = options(solver)?;
+    let options = options(platform);
     let pulled = with_progress(solver, step, async |sink| {
         registry::pull(solver.images, reference, &options, sink).await
     })?;
@@ -32,7 +32,7 @@ pub(super) fn artifact(
     solver: &Solver<'_>,
     reference: &Reference,
 ) -> Result<(Manifest, Vec<u8>), Failure> {
-    let options = options(solver)?;
+    let options = options(&solver.platform);
     block_on(registry::artifact(solver.images, reference, &options))?.map_err(failure)
 }
 
@@ -44,7 +44,7 @@ pub(super) fn layer(
     diff_id: &DiffId,
     step: StepId,
 ) -> Result<Staged, Failure> {
-    let options = options(solver)?;
+    let options = options(&solver.platform);
     with_progress(solver, step, async |sink| {
         registry::layer(solver.images, reference, (blob, diff_id), &options, sink).await
     })
@@ -58,21 +58,19 @@ pub(super) fn push(
     bytes: &[u8],
     step: StepId,
 ) -> Result<(), Failure> {
-    let options = options(solver)?;
+    let options = options(&solver.platform);
     with_progress(solver, step, async |sink| {
         registry::push_artifact(solver.images, reference, (manifest, bytes), &options, sink).await
     })
     .map(drop)
 }
 
-/// What the machine says about registries, and the platform of the build.
-fn options(solver: &Solver<'_>) -> Result<RegistryOptions, Failure> {
-    let platform = Platform::parse(&solver.platform.to_string())
-        .map_err(|error| (error.kind(), chain(&error)))?;
-    Ok(RegistryOptions {
-        platform: Some(platform),
+/// What the machine says about registries, and a platform.
+fn options(platform: &Platform) -> RegistryOptions {
+    RegistryOptions {
+        platform: Some(platform.of_image()),
         ..RegistryOptions::of_machine()
-    })
+    }
 }
 
 /// Talks to a registry and tells what moves as that of a step.

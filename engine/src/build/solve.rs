@@ -5,11 +5,12 @@
 //! this build or in another one: the second waits and finds the record.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
+use super::BuildOutcome;
 use super::cache::Cache;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Severity, Source, Span};
@@ -68,7 +69,12 @@ pub(super) struct Solver<'a> {
     pub(super) bases: &'a [Origin],
     pub(super) globals: &'a BTreeMap<String, String>,
     pub(super) context: Arc<Context>,
+    /// What each stage is built for.
+    pub(super) platforms: &'a [Platform],
+    /// What the target is built for.
     pub(super) platform: Platform,
+    /// The build is for other platforms too.
+    pub(super) several: bool,
     /// SOURCE_DATE_EPOCH.
     pub(super) epoch: Option<i64>,
     pub(super) cache: Cache,
@@ -90,13 +96,59 @@ pub(super) struct Shared<'a> {
     failure: Mutex<Option<BuildError>>,
     slots: Vec<(Mutex<Slot>, Condvar)>,
     permits: (Mutex<usize>, Condvar),
-    steps: AtomicUsize,
-    pub(super) cached: AtomicUsize,
-    pub(super) executed: AtomicUsize,
-    /// Steps of this build by key, so that `--no-cache` runs each once.
-    fresh: Mutex<HashMap<Hash, Arc<Mutex<Option<Layer>>>>>,
+    tally: &'a Tally,
     pub(super) named: Mutex<HashMap<String, Arc<Context>>>,
+}
+
+/// What is counted over all platforms of a build.
+#[derive(Default)]
+pub(super) struct Tally {
+    steps: AtomicUsize,
+    cached: AtomicUsize,
+    executed: AtomicUsize,
+    /// The steps of this build.
+    turns: Mutex<HashMap<Hash, Turn>>,
     explanations: Mutex<Vec<Explanation>>,
+}
+
+/// Taken by who is at a step. It holds the layer once there is one.
+type Turn = Arc<Mutex<Option<Layer>>>;
+
+/// The turns of all builds in this process, by engine root: builds at the same time do a step that they share once,
+/// `--no-cache` or not.
+static TURNS: Mutex<BTreeMap<(PathBuf, Hash), WeakTurn>> = Mutex::new(BTreeMap::new());
+
+/// A turn that no build keeps is over.
+type WeakTurn = Weak<Mutex<Option<Layer>>>;
+
+impl Tally {
+    /// The turn of a step; the build keeps it to its end.
+    fn turn(&self, root: &Path, key: &Hash) -> Turn {
+        let mut mine = lock(&self.turns);
+        let turn = mine.entry(*key).or_insert_with(|| {
+            let mut all = lock(&TURNS);
+            all.retain(|_, turn| turn.strong_count() > 0);
+            let known = all.entry((root.to_owned(), *key)).or_default();
+            known.upgrade().unwrap_or_else(|| {
+                let turn = Turn::default();
+                *known = Arc::downgrade(&turn);
+                turn
+            })
+        });
+        turn.clone()
+    }
+
+    /// Whether any step ran.
+    pub(super) fn has_executed(&self) -> bool {
+        self.executed.load(Ordering::Relaxed) > 0
+    }
+
+    /// Puts the numbers where the caller finds them.
+    pub(super) fn tell(&self, outcome: &mut BuildOutcome) {
+        outcome.cached = self.cached.load(Ordering::Relaxed);
+        outcome.executed = self.executed.load(Ordering::Relaxed);
+        outcome.explanations.clone_from(&lock(&self.explanations));
+    }
 }
 
 #[derive(Clone)]
@@ -108,7 +160,12 @@ enum Slot {
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(stages: usize, progress: ProgressSink<'a>, cancel: &'a Cancel) -> Self {
+    pub(super) fn new(
+        stages: usize,
+        progress: ProgressSink<'a>,
+        cancel: &'a Cancel,
+        tally: &'a Tally,
+    ) -> Self {
         let workers = std::thread::available_parallelism()
             .map_or(2, usize::from)
             .max(2);
@@ -121,18 +178,19 @@ impl<'a> Shared<'a> {
                 .map(|_| (Mutex::new(Slot::Idle), Condvar::new()))
                 .collect(),
             permits: (Mutex::new(workers), Condvar::new()),
-            steps: AtomicUsize::new(0),
-            cached: AtomicUsize::new(0),
-            executed: AtomicUsize::new(0),
-            fresh: Mutex::new(HashMap::new()),
+            tally,
             named: Mutex::new(HashMap::new()),
-            explanations: Mutex::new(Vec::new()),
         }
     }
 
     /// Keeps what is to be told of a step.
     pub(super) fn explain(&self, explanation: Explanation) {
-        lock(&self.explanations).push(explanation);
+        lock(&self.tally.explanations).push(explanation);
+    }
+
+    /// Whether any step ran, on any platform.
+    pub(super) fn has_executed(&self) -> bool {
+        self.tally.has_executed()
     }
 
     /// The steps of every stage that is done.
@@ -145,11 +203,6 @@ impl<'a> Shared<'a> {
                 _ => None,
             });
         done.flat_map(|result| result.steps.clone()).collect()
-    }
-
-    /// What is to be told of all steps so far.
-    pub(super) fn explanations(&self) -> Vec<Explanation> {
-        lock(&self.explanations).clone()
     }
 }
 
@@ -248,7 +301,7 @@ impl Solver<'_> {
 
     /// A number for a step.
     pub(super) fn number(&self) -> StepId {
-        self.shared.steps.fetch_add(1, Ordering::Relaxed) + 1
+        self.shared.tally.steps.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     fn permit(&self) -> Permit<'_> {
@@ -285,8 +338,8 @@ impl Solver<'_> {
         let step = self.number();
         let key = self.dated(key);
         // One at a time for each key; the others find what the first one made.
-        let cell = lock(&self.shared.fresh).entry(key).or_default().clone();
-        let mut mine = lock(&cell);
+        let turn = self.shared.tally.turn(&self.root, &key);
+        let mut mine = lock(&turn);
         if (!no_cache || mine.is_some())
             && let Some(found) = self.find(&key, name, below)
         {
@@ -354,7 +407,7 @@ impl Solver<'_> {
                 kind: crate::error::Classify::kind(&source),
                 source: Box::new(source),
             })?;
-        self.shared.executed.fetch_add(1, Ordering::Relaxed);
+        self.shared.tally.executed.fetch_add(1, Ordering::Relaxed);
         Ok(Made {
             layer,
             created: self.now(),
@@ -419,7 +472,7 @@ impl Solver<'_> {
     }
 
     fn cached(&self, step: StepId, name: &str) {
-        self.shared.cached.fetch_add(1, Ordering::Relaxed);
+        self.shared.tally.cached.fetch_add(1, Ordering::Relaxed);
         self.tell(BuildProgress::Cached {
             step,
             name: name.to_owned(),

@@ -12,7 +12,7 @@ use super::parse::{self, Argument, CommandLine, HealthTest, Instruction, Kind, e
 use super::sharing::Step;
 use super::solve::{Made, Solver, StageResult};
 use super::store::Stack;
-use super::values;
+use super::values::{self, Platform};
 use super::variables::Variables;
 use crate::image::{Empty, HealthConfig, History, ImageConfig};
 
@@ -54,7 +54,7 @@ pub(super) fn run(solver: &Solver<'_>, index: usize) -> Result<StageResult, Buil
         no_cache: solver.ignores_cache(&label),
         label,
         source: solver.file.source.clone(),
-        result: scratch(solver),
+        result: scratch(&solver.platforms[index]),
         cmd_set: false,
         done: 0,
         total: steps + usize::from(solver.bases[index] != Origin::Outside("scratch".into())),
@@ -83,8 +83,7 @@ fn makes_layer(kind: &Kind) -> bool {
 }
 
 /// The empty stage.
-fn scratch(solver: &Solver<'_>) -> StageResult {
-    let platform = &solver.platform;
+fn scratch(platform: &Platform) -> StageResult {
     let config = ImageConfig {
         architecture: platform.arch.clone(),
         os: platform.os.clone(),
@@ -117,13 +116,21 @@ impl Stage<'_, '_> {
         let number = format!("{}/{}", self.done, self.total.max(self.done));
         let one_line = text.split_whitespace().collect::<Vec<_>>().join(" ");
         let named = &self.solver.stages.list[self.index].from.name;
-        match named {
-            Some(name) => format!("[{name} {number}] {one_line}"),
-            None if self.solver.stages.list.len() > 1 => {
-                format!("[stage-{} {number}] {one_line}", self.index)
-            }
-            None => format!("[{number}] {one_line}"),
+        let place = match named {
+            Some(name) => format!("{name} {number}"),
+            None if self.solver.stages.list.len() > 1 => format!("stage-{} {number}", self.index),
+            None => number,
+        };
+        if self.solver.several {
+            format!("[{} {place}] {one_line}", self.platform())
+        } else {
+            format!("[{place}] {one_line}")
         }
+    }
+
+    /// What the stage is built for.
+    pub(super) fn platform(&self) -> &Platform {
+        &self.solver.platforms[self.index]
     }
 
     /// An error in the Dockerfile at these lines.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
+use super::values::Platform;
 use crate::content::Digest;
 use crate::error::Classify;
 use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
@@ -53,11 +54,16 @@ fn failed(action: String) -> impl FnOnce(ImageError) -> BuildError {
     }
 }
 
-/// Looks an image up; `None` when the store lacks it.
-pub(super) fn resolve(store: &ImageStore, name: &str) -> Result<Option<Image>, BuildError> {
-    match store.resolve(name) {
-        Ok(image) => Ok(Some(image)),
-        Err(ImageError::NotFound(_)) => Ok(None),
+/// Looks an image up. When the store lacks it for this platform, gives those for which it is there.
+pub(super) fn resolve(
+    store: &ImageStore,
+    name: &str,
+    platform: &Platform,
+) -> Result<Result<Image, Option<String>>, BuildError> {
+    match store.resolve_for(name, &platform.of_image()) {
+        Ok(image) => Ok(Ok(image)),
+        Err(ImageError::NotFound(_)) => Ok(Err(None)),
+        Err(ImageError::NoPlatform { available, .. }) => Ok(Err(Some(available))),
         Err(error) => Err(failed(format!("look up `{name}`"))(error)),
     }
 }
@@ -150,13 +156,14 @@ pub(super) fn add(
         .map_err(failed("store the image".into()))
 }
 
-/// Gives an image a name.
+/// Gives images a name, one for each platform.
 pub(super) fn tag(
     store: &ImageStore,
-    image: &Image,
+    images: &[Image],
     reference: &Reference,
 ) -> Result<(), BuildError> {
+    let ids: Vec<Digest> = images.iter().map(|image| image.id).collect();
     store
-        .tag(&image.id, reference)
+        .tag_variants(&ids, reference)
         .map_err(failed(format!("tag `{}`", reference.familiar())))
 }

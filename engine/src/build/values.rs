@@ -268,6 +268,20 @@ impl Platform {
 }
 
 impl Platform {
+    /// The same in the words of images.
+    pub(super) fn of_image(&self) -> crate::image::Platform {
+        crate::image::Platform::parse(&self.to_string())
+            .unwrap_or_else(|_| crate::image::Platform::host())
+    }
+
+    /// Why its commands cannot run, and what to do.
+    pub(super) fn needs_emulator(&self) -> String {
+        format!(
+            "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
+            self.arch
+        )
+    }
+
     /// Whether programs of this platform run on a machine: its own, or emulated by a registered binfmt.
     pub(super) fn runs_on(&self, host: &Self) -> bool {
         let native = self.arch == host.arch

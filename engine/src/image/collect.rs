@@ -66,6 +66,16 @@ impl ImageStore {
             return Err(ImageError::HostBound(name.to_owned(), "removed"));
         }
         let (tags, digests) = self.names(&id)?;
+        if let Some(other) = self.names_as_variant(&id)?.first()
+            && tags.is_empty()
+        {
+            let by = format!("the name `{}`, as one of its platforms", other.familiar());
+            return Err(ImageError::InUse {
+                image: name.to_owned(),
+                by,
+            });
+        }
+        let variants = self.variants_of(&tags)?;
         let by_name = Reference::parse(name)
             .ok()
             .filter(|name| tags.contains(name) || digests.contains(name));
@@ -94,6 +104,7 @@ impl ImageStore {
                             removed.push(Removed::Untagged(digest.clone()));
                         }
                     }
+                    self.delete_unnamed(&variants, roots, &mut removed)?;
                     return Ok(removed);
                 }
                 tags.into_iter().chain(digests).collect()
@@ -125,9 +136,46 @@ impl ImageStore {
         if users.is_none() {
             self.delete_record(&id)?;
             removed.push(Removed::Deleted(id));
-            self.collect(roots)?;
         }
+        self.delete_unnamed(&variants, roots, &mut removed)?;
+        self.collect(roots)?;
         Ok(removed)
+    }
+
+    /// The images of names with several.
+    fn variants_of(&self, names: &[Reference]) -> Result<BTreeSet<ImageId>, ImageError> {
+        let mut ids = BTreeSet::new();
+        for name in names {
+            ids.extend(
+                self.refs
+                    .get(name)?
+                    .into_iter()
+                    .flat_map(|named| named.variants),
+            );
+        }
+        Ok(ids)
+    }
+
+    /// Deletes those of some images that no name means any more and no container uses.
+    fn delete_unnamed(
+        &self,
+        ids: &BTreeSet<ImageId>,
+        roots: &Roots,
+        removed: &mut Vec<Removed>,
+    ) -> Result<(), ImageError> {
+        let mut named = BTreeSet::new();
+        for (_, record) in self.refs.records()? {
+            named.insert(record.image);
+            named.extend(record.variants);
+        }
+        for id in ids.difference(&named) {
+            let used = roots.images.get(id).is_some_and(|users| !users.is_empty());
+            if !used && self.record_path(id).exists() {
+                self.delete_record(id)?;
+                removed.push(Removed::Deleted(*id));
+            }
+        }
+        Ok(())
     }
 
     fn delete_record(&self, id: &ImageId) -> Result<(), ImageError> {
@@ -162,6 +210,8 @@ impl ImageStore {
             }
             self.delete_record(&image.id)?;
             removed.push(Removed::Deleted(image.id));
+            let variants = image.variants.iter().map(|variant| variant.id).collect();
+            self.delete_unnamed(&variants, roots, &mut removed)?;
         }
         Ok((removed, self.collect(roots)?))
     }

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use super::progress::ProgressSink;
 use super::store::{ImageId, ImageStore};
 use super::{
-    CONFIG_LIMIT, Descriptor, Document, ImageError, Lease, MANIFEST_LIMIT, Platform, Reference,
-    media,
+    CONFIG_LIMIT, Descriptor, Document, ImageConfig, ImageError, Lease, MANIFEST_LIMIT, Manifest,
+    Platform, Reference, media,
 };
 use crate::content::{ContentError, Digest};
 use crate::layer::{Decoder, Kind, Limits, Reader};
@@ -49,19 +49,38 @@ struct Members {
 const MEMBERS: u64 = 100_000;
 
 impl ImageStore {
-    /// Loads every image of an archive. Images for other platforms are left out where the archive
-    /// has one for this machine.
+    /// Loads every image of an archive, for every platform that the archive has whole.
     pub fn load(
         &self,
         archive: impl Read,
         progress: &ProgressSink<'_>,
     ) -> Result<Vec<LoadedImage>, ImageError> {
+        self.load_for(archive, None, progress)
+    }
+
+    /// The same for one platform only.
+    pub fn load_for(
+        &self,
+        archive: impl Read,
+        platform: Option<&Platform>,
+        progress: &ProgressSink<'_>,
+    ) -> Result<Vec<LoadedImage>, ImageError> {
         let lease = self.lease()?;
         let members = self.receive(archive, &lease)?;
-        let loaded = if members.small.contains_key("manifest.json") {
-            self.load_saved(&members, &lease, progress)?
+        let loading = Loading {
+            store: self,
+            members: &members,
+            lease: &lease,
+            platform,
+            progress,
+        };
+        // Only the layout knows platforms; an archive of `docker save` may be both.
+        let loaded = if loading.has_platforms()? {
+            loading.layout()?
+        } else if members.small.contains_key("manifest.json") {
+            loading.saved()?
         } else if members.small.contains_key("index.json") {
-            self.load_layout(&members, &lease, progress)?
+            loading.layout()?
         } else {
             return Err(ImageError::Archive(
                 "it has neither manifest.json (docker save) nor index.json (OCI layout)".to_owned(),
@@ -147,13 +166,32 @@ impl ImageStore {
         }
         Ok(members)
     }
+}
 
-    fn load_saved(
-        &self,
-        members: &Members,
-        lease: &Lease,
-        progress: &ProgressSink<'_>,
-    ) -> Result<Vec<LoadedImage>, ImageError> {
+/// An archive whose members are in the store.
+struct Loading<'l> {
+    store: &'l ImageStore,
+    members: &'l Members,
+    lease: &'l Lease,
+    platform: Option<&'l Platform>,
+    progress: &'l ProgressSink<'l>,
+}
+
+impl Loading<'_> {
+    /// Whether the layout has an index within its index.
+    fn has_platforms(&self) -> Result<bool, ImageError> {
+        let is_index = |descriptor: &Descriptor| {
+            matches!(
+                descriptor.media_type.as_str(),
+                media::OCI_INDEX | media::DOCKER_LIST
+            )
+        };
+        Ok(index(self.members)?.iter().any(is_index))
+    }
+
+    /// `manifest.json`
+    fn saved(&self) -> Result<Vec<LoadedImage>, ImageError> {
+        let members = self.members;
         let text = members
             .small
             .get("manifest.json")
@@ -163,23 +201,19 @@ impl ImageStore {
             .map_err(|error| ImageError::Archive(format!("manifest.json: {error}")))?;
         let mut loaded = Vec::new();
         for image in images {
-            let config = self
-                .content
-                .read(&members.find(&image.config)?, CONFIG_LIMIT)?;
+            let config = self.config(&members.find(&image.config)?)?;
             let blobs = image
                 .layers
                 .iter()
                 .map(|layer| members.find(layer))
                 .collect::<Result<Vec<_>, _>>()?;
             // Since 25 the archive is an OCI layout too, and its manifest is worth keeping.
-            let manifest = self.manifest_of(members, &Digest::of(&config));
-            let id = self
-                .assemble(&config, &blobs, manifest, lease, progress)?
-                .id;
+            let manifest = self.manifest_of(&Digest::of(&config));
+            let id = self.assemble(&config, &blobs, manifest)?;
             let mut tags = Vec::new();
             for name in image.repo_tags.unwrap_or_default() {
                 let reference = Reference::parse(&name)?;
-                self.tag(&id, &reference)?;
+                self.store.tag(&id, &reference)?;
                 tags.push(reference);
             }
             loaded.push(LoadedImage { id, tags });
@@ -187,14 +221,10 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    fn load_layout(
-        &self,
-        members: &Members,
-        lease: &Lease,
-        progress: &ProgressSink<'_>,
-    ) -> Result<Vec<LoadedImage>, ImageError> {
+    /// `index.json`
+    fn layout(&self) -> Result<Vec<LoadedImage>, ImageError> {
         let mut loaded: Vec<LoadedImage> = Vec::new();
-        for descriptor in index(members)? {
+        for descriptor in index(self.members)? {
             let name = [
                 "io.containerd.image.name",
                 "org.opencontainers.image.ref.name",
@@ -202,28 +232,31 @@ impl ImageStore {
             .iter()
             .find_map(|key| descriptor.annotations.get(*key))
             .cloned();
-            let Some((manifest, descriptor)) = self.image_manifest(members, descriptor, 0)? else {
+            let mut ids = Vec::new();
+            for (manifest, descriptor) in self.manifests(&descriptor, 0)? {
+                let config = self.config(&self.members.blob(&manifest.config.digest)?)?;
+                let blobs = manifest
+                    .layers
+                    .iter()
+                    .map(|layer| self.members.blob(&layer.digest))
+                    .collect::<Result<Vec<_>, _>>()?;
+                ids.push(self.assemble(&config, &blobs, Some(descriptor))?);
+            }
+            let Some(first) = ids.first().copied() else {
                 continue;
             };
-            let config = self
-                .content
-                .read(&members.blob(&manifest.config.digest)?, CONFIG_LIMIT)?;
-            let blobs = manifest
-                .layers
-                .iter()
-                .map(|layer| members.blob(&layer.digest))
-                .collect::<Result<Vec<_>, _>>()?;
-            let id = self
-                .assemble(&config, &blobs, Some(descriptor), lease, progress)?
-                .id;
             // A bare tag names nothing by itself; other tools write one all the same.
             let tag = name
                 .filter(|name| name.contains(['/', ':']))
                 .map(|name| Reference::parse(&name))
                 .transpose()?;
-            if let Some(tag) = &tag {
-                self.tag(&id, tag)?;
-            }
+            let id = match &tag {
+                Some(tag) => {
+                    self.store.tag_variants(&ids, tag)?;
+                    self.store.resolve_id(&tag.to_string())?
+                }
+                None => first,
+            };
             match loaded.iter_mut().find(|image| image.id == id) {
                 Some(image) => image.tags.extend(tag),
                 None => loaded.push(LoadedImage {
@@ -235,29 +268,52 @@ impl ImageStore {
         Ok(loaded)
     }
 
-    /// Follows indexes to the manifest for this machine; `None` for attestations.
-    fn image_manifest(
+    fn config(&self, digest: &Digest) -> Result<Vec<u8>, ImageError> {
+        Ok(self.store.content.read(digest, CONFIG_LIMIT)?)
+    }
+
+    /// Makes an image, if it is for the platform that is wanted.
+    fn assemble(
         &self,
-        members: &Members,
-        descriptor: Descriptor,
+        config: &[u8],
+        blobs: &[Digest],
+        manifest: Option<Descriptor>,
+    ) -> Result<ImageId, ImageError> {
+        if let Some(wanted) = self.platform {
+            let platform = ImageConfig::parse(config)?.platform();
+            if wanted.accepts(&platform).is_none() {
+                return Err(ImageError::NoPlatform {
+                    wanted: wanted.to_string(),
+                    available: platform.to_string(),
+                });
+            }
+        }
+        let image = self
+            .store
+            .assemble(config, blobs, manifest, self.lease, self.progress)?;
+        Ok(image.id)
+    }
+
+    /// Follows indexes to the manifests that are wanted; none for attestations.
+    fn manifests(
+        &self,
+        descriptor: &Descriptor,
         depth: u32,
-    ) -> Result<Option<(super::Manifest, Descriptor)>, ImageError> {
+    ) -> Result<Vec<(Manifest, Descriptor)>, ImageError> {
         if depth > 4 {
             return Err(ImageError::Manifest(
                 "indexes within indexes, five deep".to_owned(),
             ));
         }
-        let bytes = self
-            .content
-            .read(&members.blob(&descriptor.digest)?, MANIFEST_LIMIT)?;
+        let digest = self.members.blob(&descriptor.digest)?;
+        let bytes = self.store.content.read(&digest, MANIFEST_LIMIT)?;
         match Document::parse(&bytes)? {
-            Document::Manifest(manifest)
+            Document::Manifest(_)
                 if descriptor
                     .annotations
                     .contains_key("vnd.docker.reference.type") =>
             {
-                drop(manifest);
-                Ok(None)
+                Ok(Vec::new())
             }
             Document::Manifest(manifest) => {
                 let media_type = if manifest.media_type.is_empty() {
@@ -266,20 +322,55 @@ impl ImageStore {
                     &manifest.media_type
                 };
                 let descriptor = Descriptor::new(media_type, descriptor.digest, bytes.len() as u64);
-                Ok(Some((*manifest, descriptor)))
+                Ok(vec![(*manifest, descriptor)])
             }
             Document::Index(index) => {
-                let chosen = index.select(&Platform::host())?.clone();
-                self.image_manifest(members, chosen, depth + 1)
+                let all = index.manifests.iter().filter(|child| self.is_whole(child));
+                let chosen: Vec<&Descriptor> = match self.platform {
+                    Some(platform) => vec![index.select(platform)?],
+                    None => all.collect(),
+                };
+                if chosen.is_empty() {
+                    // It says which one is missing.
+                    let ours = index.select(&Platform::host())?;
+                    return self.manifests(ours, depth + 1);
+                }
+                let mut found = Vec::new();
+                for child in chosen {
+                    found.extend(self.manifests(child, depth + 1)?);
+                }
+                Ok(found)
             }
         }
     }
 
-    fn manifest_of(&self, members: &Members, config: &Digest) -> Option<Descriptor> {
-        for descriptor in index(members).ok()? {
-            if let Ok(Some((manifest, descriptor))) = self.image_manifest(members, descriptor, 0)
-                && manifest.config.digest == *config
-            {
+    /// Whether the archive holds everything of an image that can run on some Linux machine.
+    fn is_whole(&self, child: &Descriptor) -> bool {
+        let has = |digest: &Digest| self.members.blob(digest).ok();
+        let linux = child
+            .platform
+            .as_ref()
+            .is_none_or(|platform| platform.os == "linux");
+        let bytes = has(&child.digest)
+            .filter(|_| linux)
+            .and_then(|digest| self.store.content.read(&digest, MANIFEST_LIMIT).ok());
+        match bytes.as_deref().map(Document::parse) {
+            Some(Ok(Document::Manifest(manifest))) => {
+                let layers = manifest.layers.iter().map(|layer| &layer.digest);
+                layers
+                    .chain([&manifest.config.digest])
+                    .all(|digest| has(digest).is_some())
+            }
+            Some(Ok(Document::Index(_))) => true,
+            _ => false,
+        }
+    }
+
+    fn manifest_of(&self, config: &Digest) -> Option<Descriptor> {
+        for descriptor in index(self.members).ok()? {
+            let found = self.manifests(&descriptor, 0).ok()?;
+            let fits = |(manifest, _): &(Manifest, Descriptor)| manifest.config.digest == *config;
+            if let Some((_, descriptor)) = found.into_iter().find(fits) {
                 return Some(descriptor);
             }
         }

@@ -22,6 +22,7 @@ mod save;
 mod store;
 #[cfg(test)]
 mod tests;
+mod variants;
 mod verify;
 
 pub(crate) use assemble::Staged;
@@ -38,4 +39,6 @@ pub use platform::{Platform, architecture};
 pub use progress::{ProgressSink, Transfer, TransferState, quiet};
 pub use reference::{DEFAULT_HOST, Reference, ReferenceError, is_host_image};
 pub use store::{Base, Image, ImageId, ImageStore, ImageSummary};
+pub use variants::Variant;
+pub(crate) use variants::index;
 pub use verify::{Damage, Problem, Verified};

@@ -16,10 +16,14 @@ pub(super) struct Refs {
     directory: PathBuf,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Record {
+/// What a name means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Named {
     version: u32,
-    image: Digest,
+    pub image: Digest,
+    /// All images of a name with several, one for each platform.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<Digest>,
 }
 
 impl Refs {
@@ -41,20 +45,31 @@ impl Refs {
         }
     }
 
-    pub fn get(&self, reference: &Reference) -> Result<Option<Digest>, ImageError> {
+    pub fn get(&self, reference: &Reference) -> Result<Option<Named>, ImageError> {
         read(&self.path(reference))
     }
 
     pub fn set(&self, reference: &Reference, image: &Digest) -> Result<(), ImageError> {
+        self.set_all(reference, image, &[])
+    }
+
+    /// `image` is one of `variants`, if there are any.
+    pub fn set_all(
+        &self,
+        reference: &Reference,
+        image: &Digest,
+        variants: &[Digest],
+    ) -> Result<(), ImageError> {
         let path = self.path(reference);
-        if read(&path)? == Some(*image) {
-            return Ok(());
-        }
-        let record = Record {
+        let named = Named {
             version: 1,
             image: *image,
+            variants: variants.to_vec(),
         };
-        write_record(&path, &record)
+        if read(&path)?.as_ref() == Some(&named) {
+            return Ok(());
+        }
+        write_record(&path, &named)
     }
 
     /// Gives whether there was one. Emptied folders go too.
@@ -77,13 +92,19 @@ impl Refs {
         Ok(true)
     }
 
-    /// Every name and what it means, sorted.
+    /// Every name and what it means where no platform is asked for, sorted.
     pub fn list(&self) -> Result<Vec<(Reference, Digest)>, ImageError> {
+        let records = self.records()?.into_iter();
+        Ok(records.map(|(name, named)| (name, named.image)).collect())
+    }
+
+    /// Every name and what it means, sorted.
+    pub fn records(&self) -> Result<Vec<(Reference, Named)>, ImageError> {
         let mut found = Vec::new();
         for host in entries(&self.directory)? {
             self.visit(&host, &host, "", &mut found)?;
         }
-        found.sort();
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(found)
     }
 
@@ -92,7 +113,7 @@ impl Refs {
         host: &str,
         folder: &str,
         repository: &str,
-        found: &mut Vec<(Reference, Digest)>,
+        found: &mut Vec<(Reference, Named)>,
     ) -> Result<(), ImageError> {
         for name in entries(&self.directory.join(folder))? {
             let below = format!("{folder}/{name}");
@@ -113,8 +134,8 @@ impl Refs {
                 else {
                     continue;
                 };
-                if let Some(image) = read(&self.directory.join(&below).join(&file))? {
-                    found.push((reference, image));
+                if let Some(named) = read(&self.directory.join(&below).join(&file))? {
+                    found.push((reference, named));
                 }
             }
         }
@@ -134,16 +155,14 @@ fn entries(folder: &Path) -> Result<Vec<String>, ImageError> {
         .collect())
 }
 
-fn read(path: &Path) -> Result<Option<Digest>, ImageError> {
+fn read(path: &Path) -> Result<Option<Named>, ImageError> {
     match fs::read(path) {
-        Ok(text) => {
-            let record: Record =
-                serde_json::from_slice(&text).map_err(|source| ImageError::Record {
-                    path: path.to_owned(),
-                    source,
-                })?;
-            Ok(Some(record.image))
-        }
+        Ok(text) => serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|source| ImageError::Record {
+                path: path.to_owned(),
+                source,
+            }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ImageError::io("read", path)(error)),
     }
@@ -193,7 +212,7 @@ mod tests {
         let by_digest = tag.with_digest(b);
         for (reference, image) in [(&tag, a), (&nested, b), (&by_digest, a)] {
             refs.set(reference, &image).unwrap();
-            assert_eq!(refs.get(reference).unwrap(), Some(image));
+            assert_eq!(refs.get(reference).unwrap().unwrap().image, image);
         }
         refs.set(&tag, &b).unwrap();
         assert_eq!(

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::store::{Base, Image, ImageStore};
 use super::{
-    CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Reference,
+    CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Platform, Reference,
     is_host_image, media,
 };
 use crate::content::{ContentError, Digest};
@@ -38,19 +38,28 @@ impl Write for Measure {
 }
 
 impl ImageStore {
-    /// Writes an archive of the images of some names. A repository without a tag means all its
-    /// tags.
-    pub fn save(&self, names: &[String], out: impl Write) -> Result<(), ImageError> {
+    /// Writes an archive of the images of some names, of all their platforms or of one. A repository without a tag
+    /// means all its tags.
+    pub fn save(
+        &self,
+        names: &[String],
+        platform: Option<&Platform>,
+        out: impl Write,
+    ) -> Result<(), ImageError> {
         // One image under several names is written once, with all of them.
-        let mut images: Vec<(Image, BTreeSet<Reference>)> = Vec::new();
+        let mut groups: Vec<Group> = Vec::new();
         for name in names {
-            for (image, tag) in self.saved_as(name)? {
-                if image.base != Base::Scratch {
+            for found in self.saved_as(name, platform)? {
+                if found.images.iter().any(|image| image.base != Base::Scratch) {
                     return Err(ImageError::HostBound(name.clone(), "saved"));
                 }
-                match images.iter_mut().find(|(known, _)| known.id == image.id) {
-                    Some((_, tags)) => tags.extend(tag),
-                    None => images.push((image, tag.into_iter().collect())),
+                let same = |known: &&mut Group| {
+                    let ids = known.images.iter().map(|image| image.id);
+                    ids.eq(found.images.iter().map(|image| image.id))
+                };
+                match groups.iter_mut().find(same) {
+                    Some(group) => group.tags.extend(found.tags),
+                    None => groups.push(found),
                 }
             }
         }
@@ -60,95 +69,113 @@ impl ImageStore {
         };
         archive.folder("blobs/")?;
         archive.folder("blobs/sha256/")?;
-        let (mut index, mut saved, mut repositories) = (
-            Vec::new(),
-            Vec::new(),
-            BTreeMap::<String, BTreeMap<String, String>>::new(),
-        );
-        for (image, tags) in &images {
-            let (manifest, bytes) = self.manifest_for(image)?;
-            let descriptor = Descriptor::new(
-                if manifest.media_type.is_empty() {
-                    media::OCI_MANIFEST
-                } else {
-                    &manifest.media_type
-                },
-                Digest::of(&bytes),
-                bytes.len() as u64,
-            );
-            archive.bytes(&descriptor.digest, &bytes)?;
-            archive.bytes(&image.id, &self.content.read(&image.id, CONFIG_LIMIT)?)?;
-            let mut sources = BTreeMap::new();
-            for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
-                self.save_layer(&mut archive, layer, blob)?;
-                sources.insert(layer.diff_id.to_string(), blob.clone());
-            }
-            if tags.is_empty() {
-                index.push(serde_json::to_value(&descriptor).map_err(ImageError::Config)?);
-            }
-            for tag in tags {
-                let mut named = descriptor.clone();
-                named
-                    .annotations
-                    .insert("io.containerd.image.name".to_owned(), tag.to_string());
-                named.annotations.insert(
-                    "org.opencontainers.image.ref.name".to_owned(),
-                    tag.tag().unwrap_or("latest").to_owned(),
-                );
-                index.push(serde_json::to_value(&named).map_err(ImageError::Config)?);
-                if let Some(layer) = manifest.layers.last() {
-                    repositories
-                        .entry(tag.familiar_name())
-                        .or_default()
-                        .insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
-                }
-            }
-            saved.push(json!({
-                "Config": blob_path(&image.id),
-                "RepoTags": if tags.is_empty() { Value::Null } else { tags.iter().map(Reference::familiar).collect() },
-                "Layers": manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
-                "LayerSources": sources,
-            }));
+        let mut lists = Lists::default();
+        for group in &groups {
+            self.save_group(&mut archive, group, &mut lists)?;
         }
         archive.json(
             "index.json",
-            &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": index}),
+            &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": lists.index}),
         )?;
-        archive.json("manifest.json", &Value::Array(saved))?;
+        archive.json("manifest.json", &Value::Array(lists.saved))?;
         archive.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
-        if !repositories.is_empty() {
-            archive.json("repositories", &json!(repositories))?;
+        if !lists.repositories.is_empty() {
+            archive.json("repositories", &json!(lists.repositories))?;
         }
         let mut out = archive.writer.finish().map_err(write_error)?;
         out.flush().map_err(write_error)
     }
 
-    fn saved_as(&self, name: &str) -> Result<Vec<(Image, Option<Reference>)>, ImageError> {
+    /// Writes what a name means: an image, or an index and its images.
+    fn save_group<W: Write>(
+        &self,
+        archive: &mut Archive<W>,
+        group: &Group,
+        lists: &mut Lists,
+    ) -> Result<(), ImageError> {
+        let mut children = Vec::new();
+        for (position, image) in group.images.iter().enumerate() {
+            let (manifest, descriptor) = self.save_image(archive, image)?;
+            // What reads `manifest.json` knows no platforms: it gets the first image.
+            if position == 0 {
+                lists.add(image, &manifest, &group.tags);
+            }
+            children.push((image.config.platform(), descriptor));
+        }
+        let descriptor = match children.as_slice() {
+            [(_, only)] => only.clone(),
+            _ => {
+                let index =
+                    serde_json::to_vec(&super::index(children)).map_err(ImageError::Config)?;
+                let digest = Digest::of(&index);
+                archive.bytes(&digest, &index)?;
+                Descriptor::new(media::OCI_INDEX, digest, index.len() as u64)
+            }
+        };
+        lists.name(&descriptor, &group.tags)
+    }
+
+    /// Writes an image's manifest, configuration and layers.
+    fn save_image<W: Write>(
+        &self,
+        archive: &mut Archive<W>,
+        image: &Image,
+    ) -> Result<(Manifest, Descriptor), ImageError> {
+        let (manifest, bytes) = self.manifest_for(image)?;
+        let media_type = if manifest.media_type.is_empty() {
+            media::OCI_MANIFEST
+        } else {
+            &manifest.media_type
+        };
+        let descriptor = Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64);
+        archive.bytes(&descriptor.digest, &bytes)?;
+        archive.bytes(&image.id, &self.content.read(&image.id, CONFIG_LIMIT)?)?;
+        for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
+            self.save_layer(archive, layer, blob)?;
+        }
+        Ok((manifest, descriptor))
+    }
+
+    /// The images of a name, by tag.
+    fn saved_as(&self, name: &str, platform: Option<&Platform>) -> Result<Vec<Group>, ImageError> {
         if is_host_image(name) {
             return Err(ImageError::HostBound(name.to_owned(), "saved"));
         }
+        let images = |name: &str| match platform {
+            Some(platform) => Ok(vec![self.resolve_for(name, platform)?]),
+            None => self.variants(name),
+        };
         let has_tag = name.contains('@')
             || name
                 .rsplit_once(':')
                 .is_some_and(|(_, tag)| !tag.contains('/'));
         if let Ok(reference) = Reference::parse(name) {
-            let all: Vec<(Reference, Digest)> = self
+            let all: Vec<Reference> = self
                 .refs
                 .list()?
                 .into_iter()
-                .filter(|(known, _)| {
+                .map(|(known, _)| known)
+                .filter(|known| {
                     known.digest().is_none() && known.familiar_name() == reference.familiar_name()
                 })
-                .filter(|(known, _)| !has_tag || *known == reference)
+                .filter(|known| !has_tag || *known == reference)
                 .collect();
             if !all.is_empty() {
                 return all
                     .into_iter()
-                    .map(|(tag, id)| Ok((self.get(&id)?, Some(tag))))
+                    .map(|tag| {
+                        Ok(Group {
+                            images: images(&tag.to_string())?,
+                            tags: [tag].into(),
+                        })
+                    })
                     .collect();
             }
         }
-        Ok(vec![(self.resolve(name)?, None)])
+        Ok(vec![Group {
+            images: images(name)?,
+            tags: BTreeSet::new(),
+        }])
     }
 
     /// The manifest an image came with if all its layers' bytes are still here, else one of
@@ -231,6 +258,70 @@ impl ImageStore {
             layer.write_tar(Data(&mut archive.writer))?;
         }
         archive.writer.pad(blob.size).map_err(write_error)
+    }
+}
+
+/// What one name, or several, mean.
+struct Group {
+    images: Vec<Image>,
+    tags: BTreeSet<Reference>,
+}
+
+/// The archive's tables of contents.
+#[derive(Default)]
+struct Lists {
+    /// `index.json`
+    index: Vec<Value>,
+    /// `manifest.json`
+    saved: Vec<Value>,
+    repositories: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Lists {
+    /// Adds an image to those that only `docker save`'s readers know.
+    fn add(&mut self, image: &Image, manifest: &Manifest, tags: &BTreeSet<Reference>) {
+        let mut sources = BTreeMap::new();
+        for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
+            sources.insert(layer.diff_id.to_string(), blob.clone());
+        }
+        for tag in tags {
+            if let Some(layer) = manifest.layers.last() {
+                self.repositories
+                    .entry(tag.familiar_name())
+                    .or_default()
+                    .insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
+            }
+        }
+        self.saved.push(json!({
+            "Config": blob_path(&image.id),
+            "RepoTags": if tags.is_empty() { Value::Null } else { tags.iter().map(Reference::familiar).collect() },
+            "Layers": manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
+            "LayerSources": sources,
+        }));
+    }
+
+    /// Adds a manifest or an index under each of its names.
+    fn name(
+        &mut self,
+        descriptor: &Descriptor,
+        tags: &BTreeSet<Reference>,
+    ) -> Result<(), ImageError> {
+        if tags.is_empty() {
+            self.index
+                .push(serde_json::to_value(descriptor).map_err(ImageError::Config)?);
+        }
+        for tag in tags {
+            let mut named = descriptor.clone();
+            let notes = &mut named.annotations;
+            notes.insert("io.containerd.image.name".to_owned(), tag.to_string());
+            notes.insert(
+                "org.opencontainers.image.ref.name".to_owned(),
+                tag.tag().unwrap_or("latest").to_owned(),
+            );
+            self.index
+                .push(serde_json::to_value(&named).map_err(ImageError::Config)?);
+        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 //! `<root>/images/<hex>.json`, and names in `refs`. Removing is in `collect`, archives in `load`
 //! and `save`, the built-in image in `host`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ use super::config::{CONFIG_LIMIT, ImageConfig};
 use super::host::{self, HostBase};
 use super::lease::{self, Lease, StoreLock};
 use super::refs::{Refs, write_record};
-use super::{Descriptor, ImageError, Reference, is_host_image};
+use super::{Descriptor, ImageError, Reference, Variant, is_host_image};
 use crate::content::{ContentStore, Digest};
 use crate::layer::{ChainId, Layer, LayerStore};
 
@@ -108,6 +108,8 @@ pub struct ImageSummary {
     pub size: u64,
     /// Labels.
     pub labels: BTreeMap<String, String>,
+    /// Its name's images for each platform; itself alone when there are no others.
+    pub variants: Vec<Variant>,
     /// It is the built-in image.
     pub built_in: bool,
     /// Its configuration cannot be read: [`ImageStore::verify`] tells more.
@@ -202,7 +204,8 @@ impl ImageStore {
             Err(_) if is_short_id => return self.by_prefix(digits, name),
             Err(error) => return Err(error.into()),
         };
-        if let Some(id) = self.refs.get(&reference)?.filter(|id| self.exists(id)) {
+        let named = self.refs.get(&reference)?.map(|named| named.image);
+        if let Some(id) = named.filter(|id| self.exists(id)) {
             return Ok(id);
         }
         if is_short_id {
@@ -403,16 +406,25 @@ impl ImageStore {
     /// Every image, newest first; the built-in one last, once it was used.
     pub fn list(&self) -> Result<Vec<ImageSummary>, ImageError> {
         let mut names: BTreeMap<ImageId, (Vec<Reference>, Vec<Reference>)> = BTreeMap::new();
-        for (name, image) in self.refs.list()? {
-            let (tags, digests) = names.entry(image).or_default();
+        let mut variants: BTreeMap<ImageId, BTreeSet<ImageId>> = BTreeMap::new();
+        for (name, named) in self.refs.records()? {
+            let together = variants.entry(named.image).or_default();
+            together.insert(named.image);
+            together.extend(named.variants);
+            let (tags, digests) = names.entry(named.image).or_default();
             if name.digest().is_none() {
                 tags.push(name)
             } else {
                 digests.push(name)
             }
         }
+        let others: BTreeSet<ImageId> = variants.values().flatten().copied().collect();
         let mut list = Vec::new();
         for id in self.ids()? {
+            // Told with the one that its name means first.
+            if others.contains(&id) && !names.contains_key(&id) {
+                continue;
+            }
             // One removed meanwhile is no error.
             let Ok(record) = self.record(&id) else {
                 continue;
@@ -431,6 +443,14 @@ impl ImageStore {
                 .map(|layer| layer.size)
                 .sum();
             let (tags, digests) = names.remove(&id).unwrap_or_default();
+            let variants = match variants.get(&id).filter(|ids| ids.len() > 1) {
+                Some(ids) => self.together(ids),
+                None => vec![Variant {
+                    platform: config.platform(),
+                    id,
+                    size,
+                }],
+            };
             list.push(ImageSummary {
                 id,
                 tags,
@@ -438,6 +458,7 @@ impl ImageStore {
                 created: config.created,
                 size,
                 labels: config.config.labels,
+                variants,
                 built_in: false,
                 damaged,
             });
@@ -447,5 +468,17 @@ impl ImageStore {
             list.push(summary);
         }
         Ok(list)
+    }
+
+    /// A name's images; one that is damaged is left out.
+    fn together(&self, ids: &BTreeSet<ImageId>) -> Vec<Variant> {
+        let images = ids.iter().filter_map(|id| self.get(id).ok());
+        images
+            .map(|image| Variant {
+                platform: image.config.platform(),
+                id: image.id,
+                size: image.size(),
+            })
+            .collect()
     }
 }

@@ -164,8 +164,8 @@ fn what_is_saved_loads_the_same() {
         from.tag(&made.id, &name(tag)).unwrap();
     }
     let (mut bytes, mut again) = (Vec::new(), Vec::new());
-    from.save(&["app".to_owned()], &mut bytes).unwrap();
-    from.save(&["app".to_owned()], &mut again).unwrap();
+    from.save(&["app".to_owned()], None, &mut bytes).unwrap();
+    from.save(&["app".to_owned()], None, &mut again).unwrap();
     assert_eq!(bytes, again);
     let told = AtomicUsize::new(0);
     let loaded = to
@@ -193,7 +193,7 @@ fn what_is_saved_loads_the_same() {
     );
     // What was loaded saves to the same bytes, and compressed archives load too.
     let mut third = Vec::new();
-    to.save(&["app".to_owned()], &mut third).unwrap();
+    to.save(&["app".to_owned()], None, &mut third).unwrap();
     assert_eq!(bytes, third);
     let packed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
     assert_eq!(to.load(packed.as_slice(), &quiet).unwrap()[0].id, made.id);
@@ -243,7 +243,7 @@ fn damaged_archives_leave_nothing() {
     let made = image(&store, &[&bottom], "n");
     store.tag(&made.id, &name("app:1")).unwrap();
     let mut bytes = Vec::new();
-    store.save(&["app:1".to_owned()], &mut bytes).unwrap();
+    store.save(&["app:1".to_owned()], None, &mut bytes).unwrap();
     store.remove("app:1", false, &Roots::default()).unwrap();
     for at in (600..bytes.len()).step_by(1777) {
         let mut damaged = bytes.clone();
@@ -293,7 +293,9 @@ fn images_over_the_host_run_but_do_not_leave() {
     assert_eq!(view.read("/srv/app", 9).unwrap(), b"app");
     assert!(view.open_file("/bin/sh").is_ok() && view.open_file("/etc/shadow").is_err());
     for name in ["mine", "host"] {
-        let error = store.save(&[name.to_owned()], Vec::new()).unwrap_err();
+        let error = store
+            .save(&[name.to_owned()], None, Vec::new())
+            .unwrap_err();
         assert!(matches!(error, ImageError::HostBound(..)), "{error}");
     }
 }

@@ -59,6 +59,7 @@ pub(crate) async fn push_artifact(
         manifest,
         bytes,
         elsewhere: None,
+        by_digest: false,
     };
     upload.run(store, reference, options, progress).await
 }

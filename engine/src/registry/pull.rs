@@ -110,10 +110,11 @@ async fn pull_from(
     let publish = move || {
         let published = own.publish_layers(&config, staged)?;
         let image = own.add_with_manifest(&config_bytes, &published, Some(named.descriptor))?;
-        own.tag(&image.id, &reference.with_digest(named.digest))?;
+        let by_digest = reference.with_digest(named.digest);
+        own.tag_pulled(&image.id, &named.siblings, &by_digest)?;
         // A reference with both means the digest; Docker then leaves the tag alone too.
         if reference.digest().is_none() {
-            own.tag(&image.id, &reference)?;
+            own.tag_pulled(&image.id, &named.siblings, &reference)?;
         }
         Ok::<_, ImageError>(image)
     };
@@ -135,6 +136,8 @@ pub(super) struct Named {
     /// Of the manifest for the wanted platform.
     descriptor: Descriptor,
     pub(super) manifest: Manifest,
+    /// The manifests of the index that it came from.
+    siblings: Vec<Digest>,
 }
 
 /// Follows a name to its manifest, through an index where there is one. What was read is kept.
@@ -155,11 +158,13 @@ pub(super) async fn named(
         (None, tag) => tag.unwrap_or("latest").to_owned(),
     };
     let (top, bytes) = source.manifest(&wanted, reference.digest()).await?;
+    let mut siblings = Vec::new();
     let (digest, bytes, manifest) = match keep(&top, &bytes)? {
         Document::Manifest(manifest) => (top, bytes, *manifest),
         Document::Index(index) => {
             let platform = options.platform.clone().unwrap_or_else(Platform::host);
             let chosen = index.select(&platform)?.digest;
+            siblings.extend(index.manifests.iter().map(|child| child.digest));
             let (digest, bytes) = source.manifest(&chosen.to_string(), Some(&chosen)).await?;
             match keep(&digest, &bytes)? {
                 Document::Manifest(manifest) => (digest, bytes, *manifest),
@@ -178,6 +183,7 @@ pub(super) async fn named(
         digest: top,
         descriptor: Descriptor::new(media_type, digest, bytes.len() as u64),
         manifest,
+        siblings,
     })
 }
 

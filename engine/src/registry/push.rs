@@ -28,37 +28,78 @@ pub struct Pushed {
     pub size: u64,
 }
 
-/// Pushes the image that a name means to that name.
+/// Pushes what a name means to that name: an image, or all its platforms' images and an index of them. With a
+/// platform among the options, that one's image only.
 pub async fn push(
     store: &ImageStore,
     reference: &Reference,
     options: &RegistryOptions,
     progress: &ProgressSink<'_>,
 ) -> Result<Pushed, RegistryError> {
-    let image = store.resolve(&reference.to_string())?;
-    if image.base != Base::Scratch {
+    let name = reference.to_string();
+    let images = match &options.platform {
+        Some(platform) => vec![store.resolve_for(&name, platform)?],
+        None => store.variants(&name)?,
+    };
+    if images.iter().any(|image| image.base != Base::Scratch) {
         return Err(ImageError::HostBound(reference.familiar(), "pushed").into());
     }
     let lease = store.lease()?;
-    for layer in &image.layers {
+    for layer in images.iter().flat_map(|image| &image.layers) {
         lease.protect(&layer.chain_id)?;
     }
-    let (own, made) = (store.clone(), image.clone());
-    let (image, manifest, bytes) = tokio::task::spawn_blocking(move || {
-        let image = own.with_archives(made)?;
-        let (manifest, bytes) = own.manifest_for(&image)?;
-        Ok::<_, ImageError>((image, manifest, bytes))
-    })
-    .await
-    .map_err(|_| RegistryError::Abandoned)??;
-
-    let elsewhere = known_at(store, reference, &image)?;
-    let upload = Upload {
-        manifest: &manifest,
-        bytes: &bytes,
-        elsewhere: elsewhere.as_deref(),
+    let several = images.len() > 1;
+    let mut children = Vec::new();
+    for image in images {
+        let platform = image.config.platform();
+        let (own, elsewhere) = (store.clone(), known_at(store, reference, &image)?);
+        let (manifest, bytes) = tokio::task::spawn_blocking(move || {
+            let image = own.with_archives(image)?;
+            own.manifest_for(&image)
+        })
+        .await
+        .map_err(|_| RegistryError::Abandoned)??;
+        let upload = Upload {
+            manifest: &manifest,
+            bytes: &bytes,
+            elsewhere: elsewhere.as_deref(),
+            by_digest: several,
+        };
+        let pushed = upload.run(store, reference, options, progress).await?;
+        if !several {
+            return Ok(pushed);
+        }
+        let media_type = media_type(&manifest);
+        children.push((
+            platform,
+            Descriptor::new(media_type, pushed.digest, pushed.size),
+        ));
+    }
+    let index = crate::image::index(children);
+    let bytes = serde_json::to_vec(&index).map_err(ImageError::Config)?;
+    let transport = Transport::open(reference.host(), options).await?;
+    let scope = format!("repository:{}:pull,push", reference.repository());
+    let target = Target {
+        store,
+        transport: &transport,
+        reference,
+        scope: &scope,
+        elsewhere: None,
+        chunk: None,
     };
-    upload.run(store, reference, options, progress).await
+    let size = bytes.len() as u64;
+    let digest = target
+        .manifest(&index.media_type, bytes, reference.tag())
+        .await?;
+    Ok(Pushed { digest, size })
+}
+
+fn media_type(manifest: &Manifest) -> &str {
+    if manifest.media_type.is_empty() {
+        media::OCI_MANIFEST
+    } else {
+        &manifest.media_type
+    }
 }
 
 /// A manifest whose blobs are all in the store.
@@ -67,6 +108,8 @@ pub(super) struct Upload<'u> {
     pub(super) bytes: &'u [u8],
     /// Another repository that may hold its layers.
     pub(super) elsewhere: Option<&'u str>,
+    /// It gets no name: an index names it.
+    pub(super) by_digest: bool,
 }
 
 impl Upload<'_> {
@@ -109,12 +152,9 @@ impl Upload<'_> {
         }
         drop(uploads);
         target.blob(&manifest.config, None).await?;
-        let media_type = if manifest.media_type.is_empty() {
-            media::OCI_MANIFEST
-        } else {
-            &manifest.media_type
-        };
-        let digest = target.manifest(media_type, self.bytes.to_vec()).await?;
+        let name = reference.tag().filter(|_| !self.by_digest);
+        let bytes = self.bytes.to_vec();
+        let digest = target.manifest(media_type(manifest), bytes, name).await?;
         Ok(Pushed {
             digest,
             size: self.bytes.len() as u64,
@@ -315,12 +355,15 @@ impl Target<'_> {
             .map(drop)
     }
 
-    async fn manifest(&self, media_type: &str, bytes: Vec<u8>) -> Result<Digest, RegistryError> {
+    /// Uploads a manifest or an index, under a tag or under its digest.
+    async fn manifest(
+        &self,
+        media_type: &str,
+        bytes: Vec<u8>,
+        tag: Option<&str>,
+    ) -> Result<Digest, RegistryError> {
         let digest = Digest::of(&bytes);
-        let name = self
-            .reference
-            .tag()
-            .map_or_else(|| digest.to_string(), str::to_owned);
+        let name = tag.map_or_else(|| digest.to_string(), str::to_owned);
         let body = move || Body::from(bytes.clone());
         let mut request = self
             .request(Method::PUT, self.at(&format!("manifests/{name}"))?)

@@ -119,6 +119,7 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         pull: args.pull,
         ssh: args.ssh.clone().into_iter().collect(),
         check: args.check,
+        every_platform: true,
     };
     if global.dry_run {
         for (service, _) in apply::builds(global, &project, &services, &overrides)? {

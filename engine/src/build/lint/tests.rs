@@ -32,7 +32,7 @@ fn check_with(text: &str, around: &Around) -> Vec<String> {
     let automatic = values::platform_args(&host, &host, "");
     let ours = globals(&file, &stages, &request.args, automatic.clone()).unwrap();
     let defaults = globals(&file, &stages, &IndexMap::new(), automatic).ok();
-    let bases = bases(&file, &stages, &request, &ours, &host).unwrap();
+    let (bases, _) = bases(&file, &stages, &request, &ours, (&host, &host)).unwrap();
     let walked: Vec<usize> = (0..stages.list.len()).collect();
     let subject = Subject {
         file: &file,

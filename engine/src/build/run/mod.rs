@@ -22,6 +22,7 @@ use super::error::BuildError;
 use super::explain::Ingredients;
 use super::parse::{CommandLine, Instruction, RunFlags};
 use super::stage::Stage;
+use super::values::{self, Platform};
 use crate::error::ErrorKind;
 use command::Command;
 use execute::Runner;
@@ -34,6 +35,7 @@ pub(super) fn run(
     flags: &RunFlags,
     line: &CommandLine,
 ) -> Result<(), BuildError> {
+    runnable(stage, instruction)?;
     let command = Command::read(stage, instruction, flags, line)?;
     let written = format!("RUN {}", instruction.text);
     let name = stage.vertex_name(&written);
@@ -60,6 +62,21 @@ pub(super) fn run(
     let history = history(stage, &command.argv);
     stage.push(key, made, &history);
     Ok(())
+}
+
+/// Refuses programs that nobody here can run. The image says what they are: one without a word is ours.
+fn runnable(stage: &Stage<'_, '_>, instruction: &Instruction) -> Result<(), BuildError> {
+    let host = Platform::host();
+    let image = stage.result.config.platform().to_string();
+    let platform = values::platform(&image, &host).unwrap_or_else(|_| host.clone());
+    if platform.runs_on(&host) {
+        return Ok(());
+    }
+    let message = format!(
+        "cannot run programs for {platform}: {}",
+        platform.needs_emulator()
+    );
+    Err(stage.wrong(instruction.span, message, None))
 }
 
 /// The line of history: with the values of the build arguments that the command saw.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
@@ -45,7 +46,9 @@ pub(in crate::build) fn inline(solver: &Solver<'_>, result: &StageResult) -> Opt
 }
 
 /// Writes the caches that were asked for. `results` are the targets, one for each platform.
-pub(in crate::build) fn export(results: &[(&Solver<'_>, &StageResult)]) -> Result<(), BuildError> {
+pub(in crate::build) fn export(
+    results: &[(&Solver<'_>, Arc<StageResult>)],
+) -> Result<(), BuildError> {
     let Some((solver, _)) = results.first() else {
         return Ok(());
     };
@@ -93,7 +96,7 @@ fn warn(solver: &Solver<'_>, to: &CacheTo, reason: &str) {
 }
 
 /// The steps to write, each once.
-fn steps(mode: Mode, results: &[(&Solver<'_>, &StageResult)]) -> Vec<Step> {
+fn steps(mode: Mode, results: &[(&Solver<'_>, Arc<StageResult>)]) -> Vec<Step> {
     let mut seen = BTreeSet::new();
     let mut steps: Vec<Step> = Vec::new();
     for (solver, result) in results {

@@ -110,6 +110,7 @@ impl ImageStore {
             created: None,
             size: 0,
             labels: Default::default(),
+            variants: Vec::new(),
             built_in: true,
             damaged: false,
         }))
