@@ -20,7 +20,7 @@ use crate::role;
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio};
 use crate::spec::{SeccompSpec, SecuritySpec};
-use crate::supervisor::wire;
+use crate::sys::wire;
 use crate::sys::{Executable, RoleChild, spawn_role};
 
 use super::record::{ProcessRef, Record};

@@ -22,6 +22,7 @@ mod launch;
 mod plan;
 mod process;
 mod report;
+mod rootfs;
 pub mod seccomp;
 mod terminal;
 pub mod user;

@@ -16,6 +16,7 @@ use crate::container::{ContainerError, ContainerStore};
 use crate::runtime::RuntimeError;
 use crate::spec::LogDriver;
 use crate::state::{ContainerId, read_record};
+use crate::sys::wire;
 
 use super::keeper::{self, Answer, Ended, Order};
 use super::log::LogLimits;
@@ -25,7 +26,7 @@ use super::log::pipe::{LogPipe, Step};
 use super::restart::BackOff;
 use super::setup::{Assets, Held, KeeperHandle, take_lock};
 use super::status::Status;
-use super::{finish, net, pipes, wire};
+use super::{finish, net, pipes};
 
 /// What was found.
 pub enum Adopted {

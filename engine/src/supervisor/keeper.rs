@@ -27,9 +27,9 @@ use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exit, Init, Launch, NetNs, Parked, Started, Stdio};
 use crate::state::{Durability, write_record};
 use crate::sys::process::close_all_but;
+use crate::sys::wire;
 
 use super::pipes::Pipes;
-use super::wire;
 
 /// Name of the socket in the run directory.
 pub const SOCKET: &str = "keeper.sock";

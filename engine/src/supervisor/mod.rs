@@ -29,7 +29,6 @@ mod serve;
 mod setup;
 mod shared;
 mod status;
-pub(crate) mod wire;
 
 pub use finish::{Volumes, clear_leftovers, remove};
 pub use log::LogLimits;

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::container::record::{ExitRecord, ProcessRef};
 use crate::sys::readiness;
+use crate::sys::wire;
 
 use super::keeper::{Answer, Ended};
 use super::life::Life;
@@ -21,8 +22,8 @@ use super::log::json::Stream;
 use super::log::pipe::LogPipe;
 use super::obey::Obeyed;
 use super::output::{self, Source, Tap};
+use super::pipes;
 use super::shared::Command;
-use super::{pipes, wire};
 
 /// What ended a run.
 pub(super) struct Ending {

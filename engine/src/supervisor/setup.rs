@@ -21,12 +21,12 @@ use crate::runtime::{Init, RuntimeError};
 use crate::spec::SeccompSpec;
 use crate::state::{ContainerId, Lock, StateError, crash_point, create_private_dir, failed};
 use crate::sys::process::{Fork, Forked, exit_now};
+use crate::sys::wire;
 
 use super::keeper::{self, Answer, Filter, Job, Order};
 use super::net::{self, Network};
 use super::pipes::Pipes;
 use super::status::Status;
-use super::wire;
 
 /// A supervised container, as far as it has been made.
 pub struct Assets {

@@ -8,12 +8,15 @@ pub mod mount;
 pub mod namespace;
 pub mod notify;
 pub mod process;
+mod process_ref;
 pub mod program;
 pub mod readiness;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod wire;
 
+pub use process_ref::ProcessRef;
 pub use spawn::{Executable, RoleChild, spawn_role};
 
 use std::io;

@@ -79,7 +79,10 @@ fn address(dir: BorrowedFd<'_>, name: &str) -> io::Result<SocketAddrUnix> {
 
 /// Makes a listening socket in a directory, mode 0600, in place of an old one.
 pub fn listen(dir: &Path, name: &str, kind: SocketType) -> io::Result<OwnedFd> {
-    crate::state::remove_file(&dir.join(name)).map_err(io::Error::other)?;
+    match std::fs::remove_file(dir.join(name)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
     let handle = std::fs::File::open(dir)?;
     use std::os::fd::AsFd;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?;

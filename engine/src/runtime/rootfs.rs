@@ -1,0 +1,160 @@
+//! The root of a container, from inside its first process: everything is mounted on a detached tree,
+//! protected, and made the root by pivot_root.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, UnmountFlags, fsconfig_create,
+    fsmount, fsopen, move_mount, unmount,
+};
+
+use crate::mount::{self, Below, open_root};
+use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+
+use super::Stage;
+use super::child::Child;
+use super::launch::Stdio;
+use super::report::Failure;
+use super::terminal::Terminal;
+
+impl Child<'_> {
+    /// Mounts everything and makes it our root. The terminal comes from the container's own devpts.
+    pub(super) fn build_root(&self) -> Result<Option<Terminal>, Failure> {
+        // Modes of nodes and directories are meant as they are written.
+        rustix::process::umask(Mode::empty());
+        let none = Vec::new();
+        let mounts = self.spec.mounts().as_ref().unwrap_or(&none);
+        let trees =
+            mount::open_trees(mounts).map_err(|error| Failure::mount(Stage::Mount, error))?;
+        leave_the_hosts_mounts()?;
+        let root =
+            mount::detached_root(self.root).map_err(|error| Failure::mount(Stage::Root, error))?;
+        // Over the host's root, in our own mount namespace: pivot_root wants a mount that is attached.
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        move_mount(&root, "", CWD, "/", flags)
+            .map_err(|error| Failure::new(Stage::Root, "/", error))?;
+        let below = Below::new(root.as_fd());
+        for index in 0..mounts.len() {
+            mount::attach(below, mounts, index, &trees, self.cgroups)
+                .map_err(|error| Failure::mount(Stage::Mount, error))?;
+        }
+        let no_devices = Vec::new();
+        let devices = self
+            .linux()
+            .and_then(|linux| linux.devices().as_ref())
+            .unwrap_or(&no_devices);
+        mount::make_devices(below, devices)
+            .map_err(|error| Failure::mount(Stage::Device, error))?;
+        let terminal = match self.stdio {
+            Stdio::Terminal { size } => {
+                let terminal = Terminal::open(below, *size)?;
+                mount::attach_console(below, terminal.slave.as_fd())
+                    .map_err(|error| Failure::mount(Stage::Stdio, error))?;
+                Some(terminal)
+            }
+            _ => None,
+        };
+        self.set_sysctls()?;
+        self.protect_paths(below)?;
+        if self.spec.root().as_ref().and_then(|root| root.readonly()) == Some(true) {
+            let attr = MountAttr::set(MountAttrFlags::MOUNT_ATTR_RDONLY);
+            self.make_working_directory_below(below)?;
+            mount_setattr(root.as_fd(), attr, Reach::This)
+                .map_err(|error| Failure::new(Stage::Root, "/", error))?;
+        }
+        pivot(root.as_fd())?;
+        self.set_propagation(root.as_fd())?;
+        Ok(terminal)
+    }
+
+    /// Kernel parameters, through a procfs that nobody else sees. Which ones are allowed was decided by the parent.
+    fn set_sysctls(&self) -> Result<(), Failure> {
+        let Some(sysctls) = self.linux().and_then(|linux| linux.sysctl().as_ref()) else {
+            return Ok(());
+        };
+        if sysctls.is_empty() {
+            return Ok(());
+        }
+        let failed = |what: &str, error: Errno| Failure::new(Stage::Sysctl, what, error);
+        let mount = || {
+            let fs = fsopen("proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+            fsconfig_create(&fs)?;
+            fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
+        };
+        let proc = mount().map_err(|error| failed("procfs", error))?;
+        let below = Below::new(proc.as_fd());
+        for (name, value) in sysctls {
+            let path = format!("sys/{}", name.replace('.', "/"));
+            let file = below
+                .open_strictly(Path::new(&path), OFlags::WRONLY)
+                .map_err(|error| failed(name, error))?;
+            rustix::io::write(&file, value.as_bytes()).map_err(|error| failed(name, error))?;
+        }
+        Ok(())
+    }
+
+    fn protect_paths(&self, below: Below<'_>) -> Result<(), Failure> {
+        let Some(linux) = self.linux() else {
+            return Ok(());
+        };
+        let none = Vec::new();
+        mount::protect(below, linux.readonly_paths().as_ref().unwrap_or(&none))
+            .and_then(|()| mount::mask(below, linux.masked_paths().as_ref().unwrap_or(&none)))
+            .map_err(|error| Failure::mount(Stage::Mask, error))
+    }
+
+    fn set_propagation(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+        let Some(name) = self
+            .linux()
+            .and_then(|linux| linux.rootfs_propagation().as_deref())
+        else {
+            return Ok(());
+        };
+        let failed = |error: io::Error| Failure::new(Stage::Root, name, error);
+        let (flag, reach) = mount::propagation(name).ok_or_else(|| failed(Errno::INVAL.into()))?;
+        mount_setattr(root, MountAttr::propagate(flag), reach).map_err(failed)
+    }
+}
+
+/// Mounts made by us must not appear in the host's namespace, and those of the host arrive only below binds that ask for it.
+fn leave_the_hosts_mounts() -> Result<(), Failure> {
+    let failed = |error: io::Error| Failure::new(Stage::Root, "/", error);
+    let root = open_root(Path::new("/")).map_err(|error| failed(error.into()))?;
+    let attr = MountAttr::propagate(libc::MS_SLAVE);
+    mount_setattr(root.as_fd(), attr, Reach::Recursive).map_err(failed)
+}
+
+/// Exchanges the root. Both names are `.`: the old root ends up over the new one and is taken away.
+fn pivot(root: BorrowedFd<'_>) -> Result<(), Failure> {
+    let failed = |what: &'static str| move |error: Errno| Failure::new(Stage::Pivot, what, error);
+    rustix::process::fchdir(root).map_err(failed("new root"))?;
+    rustix::process::pivot_root(".", ".").map_err(failed("pivot_root"))?;
+    // Not just once: a mount that lay over the old root would be what goes, and `/..` would lead to
+    // the old root from then on.
+    loop {
+        unmount(".", UnmountFlags::DETACH).map_err(failed("old root"))?;
+        if is_topmost().map_err(failed("old root"))? {
+            break;
+        }
+    }
+    rustix::process::chdir("/").map_err(failed("/"))
+}
+
+/// Whether nothing is mounted over our root: `..` crosses into what is, `/` does not.
+fn is_topmost() -> Result<bool, Errno> {
+    let look = |path| {
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let found = statx(CWD, path, AtFlags::empty(), wanted)?;
+        Ok((
+            found.stx_dev_major,
+            found.stx_dev_minor,
+            found.stx_ino,
+            found.stx_mnt_id,
+        ))
+    };
+    Ok(look("/")? == look("/..")?)
+}
