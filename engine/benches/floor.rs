@@ -109,6 +109,8 @@ fn measure(scratch: &Path, rounds: usize) -> Result<(), Failure> {
             init: Init::Payload,
             user: None,
             groups: &[],
+            preserved: 0,
+            state: None,
         })?;
         let ready = Instant::now();
         let started = parked.release()?;

@@ -15,6 +15,7 @@ pub mod image;
 pub mod layer;
 pub mod mount;
 pub mod network;
+pub mod oci;
 pub mod registry;
 pub mod role;
 pub mod runtime;

@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 
 use gantry_engine::engine::EngineError;
 use gantry_engine::error::Classify as _;
+use gantry_engine::oci::OciError;
 
 use crate::backend::BackendError;
 use crate::cli::exit::Exit;
@@ -44,6 +45,9 @@ pub enum CliError {
     /// The engine failed under one of its own nouns.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// An operation of `gantry oci` failed.
+    #[error(transparent)]
+    Oci(#[from] Box<OciError>),
     /// A container could not be started; the exit code is Docker's for the cause.
     #[error("the container could not be started")]
     Start {
@@ -138,6 +142,7 @@ impl CliError {
             Self::Backend(error) => Exit::from(error.kind()),
             Self::Engine(error) => Exit::from(error.kind()),
             Self::Start { code, .. } => Exit::Child(*code),
+            Self::Oci(error) => Exit::Child(error.exit_code()),
             Self::Registry { source, .. } => Exit::from(source.kind()),
             Self::Build(source) => Exit::from(source.kind()),
             Self::Template(_) => Exit::Usage,

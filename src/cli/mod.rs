@@ -147,6 +147,8 @@ pub enum Command {
     /// Manage volumes.
     #[command(subcommand)]
     Volume(Deferred<nouns::volume::VolumeCommand>),
+    /// Run OCI bundles, in the grammar of `runc`.
+    Oci(Deferred<nouns::oci::OciArgs>),
     /// Manage Gantry itself.
     #[command(subcommand)]
     System(Deferred<nouns::system::SystemCommand>),
@@ -261,6 +263,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Logout(Deferred(args)) => nouns::login::logout(&args),
         Command::Network(Deferred(command)) => nouns::network::run(global, command),
         Command::Volume(Deferred(command)) => nouns::volume::run(global, command),
+        Command::Oci(Deferred(args)) => nouns::oci::run(global, args),
         Command::System(Deferred(command)) => nouns::system::run(global, command),
     }
 }

@@ -411,9 +411,9 @@ pub fn attend(
         || Ok(super::terminal::DetachKeys::default()),
         super::terminal::DetachKeys::parse,
     )?;
-    let attended = if session.terminal().is_some() {
-        match super::terminal::converse(session, streams, keys) {
-            Ok(super::terminal::SessionEnd::Exited(code)) => Ok(code),
+    let attended = if let Some(terminal) = session.terminal() {
+        match super::terminal::converse(terminal, session.ended(), streams, Some(keys)) {
+            Ok(super::terminal::SessionEnd::Ended) => session.wait(),
             Ok(super::terminal::SessionEnd::Detached) => {
                 wire::send(session.line.as_fd(), &Left, None).map(|()| 0)
             }
@@ -569,6 +569,7 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         },
         user: Some(assignment.user.as_str()).filter(|user| !user.is_empty()),
         groups: &assignment.groups,
+        preserved: 0,
     })?;
     // A probe has nobody who listens; that its words go nowhere is no failure.
     let _ = wire::send(

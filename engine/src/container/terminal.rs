@@ -9,7 +9,7 @@ use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetat
 
 use crate::sys::notify::SignalPipe;
 
-use super::exec::{ExecSession, Streams};
+use super::exec::Streams;
 
 /// Signals that end us, but not before the terminal is as it was.
 pub const ENDING: [i32; 3] = [libc::SIGHUP, libc::SIGINT, libc::SIGTERM];
@@ -123,21 +123,19 @@ impl DetachKeys {
 /// How a session with a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SessionEnd {
-    /// The process ended with this code.
-    Exited(u8),
+    /// The process ended.
+    Ended,
     /// The user pressed the detach keys.
     Detached,
 }
 
-/// Copies between the user's terminal and an exec's, until the process ends.
+/// Copies between the user's terminal and that of a process, until `ended` becomes readable.
 pub fn converse(
-    session: &ExecSession,
+    terminal: BorrowedFd<'_>,
+    ended: BorrowedFd<'_>,
     streams: Streams<'_>,
-    mut keys: DetachKeys,
+    mut keys: Option<DetachKeys>,
 ) -> io::Result<SessionEnd> {
-    let Some(terminal) = session.terminal() else {
-        return session.wait().map(SessionEnd::Exited);
-    };
     let raw = match streams.stdin {
         Some(stdin) => RawMode::enter(stdin)?,
         None => None,
@@ -154,7 +152,7 @@ pub fn converse(
     let mut open = true;
     loop {
         let mut fds = vec![
-            PollFd::from_borrowed_fd(session.ended(), PollFlags::IN),
+            PollFd::from_borrowed_fd(ended, PollFlags::IN),
             PollFd::new(signals.reader(), PollFlags::IN),
         ];
         if open {
@@ -200,7 +198,10 @@ pub fn converse(
                     stdin = None;
                 }
                 Ok(count) => {
-                    let (through, detach) = keys.filter(&bytes[..count]);
+                    let (through, detach) = match &mut keys {
+                        Some(keys) => keys.filter(&bytes[..count]),
+                        None => (bytes[..count].to_vec(), false),
+                    };
                     incoming.extend(through);
                     give(terminal, &mut incoming);
                     if detach {
@@ -222,7 +223,7 @@ pub fn converse(
             while open && poll(&mut fds, Some(&now)).is_ok_and(|ready| ready > 0) {
                 open = copy(terminal, streams.stdout)?;
             }
-            return session.wait().map(SessionEnd::Exited);
+            return Ok(SessionEnd::Ended);
         }
     }
 }

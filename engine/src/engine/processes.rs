@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use rustix::process::Pid;
+
 use crate::cgroup::{Cgroup, Layout, Stats};
 use crate::container::ContainerError;
 use crate::runtime::RuntimeError;
@@ -18,6 +20,23 @@ pub struct ProcessTable {
     pub titles: Vec<&'static str>,
     /// One row a process.
     pub rows: Vec<Vec<String>>,
+}
+
+impl ProcessTable {
+    /// Of these processes, in their order; those that have just ended are left out.
+    pub fn of(pids: &[Pid]) -> Self {
+        let uptime = fs::read_to_string("/proc/uptime")
+            .ok()
+            .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
+            .unwrap_or_default();
+        Self {
+            titles: vec!["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
+            rows: pids
+                .iter()
+                .filter_map(|pid| row(pid.as_raw_pid(), uptime))
+                .collect(),
+        }
+    }
 }
 
 impl Engine {
@@ -41,22 +60,11 @@ impl Engine {
     /// The processes of a container, in the columns of `ps -ef`.
     pub fn top(&self, reference: &str) -> Result<ProcessTable> {
         let cgroup = self.cgroup_of(reference, "list the processes of")?;
-        let mut pids = cgroup
+        let pids = cgroup
             .pids()
             .map_err(RuntimeError::from)
             .map_err(ContainerError::from)?;
-        pids.sort_by_key(|pid| pid.as_raw_pid());
-        let uptime = fs::read_to_string("/proc/uptime")
-            .ok()
-            .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
-            .unwrap_or_default();
-        Ok(ProcessTable {
-            titles: vec!["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
-            rows: pids
-                .into_iter()
-                .filter_map(|pid| row(pid.as_raw_pid(), uptime))
-                .collect(),
-        })
+        Ok(ProcessTable::of(&pids))
     }
 
     /// What a container uses.

@@ -15,7 +15,7 @@ mod root;
 pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, open_trees, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
-pub use options::propagation;
+pub use options::{names as option_names, propagation};
 pub use protect::{mask, protect};
 pub use root::detached_root;
 

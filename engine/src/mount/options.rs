@@ -136,6 +136,17 @@ impl Options {
     }
 }
 
+/// Every option that says something about a mount itself, for those who ask what there is.
+pub fn names() -> Vec<String> {
+    let attributes = ATTRIBUTES.iter().map(|(name, ..)| *name);
+    let types = PROPAGATION.iter().map(|(name, _)| *name);
+    let with_recursive = |name: &str| [name.to_owned(), format!("r{name}")];
+    let mut names: Vec<String> = attributes.chain(types).flat_map(with_recursive).collect();
+    names.extend(["bind", "rbind", "defaults"].map(str::to_owned));
+    names.sort();
+    names
+}
+
 /// A propagation type, `r` before it for everything below too.
 pub fn propagation(name: &str) -> Option<(u64, Reach)> {
     let find = |name| PROPAGATION.iter().find(|(n, _)| *n == name).map(|p| p.1);

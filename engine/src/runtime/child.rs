@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use oci_spec::runtime::{Linux, Process, Spec};
+use oci_spec::runtime::{Linux, Process, Spec, State};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
@@ -16,13 +16,12 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::cgroup::TaskFile;
 use crate::mount::{Below, CgroupView, RootMount, open_root};
-use crate::sys::process::{CloseRange, close_from, exit_now, move_fd};
 use crate::sys::{namespace, signal};
 
-use super::init::{self, Role};
 use super::launch::{Init, NetNs, Stdio};
-use super::process::{Payload, load};
-use super::report::{Failure, Line, Message};
+use super::parking::{Ready, fail};
+use super::process::Payload;
+use super::report::{Failure, Line};
 use super::terminal::{self, Terminal};
 use super::{Stage, Warning};
 
@@ -42,35 +41,29 @@ pub(super) struct Child<'a> {
     pub(super) user: Option<&'a str>,
     pub(super) groups: &'a [String],
     pub(super) filtered: bool,
-}
-
-/// What is left when everything is mounted.
-struct Ready<'a> {
-    payload: Payload<'a>,
-    master: Option<OwnedFd>,
-    warnings: Vec<Warning>,
+    pub(super) preserved: u32,
+    pub(super) state: Option<&'a State>,
 }
 
 impl Child<'_> {
     /// Sets up, waits for the word, becomes the program. Ends the process in any case.
     pub(super) fn run(&self, line: OwnedFd) -> ! {
         let line = Line::from_fd(line);
-        let ready = match self.set_up() {
-            Ok(ready) => ready,
+        match self.set_up(&line) {
+            Ok(ready) => ready.park(line),
             Err(failure) => fail(&line, failure),
-        };
-        finish(ready.payload, ready.master, ready.warnings, line, self.init)
+        }
     }
 
     /// The steps up to the parking place, in order.
-    fn set_up(&self) -> Result<Ready<'_>, Failure> {
+    fn set_up(&self, line: &Line) -> Result<Ready<'_>, Failure> {
         let mut warnings = Vec::new();
         be_invisible()?;
         join_cgroup(self.tasks)?;
         self.enter_namespaces()?;
         self.adjust_oom_score(&mut warnings)?;
         set_lsm_label(self.process, &mut warnings)?;
-        let terminal = self.build_root()?;
+        let terminal = self.build_root(line)?;
         self.name_host()?;
         let payload = Payload::resolve(self.process, self.user, self.groups, self.filtered)?;
         take_streams(self.stdio, terminal.as_ref(), payload.uid())?;
@@ -81,6 +74,9 @@ impl Child<'_> {
             payload,
             master: terminal.map(|t| t.master),
             warnings,
+            init: self.init,
+            preserved: self.preserved,
+            hooks: self.state.map(|state| (self.spec.hooks().as_ref(), state)),
         })
     }
 
@@ -243,61 +239,4 @@ pub(super) fn take_streams(
         terminal::give_streams_to(uid);
     }
     Ok(())
-}
-
-/// Parks and, on the word, becomes the program (or init and the program).
-pub(super) fn finish(
-    payload: Payload<'_>,
-    master: Option<OwnedFd>,
-    warnings: Vec<Warning>,
-    line: Line,
-    init: Init,
-) -> ! {
-    let Ok((line, master)) = close_the_rest(line, master) else {
-        exit_now(125)
-    };
-    let ready = Message::Ready { warnings };
-    if line.send(&ready, master.as_ref().map(AsFd::as_fd)).is_err() {
-        exit_now(125);
-    }
-    drop(master);
-    let filter = match line.wait() {
-        Ok(Some(filter)) => filter,
-        // The parent gave up or died: nobody would look after this container.
-        _ => exit_now(125),
-    };
-    if init == Init::Reaper {
-        match init::split() {
-            Ok(Role::Program) => {}
-            Ok(Role::Init(children)) => {
-                std::mem::forget(line);
-                if load(&filter).is_err() {
-                    exit_now(125);
-                }
-                children.look_after()
-            }
-            Err(failure) => fail(&line, failure),
-        }
-    }
-    let failure = payload.execute(&filter);
-    fail(&line, failure)
-}
-
-/// Closes all that we inherited and opened, except for the streams, the line and the terminal's master: a
-/// parked process must not keep somebody's pipe or socket open, and the program must not find a way out.
-fn close_the_rest(line: Line, master: Option<OwnedFd>) -> io::Result<(Line, Option<OwnedFd>)> {
-    // Out of the way first: it may be where the line goes.
-    let master = master
-        .map(|master| rustix::io::fcntl_dupfd_cloexec(&master, 5))
-        .transpose()?;
-    let line = move_fd(line.into_fd(), 3)?;
-    let master = master.map(|master| move_fd(master, 4)).transpose()?;
-    close_from(if master.is_some() { 5 } else { 4 }, CloseRange::Now)?;
-    Ok((Line::from_fd(line), master))
-}
-
-/// Reports and ends.
-pub(super) fn fail(line: &Line, failure: Failure) -> ! {
-    let _ = line.send_failure(failure);
-    exit_now(125)
 }

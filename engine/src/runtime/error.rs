@@ -8,6 +8,7 @@ use crate::error::{Classify, ErrorKind};
 use crate::mount::MountError;
 use crate::sys::process::Exit;
 
+use super::hook::HookError;
 use super::seccomp::SeccompError;
 
 /// A failure of [`super::prepare`], [`super::exec`] or [`super::Parked::release`].
@@ -67,6 +68,9 @@ pub enum RuntimeError {
         /// How.
         exit: Exit,
     },
+    /// A hook of the specification failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The system call filter is wrong.
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
@@ -96,7 +100,7 @@ impl Classify for RuntimeError {
             Self::CommandNotFound { .. } => ErrorKind::NotFound,
             Self::CommandNotExecutable { .. } => ErrorKind::Permission,
             Self::Parent { source, .. } | Self::Setup { source, .. } => Classify::kind(source),
-            Self::Vanished { .. } => ErrorKind::Internal,
+            Self::Vanished { .. } | Self::Hook(_) => ErrorKind::Internal,
             Self::Seccomp(source) => source.kind(),
             Self::Mount(source) => source.kind(),
             Self::Cgroup(source) => source.kind(),

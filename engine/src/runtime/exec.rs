@@ -14,10 +14,11 @@ use crate::mount::{Below, open_root};
 use crate::sys::namespace;
 use crate::sys::process::{Fork, Forked, NoReturn};
 
-use super::child::{be_invisible, fail, finish, join_cgroup, set_lsm_label, take_streams};
+use super::child::{be_invisible, join_cgroup, set_lsm_label, take_streams};
 use super::error::parent;
 use super::launch::{Init, Started, Stdio, cannot_clone, park};
-use super::plan::PidNamespace;
+use super::parking::{Ready, fail};
+use super::plan::{PidNamespace, refuse_process};
 use super::process::Payload;
 use super::report::{Failure, Line};
 use super::seccomp::Seccomp;
@@ -47,10 +48,13 @@ pub struct Exec<'a> {
     pub user: Option<&'a str>,
     /// As [`super::Launch::groups`].
     pub groups: &'a [String],
+    /// As [`super::Launch::preserved`].
+    pub preserved: u32,
 }
 
 /// Runs a further process in a running container.
 pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
+    refuse_process(exec.process)?;
     let entry = exec.target.cgroup.map(Cgroup::entry).transpose()?;
     let tasks = entry.as_ref().map_or(&[][..], |entry| &entry.tasks);
     let (line, childs_line) =
@@ -68,8 +72,15 @@ pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
             let line = Line::from_fd(childs_line.into_fd());
             match set_up(&exec, tasks) {
                 Ok((payload, terminal, warnings)) => {
-                    let master = terminal.map(|t| t.master);
-                    finish(payload, master, warnings, line, Init::Payload)
+                    let ready = Ready {
+                        payload,
+                        master: terminal.map(|t| t.master),
+                        warnings,
+                        init: Init::Payload,
+                        preserved: exec.preserved,
+                        hooks: None,
+                    };
+                    ready.park(line)
                 }
                 Err(failure) => fail(&line, failure),
             }
@@ -77,7 +88,7 @@ pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
         Forked::Parent { pid, pidfd } => {
             drop(childs_line);
             let filter = exec.seccomp.compile(exec.process.capabilities().as_ref());
-            park(pid, pidfd, line, filter)?.release()
+            park(pid, pidfd, line, filter, |_| Ok(()))?.release()
         }
     }
 }

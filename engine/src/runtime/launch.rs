@@ -2,17 +2,21 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{ContainerState, Spec, State};
+use rustix::net::SocketType;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
 use crate::mount::RootMount;
 use crate::sys::process::{Fork, Forked, NoReturn};
 use crate::sys::seccomp::Instruction;
+use crate::sys::wire;
 
 use super::child::Child;
-use super::error::parent;
+use super::error::{invalid, parent};
+use super::hook::{self, HookPoint};
 use super::plan;
 use super::report::{Line, Message};
 use super::seccomp::{Seccomp, SeccompError};
@@ -45,6 +49,10 @@ pub struct Launch<'a> {
     pub user: Option<&'a str>,
     /// Further groups, names or numbers (`group_add`).
     pub groups: &'a [String],
+    /// How many descriptors after the standard ones, from 3 on, the program gets as they are.
+    pub preserved: u32,
+    /// What hooks of the specification are told; without it, a specification with hooks is refused.
+    pub state: Option<&'a State>,
 }
 
 /// Which network namespace a container gets.
@@ -147,8 +155,35 @@ impl Parked {
             // the caller then sees as that of the program.
             None => self.process.take().ok_or_else(|| vanished(Exit::Code(125))),
             Some((Message::Failed(failure), _)) => Err(failure.into()),
-            Some((Message::Ready { .. }, _)) => Err(vanished(self.end()?)),
+            Some(_) => Err(vanished(self.end()?)),
         }
+    }
+
+    /// Leaves it to whoever connects to this listening socket: see [`release_waiting`]. It goes on waiting
+    /// when we end.
+    pub fn hand_over(mut self, listener: BorrowedFd<'_>) -> Result<Started, RuntimeError> {
+        match self.line.listen(&self.filter, listener) {
+            Ok(()) => self.process.take().ok_or(RuntimeError::Vanished {
+                exit: Exit::Code(125),
+            }),
+            Err(_) => Err(RuntimeError::Vanished { exit: self.end()? }),
+        }
+    }
+
+    /// Runs the hooks that belong outside, when the child has mounted everything.
+    fn run_hooks(&self, spec: &Spec, state: Option<&State>) -> Result<(), RuntimeError> {
+        if let Some(state) = state {
+            let mut state = state.clone();
+            state
+                .set_status(ContainerState::Created)
+                .set_pid(Some(self.pid().as_raw_pid()));
+            for point in [HookPoint::Prestart, HookPoint::CreateRuntime] {
+                hook::run_all(point, spec.hooks().as_ref(), &state)?;
+            }
+        }
+        self.line
+            .go(&[])
+            .map_err(|error| parent("talk to the container's process", error))
     }
 
     /// Kills it and says how it ended.
@@ -164,6 +199,23 @@ impl Parked {
 impl Drop for Parked {
     fn drop(&mut self) {
         let _ = self.end();
+    }
+}
+
+/// Whether a process that was handed over waits at this socket.
+pub fn is_waiting(directory: &Path, socket: &str) -> bool {
+    wire::connect(directory, socket, SocketType::SEQPACKET).is_ok()
+}
+
+/// Lets a process that was handed over execute its program. Returns once execve has succeeded or failed.
+pub fn release_waiting(directory: &Path, socket: &str) -> Result<(), RuntimeError> {
+    let failed = |error| parent("reach the container's process", error);
+    let connection = wire::connect(directory, socket, SocketType::SEQPACKET).map_err(failed)?;
+    let line = Line::from_fd(connection);
+    line.go(&[]).map_err(failed)?;
+    match line.receive().map_err(failed)? {
+        Some((Message::Failed(failure), _)) => Err(failure.into()),
+        _ => Ok(()),
     }
 }
 
@@ -192,6 +244,11 @@ impl Started {
 /// Clones and sets up a container's first process, up to the moment before execve.
 pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
     let plan = plan::Plan::of(launch.spec, launch.netns)?;
+    if launch.state.is_none() && launch.spec.hooks().is_some() {
+        return Err(invalid(
+            "`hooks` of the specification are not supported here",
+        ));
+    }
     let process = plan.process;
     let entry = launch.cgroup.map(Cgroup::entry).transpose()?;
     let tasks = entry.as_ref().map_or(&[][..], |entry| &entry.tasks);
@@ -213,6 +270,8 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
         user: launch.user,
         groups: launch.groups,
         filtered: launch.seccomp.is_some(),
+        preserved: launch.preserved,
+        state: launch.state,
     };
     let fork = Fork {
         namespaces: plan.new_namespaces,
@@ -230,7 +289,9 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
             drop(childs_line);
             // Compiled here, while the child mounts on another CPU.
             let filter = launch.seccomp.compile(process.capabilities().as_ref());
-            park(pid, pidfd, line, filter)
+            park(pid, pidfd, line, filter, |parked| {
+                parked.run_hooks(launch.spec, launch.state)
+            })
         }
     }
 }
@@ -241,6 +302,7 @@ pub(super) fn park(
     pidfd: OwnedFd,
     line: Line,
     filter: Result<Vec<Instruction>, SeccompError>,
+    mounted: impl FnOnce(&Parked) -> Result<(), RuntimeError>,
 ) -> Result<Parked, RuntimeError> {
     let mut parked = Parked {
         process: Some(Started {
@@ -253,11 +315,16 @@ pub(super) fn park(
         filter: Vec::new(),
     };
     parked.filter = filter?;
-    match parked
-        .line
-        .receive()
-        .map_err(|error| parent("hear from the container's process", error))?
-    {
+    let hear = |parked: &Parked| {
+        let heard = parked.line.receive();
+        heard.map_err(|error| parent("hear from the container's process", error))
+    };
+    let mut heard = hear(&parked)?;
+    if let Some((Message::Mounted, _)) = heard {
+        mounted(&parked)?;
+        heard = hear(&parked)?;
+    }
+    match heard {
         Some((Message::Ready { warnings }, terminal)) => {
             if let Some(process) = &mut parked.process {
                 process.warnings = warnings;
@@ -266,7 +333,7 @@ pub(super) fn park(
             Ok(parked)
         }
         Some((Message::Failed(failure), _)) => Err(failure.into()),
-        None => Err(RuntimeError::Vanished {
+        Some((Message::Mounted, _)) | None => Err(RuntimeError::Vanished {
             exit: parked.end()?,
         }),
     }

@@ -9,7 +9,7 @@
 //! Everything here is synchronous and refuses to run in a process with a second thread:
 //! the child goes on in a copy of our memory, where another thread's locks never open.
 //! What the module will not do: networks (it takes a namespace's fd), images and snapshots
-//! (it takes a [`crate::mount::RootMount`]), restart policies, logs. Hooks, `intelRdt`, `timeOffsets`,
+//! (it takes a [`crate::mount::RootMount`]), restart policies, logs. `intelRdt`, `timeOffsets`,
 //! user namespaces and SELinux labels of the specification are refused by name.
 
 mod caps;
@@ -17,8 +17,10 @@ mod child;
 pub mod defaults;
 mod error;
 mod exec;
+pub mod hook;
 mod init;
 mod launch;
+mod parking;
 mod plan;
 mod process;
 mod report;
@@ -30,4 +32,6 @@ pub mod user;
 pub use crate::sys::process::Exit;
 pub use error::{RuntimeError, Stage, Warning};
 pub use exec::{Exec, ExecTarget, exec};
-pub use launch::{Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, prepare};
+pub use launch::{
+    Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, is_waiting, prepare, release_waiting,
+};

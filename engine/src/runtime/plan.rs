@@ -233,9 +233,7 @@ fn sysctl_namespace(name: &str) -> Option<Ns> {
 /// What this runtime does not do is refused, never skipped.
 fn refuse(spec: &Spec) -> Result<(), RuntimeError> {
     let linux = spec.linux().as_ref();
-    let process = spec.process().as_ref();
     let refused = [
-        ("hooks", spec.hooks().is_some()),
         (
             "linux.intelRdt",
             linux.is_some_and(|l| l.intel_rdt().is_some()),
@@ -258,37 +256,44 @@ fn refuse(spec: &Spec) -> Result<(), RuntimeError> {
         ),
         (
             "linux.mountLabel",
-            linux.is_some_and(|l| l.mount_label().is_some()),
+            linux.is_some_and(|l| l.mount_label().as_ref().is_some_and(|m| !m.is_empty())),
         ),
         (
             "linux.uidMappings",
-            linux.is_some_and(|l| l.uid_mappings().is_some() || l.gid_mappings().is_some()),
-        ),
-        (
-            "process.selinuxLabel",
-            process.is_some_and(|p| p.selinux_label().is_some()),
-        ),
-        (
-            "process.scheduler",
-            process.is_some_and(|p| p.scheduler().is_some()),
-        ),
-        (
-            "process.ioPriority",
-            process.is_some_and(|p| p.io_priority().is_some()),
-        ),
-        (
-            "process.execCPUAffinity",
-            process.is_some_and(|p| p.exec_cpu_affinity().is_some()),
+            linux.is_some_and(|l| {
+                let mappings = [l.uid_mappings(), l.gid_mappings()];
+                mappings
+                    .iter()
+                    .any(|m| m.as_ref().is_some_and(|m| !m.is_empty()))
+            }),
         ),
     ];
-    for (name, present) in refused {
-        if present {
-            return Err(invalid(format!(
-                "`{name}` of the specification is not supported"
-            )));
-        }
+    refuse_present(&refused)?;
+    spec.process().as_ref().map_or(Ok(()), refuse_process)
+}
+
+/// As [`refuse`], of a process alone.
+pub(super) fn refuse_process(process: &Process) -> Result<(), RuntimeError> {
+    // A caller without SELinux may write an empty label.
+    let labelled = process.selinux_label().as_deref().unwrap_or_default();
+    refuse_present(&[
+        ("process.selinuxLabel", !labelled.is_empty()),
+        ("process.scheduler", process.scheduler().is_some()),
+        ("process.ioPriority", process.io_priority().is_some()),
+        (
+            "process.execCPUAffinity",
+            process.exec_cpu_affinity().is_some(),
+        ),
+    ])
+}
+
+fn refuse_present(members: &[(&str, bool)]) -> Result<(), RuntimeError> {
+    match members.iter().find(|(_, present)| *present) {
+        None => Ok(()),
+        Some((name, _)) => Err(invalid(format!(
+            "`{name}` of the specification is not supported"
+        ))),
     }
-    Ok(())
 }
 
 #[cfg(test)]

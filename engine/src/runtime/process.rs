@@ -136,15 +136,20 @@ impl<'a> Payload<'a> {
             .map_err(|error| failed(format!("user {}", self.uid), error))
     }
 
-    /// Loads the filter and becomes the program. Returns only with the reason why not.
-    pub(super) fn execute(&self, filter: &[Instruction]) -> Failure {
-        match self.try_execute(filter) {
+    /// Loads the filter and becomes the program, with so many descriptors beside the standard ones. Returns only
+    /// with the reason why not.
+    pub(super) fn execute(&self, filter: &[Instruction], preserved: u32) -> Failure {
+        match self.try_execute(filter, preserved) {
             Ok(never) => match never {},
             Err(failure) => failure,
         }
     }
 
-    fn try_execute(&self, filter: &[Instruction]) -> Result<std::convert::Infallible, Failure> {
+    fn try_execute(
+        &self,
+        filter: &[Instruction],
+        preserved: u32,
+    ) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.process.args().as_deref().unwrap_or_default();
         let command = arguments.first().map_or("", String::as_str);
         let program = find(command, &self.environment)?;
@@ -156,8 +161,8 @@ impl<'a> Payload<'a> {
         let program = Program::new(&program, &arguments, &environment);
         signal::reset_all();
         signal::unblock_all().map_err(|error| Failure::new(Stage::Exec, "signals", error))?;
-        // Only the three streams live on: everything else was opened by us.
-        close_from(3, CloseRange::OnExec)
+        // Only the streams live on, and what was asked for: everything else was opened by us.
+        close_from(3 + preserved, CloseRange::OnExec)
             .map_err(|error| Failure::new(Stage::Exec, "descriptors", error))?;
         load(filter)?;
         let error = program.execute();

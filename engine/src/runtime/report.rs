@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::mount::MountError;
 use crate::sys::seccomp::Instruction;
 
+use super::hook::HookError;
 use super::{RuntimeError, Stage, Warning};
 
 /// The longest message: a filter of 4096 instructions, or a failure with its path.
@@ -31,8 +32,27 @@ pub(super) enum Message {
         /// What was left out.
         warnings: Vec<Warning>,
     },
+    /// Everything is mounted: the hooks outside may run.
+    Mounted,
     /// A step failed.
     Failed(Failure),
+}
+
+/// What the child is told.
+#[derive(Debug)]
+pub(super) enum Word {
+    /// Go on; before the program, with this filter.
+    Go {
+        /// Empty for none.
+        filter: Vec<Instruction>,
+    },
+    /// Wait for somebody who connects here and says the word.
+    Listen {
+        /// For then.
+        filter: Vec<Instruction>,
+        /// Where.
+        listener: OwnedFd,
+    },
 }
 
 /// A failure in a form that travels.
@@ -50,6 +70,8 @@ pub(super) enum Failure {
     CommandNotFound { command: String },
     /// The program cannot be executed.
     CommandNotExecutable { command: String, errno: i32 },
+    /// A hook failed.
+    Hook(HookError),
 }
 
 impl Failure {
@@ -115,6 +137,7 @@ impl From<Failure> for RuntimeError {
                 command,
                 source: io::Error::from_raw_os_error(errno),
             },
+            Failure::Hook(error) => Self::Hook(error),
         }
     }
 }
@@ -147,7 +170,10 @@ impl Line {
 
     /// Says something, with a descriptor if there is one.
     pub(super) fn send(&self, message: &Message, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
-        let bytes = serde_json::to_vec(message)?;
+        self.send_bytes(&serde_json::to_vec(message)?, fd)
+    }
+
+    fn send_bytes(&self, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         let fds;
@@ -155,7 +181,7 @@ impl Line {
             fds = [fd];
             ancillary.push(SendAncillaryMessage::ScmRights(&fds));
         }
-        let slices = [io::IoSlice::new(&bytes)];
+        let slices = [io::IoSlice::new(bytes)];
         rustix::net::sendmsg(&self.0, &slices, &mut ancillary, SendFlags::NOSIGNAL)?;
         Ok(())
     }
@@ -169,6 +195,15 @@ impl Line {
 
     /// The next message; `None` when the other end is closed.
     pub(super) fn receive(&self) -> io::Result<Option<(Message, Option<OwnedFd>)>> {
+        let (bytes, fd) = self.receive_bytes()?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((serde_json::from_slice(&bytes)?, fd)))
+    }
+
+    /// The next packet; empty when the other end is closed.
+    fn receive_bytes(&self) -> io::Result<(Vec<u8>, Option<OwnedFd>)> {
         let mut buffer = vec![0; LIMIT];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
@@ -177,56 +212,68 @@ impl Line {
             let flags = RecvFlags::CMSG_CLOEXEC;
             match rustix::net::recvmsg(&self.0, &mut slices, &mut ancillary, flags) {
                 Err(Errno::INTR) => continue,
-                // The child died with our answer unread.
-                Err(Errno::CONNRESET) => return Ok(None),
+                // The other side died with our answer unread.
+                Err(Errno::CONNRESET) => break 0,
                 other => break other?.bytes,
             }
         };
-        if length == 0 {
-            return Ok(None);
-        }
+        buffer.truncate(length);
         let fd = ancillary.drain().find_map(|message| match message {
             RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
             _ => None,
         });
-        Ok(Some((serde_json::from_slice(&buffer[..length])?, fd)))
+        Ok((buffer, fd))
     }
 
     /// Lets the child go on, with its filter.
     pub(super) fn go(&self, filter: &[Instruction]) -> io::Result<()> {
-        // One byte before the instructions: an empty packet would look like the end of the line.
-        let mut bytes = Vec::with_capacity(1 + filter.len() * 8);
-        bytes.push(1);
-        for i in filter {
-            bytes.extend(i.code.to_ne_bytes());
-            bytes.extend([i.jt, i.jf]);
-            bytes.extend(i.k.to_ne_bytes());
-        }
-        rustix::net::send(&self.0, &bytes, SendFlags::NOSIGNAL)?;
-        Ok(())
+        self.send_bytes(&packed(filter), None)
     }
 
-    /// Waits for the word to go; `None` when the parent has gone instead.
-    pub(super) fn wait(&self) -> io::Result<Option<Vec<Instruction>>> {
-        let mut buffer = vec![0; LIMIT];
-        let length = loop {
-            match rustix::io::read(&self.0, &mut buffer[..]) {
-                Err(Errno::INTR) => continue,
-                other => break other?,
-            }
-        };
-        let Some((_, rest)) = buffer[..length].split_first() else {
+    /// Lets the child wait for another word, from whoever connects to this socket.
+    pub(super) fn listen(
+        &self,
+        filter: &[Instruction],
+        listener: BorrowedFd<'_>,
+    ) -> io::Result<()> {
+        self.send_bytes(&packed(filter), Some(listener))
+    }
+
+    /// Waits for the word; `None` when the other end has gone instead.
+    pub(super) fn wait(&self) -> io::Result<Option<Word>> {
+        let (bytes, listener) = self.receive_bytes()?;
+        let Some((_, rest)) = bytes.split_first() else {
             return Ok(None);
         };
-        let (chunks, _) = rest.as_chunks::<8>();
-        let instruction = |&[a, b, jt, jf, k0, k1, k2, k3]: &[u8; 8]| Instruction {
-            code: u16::from_ne_bytes([a, b]),
-            jt,
-            jf,
-            k: u32::from_ne_bytes([k0, k1, k2, k3]),
-        };
-        Ok(Some(chunks.iter().map(instruction).collect()))
+        let filter = unpacked(rest);
+        Ok(Some(match listener {
+            Some(listener) => Word::Listen { filter, listener },
+            None => Word::Go { filter },
+        }))
     }
+}
+
+/// A filter as a packet: one byte before the instructions, because an empty packet would look like the end of the line.
+fn packed(filter: &[Instruction]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(1 + filter.len() * 8);
+    bytes.push(1);
+    for i in filter {
+        bytes.extend(i.code.to_ne_bytes());
+        bytes.extend([i.jt, i.jf]);
+        bytes.extend(i.k.to_ne_bytes());
+    }
+    bytes
+}
+
+fn unpacked(bytes: &[u8]) -> Vec<Instruction> {
+    let (chunks, _) = bytes.as_chunks::<8>();
+    let instruction = |&[a, b, jt, jf, k0, k1, k2, k3]: &[u8; 8]| Instruction {
+        code: u16::from_ne_bytes([a, b]),
+        jt,
+        jf,
+        k: u32::from_ne_bytes([k0, k1, k2, k3]),
+    };
+    chunks.iter().map(instruction).collect()
 }
 
 impl AsFd for Line {
@@ -248,13 +295,14 @@ mod tests {
             jf: 0,
             k: 0xc000_003e,
         }; 4096];
-        ours.go(&filter).expect("sent");
-        assert_eq!(
-            theirs.wait().expect("received").as_deref(),
-            Some(&filter[..])
-        );
-        ours.go(&[]).expect("sent");
-        assert_eq!(theirs.wait().expect("received").as_deref(), Some(&[][..]));
+        for sent in [&filter[..], &[]] {
+            ours.go(sent).expect("sent");
+            let word = theirs.wait().expect("received").expect("open");
+            assert!(matches!(word, Word::Go { filter } if filter == sent));
+        }
+        ours.listen(&filter, ours.as_fd()).expect("sent");
+        let word = theirs.wait().expect("received").expect("open");
+        assert!(matches!(word, Word::Listen { filter: f, .. } if f == filter));
 
         let failure = Failure::new(Stage::Sysctl, "net.x", Errno::ROFS);
         theirs.send_failure(failure).expect("sent");

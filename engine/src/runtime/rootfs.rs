@@ -12,18 +12,21 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, unmount,
 };
 
-use crate::mount::{self, Below, open_root};
+use crate::mount::{self, Below, RootMount, open_root};
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+use crate::sys::process::exit_now;
 
 use super::Stage;
 use super::child::Child;
+use super::hook::{self, HookPoint};
 use super::launch::Stdio;
-use super::report::Failure;
+use super::parking::own_state;
+use super::report::{Failure, Line, Message};
 use super::terminal::Terminal;
 
 impl Child<'_> {
     /// Mounts everything and makes it our root. The terminal comes from the container's own devpts.
-    pub(super) fn build_root(&self) -> Result<Option<Terminal>, Failure> {
+    pub(super) fn build_root(&self, line: &Line) -> Result<Option<Terminal>, Failure> {
         // Modes of nodes and directories are meant as they are written.
         rustix::process::umask(Mode::empty());
         let none = Vec::new();
@@ -33,10 +36,7 @@ impl Child<'_> {
         leave_the_hosts_mounts()?;
         let root =
             mount::detached_root(self.root).map_err(|error| Failure::mount(Stage::Root, error))?;
-        // Over the host's root, in our own mount namespace: pivot_root wants a mount that is attached.
-        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-        move_mount(&root, "", CWD, "/", flags)
-            .map_err(|error| Failure::new(Stage::Root, "/", error))?;
+        self.attach_root(root.as_fd())?;
         let below = Below::new(root.as_fd());
         for index in 0..mounts.len() {
             mount::attach(below, mounts, index, &trees, self.cgroups)
@@ -66,9 +66,39 @@ impl Child<'_> {
             mount_setattr(root.as_fd(), attr, Reach::This)
                 .map_err(|error| Failure::new(Stage::Root, "/", error))?;
         }
+        self.run_hooks(line)?;
         pivot(root.as_fd())?;
         self.set_propagation(root.as_fd())?;
         Ok(terminal)
+    }
+
+    /// Attaches it in our own mount namespace: pivot_root wants a mount that is attached. A directory over itself, where
+    /// hooks look for it; another root over the host's, where no path leads to it.
+    fn attach_root(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
+        let place = match self.root {
+            RootMount::Directory { path, .. } => path,
+            RootMount::Overlay(_) => Path::new("/"),
+        };
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
+        move_mount(root, "", CWD, place, flags)
+            .map_err(|error| Failure::new(Stage::Root, place.display().to_string(), error))
+    }
+
+    /// The hooks before the change of root: those outside are our parent's, which is told that it is time.
+    fn run_hooks(&self, line: &Line) -> Result<(), Failure> {
+        let hooks = self.spec.hooks().as_ref();
+        let Some(state) = self.state else {
+            return Ok(());
+        };
+        let outside = [HookPoint::Prestart, HookPoint::CreateRuntime];
+        if outside.iter().any(|point| !point.of(hooks).is_empty()) {
+            let gone = |error| Failure::new(Stage::Report, "hooks", error);
+            line.send(&Message::Mounted, None).map_err(gone)?;
+            if line.wait().map_err(gone)?.is_none() {
+                exit_now(125);
+            }
+        }
+        hook::run_all(HookPoint::CreateContainer, hooks, &own_state(state)).map_err(Failure::Hook)
     }
 
     /// Kernel parameters, through a procfs that nobody else sees. Which ones are allowed was decided by the parent.

@@ -338,6 +338,8 @@ impl Keeper {
             init: job.init,
             user: Some(job.user.as_str()).filter(|user| !user.is_empty()),
             groups: &job.groups,
+            preserved: 0,
+            state: None,
         })
         .map_err(|error| Failure::new(&error, error.exit_code()))?;
         self.terminal = parked.terminal();

@@ -261,6 +261,13 @@ pub fn set_title(title: &str) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a descriptor of this number was open before our program began: ours are all closed by execve.
+pub fn is_inherited(number: u32) -> bool {
+    // SAFETY: the call takes no pointer; a number that is no descriptor is answered with EBADF.
+    let flags = unsafe { libc::fcntl(number as libc::c_int, libc::F_GETFD) };
+    flags >= 0 && flags & libc::FD_CLOEXEC == 0
+}
+
 /// What happens to the descriptors of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseRange {

@@ -28,6 +28,12 @@ impl Vector {
     }
 }
 
+impl From<Vec<CString>> for Vector {
+    fn from(strings: Vec<CString>) -> Self {
+        Self { strings }
+    }
+}
+
 /// A program ready to replace this process.
 #[derive(Debug)]
 pub struct Program<'a> {

@@ -1,6 +1,7 @@
 //! Signal masks and dispositions, for a process that is about to become another.
 
 use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// The highest signal number of Linux.
 pub const LAST: i32 = 64;
@@ -74,6 +75,21 @@ pub fn wait_any() -> io::Result<i32> {
             return Err(error);
         }
     }
+}
+
+/// Sends a signal of any number to the process of this descriptor.
+pub fn send_to(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    // SAFETY: without details the pointer is null, and no other is passed.
+    super::check(unsafe {
+        libc::syscall(
+            libc::SYS_pidfd_send_signal,
+            process.as_raw_fd(),
+            signal,
+            std::ptr::null::<libc::siginfo_t>(),
+            0,
+        )
+    })
+    .map(drop)
 }
 
 /// Sends a signal of any number, realtime ones too.

@@ -10,6 +10,7 @@ use rustix::mount::{MountAttrFlags, OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::mount::{MountAttr, Reach, mount_setattr};
+use super::program::{Program, Vector};
 
 /// Our own executable as something a container can never write to: a read-only clone of its
 /// mount, or a sealed copy in memory where that is not allowed.
@@ -31,12 +32,71 @@ impl Executable {
         }
         let file = rustix::fs::open(SELF, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         // We may run from such a clone already, which belongs to no namespace and cannot be cloned again.
-        let read_only = rustix::fs::fstatvfs(&file)?
-            .f_flag
-            .contains(StatVfsMountFlags::RDONLY);
-        let file = if read_only { file } else { sealed_copy()? };
+        let file = if is_read_only()? {
+            file
+        } else {
+            sealed_copy()?
+        };
         Ok(Self { file })
     }
+}
+
+impl Executable {
+    /// Replaces this process by the same program run from such an executable, with the same arguments and
+    /// environment; returns at once when it runs from one.
+    pub fn seal_ourselves() -> io::Result<()> {
+        if is_sealed()? {
+            return Ok(());
+        }
+        let file = match read_only_clone() {
+            Ok(file) => file,
+            // Nobody who may clone no mount may make this one writable.
+            Err(_) if is_read_only()? => return Ok(()),
+            Err(_) => sealed_copy()?,
+        };
+        let path = CString::new(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+        let text = |bytes: Vec<u8>| Ok::<_, io::Error>(CString::new(bytes)?);
+        let arguments = std::env::args_os()
+            .map(|argument| text(argument.into_vec()))
+            .collect::<io::Result<Vec<_>>>()?;
+        let environment = environment()?;
+        let (arguments, environment) = (Vector::from(arguments), Vector::from(environment));
+        Err(Program::new(&path, &arguments, &environment).execute())
+    }
+}
+
+/// Whether nobody can write to the file that we run from, now or later.
+fn is_sealed() -> io::Result<bool> {
+    let file = rustix::fs::open(SELF, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // A file of an ordinary file system has no seals to ask for.
+    if rustix::fs::fcntl_get_seals(&file).is_ok_and(|seals| seals.contains(SealFlags::WRITE)) {
+        return Ok(true);
+    }
+    // A read-only mount that has a path could be made writable, or have a writable twin. A clone of ours has none.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")?;
+    let wanted = rustix::fs::StatxFlags::MNT_ID;
+    let found = rustix::fs::statx(&file, "", rustix::fs::AtFlags::EMPTY_PATH, wanted)?;
+    let id = found.stx_mnt_id.to_string();
+    let attached = mounts
+        .lines()
+        .any(|line| line.split(' ').next() == Some(&id));
+    Ok(is_read_only()? && !attached)
+}
+
+/// Whether the mount that we run from takes no writes.
+fn is_read_only() -> io::Result<bool> {
+    let flags = rustix::fs::statvfs(SELF)?.f_flag;
+    Ok(flags.contains(StatVfsMountFlags::RDONLY))
+}
+
+fn environment() -> io::Result<Vec<CString>> {
+    std::env::vars_os()
+        .map(|(key, value)| {
+            Ok(CString::new(
+                [key.into_vec(), value.into_vec()].join(&b'='),
+            )?)
+        })
+        .collect()
 }
 
 fn read_only_clone() -> io::Result<OwnedFd> {
@@ -93,9 +153,7 @@ pub fn spawn_role(
         .iter()
         .map(|a| text(a.as_bytes().to_vec()))
         .collect::<io::Result<Vec<_>>>()?;
-    let environment = std::env::vars_os()
-        .map(|(key, value)| text([key.into_vec(), value.into_vec()].join(&b'=')))
-        .collect::<io::Result<Vec<_>>>()?;
+    let environment = environment()?;
 
     let mut actions = Actions::new()?;
     for (target, source) in sources.iter().enumerate() {

@@ -144,6 +144,7 @@ fn run_exec(
         seccomp: Seccomp::Default,
         user: None,
         groups: &[],
+        preserved: 0,
     })
 }
 

@@ -162,6 +162,8 @@ impl Container {
             init: self.init,
             user: self.user.as_deref(),
             groups: &self.groups,
+            preserved: 0,
+            state: None,
         })
     }
 

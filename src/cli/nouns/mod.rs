@@ -1,4 +1,5 @@
-//! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`; `login` and `logout`.
+//! The engine's own grammar, as Docker's nouns: `container`, `image`, `network`, `volume`, `system`; `login` and `logout`; `oci`,
+//! the runtime by itself.
 
 mod boot;
 mod check;
@@ -10,6 +11,7 @@ pub mod image;
 mod listing;
 pub mod login;
 pub mod network;
+pub mod oci;
 pub mod system;
 pub mod volume;
 

@@ -154,6 +154,8 @@ fn launch(
         init: Init::Payload,
         user: spec.user.as_deref(),
         groups: &[],
+        preserved: 0,
+        state: None,
     })
     .and_then(runtime::Parked::release)
     .map_err(RunError::Runtime)

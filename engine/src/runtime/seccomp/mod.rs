@@ -16,7 +16,7 @@ use crate::error::{Classify, ErrorKind};
 use crate::sys::seccomp::Instruction;
 
 use profile::Machine;
-pub use profile::Profile;
+pub use profile::{ACTIONS, FLAGS, OPERATORS, Profile};
 
 use super::caps;
 

@@ -103,12 +103,7 @@ impl Profile {
             ));
         }
         for flag in profile.flags.iter().flatten() {
-            // Always set, and about a log level and synchronisation that one thread does not need.
-            let known = [
-                "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-                "SECCOMP_FILTER_FLAG_TSYNC",
-            ];
-            if !known.contains(&flag.as_str()) {
+            if !FLAGS.contains(&flag.as_str()) {
                 return Err(refuse(format!("flag `{flag}` is not supported")));
             }
         }
@@ -285,6 +280,35 @@ pub(super) fn version(text: &str) -> Option<(u32, u32)> {
     let mut parts = text.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
+
+/// The actions that a rule may have.
+pub const ACTIONS: &[&str] = &[
+    "SCMP_ACT_KILL",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_TRACE",
+    "SCMP_ACT_LOG",
+    "SCMP_ACT_ALLOW",
+];
+
+/// The comparisons that a rule may make.
+pub const OPERATORS: &[&str] = &[
+    "SCMP_CMP_NE",
+    "SCMP_CMP_LT",
+    "SCMP_CMP_LE",
+    "SCMP_CMP_EQ",
+    "SCMP_CMP_GE",
+    "SCMP_CMP_GT",
+    "SCMP_CMP_MASKED_EQ",
+];
+
+/// Flags that may be asked for: always set, or about synchronisation that one thread does not need.
+pub const FLAGS: &[&str] = &[
+    "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+    "SECCOMP_FILTER_FLAG_TSYNC",
+];
 
 fn action(name: &str, errno: Option<u32>) -> Result<Action, SeccompError> {
     const EPERM: u32 = 1;
