@@ -168,6 +168,12 @@ impl Sandbox {
     /// Removes every container and network, then expects that nothing is left.
     #[track_caller]
     pub fn finish(self) {
+        self.expect_nothing_left();
+    }
+
+    /// As [`Sandbox::finish`], for those who only borrow it.
+    #[track_caller]
+    pub fn expect_nothing_left(&self) {
         let marks = self.marks();
         self.clear();
         let traces = wait_for(Duration::from_secs(10), || {

@@ -12,7 +12,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::SocketType;
 use sha2::{Digest, Sha256};
 
-use crate::cgroup::{Cgroup, Layout};
+use crate::cgroup::{Cgroup, CgroupError, LimitWarning};
 use crate::mount::RootMount;
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Init, Launch, NetNs, Parked, Stdio, WindowSize, defaults, prepare};
@@ -229,14 +229,19 @@ fn make_cgroup(record: &Record) -> Result<Cgroup, OciError> {
     let mut limits = asked.unwrap_or_default();
     let rules = device_rules(&limits);
     limits.set_devices(Some(rules));
-    let (cgroup, unset) = Cgroup::create(&Layout::detect()?, &record.cgroup, &limits)?;
-    match unset.into_iter().next() {
-        None => Ok(cgroup),
-        Some(first) => Err(OciError::Limit {
-            limit: first.limit,
-            reason: first.reason,
-        }),
-    }
+    let cgroup = record.open_cgroup()?;
+    let made = Cgroup::create(cgroup.layout(), &record.cgroup, &limits);
+    let failure = match made {
+        Ok((_, unset)) => match unset.into_iter().next() {
+            None => return Ok(cgroup),
+            Some(LimitWarning { limit, reason }) => OciError::Limit { limit, reason },
+        },
+        // It is somebody else's.
+        Err(busy @ CgroupError::Busy { .. }) => return Err(busy.into()),
+        Err(error) => error.into(),
+    };
+    let _ = cgroup.remove();
+    Err(failure)
 }
 
 /// Nothing but what is asked for and the devices of every container, which the specification wants to work.
