@@ -491,6 +491,7 @@ impl Backend for Fake {
     fn build(
         &self,
         request: &BuildSpec,
+        _cancel: &BuildCancel,
         _progress: &(dyn Fn(BuildEvent) + Send + Sync),
     ) -> Result<String> {
         Ok(request.tags.first().cloned().unwrap_or_default())

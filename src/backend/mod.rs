@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::Sender;
 use std::time::{Duration, SystemTime};
 
+pub use gantry_engine::build::Cancel as BuildCancel;
 pub use gantry_engine::engine::CommitOptions;
 use gantry_engine::error::{Classify, ErrorKind};
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};
@@ -203,6 +204,7 @@ pub trait Backend: Send + Sync {
     fn build(
         &self,
         request: &BuildSpec,
+        cancel: &BuildCancel,
         progress: &(dyn Fn(BuildEvent) + Send + Sync),
     ) -> Result<String>;
     /// Removes an image's name, and the image with its last one.

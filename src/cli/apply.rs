@@ -6,13 +6,14 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use crate::backend::{Backend, BackendError, BuildEvent, BuildSpec, ProjectLock};
+use crate::backend::{Backend, BackendError, ProjectLock};
+use crate::cli::builds;
 use crate::cli::error::CliError;
 use crate::cli::findings;
 use crate::cli::global::Global;
 use crate::cli::session::{Session, colour, colour_on};
 use crate::executor::{self, Done, Event, Execution, Kind, Phase};
-use crate::lower::build::{BuildOverrides, prerequisites, request};
+use crate::lower::build::BuildOverrides;
 use crate::lower::{Finding, Findings, Overrides, Stack};
 use crate::model::{Project, PullPolicy};
 use crate::plan::images::{Buildable, Builds, ImageStep, Local, Need, Policy, decide};
@@ -61,7 +62,7 @@ pub fn known(global: &Global, session: &Session) -> Option<Stack> {
 }
 
 /// Prints the warnings; what was refused is the error.
-fn accept(global: &Global, findings: Findings) -> Result<(), CliError> {
+pub fn accept(global: &Global, findings: Findings) -> Result<(), CliError> {
     if !findings.refused.is_empty() {
         return Err(CliError::Refused(findings.refused));
     }
@@ -342,7 +343,7 @@ fn run_image_steps(
             .into_inner()
             .unwrap_or_else(std::sync::PoisonError::into_inner),
     );
-    build_services(
+    builds::run(
         global,
         backend,
         project,
@@ -388,92 +389,13 @@ pub fn pull_one(
     }
 }
 
-fn image_phase(events: executor::Sink<'_>, reference: &str, phase: Phase) {
+/// Tells how far an image is.
+pub fn image_phase(events: executor::Sink<'_>, reference: &str, phase: Phase) {
     events(Event::Phase {
         kind: Kind::Image,
         name: reference.to_owned(),
         phase,
     });
-}
-
-/// The builds of services, those that others are built from first. Services that share one
-/// definition share one build.
-pub fn builds(
-    global: &Global,
-    project: &Project,
-    services: &[String],
-    overrides: &BuildOverrides,
-) -> Result<Vec<(String, BuildSpec)>, CliError> {
-    let mut order = Vec::new();
-    for service in services {
-        visit(project, service, &mut order);
-    }
-    let mut findings = Findings::default();
-    let mut builds: Vec<(String, BuildSpec)> = Vec::new();
-    for service in order {
-        if let Some(spec) = request(project, &service, overrides, &mut findings)
-            && !builds.iter().any(|(_, same)| *same == spec)
-        {
-            builds.push((service, spec));
-        }
-    }
-    accept(global, findings)?;
-    Ok(builds)
-}
-
-/// Builds the images of services.
-pub fn build_services(
-    global: &Global,
-    backend: &dyn Backend,
-    project: &Project,
-    services: &[String],
-    overrides: &BuildOverrides,
-    quiet: bool,
-    events: executor::Sink<'_>,
-) -> Result<(), CliError> {
-    // All of them are understood before the first one runs.
-    for (service, spec) in builds(global, project, services, overrides)? {
-        let name = spec.tags.first().cloned().unwrap_or_default();
-        image_phase(events, &name, Phase::Building);
-        let sink = |event: BuildEvent| {
-            if !quiet || matches!(event, BuildEvent::Warning(_) | BuildEvent::Failed(_)) {
-                events(Event::Build {
-                    service: service.clone(),
-                    event,
-                });
-            }
-        };
-        if let Err(error) = backend.build(&spec, &sink) {
-            image_phase(events, &name, Phase::Error("the build failed".to_owned()));
-            return Err(error.into());
-        }
-        image_phase(events, &name, Phase::Built);
-    }
-    Ok(())
-}
-
-fn visit(project: &Project, service: &str, order: &mut Vec<String>) {
-    if order.iter().any(|done| done == service) {
-        return;
-    }
-    for other in prerequisites(project, service) {
-        if other != service {
-            visit(project, &other, order);
-        }
-    }
-    order.push(service.to_owned());
-}
-
-/// Services with a `build` section, of those named or all.
-#[must_use]
-pub fn buildable(project: &Project, services: &[String]) -> Vec<String> {
-    let named = |name: &String| services.is_empty() || services.contains(name);
-    project
-        .services
-        .iter()
-        .filter(|(name, service)| named(name) && service.is_buildable())
-        .map(|(name, _)| name.clone())
-        .collect()
 }
 
 /// Whole seconds as a duration.

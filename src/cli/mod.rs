@@ -6,6 +6,7 @@
 
 pub mod apply;
 pub mod attached;
+pub mod builds;
 mod copying;
 pub mod deferred;
 pub mod error;

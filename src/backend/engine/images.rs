@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use gantry_engine::build::{
-    self, BuildDeps, BuildProgress, BuildRequest, Cancel, ContextSource, DockerfileSource, NoCache,
+    self, BuildDeps, BuildProgress, BuildRequest, ContextSource, DockerfileSource, NoCache,
     PullPolicy, RunNetwork,
 };
 use gantry_engine::engine::Engine;
@@ -15,7 +15,7 @@ use gantry_engine::spec::ExtraHost;
 
 use super::steps::Steps;
 use crate::backend::{
-    BackendError, BuildEvent, BuildSpec, Image, ImageProgress, Result, SecretSource,
+    BackendError, BuildCancel, BuildEvent, BuildSpec, Image, ImageProgress, Result, SecretSource,
 };
 
 pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
@@ -132,6 +132,7 @@ pub(super) fn push(
 pub(super) fn build(
     engine: &Engine,
     spec: &BuildSpec,
+    cancel: &BuildCancel,
     progress: &(dyn Fn(BuildEvent) + Send + Sync),
 ) -> Result<String> {
     let deps = BuildDeps {
@@ -144,7 +145,7 @@ pub(super) fn build(
             progress(event);
         }
     };
-    let outcome = build::build(&request(spec)?, deps, &sink, &Cancel::default()).map_err(|error| {
+    let outcome = build::build(&request(spec)?, deps, &sink, cancel).map_err(|error| {
         let drawn = error.diagnostic().map(build::Diagnostic::render);
         BackendError {
             drawn,

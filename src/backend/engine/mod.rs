@@ -26,10 +26,10 @@ use gantry_engine::spec::{ContainerSpec, NetworkSpec};
 use gantry_engine::state::Lock;
 
 use super::{
-    AttachSpec, Backend, BackendError, BuildEvent, BuildSpec, Change, CommitOptions, Container,
-    ContainerId, ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine, LogQuery, Made,
-    Network, Output, PathKind, ProcessTable, ProjectLock, Removal, Result, Subscription, Usage,
-    Volume, VolumeSpec, Warnings,
+    AttachSpec, Backend, BackendError, BuildCancel, BuildEvent, BuildSpec, Change, CommitOptions,
+    Container, ContainerId, ExecSpec, Flow, FollowLink, Force, Image, ImageProgress, LogLine,
+    LogQuery, Made, Network, Output, PathKind, ProcessTable, ProjectLock, Removal, Result,
+    Subscription, Usage, Volume, VolumeSpec, Warnings,
 };
 
 /// The engine below `root` (default: the system's).
@@ -515,9 +515,10 @@ impl Backend for EngineBackend {
     fn build(
         &self,
         request: &BuildSpec,
+        cancel: &BuildCancel,
         progress: &(dyn Fn(BuildEvent) + Send + Sync),
     ) -> Result<String> {
-        images::build(&self.engine, request, progress)
+        images::build(&self.engine, request, cancel, progress)
     }
 
     fn remove_image(&self, reference: &str) -> Result<()> {

@@ -2,11 +2,11 @@
 
 use clap::Args;
 
-use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
+use crate::cli::{apply, builds};
 use crate::loader::Dependencies;
 use crate::lower::build::BuildOverrides;
 use crate::lower::image_name;
@@ -104,7 +104,7 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
     } else {
         args.services.clone()
     };
-    let services = apply::buildable(&project, &named);
+    let services = builds::buildable(&project, &named);
     let overrides = BuildOverrides {
         args: args
             .build_arg
@@ -122,15 +122,16 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         every_platform: true,
     };
     if global.dry_run {
-        for (service, _) in apply::builds(global, &project, &services, &overrides)? {
-            let image = image_name(&project.name, &service, &project.services[&service]);
+        for build in builds::of(global, &project, &services, &overrides)? {
+            let service = &project.services[&build.service];
+            let image = image_name(&project.name, &build.service, service);
             crate::cli::output::print(&format!("image {image} build\n"))?;
         }
         return Ok(Exit::Success);
     }
     let reporter = apply::reporter_unless(args.quiet, global, "Building");
     let events = |event| reporter.tell(event);
-    let built = apply::build_services(
+    let built = builds::run(
         global,
         &*session.backend,
         &project,
