@@ -161,3 +161,154 @@ fn a_repository_is_a_context_and_a_named_one() {
     drop(daemon);
     sandbox.finish();
 }
+
+/// A repository `repo` with a submodule of its own, and a tag.
+fn repositories(sandbox: &Sandbox) {
+    sandbox.write("part/inner", "of the submodule");
+    sandbox.write("repo/sub/Dockerfile", "FROM host\nCOPY . /repo\n");
+    sandbox.write("repo/sub/text", "first");
+    let git = |repository: &str, args: &[&str]| {
+        let who = [
+            "-C",
+            repository,
+            "-c",
+            "user.name=a",
+            "-c",
+            "user.email=a@b",
+        ];
+        let files = ["-c", "protocol.file.allow=always"];
+        run(sandbox, "git", &[&who[..], &files[..], args].concat());
+    };
+    for repository in ["part", "repo"] {
+        git(repository, &["init", "-q", "-b", "main"]);
+        git(repository, &["add", "-A"]);
+        git(repository, &["commit", "-q", "-m", "first"]);
+    }
+    git("repo", &["tag", "-a", "-m", "one", "v1"]);
+    let part = format!("{}/part", sandbox.project().display());
+    git("repo", &["submodule", "-q", "add", &part, "sub/part"]);
+    sandbox.write("repo/sub/text", "second");
+    git("repo", &["commit", "-q", "-a", "-m", "second"]);
+}
+
+fn list(sandbox: &Sandbox) -> String {
+    let find =
+        "cd /repo; find . -type f -o -name .git | grep -v '.git/' | sort | tr '\n' ' '; cat text";
+    let run = ["container", "run", "--rm", "app", "sh", "-c", find];
+    sandbox.ok(&run).stdout()
+}
+
+#[test]
+fn a_repository_of_this_machine_with_reference_directory_and_submodules() {
+    need_kernel!();
+    need_program!("git");
+    let sandbox = Sandbox::new();
+    repositories(&sandbox);
+    let url = format!("file://{}/repo", sandbox.project().display());
+    let build = |address: &str, more: &[&str]| {
+        let words = ["image", "build", "-q", "-t", "app"];
+        sandbox.ok(&[&words[..], more, &[address]].concat());
+        list(&sandbox)
+    };
+    let both = "./Dockerfile ./part/inner ./text second";
+    assert_eq!(build(&format!("{url}#:sub"), &[]), both);
+    assert_eq!(
+        build(&format!("{url}#v1:sub"), &[]),
+        "./Dockerfile ./text first"
+    );
+    assert_eq!(
+        build(&format!("{url}?tag=v1&subdir=sub"), &[]),
+        "./Dockerfile ./text first"
+    );
+    assert_eq!(
+        build(
+            &format!("{url}?branch=main&subdir=sub&submodules=false"),
+            &[]
+        ),
+        "./Dockerfile ./text second"
+    );
+    // The whole repository, with what git knows of it.
+    let keep = [
+        "--build-arg",
+        "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1",
+        "-f",
+        "sub/Dockerfile",
+    ];
+    sandbox.ok(&[&["image", "build", "-q", "-t", "app"][..], &keep, &[&url]].concat());
+    let head = [
+        "container",
+        "run",
+        "--rm",
+        "app",
+        "sh",
+        "-c",
+        "ls -d /repo/.git && cat /repo/sub/text",
+    ];
+    assert_eq!(sandbox.ok(&head).stdout(), "/repo/.git\nsecond");
+    for (address, part) in [
+        (format!("{url}#nowhere"), "nowhere"),
+        (format!("{url}#main:not/here"), "not/here"),
+        (format!("{url}/none"), "none"),
+        (format!("{url}?ref=main&checksum=0000000"), "0000000"),
+    ] {
+        sandbox
+            .run(&["image", "build", &address])
+            .expect_code(1)
+            .expect_stderr(&[part]);
+    }
+    // A Dockerfile may come from elsewhere: it names nothing of this machine.
+    sandbox.write("Dockerfile", &format!("FROM scratch\nADD {url} /repo\n"));
+    sandbox
+        .run(&["image", "build", "."])
+        .expect_code(1)
+        .expect_stderr(&["Dockerfile:2", "--build-context"]);
+    sandbox.finish();
+}
+
+#[test]
+fn a_repository_by_ssh() {
+    need_kernel!();
+    need_program!("git");
+    let sandbox = Sandbox::new();
+    repositories(&sandbox);
+    // In the place of ssh: it does on this machine what the other one is asked to do.
+    sandbox.write(
+        "ssh",
+        "#!/bin/sh\nfor last; do :; done\necho \"$*\" >> \"$0.log\"\nexec sh -c \"$last\"\n",
+    );
+    let ssh = sandbox.project().join("ssh");
+    fs::set_permissions(&ssh, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("chmod");
+    let repo = format!("{}/repo", sandbox.project().display());
+    for address in [
+        format!("git@far.example:{repo}#v1:sub"),
+        format!("someone@far.example:{repo}#v1:sub"),
+        format!("ssh://git@far.example{repo}#v1:sub"),
+    ] {
+        let args = ["image", "build", "-q", "-t", "app", &address];
+        let mut command = sandbox.command(&args);
+        let output = command.env("GIT_SSH_COMMAND", &ssh).output();
+        Run::of(&args, output.expect("it starts")).expect_code(0);
+        assert_eq!(list(&sandbox), "./Dockerfile ./text first");
+    }
+    let log = fs::read_to_string(sandbox.project().join("ssh.log")).expect("ssh was asked");
+    assert!(log.contains("someone@far.example git-upload-pack"), "{log}");
+    // ADD, with --keep-git-dir.
+    sandbox.write(
+        "Dockerfile",
+        &format!("FROM host\nADD --keep-git-dir git@far.example:{repo}#v1 /repo\n"),
+    );
+    let args = ["image", "build", "-q", "-t", "app", "."];
+    let output = sandbox.command(&args).env("GIT_SSH_COMMAND", &ssh).output();
+    Run::of(&args, output.expect("it starts")).expect_code(0);
+    let head = [
+        "container",
+        "run",
+        "--rm",
+        "app",
+        "sh",
+        "-c",
+        "ls -d /repo/.git && cat /repo/sub/text",
+    ];
+    assert_eq!(sandbox.ok(&head).stdout(), "/repo/.git\nfirst");
+    sandbox.finish();
+}

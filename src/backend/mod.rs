@@ -300,7 +300,7 @@ impl BuildSpec {
     pub fn directory(&self) -> Option<&Path> {
         self.context
             .as_deref()
-            .filter(|context| !context.contains("://"))
+            .filter(|context| !gantry_engine::build::is_remote(context))
             .map(Path::new)
     }
 }

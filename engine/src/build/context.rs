@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::digest::{Fields, Index, hex};
 use super::error::BuildError;
 use super::ignore::{BadPattern, Patterns};
-use super::request::{ContextSource, DockerfileSource};
+use super::request::{BuildRequest, ContextSource, DockerfileSource};
 use super::scratch::{Part, Scratch};
 use super::tree::{Tree, View};
 use super::untar;
@@ -29,15 +29,15 @@ pub(super) struct Text {
 
 /// Opens the main context and reads the Dockerfile. `indexes` is where digests of files are remembered.
 pub(super) fn open(
-    source: &ContextSource,
-    dockerfile: &DockerfileSource,
+    request: &BuildRequest,
     scratch: &Scratch,
     indexes: &Path,
 ) -> Result<(Arc<Context>, Text), BuildError> {
+    let (source, dockerfile) = (&request.context, &request.dockerfile);
     let mut context = match source {
         ContextSource::Directory(path) => directory(path, indexes)?,
         ContextSource::Tar(path) => unpacked(path, scratch)?,
-        ContextSource::Url(url) => super::fetch::context(url, scratch)?,
+        ContextSource::Url(url) => super::fetch::context(request, url, scratch)?,
         ContextSource::Empty => {
             let part = scratch
                 .directory()

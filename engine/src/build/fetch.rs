@@ -12,7 +12,8 @@ use sha2::{Digest as _, Sha256};
 use super::context::{self, Context};
 use super::digest::{Fields, Hash, hex};
 use super::error::BuildError;
-use super::git::GitRef;
+use super::git::{Access, GitRef};
+use super::request::BuildRequest;
 use super::scratch::Scratch;
 use super::solve::Solver;
 use super::{remote, select};
@@ -160,17 +161,25 @@ fn http_date(text: &str) -> Option<i64> {
 }
 
 /// A context by address: a git repository, or a tar archive.
-pub(super) fn context(address: &str, scratch: &Scratch) -> Result<Context, BuildError> {
+pub(super) fn context(
+    request: &BuildRequest,
+    address: &str,
+    scratch: &Scratch,
+) -> Result<Context, BuildError> {
     let bad = |reason: String| BuildError::Context {
         context: address.to_owned(),
         reason,
     };
     if let Some(git) = GitRef::parse(address) {
-        let commit = git.resolve().map_err(bad)?;
+        let access = Access::of(request, &git);
+        let commit = git.resolve(&access).map_err(bad)?;
+        let kept = request.args.get("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+        let keep_git_dir = kept.is_some_and(|value| matches!(value.as_str(), "1" | "true"));
         let part = scratch
             .directory()
             .map_err(|error| bad(error.to_string()))?;
-        git.checkout(&commit, part.path(), false).map_err(bad)?;
+        git.checkout(&commit, part.path(), keep_git_dir, &access)
+            .map_err(bad)?;
         let subdir = git.subdir.clone().unwrap_or_default();
         let whole = super::tree::Tree::open(part.path(), super::tree::View::Context)
             .map_err(|e| bad(e.to_string()))?;

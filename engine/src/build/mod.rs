@@ -60,6 +60,7 @@ use std::sync::Arc;
 pub use diagnostic::{Diagnostic, Severity, Source, Span};
 pub use error::BuildError;
 pub use explain::Explanation;
+pub use git::is_remote;
 pub use ignore::{BadPattern, Patterns};
 pub use lint::Rule;
 pub use progress::{BuildProgress, Cancel, LogStream, ProgressSink, StepId};
@@ -118,8 +119,7 @@ pub fn build(
     }
     let (work, contexts) = (home.join("work"), home.join("contexts"));
     let scratch = Scratch::new(&work, deps.paths.trash()).map_err(cannot_make(&work))?;
-    let (context, text) =
-        context::open(&request.context, &request.dockerfile, &scratch, &contexts)?;
+    let (context, text) = context::open(request, &scratch, &contexts)?;
     let recipes = recipe::platforms(request)?
         .into_iter()
         .map(|platform| Recipe::read(request, &text, platform))

@@ -242,8 +242,8 @@ impl Stage<'_, '_> {
                 return Err(self.wrong(span, message, Some(help)));
             }
         }
-        let context = if value.contains("://") || super::git::GitRef::parse(value).is_some() {
-            super::fetch::context(value, &solver.scratch)?
+        let context = if super::git::is_remote(value) {
+            super::fetch::context(solver.request, value, &solver.scratch)?
         } else {
             context::named(
                 std::path::Path::new(value),

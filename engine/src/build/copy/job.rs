@@ -12,7 +12,7 @@ use crate::build::copier::{Attributes, Copier};
 use crate::build::fetch::Download;
 use crate::build::file_step::NotWritten;
 use crate::build::former::Tracker;
-use crate::build::git::GitRef;
+use crate::build::git::{Access, GitRef};
 use crate::build::ignore::Patterns;
 use crate::build::select::{self, Selected};
 use crate::build::stage::Stage;
@@ -84,7 +84,8 @@ impl Job<'_> {
             .scratch
             .directory()
             .map_err(|error| error.to_string())?;
-        git.checkout(commit, part.path(), self.flags.keep_git_dir)?;
+        let access = Access::of(stage.solver.request, git);
+        git.checkout(commit, part.path(), self.flags.keep_git_dir, &access)?;
         let from = context::filled(part, "").map_err(|error| error.to_string())?;
         let subdir = git.subdir.as_deref().unwrap_or_default();
         let found = select::select(&from.tree, subdir, false).map_err(|error| error.to_string())?;

@@ -94,7 +94,8 @@ fn add(item: &Item, flags: &Flags<'_>, fields: &mut Fields, ingredients: &mut In
                 .add(b"git")
                 .add(commit.as_bytes())
                 .add(git.subdir.as_deref().unwrap_or_default().as_bytes())
-                .add(&[u8::from(flags.keep_git_dir)]);
+                .add(&[u8::from(flags.keep_git_dir || git.keep_git_dir)])
+                .add(&[u8::from(git.submodules)]);
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::build::diagnostic::Span;
 use crate::build::digest::hex;
 use crate::build::error::BuildError;
 use crate::build::fetch::{self, Download};
-use crate::build::git::GitRef;
+use crate::build::git::{Access, GitRef};
 use crate::build::select::{self, Selected};
 use crate::build::stage::Stage;
 use crate::build::tree::{self, Tree};
@@ -71,6 +71,11 @@ impl Finder<'_, '_, '_> {
                 let message = "--checksum is for URLs and git repositories only";
                 return Err(self.wrong(message, None));
             }
+            Some(_) if git.as_ref().is_some_and(GitRef::is_local) => {
+                let message = format!("ADD cannot take a repository of this machine: `{source}`");
+                let help = "give it as a context: --build-context NAME=file://…";
+                return Err(self.wrong(message, Some(help)));
+            }
             _ => {}
         }
         match git {
@@ -82,7 +87,7 @@ impl Finder<'_, '_, '_> {
 
     fn git(&self, git: GitRef) -> Result<Item, BuildError> {
         let commit = git
-            .resolve()
+            .resolve(&Access::of(self.stage.solver.request, &git))
             .map_err(|reason| self.failed(ErrorKind::NotFound, reason, None))?;
         if let Some(checksum) = self.checksum
             && (checksum.len() < 7 || !commit.starts_with(&checksum.to_ascii_lowercase()))

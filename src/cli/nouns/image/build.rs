@@ -239,7 +239,8 @@ fn mode(global: &Global, args: &BuildArgs) -> Result<Mode, CliError> {
 fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
     let context = match args.context.as_str() {
         "-" => ContextSource::Tar("/dev/stdin".into()),
-        text if text.contains("://") || text.starts_with("git@") => {
+        // A directory of such a name is a directory.
+        text if build::is_remote(text) && !Path::new(text).is_dir() => {
             ContextSource::Url(text.to_owned())
         }
         path => ContextSource::Directory(path.into()),
