@@ -276,16 +276,16 @@ pub struct ContainerOptions {
     /// Print help (`-h` is the host name, as in Docker).
     #[arg(long, action = clap::ArgAction::Help)]
     help: Option<bool>,
-    /// Image.
-    #[arg(value_name = "IMAGE")]
-    pub image: String,
-    /// Command and its arguments.
+    /// The image, then the command and its arguments: everything after the image belongs to the
+    /// command, flags too.
     #[arg(
-        value_name = "COMMAND",
+        value_name = "IMAGE [COMMAND [ARGS...]]",
+        required = true,
+        num_args = 1..,
         trailing_var_arg = true,
         allow_hyphen_values = true
     )]
-    pub command: Vec<String>,
+    pub image_and_command: Vec<String>,
 }
 
 impl ContainerOptions {
@@ -295,11 +295,18 @@ impl ContainerOptions {
     /// Every value that cannot be understood, by its flag's name.
     pub fn to_spec(&self) -> Result<ContainerSpec, CliError> {
         self.refused.check()?;
+        let (image, command) = match self.image_and_command.split_first() {
+            Some((flag, _)) if flag.starts_with('-') => {
+                return Err(CliError::usage(format!("there is no flag `{flag}`")));
+            }
+            Some((image, command)) => (image.clone(), command.to_vec()),
+            None => return Err(CliError::usage("an image is missing")),
+        };
         let mut spec = ContainerSpec {
             name: self.name.clone(),
-            image: self.image.clone(),
+            image,
             platform: self.platform.clone(),
-            command: (!self.command.is_empty()).then(|| self.command.clone()),
+            command: (!command.is_empty()).then_some(command),
             entrypoint: self.entrypoint.as_ref().map(|text| match text.as_str() {
                 "" => Vec::new(),
                 program => vec![program.to_owned()],

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "static for $TARGETARCH" | cut -c1-10 > /build/static

@@ -1,0 +1,3 @@
+static int protected =
+  PROTECTED_MODE 1
+;
