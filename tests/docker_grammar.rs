@@ -38,10 +38,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "--ip",
     ),
     (
-        &["container", "run", "--runtime", "crun", "host"],
-        "own runtime",
-    ),
-    (
         &["container", "run", "--storage-opt", "size=1g", "host"],
         "writable layer",
     ),

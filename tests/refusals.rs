@@ -42,7 +42,11 @@ const REFUSED: &[Case] = &[
     ),
     up("isolation: §hyperv", "services.web.isolation", "of Windows"),
     // What needs other programs.
-    up("runtime: §kata", "services.web.runtime", "other runtimes"),
+    up(
+        "runtime: §kata",
+        "services.web.runtime",
+        "no such OCI runtime",
+    ),
     up("§gpus: all", "services.web.gpus", "GPU requests"),
     up("§provider: {type: x}", "services.web.provider", "providers"),
     up(

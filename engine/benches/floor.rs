@@ -19,7 +19,7 @@ use gantry_engine::cgroup::{Cgroup, Entry, Layout};
 use gantry_engine::mount::{Overlay, RootMount};
 use gantry_engine::runtime::defaults::{self, SysAccess};
 use gantry_engine::runtime::seccomp::Seccomp;
-use gantry_engine::runtime::{Init, Launch, NetNs, Stdio, prepare};
+use gantry_engine::runtime::{Init, Launch, Lookup, NetNs, Stdio, prepare};
 use gantry_engine::sys::process::{Fork, Forked, exit_now, wait};
 use gantry_engine::sys::program::{Program, Vector};
 use oci_spec::runtime::{
@@ -110,6 +110,7 @@ fn measure(scratch: &Path, rounds: usize) -> Result<(), Failure> {
             user: None,
             groups: &[],
             preserved: 0,
+            lookup: Lookup::AtStart,
             state: None,
         })?;
         let ready = Instant::now();

@@ -36,6 +36,9 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     spec.ipc = namespace(context, "ipc", &service.ipc, findings);
     spec.uts = namespace(context, "uts", &service.uts, findings);
     spec.cgroup = namespace(context, "cgroup", &service.cgroup, findings);
+    // Docker's name for its own one.
+    let other = !matches!(service.runtime.as_str(), "" | "runc");
+    spec.runtime = other.then(|| service.runtime.clone());
     spec.userns = namespace(context, "userns_mode", &service.userns_mode, findings);
     spec.cgroup_parent = some(&service.cgroup_parent);
 }

@@ -1,5 +1,7 @@
 //! Attributes that the engine cannot do, and those that mean nothing on one machine.
 
+use gantry_engine::container::create::find_runtime;
+
 use crate::model::{Deploy, Project, Service};
 
 use super::Findings;
@@ -119,10 +121,10 @@ fn windows(service: &Service) -> [Refusal<'static>; 4] {
 fn foreign(service: &Service) -> [Refusal<'static>; 7] {
     [
         refusal(
-            !matches!(service.runtime.as_str(), "" | "runc"),
+            service.runtime != "runc" && find_runtime(&service.runtime).is_err(),
             "runtime",
-            "other runtimes are not supported: Gantry has its own",
-            "leave `runtime` out",
+            "no such OCI runtime is installed",
+            "install it, write its path, or leave `runtime` out",
         ),
         refusal(
             !service.gpus.is_empty(),

@@ -195,7 +195,7 @@ const PROCESS: &[Row] = &[
         &["tag=x", "max-file"],
     ),
     ("ipc: bogus", 10, &["`ipc: bogus`", "service:NAME"]),
-    ("runtime: kata", 14, &["runtimes are not supported"]),
+    ("runtime: kata", 14, &["no such OCI runtime"]),
     ("gpus: all", 5, &["GPU", "devices"]),
     ("command: \"${X:?tell me}\"", 15, &["X", "tell me"]),
     (

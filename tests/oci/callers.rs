@@ -13,13 +13,16 @@ use crate::support::wait_for;
 #[test]
 fn errors_are_in_the_log_as_json() {
     need_kernel!();
-    let bundle = Bundle::new(&["nosuchprogram"]);
+    let mut bundle = Bundle::new(&["true"]);
     let log = bundle.dir.join("log");
-    let path = log.to_str().expect("text");
-    bundle.ok(&["--log", path, "--log-format", "json", "create", ID]);
+    let path = log.to_str().expect("text").to_owned();
+    let options = ["--log", &path, "--log-format", "json"];
+    bundle.ok(&[&options[..], &["create", ID]].concat());
     assert_eq!(fs::read_to_string(&log).expect("made"), "");
+    bundle.ok(&["delete", "--force", ID]);
+    bundle.change(json!({"process": {"args": ["nosuchprogram"]}}));
     bundle
-        .oci(&["--log", path, "--log-format=json", "start", ID])
+        .oci(&[&options[..], &["create", ID]].concat())
         .expect_code(127);
     let text = fs::read_to_string(&log).expect("written");
     let line: Value = serde_json::from_str(&text).expect("a line of JSON");

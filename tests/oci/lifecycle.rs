@@ -222,14 +222,26 @@ fn without_a_process_there_is_nothing_to_start() {
 }
 
 #[test]
-fn a_program_that_is_missing_leaves_a_stopped_container() {
+fn a_program_that_is_missing_is_told_as_soon_as_it_is_missed() {
     need_kernel!();
     let bundle = Bundle::new(&["nosuchprogram"]);
+    bundle
+        .oci(&["create", ID])
+        .expect_code(127)
+        .expect_stderr(&["executable file not found", "`nosuchprogram`"]);
+    bundle.assert_clean();
+    bundle.finish();
+
+    let mut bundle = Bundle::new(&["/work/program"]);
+    let program = bundle.root("work/program");
+    fs::copy("/bin/true", &program).expect("a program");
+    bundle.change(json!({}));
     bundle.ok(&["create", ID]);
+    fs::remove_file(&program).expect("removed");
     bundle
         .oci(&["start", ID])
         .expect_code(127)
-        .expect_stderr(&["executable file not found", "`nosuchprogram`"]);
+        .expect_stderr(&["executable file not found", "`/work/program`"]);
     bundle.await_status("stopped");
     bundle.ok(&["delete", ID]);
     bundle.oci(&["run", ID]).expect_code(127);

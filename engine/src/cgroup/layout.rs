@@ -44,6 +44,11 @@ impl Hierarchy {
         &self.base
     }
 
+    /// Whether we create at its top.
+    pub fn begins_at_the_top(&self) -> bool {
+        self.base == self.mount
+    }
+
     /// Its controllers.
     pub fn controllers(&self) -> &[String] {
         &self.controllers

@@ -117,6 +117,13 @@ impl Cgroup {
         &self.path
     }
 
+    /// The path in every hierarchy as others name it; `None` where we may not create at the top.
+    pub fn absolute_path(&self) -> Option<String> {
+        let at_top = |hierarchy: &Hierarchy| hierarchy.begins_at_the_top();
+        let all = self.layout.hierarchies().all(at_top);
+        all.then(|| format!("/{}", self.path))
+    }
+
     /// The layout it was made in.
     pub fn layout(&self) -> &Layout {
         &self.layout

@@ -297,6 +297,40 @@ fn resolve(
         labels,
         exposed,
         probe: probe(spec.healthcheck.as_ref(), config),
+        runtime: spec
+            .runtime
+            .as_deref()
+            .map(find_runtime)
+            .transpose()?
+            .flatten(),
+    })
+}
+
+/// The program of a runtime, by name or path; `None` for our own.
+pub fn find_runtime(name: &str) -> Result<Option<PathBuf>, ContainerError> {
+    if name.is_empty() || name == "gantry" {
+        return Ok(None);
+    }
+    let usual = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let path = std::env::var("PATH").unwrap_or_default();
+    let places = path
+        .split(':')
+        .chain(usual.split(':'))
+        .filter(|dir| !dir.is_empty());
+    let runs = |file: &Path| {
+        file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+    };
+    let found = if name.contains('/') {
+        std::path::absolute(name).ok().filter(|file| runs(file))
+    } else {
+        places
+            .map(|dir| Path::new(dir).join(name))
+            .find(|file| runs(file))
+    };
+    found.map(Some).ok_or_else(|| {
+        ContainerError::Invalid(format!(
+            "no OCI runtime `{name}`: install it, name its path, or leave it to Gantry's own, `gantry`"
+        ))
     })
 }
 

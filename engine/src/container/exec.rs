@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::role;
+use crate::runtime::foreign::{Foreign, ForeignExec};
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio};
 use crate::spec::{SeccompSpec, SecuritySpec};
@@ -68,6 +69,8 @@ struct Assignment {
     seccomp: SeccompSpec,
     timeout: Option<Duration>,
     detach: bool,
+    id: String,
+    foreign: Option<Foreign>,
 }
 
 /// What the role says.
@@ -349,6 +352,8 @@ fn assignment(
         },
         timeout: place.timeout,
         detach: place.attendance == Attendance::Leave,
+        id: record.id.to_string(),
+        foreign: oci::foreign(record, &store.files(&record.id)),
     })
 }
 
@@ -555,22 +560,33 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         SeccompSpec::File(path) => Some(Profile::read(path).map_err(RuntimeError::from)?),
         SeccompSpec::Default | SeccompSpec::Unconfined => None,
     };
-    let mut started = crate::runtime::exec(Exec {
-        target: ExecTarget {
-            init: init.as_fd(),
-            cgroup: Some(&cgroup),
-        },
-        process: &assignment.process,
-        stdio,
-        seccomp: match (&profile, &assignment.seccomp) {
-            (Some(profile), _) => Seccomp::Profile(profile),
-            (None, SeccompSpec::Unconfined) => Seccomp::Unconfined,
-            (None, _) => Seccomp::Default,
-        },
-        user: Some(assignment.user.as_str()).filter(|user| !user.is_empty()),
-        groups: &assignment.groups,
-        preserved: 0,
-    })?;
+    let user = Some(assignment.user.as_str()).filter(|user| !user.is_empty());
+    let mut started = match &assignment.foreign {
+        Some(foreign) => foreign.exec(ForeignExec {
+            id: &assignment.id,
+            init: assignment.init.pid,
+            process: &assignment.process,
+            stdio,
+            user,
+            groups: &assignment.groups,
+        })?,
+        None => crate::runtime::exec(Exec {
+            target: ExecTarget {
+                init: init.as_fd(),
+                cgroup: Some(&cgroup),
+            },
+            process: &assignment.process,
+            stdio,
+            seccomp: match (&profile, &assignment.seccomp) {
+                (Some(profile), _) => Seccomp::Profile(profile),
+                (None, SeccompSpec::Unconfined) => Seccomp::Unconfined,
+                (None, _) => Seccomp::Default,
+            },
+            user,
+            groups: &assignment.groups,
+            preserved: 0,
+        })?,
+    };
     // A probe has nobody who listens; that its words go nowhere is no failure.
     let _ = wire::send(
         words.as_fd(),

@@ -71,6 +71,9 @@ pub struct Resolved {
     pub exposed: Vec<String>,
     /// The probe.
     pub probe: Option<ProbeConfig>,
+    /// The program of another OCI runtime; `None` is ours.
+    #[serde(default)]
+    pub runtime: Option<PathBuf>,
 }
 
 /// A health probe with every default filled in.

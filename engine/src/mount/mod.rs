@@ -16,7 +16,7 @@ pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, open_trees, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
 pub use options::{names as option_names, propagation};
-pub use protect::{mask, protect};
+pub use protect::{expand as expand_pattern, mask, protect};
 pub use root::detached_root;
 
 use std::path::PathBuf;

@@ -137,7 +137,7 @@ fn protect_one(below: Below<'_>, path: &Path) -> std::io::Result<()> {
 }
 
 /// The paths a pattern stands for. Directories that cannot be read have none.
-fn expand(below: Below<'_>, pattern: &Path) -> Vec<PathBuf> {
+pub fn expand(below: Below<'_>, pattern: &Path) -> Vec<PathBuf> {
     let bytes = pattern.as_os_str().as_bytes();
     let Some(star) = bytes.iter().position(|&b| b == b'*') else {
         return vec![pattern.to_owned()];

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::cgroup::{Cgroup, CgroupError, LimitWarning};
 use crate::mount::RootMount;
 use crate::runtime::seccomp::{Profile, Seccomp};
-use crate::runtime::{Init, Launch, NetNs, Parked, Stdio, WindowSize, defaults, prepare};
+use crate::runtime::{Init, Launch, Lookup, NetNs, Parked, Stdio, WindowSize, defaults, prepare};
 use crate::state::{Durability, crash_point, write_file};
 use crate::sys::{ProcessRef, wire};
 
@@ -213,6 +213,10 @@ fn launch(
         user: None,
         groups: &[],
         preserved,
+        lookup: match record.spec.process() {
+            Some(_) => Lookup::Early,
+            None => Lookup::AtStart,
+        },
         state: Some(&record.state(ContainerState::Creating, None)),
     })?;
     crash_point("oci.create.parked");

@@ -18,7 +18,7 @@ use crate::cgroup::TaskFile;
 use crate::mount::{Below, CgroupView, RootMount, open_root};
 use crate::sys::{namespace, signal};
 
-use super::launch::{Init, NetNs, Stdio};
+use super::launch::{Init, Lookup, NetNs, Stdio};
 use super::parking::{Ready, fail};
 use super::process::Payload;
 use super::report::{Failure, Line};
@@ -42,6 +42,7 @@ pub(super) struct Child<'a> {
     pub(super) groups: &'a [String],
     pub(super) filtered: bool,
     pub(super) preserved: u32,
+    pub(super) lookup: Lookup,
     pub(super) state: Option<&'a State>,
 }
 
@@ -70,6 +71,9 @@ impl Child<'_> {
         payload.limit(&mut warnings)?;
         self.make_working_directory()?;
         payload.become_user(self.id, &mut warnings)?;
+        if self.lookup == Lookup::Early {
+            payload.find_program()?;
+        }
         Ok(Ready {
             payload,
             master: terminal.map(|t| t.master),

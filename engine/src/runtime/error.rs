@@ -68,6 +68,16 @@ pub enum RuntimeError {
         /// How.
         exit: Exit,
     },
+    /// Another runtime failed.
+    #[error("`{program} {operation}` failed: {message}")]
+    Foreign {
+        /// Its program.
+        program: String,
+        /// What it was asked to do.
+        operation: &'static str,
+        /// In its own words.
+        message: String,
+    },
     /// A hook of the specification failed.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -100,7 +110,7 @@ impl Classify for RuntimeError {
             Self::CommandNotFound { .. } => ErrorKind::NotFound,
             Self::CommandNotExecutable { .. } => ErrorKind::Permission,
             Self::Parent { source, .. } | Self::Setup { source, .. } => Classify::kind(source),
-            Self::Vanished { .. } | Self::Hook(_) => ErrorKind::Internal,
+            Self::Vanished { .. } | Self::Hook(_) | Self::Foreign { .. } => ErrorKind::Internal,
             Self::Seccomp(source) => source.kind(),
             Self::Mount(source) => source.kind(),
             Self::Cgroup(source) => source.kind(),

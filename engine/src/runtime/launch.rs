@@ -51,6 +51,8 @@ pub struct Launch<'a> {
     pub groups: &'a [String],
     /// How many descriptors after the standard ones, from 3 on, the program gets as they are.
     pub preserved: u32,
+    /// When the program is looked for.
+    pub lookup: Lookup,
     /// What hooks of the specification are told; without it, a specification with hooks is refused.
     pub state: Option<&'a State>,
 }
@@ -64,6 +66,15 @@ pub enum NetNs<'a> {
     New,
     /// This one.
     Join(BorrowedFd<'a>),
+}
+
+/// When a container's program is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// At its start only: until then others may put it into a volume.
+    AtStart,
+    /// When it is prepared too, and a missing one is an error then.
+    Early,
 }
 
 /// What PID 1 of a container is.
@@ -271,6 +282,7 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
         groups: launch.groups,
         filtered: launch.seccomp.is_some(),
         preserved: launch.preserved,
+        lookup: launch.lookup,
         state: launch.state,
     };
     let fork = Fork {

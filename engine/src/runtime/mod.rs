@@ -17,6 +17,7 @@ mod child;
 pub mod defaults;
 mod error;
 mod exec;
+pub mod foreign;
 pub mod hook;
 mod init;
 mod launch;
@@ -33,5 +34,6 @@ pub use crate::sys::process::Exit;
 pub use error::{RuntimeError, Stage, Warning};
 pub use exec::{Exec, ExecTarget, exec};
 pub use launch::{
-    Init, Launch, NetNs, Parked, Started, Stdio, WindowSize, is_waiting, prepare, release_waiting,
+    Init, Launch, Lookup, NetNs, Parked, Started, Stdio, WindowSize, is_waiting, prepare,
+    release_waiting,
 };

@@ -145,14 +145,23 @@ impl<'a> Payload<'a> {
         }
     }
 
+    fn command(&self) -> &str {
+        let arguments = self.process.args().as_deref().unwrap_or_default();
+        arguments.first().map_or("", String::as_str)
+    }
+
+    /// Where the program is.
+    pub(super) fn find_program(&self) -> Result<CString, Failure> {
+        find(self.command(), &self.environment)
+    }
+
     fn try_execute(
         &self,
         filter: &[Instruction],
         preserved: u32,
     ) -> Result<std::convert::Infallible, Failure> {
         let arguments = self.process.args().as_deref().unwrap_or_default();
-        let command = arguments.first().map_or("", String::as_str);
-        let program = find(command, &self.environment)?;
+        let program = self.find_program()?;
         let vector = |strings: &[String]| {
             Vector::new(strings.iter().map(String::as_str))
                 .map_err(|error| Failure::new(Stage::Exec, "arguments or environment", error))
@@ -166,7 +175,7 @@ impl<'a> Payload<'a> {
             .map_err(|error| Failure::new(Stage::Exec, "descriptors", error))?;
         load(filter)?;
         let error = program.execute();
-        Err(not_executed(command, &error))
+        Err(not_executed(self.command(), &error))
     }
 }
 

@@ -151,7 +151,7 @@ impl Child<'_> {
 }
 
 /// Mounts made by us must not appear in the host's namespace, and those of the host arrive only below binds that ask for it.
-fn leave_the_hosts_mounts() -> Result<(), Failure> {
+pub(super) fn leave_the_hosts_mounts() -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::new(Stage::Root, "/", error);
     let root = open_root(Path::new("/")).map_err(|error| failed(error.into()))?;
     let attr = MountAttr::propagate(libc::MS_SLAVE);

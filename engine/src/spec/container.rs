@@ -108,6 +108,8 @@ pub struct ContainerSpec {
     pub userns: NamespaceMode,
     /// Where output goes.
     pub log: LogSpec,
+    /// Another OCI runtime, by name or path; `None` and `gantry` are our own.
+    pub runtime: Option<String>,
     /// Remove the container and its anonymous volumes when it has ended.
     pub auto_remove: bool,
 }

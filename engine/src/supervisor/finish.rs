@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use crate::cgroup::{Cgroup, Layout};
 use crate::container::events::Action;
 use crate::container::record::{Live, Record, VERSION};
-use crate::container::{ContainerError, ContainerStore, MountType};
+use crate::container::{ContainerError, ContainerStore, MountType, oci};
 use crate::state::{StateError, crash_point, failed, read_record};
 
 use super::keeper::{self, Order};
@@ -138,6 +138,9 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
             if let Some(pidfd) = process.open() {
                 let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
             }
+        }
+        if let Some(foreign) = oci::foreign(record, &files) {
+            foreign.delete(record.id.as_str());
         }
         let layout = Layout::detect().map_err(crate::runtime::RuntimeError::from)?;
         if let Ok(cgroup) = Cgroup::open(&layout, &record.cgroup) {

@@ -10,26 +10,22 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
-use oci_spec::runtime::Spec;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::Cgroup;
 use crate::container::Failure;
 use crate::container::record::ProcessRef;
-use crate::mount::RootMount;
-use crate::runtime::seccomp::{Profile, Seccomp};
-use crate::runtime::{Exit, Init, Launch, NetNs, Parked, Started, Stdio};
+use crate::runtime::{Exit, Started};
 use crate::state::{Durability, write_record};
 use crate::sys::process::close_all_but;
 use crate::sys::wire;
 
-use super::pipes::Pipes;
+use super::job::{Job, Waiting};
 
 /// Name of the socket in the run directory.
 pub const SOCKET: &str = "keeper.sock";
@@ -120,58 +116,9 @@ impl Ended {
     }
 }
 
-/// Everything a keeper needs to launch the container, again and again.
-#[derive(Debug)]
-pub struct Job {
-    /// The container's id.
-    pub id: String,
-    /// The specification.
-    pub spec: Spec,
-    /// Its root.
-    pub root: RootMount,
-    /// Its network namespace; `None` is the host's.
-    pub netns: Option<OwnedFd>,
-    /// Its cgroup.
-    pub cgroup: Cgroup,
-    /// Its system call filter; `None` is Docker's default.
-    pub seccomp: Filter,
-    /// Whether PID 1 is our small init.
-    pub init: Init,
-    /// Who it runs as.
-    pub user: String,
-    /// Further groups.
-    pub groups: Vec<String>,
-    /// Its standard streams.
-    pub pipes: Pipes,
-    /// Where its end is written down.
-    pub exit_file: PathBuf,
-}
-
-/// A system call filter that is owned.
-#[derive(Debug)]
-pub enum Filter {
-    /// None.
-    Unconfined,
-    /// Docker's default.
-    Default,
-    /// One of the user's.
-    Profile(Profile),
-}
-
-impl Filter {
-    /// As the runtime takes it.
-    pub fn as_seccomp(&self) -> Seccomp<'_> {
-        match self {
-            Self::Unconfined => Seccomp::Unconfined,
-            Self::Default => Seccomp::Default,
-            Self::Profile(profile) => Seccomp::Profile(profile),
-        }
-    }
-}
-
 enum State {
     Empty,
-    Parked(Parked),
+    Waiting(Waiting),
     Running(Started),
     Ended(Ended),
 }
@@ -283,7 +230,7 @@ impl Keeper {
                 let answer = match &self.state {
                     State::Running(_) => Answer::Running,
                     State::Ended(ended) => Answer::Exited(*ended),
-                    State::Empty | State::Parked(_) => return Ok(false),
+                    State::Empty | State::Waiting(_) => return Ok(false),
                 };
                 self.answer(&answer);
             }
@@ -306,57 +253,22 @@ impl Keeper {
     fn try_prepare(&mut self) -> Result<Answer, Failure> {
         // The end of a former run is not this one's.
         crate::state::remove_file(&self.job.exit_file).map_err(|e| Failure::new(&e, 125))?;
-        let streams = |source: io::Error| Failure {
-            kind: crate::error::ErrorKind::Internal,
-            exit_code: 125,
-            message: "cannot open the container's standard streams".to_owned(),
-            cause: Some(Box::new(Failure::new(&source, 125))),
-        };
-        let job = &mut self.job;
-        let stdio = if job
-            .spec
-            .process()
-            .as_ref()
-            .and_then(oci_spec::runtime::Process::terminal)
-            .unwrap_or(false)
-        {
-            Stdio::Terminal { size: None }
-        } else {
-            job.pipes.container_side().map_err(streams)?
-        };
-        let mut parked = crate::runtime::prepare(Launch {
-            id: &job.id,
-            spec: &job.spec,
-            root: &job.root,
-            netns: job
-                .netns
-                .as_ref()
-                .map_or(NetNs::Host, |fd| NetNs::Join(fd.as_fd())),
-            cgroup: Some(&job.cgroup),
-            stdio,
-            seccomp: job.seccomp.as_seccomp(),
-            init: job.init,
-            user: Some(job.user.as_str()).filter(|user| !user.is_empty()),
-            groups: &job.groups,
-            preserved: 0,
-            state: None,
-        })
-        .map_err(|error| Failure::new(&error, error.exit_code()))?;
-        self.terminal = parked.terminal();
-        let pid = parked.pid().as_raw_pid();
+        let mut waiting = self.job.prepare()?;
+        self.terminal = waiting.terminal();
+        let pid = waiting.pid();
         let init = ProcessRef::of(pid).ok_or_else(|| Failure {
             kind: crate::error::ErrorKind::Internal,
             exit_code: 125,
             message: format!("the container's process {pid} vanished"),
             cause: None,
         })?;
-        let warnings = parked.warnings().iter().map(ToString::to_string).collect();
-        self.state = State::Parked(parked);
+        let warnings = waiting.warnings().iter().map(ToString::to_string).collect();
+        self.state = State::Waiting(waiting);
         Ok(Answer::Parked { init, warnings })
     }
 
     fn start(&mut self) -> Answer {
-        let State::Parked(parked) = std::mem::replace(&mut self.state, State::Empty) else {
+        let State::Waiting(waiting) = std::mem::replace(&mut self.state, State::Empty) else {
             return Answer::Failed(Failure {
                 kind: crate::error::ErrorKind::Internal,
                 exit_code: 125,
@@ -364,7 +276,7 @@ impl Keeper {
                 cause: None,
             });
         };
-        match parked.release() {
+        match waiting.release() {
             Ok(started) => {
                 self.state = State::Running(started);
                 Answer::Started
@@ -383,6 +295,7 @@ impl Keeper {
         let _ = write_record(&self.job.exit_file, 1, &ended, Durability::Process);
         self.state = State::Ended(ended);
         self.answer(&Answer::Exited(ended));
+        self.job.forget();
         Ok(())
     }
 

@@ -14,6 +14,7 @@ mod clients;
 mod finish;
 mod frame;
 mod health;
+mod job;
 mod keeper;
 mod life;
 pub mod log;

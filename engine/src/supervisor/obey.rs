@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::container::control::{Reply, Request, WaitFor};
 use crate::container::events::Action;
-use crate::container::record::Phase;
-use crate::container::{ContainerError, Failure};
+use crate::container::record::{Phase, ProcessRef};
+use crate::container::{ContainerError, Failure, oci};
 
 use super::clients::Client;
 use super::life::Life;
@@ -107,7 +107,15 @@ impl Life {
     }
 
     fn signal(&self, number: i32) -> io::Result<()> {
-        let init = self.shared.status.borrow().live.init;
+        let status = self.shared.status.borrow();
+        let init = status.live.init;
+        if let Some(foreign) = oci::foreign(&status.record, &status.files)
+            && init.is_some_and(ProcessRef::exists)
+        {
+            // Its first process may be a guard of the program that passes nothing on by itself.
+            let sent = foreign.kill(status.record.id.as_str(), number);
+            return sent.map_err(io::Error::other);
+        }
         match init.filter(|init| init.exists()) {
             Some(init) => match rustix::process::Pid::from_raw(init.pid) {
                 Some(pid) => crate::sys::signal::send(pid, number),

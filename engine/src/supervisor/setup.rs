@@ -23,7 +23,8 @@ use crate::state::{ContainerId, Lock, StateError, crash_point, create_private_di
 use crate::sys::process::{Fork, Forked, exit_now};
 use crate::sys::wire;
 
-use super::keeper::{self, Answer, Filter, Job, Order};
+use super::job::{Filter, Job};
+use super::keeper::{self, Answer, Order};
 use super::net::{self, Network};
 use super::pipes::Pipes;
 use super::status::Status;
@@ -185,6 +186,10 @@ impl Assets {
             groups: record.spec.group_add.clone(),
             pipes,
             exit_file: files.exit(),
+            foreign: match oci::foreign(record, files) {
+                Some(foreign) => Some((foreign, oci::cgroup_resources(&record.spec)?)),
+                None => None,
+            },
         };
         let listener = keeper::listen(&files.run).map_err(host("listen in", &run))?;
         let (ours, theirs) = rustix::net::socketpair(

@@ -10,7 +10,7 @@ use gantry_engine::mount::{Overlay, RootMount};
 use gantry_engine::runtime::defaults::{self, SysAccess};
 use gantry_engine::runtime::seccomp::Seccomp;
 use gantry_engine::runtime::{
-    Exit, Init, Launch, NetNs, Parked, RuntimeError, Started, Stdio, Warning, prepare,
+    Exit, Init, Launch, Lookup, NetNs, Parked, RuntimeError, Started, Stdio, Warning, prepare,
 };
 use oci_spec::runtime::{
     LinuxBuilder, LinuxResources, LinuxResourcesBuilder, Mount, MountBuilder, ProcessBuilder,
@@ -163,6 +163,7 @@ impl Container {
             user: self.user.as_deref(),
             groups: &self.groups,
             preserved: 0,
+            lookup: Lookup::AtStart,
             state: None,
         })
     }

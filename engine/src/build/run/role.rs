@@ -19,7 +19,7 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::error::{Classify, ErrorKind};
 use crate::mount::{Overlay, RootMount};
 use crate::runtime::seccomp::Seccomp;
-use crate::runtime::{self, Init, Launch, NetNs, RuntimeError, Stdio};
+use crate::runtime::{self, Init, Launch, Lookup, NetNs, RuntimeError, Stdio};
 
 /// The memory file with the specification.
 const DOCUMENT: &str = "/proc/self/fd/3";
@@ -155,6 +155,7 @@ fn launch(
         user: spec.user.as_deref(),
         groups: &[],
         preserved: 0,
+        lookup: Lookup::AtStart,
         state: None,
     })
     .and_then(runtime::Parked::release)

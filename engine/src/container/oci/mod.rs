@@ -16,6 +16,7 @@ use oci_spec::runtime::{
 };
 
 use crate::runtime::defaults::{self, SysAccess};
+use crate::runtime::foreign::Foreign;
 use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
 use crate::state::ContainerId;
 
@@ -156,6 +157,12 @@ fn linux(asked: &ContainerSpec, init: FindInit<'_>) -> Result<Linux, ContainerEr
     });
     linux.set_rootfs_propagation(Some(if shared { "shared" } else { "private" }.to_owned()));
     Ok(linux)
+}
+
+/// The runtime of a container that is not to run in ours.
+pub fn foreign(record: &Record, files: &Files) -> Option<Foreign> {
+    let program = record.resolved.runtime.clone()?;
+    Some(Foreign::new(program, files.run.join("runtime")))
 }
 
 /// The limits and device rules of a container, for its cgroup.

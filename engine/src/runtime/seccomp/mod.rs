@@ -10,7 +10,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::LinuxCapabilities;
+use oci_spec::runtime::{LinuxCapabilities, LinuxSeccomp};
 
 use crate::error::{Classify, ErrorKind};
 use crate::sys::seccomp::Instruction;
@@ -38,6 +38,24 @@ impl Seccomp<'_> {
     /// Whether anything is filtered.
     pub(super) fn is_some(&self) -> bool {
         !matches!(self, Self::Unconfined)
+    }
+
+    /// The filter in the specification's form, for other runtimes.
+    pub(super) fn specification(
+        &self,
+        capabilities: Option<&LinuxCapabilities>,
+    ) -> Result<Option<LinuxSeccomp>, SeccompError> {
+        let read;
+        let profile = match self {
+            Self::Unconfined => return Ok(None),
+            Self::Default => {
+                read = Profile::parse(DEFAULT)?;
+                &read
+            }
+            Self::Profile(profile) => profile,
+        };
+        let bounding = caps::bits(capabilities.and_then(|c| c.bounding().as_ref()));
+        profile.specification(bounding, this_machine()).map(Some)
     }
 
     /// The filter for a process with these capabilities; empty for none.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use oci_spec::runtime::LinuxSeccomp;
 use serde::Deserialize;
 
 use crate::sys::seccomp::Instruction;
@@ -174,6 +175,43 @@ impl Profile {
             .ok_or_else(|| refuse("it compiles to more than the kernel's 4096 instructions"))
     }
 
+    /// The rules that apply to a process with this bounding set on this kernel, in the specification's form.
+    pub(super) fn specification(
+        &self,
+        bounding: u64,
+        machine: Machine,
+    ) -> Result<LinuxSeccomp, SeccompError> {
+        let arch = Arch::native().ok_or_else(|| {
+            refuse("no filters for this machine's architecture; use `unconfined`")
+        })?;
+        let subject = Subject {
+            bounding,
+            kernel: machine.kernel,
+            arch,
+        };
+        let rules: Vec<serde_json::Value> = self
+            .syscalls
+            .iter()
+            .filter(|group| group.applies(&subject))
+            .map(Group::specification)
+            .collect();
+        let of_native = |map: &&ArchMap| Arch::from_name(&map.architecture) == Some(arch);
+        let mut architectures = self.architectures.clone();
+        for map in self.arch_map.iter().filter(of_native) {
+            architectures.push(map.architecture.clone());
+            architectures.extend(map.sub_architectures.iter().flatten().cloned());
+        }
+        let mut whole = serde_json::json!({
+            "defaultAction": self.default_action,
+            "architectures": architectures,
+            "syscalls": rules,
+        });
+        if let Some(errno) = self.default_errno_ret {
+            whole["defaultErrnoRet"] = errno.into();
+        }
+        Ok(serde_json::from_value(whole)?)
+    }
+
     /// The names of calls that no architecture of ours has; libseccomp skips those too.
     pub fn unknown_names(&self) -> Vec<&str> {
         let table = Table::new();
@@ -215,6 +253,23 @@ impl Profile {
 impl Group {
     fn all_names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().chain(&self.name).map(String::as_str)
+    }
+
+    fn specification(&self) -> serde_json::Value {
+        let names: Vec<&str> = self.all_names().collect();
+        let mut rule = serde_json::json!({ "names": names, "action": self.action });
+        if let Some(errno) = self.errno_ret {
+            rule["errnoRet"] = errno.into();
+        }
+        if let Some(arguments) = &self.args {
+            let check = |one: &Argument| {
+                serde_json::json!({
+                    "index": one.index, "value": one.value, "valueTwo": one.value_two, "op": one.op,
+                })
+            };
+            rule["args"] = arguments.iter().map(check).collect();
+        }
+        rule
     }
 
     fn applies(&self, subject: &Subject) -> bool {

@@ -250,6 +250,9 @@ pub struct ContainerOptions {
     /// user[:group].
     #[arg(short = 'u', long)]
     pub user: Option<String>,
+    /// Another OCI runtime, by name or path: crun, runc, runsc.
+    #[arg(long)]
+    pub runtime: Option<String>,
     /// User namespace: host.
     #[arg(long)]
     pub userns: Option<String>,
@@ -323,6 +326,7 @@ impl ContainerOptions {
             open_stdin: self.interactive,
             stdin_once: self.interactive,
             init: self.init.then_some(true),
+            runtime: self.runtime.clone(),
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout.map(Duration::from_secs),
             restart: values::restart(&self.restart)?,

@@ -23,9 +23,6 @@ pub struct RefusedOptions {
     /// Link-local addresses (refused).
     #[arg(long, hide = true)]
     link_local_ip: Vec<String>,
-    /// Another OCI runtime (refused).
-    #[arg(long, hide = true)]
-    runtime: Option<String>,
     /// Options of the storage driver (refused).
     #[arg(long, hide = true)]
     storage_opt: Vec<String>,
@@ -81,11 +78,6 @@ impl RefusedOptions {
                 !self.link_local_ip.is_empty(),
                 "link-local-ip",
                 "a bridge gives each container its own address; choose it with --ip",
-            ),
-            (
-                other(&self.runtime, "gantry"),
-                "runtime",
-                "containers run in Gantry's own runtime, `gantry`",
             ),
             (
                 !self.storage_opt.is_empty(),

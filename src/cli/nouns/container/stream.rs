@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use gantry_engine::engine::{
-    AttachEnd, AttachOptions, Engine, ExecSpec, Interaction, LogQuery, Stream, Streams, WaitFor,
+    AttachEnd, AttachOptions, Engine, EngineError, ExecSpec, Interaction, LogQuery, Stream,
+    Streams, WaitFor,
 };
 
 use super::options::ContainerOptions;
@@ -186,7 +187,7 @@ fn started<T>(
     engine: &Engine,
     id: &str,
     remove: bool,
-    result: Result<T, gantry_engine::engine::EngineError>,
+    result: Result<T, EngineError>,
 ) -> Result<T, CliError> {
     result.map_err(|error| {
         if remove {
@@ -256,14 +257,12 @@ fn ended(
     name: &str,
     end: Result<AttachEnd, gantry_engine::container::ContainerError>,
 ) -> Result<Exit, CliError> {
-    Ok(
-        match end.map_err(gantry_engine::engine::EngineError::from)? {
-            AttachEnd::Exited(exit) => Exit::Child(exit.code),
-            AttachEnd::Detached => Exit::Success,
-            // Its supervisor was killed; the record knows, or will know, how it ended.
-            AttachEnd::Lost => Exit::Child(engine.wait(name, WaitFor::NotRunning)?.state.exit_code),
-        },
-    )
+    Ok(match end.map_err(EngineError::from)? {
+        AttachEnd::Exited(exit) => Exit::Child(exit.code),
+        AttachEnd::Detached => Exit::Success,
+        // Its supervisor was killed; the record knows, or will know, how it ended.
+        AttachEnd::Lost => Exit::Child(engine.wait(name, WaitFor::NotRunning)?.state.exit_code),
+    })
 }
 
 /// `start`.
@@ -333,8 +332,16 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         privileged: args.privileged,
         detach_keys: args.detach_keys.clone(),
     };
+    // A program that is missing has a code of its own, as in `run`.
+    let failed = |source: EngineError| match source.exit_code() {
+        code @ (126 | 127) => CliError::Start {
+            code,
+            source: Box::new(source),
+        },
+        _ => CliError::Engine(source),
+    };
     if args.detach {
-        engine.exec_detached(&args.name, &spec)?;
+        engine.exec_detached(&args.name, &spec).map_err(failed)?;
         return Ok(Exit::Success);
     }
     terminal_needed(args.tty && args.interactive)?;
@@ -344,7 +351,7 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         stdout: Some(rustix::stdio::stdout()),
         stderr: Some(rustix::stdio::stderr()),
     };
-    let code = engine.exec(&args.name, &spec, streams)?;
+    let code = engine.exec(&args.name, &spec, streams).map_err(failed)?;
     Ok(Exit::Child(code))
 }
 

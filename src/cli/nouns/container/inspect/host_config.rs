@@ -59,7 +59,7 @@ pub fn host_config(container: &Container) -> Value {
         "UTSMode": namespace(&spec.uts),
         "UsernsMode": namespace(&spec.userns),
         "ShmSize": spec.shm_size.unwrap_or(64 << 20),
-        "Runtime": "gantry",
+        "Runtime": spec.runtime.as_deref().unwrap_or("gantry"),
         "Isolation": "",
         "Init": spec.init,
     });
