@@ -4,26 +4,31 @@
 //! inside of it. What is in an entry's place is replaced, unless both are directories.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, FileType, Mode, Timestamps};
 use rustix::io::Errno;
-use tar::EntryType;
 
 use super::attributes::{Owner, dress_directory, dress_special, own, set_times, set_xattrs, times};
 use super::copier;
 use super::tree::{self, Found, Tree, View};
+use crate::layer::{Entry, Kind, LayerError, Limits, Reader, fill};
 
-type Entry<'e> = tar::Entry<'e, Box<dyn Read>>;
+/// An archive that is read.
+type Archive = Reader<BufReader<Box<dyn Read>>>;
 
 /// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum UntarError {
-    /// It ends too early or is not well formed.
+    /// It ends too early or is not well formed, or a file's content could not be written.
     #[error("cannot read the tar archive: {0}")]
-    Read(io::Error),
+    Read(#[from] LayerError),
+    /// The time of a directory could not be set.
+    #[error("cannot finish what the tar archive brought: {0}")]
+    Finish(io::Error),
     /// An entry could not be made.
     #[error("cannot unpack `{name}` of the tar archive: {source}")]
     Entry { name: String, source: io::Error },
@@ -31,7 +36,7 @@ pub(super) enum UntarError {
 
 /// The archive in a file, decompressed, or `None` when it is none. An archive is what has a
 /// readable first tar header.
-pub(super) fn open(file: std::fs::File) -> io::Result<Option<Box<dyn Read>>> {
+pub(super) fn open(file: File) -> io::Result<Option<Box<dyn Read>>> {
     let mut again = file.try_clone()?;
     let Some(mut probe) = decompress(BufReader::new(file))? else {
         return Ok(None);
@@ -46,7 +51,7 @@ pub(super) fn open(file: std::fs::File) -> io::Result<Option<Box<dyn Read>>> {
 }
 
 /// Undoes the compression that the first bytes tell; `None` for a file that is empty.
-pub(super) fn decompress(mut input: BufReader<std::fs::File>) -> io::Result<Option<Box<dyn Read>>> {
+pub(super) fn decompress(mut input: BufReader<File>) -> io::Result<Option<Box<dyn Read>>> {
     let start = input.fill_buf()?;
     Ok(Some(match start {
         [] => return Ok(None),
@@ -79,131 +84,98 @@ pub(super) fn unpack(
     owner: Option<Owner>,
 ) -> Result<(), UntarError> {
     let root = Tree::new(dir, View::Image);
-    let mut archive = tar::Archive::new(archive);
+    let archive = BufReader::with_capacity(1 << 16, archive);
+    let mut archive = Reader::new(archive, Limits::default());
     // Times of directories are set when nothing is written into them any more.
-    let mut directories: Vec<(OwnedFd, i64)> = Vec::new();
-    for entry in archive.entries().map_err(UntarError::Read)? {
-        let mut entry = entry.map_err(UntarError::Read)?;
-        let name = OsStr::from_bytes(&entry.path_bytes()).to_owned();
-        match one(&root, &mut entry, &name, owner, &mut directories) {
-            Ok(()) => {}
-            // A short read is the archive's fault.
-            Err(source) if source.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(UntarError::Read(source));
-            }
-            Err(source) => {
-                let name = name.to_string_lossy().chars().take(200).collect();
-                return Err(UntarError::Entry { name, source });
-            }
+    let mut directories: Vec<(OwnedFd, Timestamps)> = Vec::new();
+    while let Some(mut entry) = archive.next()? {
+        if let Some((uid, gid)) = owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        // Overlay's own attributes would make a layer lie.
+        entry.xattrs.retain(|(name, _)| {
+            !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
+        });
+        let file = one(&root, &entry, &mut directories).map_err(|source| {
+            let name = String::from_utf8_lossy(&entry.path);
+            let name = name.chars().take(200).collect();
+            UntarError::Entry { name, source }
+        })?;
+        if let Some(file) = file {
+            content(&mut archive, &entry, &file)?;
         }
     }
-    for (directory, seconds) in directories {
-        set_times(directory.as_fd(), &times(seconds, 0)).map_err(UntarError::Read)?;
+    for (directory, times) in directories {
+        set_times(directory.as_fd(), &times).map_err(UntarError::Finish)?;
     }
     Ok(())
 }
 
-/// What an entry's header says of what it describes.
-struct Described {
-    kind: EntryType,
-    mode: u32,
-    owner: Owner,
-    /// Of its last change.
-    seconds: i64,
-    device: u64,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+/// Fills a file, and then dresses it: writing changes its time and its set-id bits.
+fn content(archive: &mut Archive, entry: &Entry, file: &File) -> Result<(), UntarError> {
+    fill(&mut vec![0; 64 << 10], file, entry, archive)?;
+    let dress = || {
+        own(file.as_fd(), owner_of(entry))?;
+        set_xattrs(file.as_fd(), &entry.xattrs)?;
+        rustix::fs::fchmod(file, Mode::from_raw_mode(entry.mode))?;
+        set_times(file.as_fd(), &times_of(entry))
+    };
+    dress().map_err(|source| UntarError::Entry {
+        name: String::from_utf8_lossy(&entry.path)
+            .chars()
+            .take(200)
+            .collect(),
+        source,
+    })
 }
 
-impl Described {
-    fn read(entry: &mut Entry<'_>, owner: Option<Owner>) -> io::Result<Self> {
-        let header = entry.header();
-        let narrow = |id: u64| {
-            u32::try_from(id)
-                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "owner out of range"))
-        };
-        let number = |number: io::Result<Option<u32>>| number.ok().flatten().unwrap_or(0);
-        Ok(Self {
-            kind: header.entry_type(),
-            mode: header.mode()? & 0o7777,
-            owner: match owner {
-                Some(owner) => owner,
-                None => (narrow(header.uid()?)?, narrow(header.gid()?)?),
-            },
-            seconds: i64::try_from(header.mtime()?).unwrap_or(0),
-            device: rustix::fs::makedev(
-                number(header.device_major()),
-                number(header.device_minor()),
-            ),
-            xattrs: xattrs(entry)?,
-        })
-    }
+fn owner_of(entry: &Entry) -> Owner {
+    (entry.uid, entry.gid)
 }
 
-/// Extended attributes, but not overlay's own: those would make a layer lie.
-fn xattrs(entry: &mut Entry<'_>) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
-    let extensions = entry.pax_extensions()?.into_iter().flatten();
-    Ok(extensions
-        .filter_map(Result::ok)
-        .filter_map(|pax| {
-            let name = pax.key_bytes().strip_prefix(b"SCHILY.xattr.")?;
-            Some((name.to_vec(), pax.value_bytes().to_vec()))
-        })
-        .filter(|(name, _)| {
-            !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"user.overlay.")
-        })
-        .collect())
+fn times_of(entry: &Entry) -> Timestamps {
+    times(entry.mtime.seconds, entry.mtime.nanoseconds.into())
 }
 
-/// Unpacks one entry. Directories get their times later: they are kept in `directories`.
+/// Makes one entry; a file is given back empty. Directories get their times later: they are kept in `directories`.
 fn one(
     root: &Tree,
-    entry: &mut Entry<'_>,
-    name: &OsStr,
-    owner: Option<Owner>,
-    directories: &mut Vec<(OwnedFd, i64)>,
-) -> io::Result<()> {
-    if matches!(
-        entry.header().entry_type(),
-        EntryType::XGlobalHeader
-            | EntryType::XHeader
-            | EntryType::GNULongName
-            | EntryType::GNULongLink
-    ) {
-        return Ok(());
-    }
-    let described = Described::read(entry, owner)?;
-    let path = inside(name);
+    entry: &Entry,
+    directories: &mut Vec<(OwnedFd, Timestamps)>,
+) -> io::Result<Option<File>> {
+    let path = inside(OsStr::from_bytes(&entry.path));
     let (parent, last) = split(&path);
     if last.is_empty() || last == ".." {
         // The root of the archive: the destination keeps what it has.
-        return Ok(());
+        return Ok(None);
     }
     let dir = parent_directory(root, parent)?;
-    if described.kind == EntryType::Directory {
-        let made = directory(dir.as_fd(), last, &described)?;
-        directories.push((made, described.seconds));
-        return Ok(());
+    if entry.kind == Kind::Directory {
+        let made = directory(dir.as_fd(), last, entry)?;
+        directories.push((made, times_of(entry)));
+        return Ok(None);
     }
     clear(dir.as_fd(), last)?;
-    match described.kind {
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
-            file(dir.as_fd(), last, entry, &described)
+    let device = |major, minor| rustix::fs::makedev(major, minor);
+    match &entry.kind {
+        Kind::File => return copier::create(dir.as_fd(), last).map(Some),
+        Kind::HardLink(target) => hard_link(root, dir.as_fd(), last, entry, target)?,
+        Kind::Symlink(target) => {
+            rustix::fs::symlinkat(OsStr::from_bytes(target), &dir, last)?;
+            dress_special(dir.as_fd(), last, owner_of(entry), None, &times_of(entry))?;
         }
-        EntryType::Link => hard_link(root, dir.as_fd(), last, entry, &described),
-        EntryType::Symlink => {
-            let target = link_target(entry)?;
-            rustix::fs::symlinkat(OsStr::from_bytes(&target), &dir, last)?;
-            let (owner, times) = (described.owner, times(described.seconds, 0));
-            dress_special(dir.as_fd(), last, owner, None, &times)
+        Kind::Char { major, minor } => {
+            let device = device(*major, *minor);
+            node(dir.as_fd(), last, FileType::CharacterDevice, device, entry)?;
         }
-        EntryType::Char => node(dir.as_fd(), last, FileType::CharacterDevice, &described),
-        EntryType::Block => node(dir.as_fd(), last, FileType::BlockDevice, &described),
-        EntryType::Fifo => node(dir.as_fd(), last, FileType::Fifo, &described),
-        other => Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!("entry type {other:?}"),
-        )),
+        Kind::Block { major, minor } => {
+            let device = device(*major, *minor);
+            node(dir.as_fd(), last, FileType::BlockDevice, device, entry)?;
+        }
+        Kind::Fifo => node(dir.as_fd(), last, FileType::Fifo, 0, entry)?,
+        Kind::Directory => {}
     }
+    Ok(None)
 }
 
 /// A name as a path below the destination, without `..`.
@@ -226,13 +198,8 @@ fn split(path: &OsStr) -> (&OsStr, &OsStr) {
     (OsStr::from_bytes(parent), OsStr::from_bytes(last))
 }
 
-fn link_target(entry: &Entry<'_>) -> io::Result<Vec<u8>> {
-    let target = entry.link_name_bytes().ok_or(io::ErrorKind::InvalidData)?;
-    Ok(target.into_owned())
-}
-
 /// Makes a directory, or takes the one that is there.
-fn directory(dir: BorrowedFd<'_>, name: &OsStr, described: &Described) -> io::Result<OwnedFd> {
+fn directory(dir: BorrowedFd<'_>, name: &OsStr, entry: &Entry) -> io::Result<OwnedFd> {
     let make = || rustix::fs::mkdirat(dir, name, Mode::from_raw_mode(0o755));
     match make() {
         Ok(()) => {}
@@ -246,29 +213,9 @@ fn directory(dir: BorrowedFd<'_>, name: &OsStr, described: &Described) -> io::Re
         Err(error) => return Err(error.into()),
     }
     let made = tree::open_dir(dir, name)?;
-    dress_directory(made.as_fd(), described.owner, described.mode)?;
-    set_xattrs(made.as_fd(), &described.xattrs)?;
+    dress_directory(made.as_fd(), owner_of(entry), entry.mode)?;
+    set_xattrs(made.as_fd(), &entry.xattrs)?;
     Ok(made)
-}
-
-fn file(
-    dir: BorrowedFd<'_>,
-    name: &OsStr,
-    entry: &mut Entry<'_>,
-    described: &Described,
-) -> io::Result<()> {
-    let mut file = copier::create(dir, name)?;
-    let size = entry.size();
-    if io::copy(entry, &mut file)? != size {
-        return Err(io::Error::new(
-            io::ErrorKind::UnexpectedEof,
-            "unexpected EOF",
-        ));
-    }
-    own(file.as_fd(), described.owner)?;
-    set_xattrs(file.as_fd(), &described.xattrs)?;
-    rustix::fs::fchmod(&file, Mode::from_raw_mode(described.mode))?;
-    set_times(file.as_fd(), &times(described.seconds, 0))
 }
 
 /// A further name of an entry before it. The entry's own attributes go to the file that both names share.
@@ -276,11 +223,10 @@ fn hard_link(
     root: &Tree,
     dir: BorrowedFd<'_>,
     name: &OsStr,
-    entry: &Entry<'_>,
-    described: &Described,
+    entry: &Entry,
+    target: &[u8],
 ) -> io::Result<()> {
-    let target = link_target(entry)?;
-    let target = super::values::clean(&format!("/{}", String::from_utf8_lossy(&target)));
+    let target = super::values::clean(&format!("/{}", String::from_utf8_lossy(target)));
     let (parent, target) = split(OsStr::new(&target));
     let place = root.locate(parent)?;
     if !matches!(place.found, Found::Directory) {
@@ -289,9 +235,8 @@ fn hard_link(
     rustix::fs::linkat(&place.dir, target, dir, name, AtFlags::empty())?;
     let linked = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let symlink = FileType::from_raw_mode(linked.st_mode) == FileType::Symlink;
-    let mode = (!symlink).then_some(described.mode);
-    let (owner, times) = (described.owner, times(described.seconds, 0));
-    dress_special(dir, name, owner, mode, &times)
+    let mode = (!symlink).then_some(entry.mode);
+    dress_special(dir, name, owner_of(entry), mode, &times_of(entry))
 }
 
 /// A device or a pipe.
@@ -299,12 +244,17 @@ fn node(
     dir: BorrowedFd<'_>,
     name: &OsStr,
     kind: FileType,
-    described: &Described,
+    device: u64,
+    entry: &Entry,
 ) -> io::Result<()> {
-    let mode = Mode::from_raw_mode(described.mode);
-    rustix::fs::mknodat(dir, name, kind, mode, described.device)?;
-    let (owner, times) = (described.owner, times(described.seconds, 0));
-    dress_special(dir, name, owner, Some(described.mode), &times)
+    rustix::fs::mknodat(dir, name, kind, Mode::from_raw_mode(entry.mode), device)?;
+    dress_special(
+        dir,
+        name,
+        owner_of(entry),
+        Some(entry.mode),
+        &times_of(entry),
+    )
 }
 
 /// The directory of an entry; directories that the archive does not list are made. A link that leads to

@@ -22,6 +22,8 @@ use super::tar::{Entry, TarTime, show};
 
 mod place;
 
+pub(crate) use place::fill;
+
 /// Bytes of a path, as the kernel's PATH_MAX without the final NUL.
 const PATH_LIMIT: usize = 4095;
 const NAME_LIMIT: usize = 255;

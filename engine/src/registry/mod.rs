@@ -25,7 +25,7 @@ mod refusal;
 mod settings;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transport;
 
 use std::path::PathBuf;

@@ -12,6 +12,7 @@ use crate::build::digest::{self, Fields};
 use crate::build::former::{Mark, Unfit};
 use crate::build::ignore::Patterns;
 use crate::build::tree::{self, Entry, Tree, View};
+use crate::layer::holes;
 
 /// What is copied from, and what of it is left out.
 pub(super) struct Source<'s> {
@@ -154,7 +155,14 @@ impl Copier<'_, '_> {
         let at = target.at;
         let mut input = tree::open_file(dir, &entry.name).map_err(failed("read", path))?;
         let mut output = create(target.dir, target.name).map_err(failed("create", at))?;
-        io::copy(&mut input, &mut output).map_err(failed("write", at))?;
+        // Blocks are of 512 bytes here, whatever the file system's are.
+        let sparse = (entry.stat.st_blocks as u64) * 512 < entry.stat.st_size as u64;
+        let copied = if sparse {
+            holes::copy(&input, &output)
+        } else {
+            io::copy(&mut input, &mut output).map(drop)
+        };
+        copied.map_err(failed("write", at))?;
         if self.tracker.is_some() {
             self.recheck(&input, entry).map_err(failed("read", path))?;
         }

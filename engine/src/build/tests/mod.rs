@@ -5,6 +5,7 @@ use super::*;
 mod former;
 mod platforms;
 mod sharing;
+mod trees;
 
 struct Place {
     dir: tempfile::TempDir,

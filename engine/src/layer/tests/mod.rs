@@ -62,7 +62,7 @@ fn unpack_into(directory: &Path, entries: &[(Entry, &[u8])]) -> Result<Unpacked,
 }
 
 /// Everything that must survive, by path.
-fn describe(root: &Path) -> BTreeMap<PathBuf, String> {
+pub(crate) fn describe(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut all = BTreeMap::new();
     let mut links: BTreeMap<u64, PathBuf> = BTreeMap::new();
     let mut next = vec![PathBuf::new()];
@@ -86,6 +86,8 @@ fn describe(root: &Path) -> BTreeMap<PathBuf, String> {
             );
             if data.is_file() {
                 text += &format!(" {:?}", digest::sha256(&fs::read(&full).unwrap()));
+                let file = fs::File::open(&full).unwrap();
+                text += &format!(" {:?}", holes::segments(&file, data.len()).unwrap());
             }
             if data.is_symlink() {
                 text += &format!(" -> {:?}", fs::read_link(&full).unwrap());
@@ -415,8 +417,10 @@ fn commit_renames_and_is_idempotent() {
 
 /// One thing to do to a tree.
 #[derive(Clone, Debug)]
-enum Step {
+pub(crate) enum Step {
     File(Vec<u8>),
+    /// Blocks of data and holes.
+    Sparse(Vec<bool>),
     Folder(bool),
     Link(String),
     HardLink(usize),
@@ -426,11 +430,12 @@ enum Step {
 }
 
 /// Path, what, mode, owner, time, attribute.
-type Planned = (Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>);
+pub(crate) type Planned = (Vec<usize>, Step, u32, u32, i64, Option<Vec<u8>>);
 
-fn steps() -> impl Strategy<Value = Vec<Planned>> {
+pub(crate) fn steps() -> impl Strategy<Value = Vec<Planned>> {
     let step = prop_oneof![
         3 => proptest::collection::vec(any::<u8>(), 0..2000).prop_map(Step::File),
+        1 => proptest::collection::vec(any::<bool>(), 1..5).prop_map(Step::Sparse),
         3 => any::<bool>().prop_map(Step::Folder),
         1 => "[a-z/.]{1,150}".prop_map(Step::Link),
         1 => (0_usize..10).prop_map(Step::HardLink),
@@ -456,7 +461,19 @@ fn name(index: usize) -> String {
     ["a", "b", "with blank", "ünï", "c", &"long".repeat(30)][index].to_owned()
 }
 
-fn build(root: &Path, steps: &[Planned]) {
+/// A file of large blocks, some of them holes.
+fn sparse(path: &Path, blocks: &[bool]) {
+    const LENGTH: u64 = 64 << 10;
+    let file = fs::File::create(path).unwrap();
+    for (number, _) in blocks.iter().enumerate().filter(|(_, data)| **data) {
+        let at = number as u64 * LENGTH;
+        std::os::unix::fs::FileExt::write_all_at(&file, &[7; LENGTH as usize], at).unwrap();
+    }
+    file.set_len(blocks.len() as u64 * LENGTH).unwrap();
+}
+
+/// Makes a tree.
+pub(crate) fn build(root: &Path, steps: &[Planned]) {
     let mut files: Vec<PathBuf> = Vec::new();
     for (path, step, mode, owner, _, attribute) in steps {
         let path = root.join(path.iter().map(|part| name(*part)).collect::<PathBuf>());
@@ -467,6 +484,10 @@ fn build(root: &Path, steps: &[Planned]) {
         match step {
             Step::File(bytes) => {
                 fs::write(&path, bytes).unwrap();
+                files.push(path.clone());
+            }
+            Step::Sparse(blocks) => {
+                sparse(&path, blocks);
                 files.push(path.clone());
             }
             Step::Folder(opaque) => {
@@ -501,7 +522,7 @@ fn build(root: &Path, steps: &[Planned]) {
             .unwrap(),
         }
         std::os::unix::fs::lchown(&path, Some(*owner), Some(*owner / 2)).unwrap();
-        if matches!(step, Step::File(_) | Step::Folder(_)) {
+        if matches!(step, Step::File(_) | Step::Sparse(_) | Step::Folder(_)) {
             fs::set_permissions(&path, fs::Permissions::from_mode(*mode | 0o500)).unwrap();
             if let Some(value) = attribute {
                 rustix::fs::lsetxattr(&path, "user.some", value, XattrFlags::empty()).unwrap();
@@ -537,7 +558,7 @@ fn build(root: &Path, steps: &[Planned]) {
 }
 
 /// A whiteout has no owner or time of its own.
-fn without_whiteouts(mut all: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
+pub(crate) fn without_whiteouts(mut all: BTreeMap<PathBuf, String>) -> BTreeMap<PathBuf, String> {
     for text in all.values_mut() {
         if text.starts_with("20") && text.ends_with(" 0") {
             *text = "whiteout".to_owned();

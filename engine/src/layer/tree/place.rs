@@ -8,8 +8,8 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawMode};
 use rustix::io::Errno;
 
 use super::{PATH_LIMIT, Tree, clean, describe, is_whiteout, own, split, touch};
-use crate::layer::LayerError;
 use crate::layer::tar::{Entry, Kind, Reader, show};
+use crate::layer::{LayerError, holes};
 
 /// Where an entry goes.
 struct Place<'a> {
@@ -99,7 +99,7 @@ impl Tree {
         let mode = Mode::from_raw_mode(0o600);
         let open = || rustix::fs::openat(place.parent, place.name, flags, mode);
         let file = self.replacing(place, open).map_err(failed)?;
-        let written = self.fill(&file, entry, reader, place.path)?;
+        let written = fill(&mut self.buffer, &file, entry, reader)?;
         let (uid, gid) = self.owner_of(entry);
         describe(file.as_fd(), entry, uid, gid).map_err(failed)?;
         Ok(written)
@@ -174,43 +174,38 @@ impl Tree {
             result => result,
         }
     }
+}
 
-    /// Writes a file's bytes; holes of sparse files stay holes.
-    fn fill<R: Read>(
-        &mut self,
-        file: &OwnedFd,
-        entry: &Entry,
-        reader: &mut Reader<R>,
-        path: &[u8],
-    ) -> Result<u64, LayerError> {
-        let failed = |errno| unpack(path, errno);
-        let whole = [(0, entry.size)];
-        let pieces = entry.sparse.as_deref().unwrap_or(&whole);
-        let mut written = 0;
-        for (offset, length) in pieces {
-            let (mut at, end) = (*offset, offset + length);
-            while at < end {
-                let room = usize::try_from(end - at)
-                    .unwrap_or(usize::MAX)
-                    .min(self.buffer.len());
-                let count = reader.read_data(&mut self.buffer[..room])?;
-                if count == 0 {
-                    return Err(LayerError::Damaged(
-                        "it ends in the middle of a file".to_owned(),
-                    ));
-                }
-                let mut bytes = &self.buffer[..count];
-                while !bytes.is_empty() {
-                    let done = rustix::io::pwrite(file, bytes, at).map_err(failed)?;
-                    at += done as u64;
-                    bytes = &bytes[done..];
-                }
-                written += count as u64;
+/// Writes a file's bytes; holes stay holes, whether the archive tells of them or has their zeros.
+pub(crate) fn fill<R: Read>(
+    buffer: &mut [u8],
+    file: impl AsFd,
+    entry: &Entry,
+    reader: &mut Reader<R>,
+) -> Result<u64, LayerError> {
+    let failed = |errno| unpack(&entry.path, errno);
+    let whole = [(0, entry.size)];
+    let pieces = entry.sparse.as_deref().unwrap_or(&whole);
+    let (mut written, mut holes) = (0, entry.sparse.is_some());
+    for (offset, length) in pieces {
+        let (mut at, end) = (*offset, offset + length);
+        while at < end {
+            let room = usize::try_from(end - at)
+                .unwrap_or(usize::MAX)
+                .min(buffer.len());
+            let count = reader.read_data(&mut buffer[..room])?;
+            if count == 0 {
+                return Err(LayerError::Damaged(
+                    "it ends in the middle of a file".to_owned(),
+                ));
             }
+            holes |= holes::write_at(&file, &buffer[..count], at).map_err(failed)?;
+            at += count as u64;
+            written += count as u64;
         }
-        if entry.sparse.is_some() {
-            rustix::fs::ftruncate(file, entry.size).map_err(failed)?;
-        }
-        Ok(written)
     }
+    if holes {
+        rustix::fs::ftruncate(&file, entry.size).map_err(failed)?;
+    }
+    Ok(written)
 }

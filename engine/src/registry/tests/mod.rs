@@ -2,7 +2,7 @@
 
 mod liar;
 mod lies;
-mod real;
+pub(crate) mod real;
 
 use std::fs;
 use std::path::Path;
@@ -68,7 +68,7 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
 }
 
 /// Options that wait for nothing and read nobody's configuration.
-pub(super) fn options(store: &ImageStore) -> RegistryOptions {
+pub(crate) fn options(store: &ImageStore) -> RegistryOptions {
     RegistryOptions {
         first_pause: Duration::from_millis(1),
         docker_config: Some(store.root().join("no-docker")),
@@ -76,7 +76,7 @@ pub(super) fn options(store: &ImageStore) -> RegistryOptions {
     }
 }
 
-pub(super) fn block<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -11,7 +11,7 @@ use crate::image::{Reference, TransferState, quiet};
 use crate::registry::{Credentials, RegistryError, RegistryOptions, pull, push};
 
 /// A registry of this test alone, ended with it.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
     address: String,
     _folder: tempfile::TempDir,
@@ -19,7 +19,7 @@ struct Registry {
 
 impl Registry {
     /// Starts one; says why not.
-    fn start(auth: bool) -> Option<Self> {
+    pub(crate) fn start(auth: bool) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -76,7 +76,7 @@ impl Registry {
             && answer.starts_with("HTTP/1.")
     }
 
-    fn reference(&self, name: &str) -> Reference {
+    pub(crate) fn reference(&self, name: &str) -> Reference {
         Reference::parse(&format!("{}/{name}", self.address)).unwrap()
     }
 }
