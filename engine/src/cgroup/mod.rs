@@ -179,6 +179,22 @@ impl Cgroup {
         }
     }
 
+    /// Removes what another runtime has made of this path, and of its parent, in v1 hierarchies that we do not use.
+    pub fn remove_elsewhere(&self) {
+        let ours: Vec<&Path> = self.layout.hierarchies().map(Hierarchy::base).collect();
+        let entries = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten();
+        for place in entries.flatten().map(|entry| entry.path()) {
+            if ours.contains(&place.as_path()) {
+                continue;
+            }
+            let leaf = place.join(&self.path);
+            let _ = std::fs::remove_dir(&leaf);
+            if let Some(parent) = leaf.parent().filter(|parent| *parent != place) {
+                let _ = std::fs::remove_dir(parent);
+            }
+        }
+    }
+
     /// The directory where this controller's files are, and which kind they are.
     fn route(&self, controller: &str) -> Option<(Version, PathBuf)> {
         let hierarchy = self.layout.route(controller)?;

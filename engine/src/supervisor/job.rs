@@ -118,6 +118,7 @@ impl Job {
     pub fn forget(&self) {
         if let Some((foreign, _)) = &self.foreign {
             foreign.delete(&self.id);
+            self.cgroup.remove_elsewhere();
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio as Standard};
 
@@ -34,6 +34,8 @@ pub(super) struct Call<'a> {
 pub(super) struct Console {
     listener: OwnedFd,
     path: PathBuf,
+    /// Part of the address that the program was told.
+    _directory: File,
 }
 
 impl<'a> Call<'a> {
@@ -74,9 +76,21 @@ impl<'a> Call<'a> {
         let name = format!("console-{}", std::process::id());
         let listener = wire::listen(&self.foreign.dir, &name, SocketType::STREAM)
             .map_err(|error| parent("listen for a terminal", error))?;
-        let path = self.foreign.dir.join(name);
-        self.path("--console-socket", &path);
-        Ok(Console { listener, path })
+        let path = self.foreign.dir.join(&name);
+        let directory = File::open(&self.foreign.dir)
+            .map_err(|error| parent("listen for a terminal", error))?;
+        // The address of a socket holds 107 bytes only.
+        let short = format!(
+            "/proc/{}/fd/{}/{name}",
+            std::process::id(),
+            directory.as_raw_fd()
+        );
+        self.path("--console-socket", Path::new(&short));
+        Ok(Console {
+            listener,
+            path,
+            _directory: directory,
+        })
     }
 
     /// Runs it to its end. With streams of the container's, what the program itself says is in its log only.
