@@ -47,6 +47,8 @@ fn crash_points() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     collect(Path::new("src"), &mut found);
     collect(Path::new("engine/src"), &mut found);
+    // Bundles have a life of their own: `tests/oci/crashes.rs` holds these.
+    found.retain(|point| !point.starts_with("oci."));
     found
 }
 

@@ -128,6 +128,7 @@ impl Engine {
             }
             None => Paths::system(),
         };
+        paths.close()?;
         Ok(Self {
             containers: Containers::open(&paths),
             images: ImageStore::open(paths.root())?,

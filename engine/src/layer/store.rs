@@ -137,7 +137,7 @@ impl LayerStore {
         let directory = root.join("layers");
         match fs::DirBuilder::new()
             .recursive(true)
-            .mode(0o711)
+            .mode(0o700)
             .create(&directory)
         {
             Ok(()) => Ok(Self { directory }),

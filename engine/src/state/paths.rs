@@ -1,8 +1,8 @@
 //! Every path below the root, in one place.
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -17,7 +17,41 @@ pub struct Paths {
     hash: String,
 }
 
+/// What lies directly below the root.
+const PARTS: &[&str] = &[
+    "blobs",
+    "containers",
+    "host",
+    "images",
+    "ingest",
+    "layers",
+    "names",
+    "networks",
+    "refs",
+    "trash",
+    "volumes",
+];
+
 impl Paths {
+    /// Makes the directories and closes them to other users, those too that are there already and are open. What
+    /// containers write may be set-user-id: whoever reaches it by path could run it (CVE-2021-41091). The root
+    /// itself may be anybody's directory and stays as it is.
+    pub fn close(&self) -> Result<(), StateError> {
+        let parts = PARTS.iter().map(|part| self.at(part));
+        for path in parts.chain([self.run.clone()]) {
+            create_private_dir(&path)?;
+            let mode = std::fs::metadata(&path)
+                .map_err(failed("look at", &path))?
+                .permissions()
+                .mode();
+            if mode & 0o077 != 0 {
+                std::fs::set_permissions(&path, Permissions::from_mode(0o700))
+                    .map_err(failed("close", &path))?;
+            }
+        }
+        Ok(())
+    }
+
     /// `/var/lib/gantry` and `/run/gantry`.
     pub fn system() -> Self {
         Self::new("/var/lib/gantry".into(), "/run/gantry".into())
@@ -111,7 +145,7 @@ impl Paths {
 /// Makes a directory and its parents. New ones are closed to other users: what containers
 /// write there may be set-user-id, and records and sockets are nobody else's business.
 pub fn create_private_dir(path: &Path) -> Result<(), StateError> {
-    match DirBuilder::new().mode(0o711).recursive(true).create(path) {
+    match DirBuilder::new().mode(0o700).recursive(true).create(path) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed("make the directory", path)(error)),
