@@ -27,6 +27,48 @@ pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Box<Diagno
     })
 }
 
+/// Decodes a tree whatever it takes: what does not fit is reported and taken out, one value after
+/// the other. `None` when that does not end.
+pub fn decode_what_fits<T: for<'de> Deserialize<'de>>(
+    root: &mut Node,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<T> {
+    const MOST: usize = 100;
+    for _ in 0..MOST {
+        let problem = match decode(root) {
+            Ok(value) => return Some(value),
+            Err(problem) => *problem,
+        };
+        let removed = take_out(root, problem.span);
+        problems.push(problem);
+        if !removed {
+            break;
+        }
+    }
+    None
+}
+
+/// Removes the innermost value at a place; whether there is one.
+fn take_out(node: &mut Node, place: Span) -> bool {
+    match &mut node.value {
+        Value::Map(map) => {
+            if map.values_mut().any(|child| take_out(child, place)) {
+                return true;
+            }
+            let at = map.values().position(|child| child.place() == place);
+            at.and_then(|at| map.shift_remove_index(at)).is_some()
+        }
+        Value::Seq(items) => {
+            if items.iter_mut().any(|child| take_out(child, place)) {
+                return true;
+            }
+            let at = items.iter().position(|child| child.place() == place);
+            at.map(|at| items.remove(at)).is_some()
+        }
+        _ => false,
+    }
+}
+
 /// The path of the innermost value at a place.
 fn path_of(node: &Node, place: Span, at: &Trail<'_>) -> Option<String> {
     let inside = match &node.value {

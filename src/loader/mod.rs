@@ -234,16 +234,13 @@ pub fn examine(options: &LoadOptions) -> Examined {
         }
     };
     values::convert(&mut tree.root, &mut problems);
-    let mut project: Project = match decode::decode(&tree.root) {
-        Ok(project) => project,
-        Err(problem) => {
-            problems.push(*problem);
-            return Examined {
-                diagnostics: collect(problems, sources),
-                tree: Some(tree),
-                project: None,
-            };
-        }
+    let Some(mut project) = decode::decode_what_fits::<Project>(&mut tree.root, &mut problems)
+    else {
+        return Examined {
+            diagnostics: collect(problems, sources),
+            tree: Some(tree),
+            project: None,
+        };
     };
     project.name = tree.name.clone();
     project.working_dir = tree.directory.clone();
@@ -441,20 +438,31 @@ fn name_of_files(
     })
 }
 
-/// Adds what the last phase found, except what may follow from earlier problems: in services
-/// that lost a part, and references when a top-level part was lost.
+/// Adds what the last phase found, except what may follow from earlier problems: about attributes
+/// that lost a part, about services as a whole that lost one, and references when a top-level
+/// part was lost.
 fn without_consequences(problems: Vec<Diagnostic>, found: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let errors = || problems.iter().filter(|p| p.severity == Severity::Error);
-    let service_of = |path: &str| {
-        path.strip_prefix("services.")
-            .map(|rest| rest.split(['.', '[']).next().unwrap_or(rest).to_owned())
+    // `services.NAME.ATTRIBUTE`, or what there is of it.
+    let attribute_of = |path: &str| {
+        path.strip_prefix("services.").map(|rest| {
+            rest.splitn(3, ['.', '['])
+                .take(2)
+                .collect::<Vec<_>>()
+                .join(".")
+        })
     };
-    let damaged: std::collections::BTreeSet<String> =
-        errors().filter_map(|p| service_of(&p.path)).collect();
-    let lost_top_level = errors().any(|p| service_of(&p.path).is_none());
+    let damaged: Vec<String> = errors().filter_map(|p| attribute_of(&p.path)).collect();
+    let lost_top_level = errors().any(|p| attribute_of(&p.path).is_none());
+    let overlap = |a: &str, b: &str| {
+        let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+        long.strip_prefix(short)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
     let mut all = problems.clone();
     all.extend(found.into_iter().filter(|p| {
-        let consequence = service_of(&p.path).is_some_and(|s| damaged.contains(&s))
+        let consequence = attribute_of(&p.path)
+            .is_some_and(|found| damaged.iter().any(|damaged| overlap(&found, damaged)))
             || lost_top_level && p.code == "undefined-reference";
         !consequence
     }));
