@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use super::error::NetworkError;
 use super::netlink::{Netlink, link_names, uplinks};
 use super::nft;
@@ -17,6 +19,12 @@ use super::store::NetworkStore;
 use crate::state::{Durability, read_record, write_record};
 
 const VERSION: u32 = 1;
+
+/// The record: paths of switches with what they were before.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Switches {
+    former: BTreeMap<String, String>,
+}
 
 /// Enables what `network`'s outbound traffic needs.
 pub(super) fn enable(
@@ -117,11 +125,32 @@ fn record(path: &Path, changed: BTreeMap<String, String>) -> Result<(), NetworkE
     if changed.is_empty() {
         return Ok(());
     }
-    let mut known: BTreeMap<String, BTreeMap<String, String>> =
-        read_record(path, VERSION)?.unwrap_or_default();
-    let former = known.entry("former".to_owned()).or_default();
+    let mut known: Switches = read_record(path, VERSION)?.unwrap_or_default();
     for (key, value) in changed {
-        former.entry(key).or_insert(value);
+        known.former.entry(key).or_insert(value);
     }
     Ok(write_record(path, VERSION, &known, Durability::Power)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_value_of_a_switch_is_kept() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("forwarding.json");
+        let changed = |pairs: &[(&str, &str)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            pairs.collect::<BTreeMap<_, _>>()
+        };
+        record(&path, changed(&[])).expect("nothing to do");
+        assert!(!path.exists());
+        record(&path, changed(&[("a", "0")])).expect("written");
+        record(&path, changed(&[("a", "1"), ("b", "2")])).expect("written again");
+        let known: Switches = read_record(&path, VERSION).expect("read").expect("there");
+        assert_eq!(known.former, changed(&[("a", "0"), ("b", "2")]));
+    }
 }
