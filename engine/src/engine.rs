@@ -23,6 +23,7 @@ use crate::container::{ContainerError, MountType, oci};
 use crate::error::{Classify, ErrorKind};
 use crate::image::{ImageError, ImageStore, Removed};
 use crate::network::{Network, NetworkError, NetworkStore};
+use crate::rootless::{self, RootlessError};
 use crate::spec::{ContainerSpec, EndpointSpec, NetworkSpec};
 use crate::state::{Paths, StateError};
 use crate::volume::{Volume, VolumeError, VolumeSpec, VolumeStore};
@@ -68,10 +69,9 @@ pub enum EngineError {
     Image(#[from] ImageError),
     #[error(transparent)]
     State(#[from] StateError),
-    #[error(
-        "the container engine needs root, for namespaces, mounts and networks, and you are user {0}: \
-         run the same command with `sudo`"
-    )]
+    #[error(transparent)]
+    Rootless(#[from] RootlessError),
+    #[error("the container engine needs root, or a user namespace, and this is user {0}")]
     NotRoot(u32),
     #[error("the image cannot be changed")]
     Build(#[source] Box<BuildError>),
@@ -97,6 +97,7 @@ impl Classify for EngineError {
             Self::Image(error) => error.kind(),
             Self::State(error) => error.kind(),
             Self::Build(error) => error.kind(),
+            Self::Rootless(error) => error.kind(),
             Self::NotRoot(_) => ErrorKind::Permission,
         }
     }
@@ -114,7 +115,7 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Opens the engine. Only root can.
+    /// Opens the engine. Only root can: an ordinary user's process calls [`rootless::enter`] first.
     pub fn open(options: EngineOptions) -> Result<Self> {
         let user = rustix::process::geteuid();
         if !user.is_root() {
@@ -126,7 +127,10 @@ impl Engine {
                     .map_err(crate::state::failed("use the root", &root))?;
                 Paths::below(&root)
             }
-            None => Paths::system(),
+            None => match rootless::places() {
+                Some(user) => Paths::new(user.data().to_owned(), user.run().to_owned()),
+                None => Paths::system(),
+            },
         };
         paths.close()?;
         Ok(Self {

@@ -18,6 +18,7 @@ pub mod network;
 pub mod oci;
 pub mod registry;
 pub mod role;
+pub mod rootless;
 pub mod runtime;
 pub mod snapshot;
 pub mod spec;

@@ -12,6 +12,10 @@ pub const SUPERVISOR: &str = "__supervisor";
 pub const EXEC: &str = "__exec";
 /// A `RUN` step of a build.
 pub const BUILD_RUN: &str = "__build-run";
+/// Holds the namespaces of an ordinary user.
+pub const HOLDER: &str = "__holder";
+/// Leads out of the namespaces of an ordinary user.
+pub const EGRESS: &str = "__egress";
 /// Empties the trash, with nobody waiting.
 pub const SWEEP: &str = "__sweep";
 
@@ -22,12 +26,24 @@ pub fn dispatch() {
     let Some(role) = arguments.next() else {
         return;
     };
+    if [SUPERVISOR, EXEC, SWEEP, BUILD_RUN]
+        .iter()
+        .any(|known| role == OsStr::new(known))
+        && let Err(error) = crate::rootless::stay()
+    {
+        eprintln!("error: {error}");
+        std::process::exit(1);
+    }
     let code = if role == OsStr::new(SUPERVISOR) {
         crate::supervisor::role::main(arguments)
     } else if role == OsStr::new(EXEC) {
         crate::container::exec::main()
     } else if role == OsStr::new(SWEEP) {
         sweep(arguments.next())
+    } else if role == OsStr::new(HOLDER) {
+        crate::rootless::hold(arguments)
+    } else if role == OsStr::new(EGRESS) {
+        crate::rootless::lead_out(arguments)
     } else if role == OsStr::new(BUILD_RUN) {
         crate::build::run_role()
     } else {

@@ -29,6 +29,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use gantry_engine::engine::EngineError;
 
 use deferred::{Deferred, at_once};
 use error::CliError;
@@ -218,7 +219,30 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     }
 }
 
+/// Whether a verb works with containers, images, networks or volumes.
+fn needs_engine(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Lsp(_)
+            | Command::Version(_)
+            | Command::Why(_)
+            | Command::Config(_)
+            | Command::Publish(_)
+            | Command::Bridge(_)
+            | Command::Alpha(_)
+            | Command::Login(_)
+            | Command::Logout(_)
+    )
+}
+
 fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
+    if needs_engine(&command) {
+        // While this process has one thread: an ordinary user's command goes on in their namespace.
+        let warning = gantry_engine::rootless::enter().map_err(EngineError::from)?;
+        if let Some(warning) = warning {
+            eprintln!("warning: {warning}");
+        }
+    }
     match command {
         Command::Attach(Deferred(args)) => verbs::attach::run(global, args),
         Command::Build(Deferred(args)) => verbs::build::run(global, args),

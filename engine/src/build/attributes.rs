@@ -6,8 +6,10 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, CWD, Gid, Mode, Stat, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, CWD, Mode, Stat, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
+
+use crate::sys::user_namespace::owner;
 
 /// User and group.
 pub(super) type Owner = (u32, u32);
@@ -63,7 +65,7 @@ pub(super) fn dress_special(
 }
 
 fn chown(dir: BorrowedFd<'_>, name: &OsStr, (uid, gid): Owner, flags: AtFlags) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    let (uid, gid) = owner(uid, gid);
     Ok(rustix::fs::chownat(dir, name, Some(uid), Some(gid), flags)?)
 }
 

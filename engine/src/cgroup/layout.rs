@@ -7,6 +7,7 @@ use rustix::fs::Access;
 use crate::mount::{CgroupHierarchy, CgroupView};
 
 use super::{CgroupError, read};
+use crate::sys::user_namespace;
 
 /// v1 controllers that a container is put into. Others (perf_event, rdma, misc) have no limits that
 /// anyone can ask for, and each hierarchy costs a start.
@@ -62,7 +63,8 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Looks at this machine: /proc/self/cgroup and /proc/self/mountinfo.
+    /// Looks at this machine: /proc/self/cgroup and /proc/self/mountinfo. In a user namespace to
+    /// which nothing was delegated there may be no hierarchy: then there are no limits.
     pub fn detect() -> Result<Self, CgroupError> {
         let mounts = read(Path::new("/proc/self/mountinfo"))?;
         let own = read(Path::new("/proc/self/cgroup"))?;
@@ -71,7 +73,7 @@ impl Layout {
         let layout = Self::from_texts(&mounts, &own, systemd, &writable, &|mount| {
             read(&mount.join("cgroup.controllers")).unwrap_or_default()
         });
-        if layout.hierarchies.is_empty() {
+        if layout.hierarchies.is_empty() && user_namespace::is_initial() {
             return Err(CgroupError::NotMounted);
         }
         Ok(layout)
@@ -120,7 +122,11 @@ impl Layout {
             } else {
                 // The mount may itself begin below the hierarchy's root.
                 let relative = own.strip_prefix(mount.root).unwrap_or(own);
-                path.join(relative.trim_start_matches('/'))
+                let own = path.join(relative.trim_start_matches('/'));
+                if !writable(&own) {
+                    continue;
+                }
+                own
             };
             hierarchies.push(Hierarchy {
                 version,
@@ -163,13 +169,14 @@ impl Layout {
         self.hierarchies.iter().find(|h| h.version == Version::V2)
     }
 
-    /// `v1`, `v2` or `hybrid`.
+    /// `v1`, `v2`, `hybrid`, or `none`.
     pub fn name(&self) -> &'static str {
         let v1 = self.hierarchies.iter().any(|h| h.version == Version::V1);
         match (v1, self.unified().is_some()) {
             (true, true) => "hybrid",
             (true, false) => "v1",
-            _ => "v2",
+            (false, true) => "v2",
+            (false, false) => "none",
         }
     }
 
@@ -275,14 +282,19 @@ mod tests {
 41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw
 ";
 
-    fn layout(mounts: &str, own: &str, writable: bool, controllers: &str) -> Layout {
+    fn layout(mounts: &str, own: &str, writable: fn(&Path) -> bool, controllers: &str) -> Layout {
         let controllers = controllers.to_owned();
-        Layout::from_texts(mounts, own, false, &|_| writable, &|_| controllers.clone())
+        Layout::from_texts(mounts, own, false, &writable, &|_| controllers.clone())
     }
 
     #[test]
     fn hybrid_routes_each_controller() {
-        let layout = layout(HYBRID, "4:memory:/job\n0::/\n", true, "hugetlb pids memory");
+        let layout = layout(
+            HYBRID,
+            "4:memory:/job\n0::/\n",
+            |_| true,
+            "hugetlb pids memory",
+        );
         assert_eq!(layout.name(), "hybrid");
         let version = |c| layout.route(c).map(|h| h.version);
         assert_eq!(version("memory"), Some(Version::V1));
@@ -297,7 +309,12 @@ mod tests {
     #[test]
     fn nested_goes_below_our_own_cgroup() {
         let mounts = "1 2 0:3 / /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
-        let layout = layout(mounts, "0::/user/job\n", false, "memory pids");
+        let layout = layout(
+            mounts,
+            "0::/user/job\n",
+            |path| path.ends_with("job"),
+            "memory pids",
+        );
         assert_eq!(layout.name(), "v2");
         let unified = layout.unified().expect("v2");
         assert_eq!(unified.base(), Path::new("/sys/fs/cgroup/user/job"));
@@ -307,9 +324,21 @@ mod tests {
     #[test]
     fn a_mount_that_begins_below_the_root() {
         let mounts = "1 2 0:3 /docker/x /sys/fs/cgroup ro - cgroup2 cgroup2 rw\n";
-        let layout = layout(mounts, "0::/docker/x/sub\n", false, "");
+        let layout = layout(
+            mounts,
+            "0::/docker/x/sub\n",
+            |path| path.ends_with("sub"),
+            "",
+        );
         let unified = layout.unified().expect("v2");
         assert_eq!(unified.base(), Path::new("/sys/fs/cgroup/sub"));
+    }
+
+    #[test]
+    fn what_nobody_delegated_is_not_used() {
+        let layout = layout(HYBRID, "4:memory:/job\n0::/\n", |_| false, "pids");
+        assert_eq!(layout.name(), "none");
+        assert!(layout.route("memory").is_none() && layout.unified().is_none());
     }
 
     #[test]
@@ -321,7 +350,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_answered(mounts in "[a-z0-9:/ \\\\-]*( - cgroup2? c rw,cpu)?", own in ".*") {
-            let _ = layout(&mounts, &own, false, "");
+            let _ = layout(&mounts, &own, |_| false, "");
             let _ = unescape(&mounts);
         }
     }

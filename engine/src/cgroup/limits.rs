@@ -8,6 +8,8 @@ use std::path::Path;
 
 use oci_spec::runtime::LinuxResources;
 
+use crate::sys::user_namespace;
+
 use super::{
     Cgroup, CgroupError, LimitWarning, Version, cpu, cpuset, devices, io_limits, memory, pids,
 };
@@ -69,6 +71,17 @@ const CONTROLLERS: &[(&str, &str, Translate, &str)] = &[
     ("net_prio", "net_prio", network_priority, "network priority"),
 ];
 
+/// Why a limit is not in force: nobody has its controller, or we have not.
+fn missing(controller: &str) -> String {
+    if user_namespace::is_initial() {
+        format!("this machine has no cgroup controller `{controller}`")
+    } else {
+        format!(
+            "the cgroup controller `{controller}` is not delegated to you; `gantry system doctor` says how"
+        )
+    }
+}
+
 /// Puts the limits in force. What is not named stays as it is.
 pub(super) fn apply(
     cgroup: &Cgroup,
@@ -91,7 +104,7 @@ pub(super) fn apply(
                 if !settings.writes.is_empty() || !settings.warnings.is_empty() {
                     warnings.push(LimitWarning {
                         limit: name.to_owned(),
-                        reason: format!("this machine has no cgroup controller `{v2}`"),
+                        reason: missing(v2),
                     });
                 }
             }
@@ -104,7 +117,9 @@ pub(super) fn apply(
             reason: "not supported".to_owned(),
         });
     }
-    if let Some(rules) = limits.devices().as_ref().filter(|rules| !rules.is_empty()) {
+    // In a user namespace nobody makes device nodes, and those of the machine keep their modes.
+    let rules = limits.devices().as_ref().filter(|rules| !rules.is_empty());
+    if let Some(rules) = rules.filter(|_| user_namespace::is_initial()) {
         devices::apply(cgroup, rules)?;
     }
     Ok(warnings)

@@ -20,6 +20,7 @@ use crate::spec::{
 use crate::state::{
     ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
 };
+use crate::sys::user_namespace::owner;
 use crate::volume::{Backing, VolumeSpec};
 
 use super::info::{MountPoint, MountType};
@@ -454,7 +455,8 @@ fn write_given_files(files: &Files, given: &[FileSpec]) -> Result<(), ContainerE
         let path = files.given(index);
         let name = || path.display().to_string();
         write_file(&path, &file.content, Durability::Process)?;
-        chown(&path, Some(file.uid), Some(file.gid)).map_err(host("give away", name()))?;
+        let (uid, gid) = owner(file.uid, file.gid);
+        chown(&path, Some(uid.as_raw()), Some(gid.as_raw())).map_err(host("give away", name()))?;
         fs::set_permissions(&path, fs::Permissions::from_mode(file.mode & 0o7777))
             .map_err(host("set the mode of", name()))?;
     }

@@ -40,41 +40,103 @@ impl ProcessTable {
 }
 
 impl Engine {
-    fn cgroup_of(&self, reference: &str, action: &'static str) -> Result<Cgroup> {
+    fn members_of(&self, reference: &str, action: &'static str) -> Result<Members> {
         let container = self.inspect(reference)?;
-        if container.state.pid.is_none() {
+        let Some(init) = container.state.pid else {
             return Err(ContainerError::State {
                 action,
                 name: container.name,
                 reason: "it is not running".to_owned(),
             }
             .into());
-        }
-        let open = || -> std::result::Result<Cgroup, RuntimeError> {
+        };
+        let open = || -> std::result::Result<Members, RuntimeError> {
             let layout = Layout::detect()?;
-            Ok(Cgroup::open(&layout, &container.cgroup)?)
+            Ok(if layout.hierarchies().next().is_some() {
+                Members::Cgroup(Cgroup::open(&layout, &container.cgroup)?)
+            } else {
+                Members::Namespace(in_namespace_of(init))
+            })
         };
         Ok(open().map_err(ContainerError::from)?)
     }
 
     /// The processes of a container, in the columns of `ps -ef`.
     pub fn top(&self, reference: &str) -> Result<ProcessTable> {
-        let cgroup = self.cgroup_of(reference, "list the processes of")?;
-        let pids = cgroup
-            .pids()
-            .map_err(RuntimeError::from)
-            .map_err(ContainerError::from)?;
+        let pids = match self.members_of(reference, "list the processes of")? {
+            Members::Cgroup(cgroup) => cgroup
+                .pids()
+                .map_err(RuntimeError::from)
+                .map_err(ContainerError::from)?,
+            Members::Namespace(pids) => pids,
+        };
         Ok(ProcessTable::of(&pids))
     }
 
     /// What a container uses.
     pub fn stats(&self, reference: &str) -> Result<Stats> {
-        let cgroup = self.cgroup_of(reference, "measure")?;
-        Ok(cgroup
-            .stats()
-            .map_err(RuntimeError::from)
-            .map_err(ContainerError::from)?)
+        match self.members_of(reference, "measure")? {
+            Members::Cgroup(cgroup) => Ok(cgroup
+                .stats()
+                .map_err(RuntimeError::from)
+                .map_err(ContainerError::from)?),
+            Members::Namespace(pids) => Ok(sum(&pids)),
+        }
     }
+}
+
+/// How the processes of a container are told from others.
+enum Members {
+    /// By their cgroup.
+    Cgroup(Cgroup),
+    /// By their pid namespace, where no cgroup may be made: these are they.
+    Namespace(Vec<Pid>),
+}
+
+/// The processes whose pid namespace is that of this one.
+fn in_namespace_of(init: i32) -> Vec<Pid> {
+    let namespace = |pid: &str| fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
+    let Some(wanted) = namespace(&init.to_string()) else {
+        return Vec::new();
+    };
+    let Ok(list) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let names = list.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|name| namespace(name).as_ref() == Some(&wanted))
+        .filter_map(|name| Pid::from_raw(name.parse().ok()?))
+        .collect()
+}
+
+/// What these processes use together; shared pages count once a process.
+fn sum(pids: &[Pid]) -> Stats {
+    let mut stats = Stats::default();
+    for pid in pids.iter().map(|pid| pid.as_raw_pid()) {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}"));
+        let (Ok(stat), Ok(status)) = (read("stat"), read("status")) else {
+            continue;
+        };
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let fields: Vec<u64> = after_name
+            .split_ascii_whitespace()
+            .map(|field| field.parse().unwrap_or_default())
+            .collect();
+        // Fields of proc(5), counted from the third.
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
+        let nanoseconds = 1_000_000_000 / TICKS;
+        stats.cpu_user += field(11) * nanoseconds;
+        stats.cpu_system += field(12) * nanoseconds;
+        stats.pids += field(17);
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes =
+            resident.and_then(|text| text.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+        stats.memory_usage += kibibytes.unwrap_or_default() << 10;
+    }
+    stats.cpu_usage = stats.cpu_user + stats.cpu_system;
+    stats.memory_total = stats.memory_usage;
+    stats
 }
 
 /// One row; `None` for a process that has just ended.
@@ -134,6 +196,15 @@ fn row(pid: i32, uptime: f64) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn this_process_is_among_those_of_its_namespace() {
+        let us = rustix::process::getpid();
+        assert!(in_namespace_of(us.as_raw_pid()).contains(&us));
+        let stats = sum(&[us]);
+        assert!(stats.memory_usage > 0 && stats.pids > 0, "{stats:?}");
+        assert_eq!(sum(&[]), Stats::default());
+    }
 
     #[test]
     fn this_process_has_a_row() {

@@ -3,13 +3,15 @@
 use std::collections::BTreeSet;
 use std::fs::{self, Metadata};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Gid, Mode, RawMode, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{Mode, RawMode, Timespec, Timestamps, XattrFlags};
 
 use super::LayerError;
-use super::tree::{OPAQUE, keeps_xattr};
+use super::tree::keeps_xattr;
+pub(crate) use crate::sys::overlay::{is_deletion, is_opaque};
+use crate::sys::user_namespace::owner;
 
 /// Where an entry of the merged view lies.
 pub(crate) struct Found {
@@ -17,17 +19,6 @@ pub(crate) struct Found {
     pub path: PathBuf,
     /// Of the entry itself, symbolic links not followed.
     pub metadata: Metadata,
-}
-
-/// Whether this is overlayfs' sign that a lower entry is deleted.
-pub(crate) fn is_deletion(metadata: &Metadata) -> bool {
-    metadata.file_type().is_char_device() && metadata.rdev() == 0
-}
-
-/// Whether a directory hides what lower layers have under its name.
-pub(crate) fn is_opaque(path: &Path) -> bool {
-    let mut value = [0; 1];
-    matches!(rustix::fs::lgetxattr(path, OPAQUE, &mut value), Ok(1)) && value[0] == b'y'
 }
 
 /// Finds a relative path in layers given topmost first. Symbolic links are not followed: in
@@ -89,12 +80,8 @@ pub(crate) fn copy_attributes(from: &Path, to: &Path) -> Result<(), LayerError> 
     let metadata = fs::symlink_metadata(from).map_err(LayerError::io("stat", from))?;
     let failed = |errno: rustix::io::Errno| LayerError::errno("describe", to)(errno);
     let fd = fs::File::open(to).map_err(LayerError::io("open", to))?;
-    rustix::fs::fchown(
-        &fd,
-        Some(Uid::from_raw(metadata.uid())),
-        Some(Gid::from_raw(metadata.gid())),
-    )
-    .map_err(failed)?;
+    let (uid, gid) = owner(metadata.uid(), metadata.gid());
+    rustix::fs::fchown(&fd, Some(uid), Some(gid)).map_err(failed)?;
     rustix::fs::fchmod(
         &fd,
         Mode::from_raw_mode((metadata.mode() & 0o7777) as RawMode),

@@ -12,13 +12,14 @@ use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps,
-    Uid, XattrFlags,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RawMode, ResolveFlags, Timespec, Timestamps,
+    XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::LayerError;
 use super::tar::{Entry, TarTime, show};
+use crate::sys::{overlay::opaque, user_namespace};
 
 mod place;
 
@@ -29,9 +30,6 @@ const PATH_LIMIT: usize = 4095;
 const NAME_LIMIT: usize = 255;
 const DEPTH_LIMIT: usize = 512;
 const OPEN_DIRECTORIES: usize = 64;
-
-/// The overlay attribute of a directory that hides what lies below it.
-pub(super) const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// Whether an extended attribute travels with a layer.
 pub(super) fn keeps_xattr(name: &[u8]) -> bool {
@@ -192,7 +190,7 @@ impl Tree {
 
     /// Makes a directory hide everything of its name in lower layers.
     pub fn mark_opaque(&mut self, path: &[u8]) -> Result<(), Errno> {
-        rustix::fs::fsetxattr(&self.readable(path)?, OPAQUE, b"y", XattrFlags::empty())
+        rustix::fs::fsetxattr(&self.readable(path)?, opaque(), b"y", XattrFlags::empty())
     }
 
     fn remove(&mut self, path: &[u8], parent: &OwnedFd, name: &[u8]) -> Result<(), Errno> {
@@ -225,11 +223,12 @@ pub(super) fn is_whiteout(stat: &rustix::fs::Stat) -> bool {
 }
 
 fn own(parent: &OwnedFd, name: &[u8], uid: u32, gid: u32) -> Result<(), Errno> {
+    let (uid, gid) = user_namespace::owner(uid, gid);
     rustix::fs::chownat(
         parent,
         name,
-        Some(Uid::from_raw(uid)),
-        Some(Gid::from_raw(gid)),
+        Some(uid),
+        Some(gid),
         AtFlags::SYMLINK_NOFOLLOW,
     )
 }
@@ -251,7 +250,8 @@ fn stamps(time: TarTime) -> Timestamps {
 
 /// Owner first: changing it clears set-id bits and capabilities.
 fn describe(fd: BorrowedFd<'_>, entry: &Entry, uid: u32, gid: u32) -> Result<(), Errno> {
-    rustix::fs::fchown(fd, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    let (uid, gid) = user_namespace::owner(uid, gid);
+    rustix::fs::fchown(fd, Some(uid), Some(gid))?;
     rustix::fs::fchmod(fd, Mode::from_raw_mode(entry.mode as RawMode))?;
     for (name, value) in entry.xattrs.iter().filter(|(name, _)| keeps_xattr(name)) {
         match rustix::fs::fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()) {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps};
 
-use super::tree::OPAQUE;
 use super::{LayerError, merged};
+use crate::sys::overlay::opaque;
 
 /// Takes the opaque attribute off directories that hide nothing: overlayfs sets it on every
 /// directory made in a merged parent, and it would become a marker in the layer's archive.
@@ -55,7 +55,7 @@ fn visit(upper: &Path, relative: &Path, lowers: &[PathBuf]) -> Result<(), LayerE
         if merged::is_opaque(&path)
             && merged::lookup(lowers, &relative).is_none_or(|found| !found.metadata.is_dir())
         {
-            rustix::fs::lremovexattr(&path, OPAQUE)
+            rustix::fs::lremovexattr(&path, opaque())
                 .map_err(LayerError::errno("clear attributes of", &path))?;
         }
         visit(upper, &relative, lowers)?;

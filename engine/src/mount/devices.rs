@@ -45,6 +45,7 @@ pub fn make_devices(below: Below<'_>, devices: &[LinuxDevice]) -> Result<(), Mou
             minor,
         };
         make_node(dev.as_fd(), Path::new(name), node)
+            .map(drop)
             .map_err(|error| MountError::step("make", format!("/dev/{name}"), error))?;
     }
     for &(name, target) in LINKS {
@@ -67,6 +68,15 @@ pub fn make_devices(below: Below<'_>, devices: &[LinuxDevice]) -> Result<(), Mou
     Ok(())
 }
 
+/// Whose a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// The container's own.
+    Made,
+    /// The host's, which keeps its owner.
+    Host,
+}
+
 struct Node {
     kind: FileType,
     mode: u32,
@@ -75,7 +85,7 @@ struct Node {
 }
 
 /// Makes a node, or binds the host's where the kernel forbids making one (user namespaces).
-fn make_node(directory: BorrowedFd<'_>, name: &Path, node: Node) -> Result<(), Errno> {
+fn make_node(directory: BorrowedFd<'_>, name: &Path, node: Node) -> Result<Origin, Errno> {
     let number = rustix::fs::makedev(node.major, node.minor);
     match mknodat(
         directory,
@@ -85,7 +95,7 @@ fn make_node(directory: BorrowedFd<'_>, name: &Path, node: Node) -> Result<(), E
         number,
     ) {
         // A /dev that is the host's has it already; a bind of our own file would hide nothing.
-        Err(Errno::EXIST) => Ok(()),
+        Err(Errno::EXIST) => Ok(Origin::Host),
         Err(Errno::PERM) => {
             let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
             rustix::fs::openat(directory, name, flags, Mode::from_raw_mode(0o644))?;
@@ -97,9 +107,9 @@ fn make_node(directory: BorrowedFd<'_>, name: &Path, node: Node) -> Result<(), E
             )?;
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
             let source = open_tree(CWD, Path::new("/dev").join(name), flags)?;
-            place(source.as_fd(), target.as_fd())
+            place(source.as_fd(), target.as_fd()).map(|()| Origin::Host)
         }
-        other => other,
+        other => other.map(|()| Origin::Made),
     }
 }
 
@@ -116,7 +126,9 @@ fn make_device(below: Below<'_>, device: &LinuxDevice) -> Result<(), Errno> {
         major: u32::try_from(device.major()).map_err(|_| Errno::INVAL)?,
         minor: u32::try_from(device.minor()).map_err(|_| Errno::INVAL)?,
     };
-    make_node(directory.as_fd(), Path::new(name), node)?;
+    if make_node(directory.as_fd(), Path::new(name), node)? == Origin::Host {
+        return Ok(());
+    }
     let id = |id: Option<u32>| id.unwrap_or(0);
     chownat(
         &directory,

@@ -8,6 +8,7 @@
 mod attach;
 mod below;
 mod devices;
+mod graft;
 mod options;
 mod protect;
 mod root;

@@ -17,8 +17,9 @@ use rustix::mount::{
 };
 
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+use crate::sys::user_namespace;
 
-use super::{MountError, Overlay, RootMount};
+use super::{MountError, Overlay, RootMount, graft};
 
 /// How the kernel is told of an overlay.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,13 +54,27 @@ pub fn detached_root(root: &RootMount) -> Result<OwnedFd, MountError> {
     }
 }
 
-fn step(action: &'static str, path: &Path, error: impl Into<std::io::Error>) -> MountError {
+pub(super) fn step(
+    action: &'static str,
+    path: &Path,
+    error: impl Into<std::io::Error>,
+) -> MountError {
     MountError::step(action, path.display().to_string(), error)
 }
 
 /// Makes an overlay; also used for `overlay` mounts below the root. The caller is in a mount namespace of its
 /// own: for older kernels mounts are attached there for a moment.
 pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError> {
+    if let Some((lowest, layers)) = overlay.lower.split_last()
+        && lowest == Path::new("/")
+        && !user_namespace::is_initial()
+    {
+        let lower = layers.to_vec();
+        return graft::over_root(&Overlay {
+            lower,
+            ..overlay.clone()
+        });
+    }
     match overlay_by(Api::Layers, overlay) {
         Err(MountError::Step { source, .. })
             if Errno::from_io_error(&source) == Some(Errno::INVAL) =>
@@ -101,7 +116,9 @@ fn in_one_string(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountE
             data.push_str(&format!(",{key}={}", names.short(path)?));
         }
     }
-    if overlay.upper.is_some() {
+    if !user_namespace::is_initial() {
+        data.push_str(",userxattr");
+    } else if overlay.upper.is_some() {
         data.push_str(",redirect_dir=off,metacopy=off");
     }
     if overlay.volatile && overlay.upper.is_some() {
@@ -181,7 +198,10 @@ fn layer_by_layer(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, Mount
     }
     // An index would tie the upper directory to this very set of lower file handles.
     fsconfig_set_string(&fs, "index", "off").map_err(|error| failed("configure", error))?;
-    if overlay.upper.is_some() {
+    if !user_namespace::is_initial() {
+        // Opaque directories are marked in `user.` attributes (Linux 5.11). Names are not redirected then.
+        fsconfig_set_flag(&fs, "userxattr").map_err(|error| failed("set `userxattr` of", error))?;
+    } else if overlay.upper.is_some() {
         // The upper directory may become a layer: it must hold whole files under their own names.
         for key in ["redirect_dir", "metacopy"] {
             fsconfig_set_string(&fs, key, "off").map_err(|error| failed("configure", error))?;

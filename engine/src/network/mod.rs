@@ -23,6 +23,7 @@ mod cidr;
 mod error;
 mod firewall;
 mod forwarding;
+mod home;
 mod members;
 mod netlink;
 mod netns;
@@ -39,6 +40,7 @@ mod veth;
 
 pub use cidr::Cidr;
 pub use error::NetworkError;
+pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
 pub use nft::remove_table;

@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::{CloneFlags, unshare};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use crate::sys::user_namespace;
+
 /// A network namespace, kept alive by this descriptor.
 #[derive(Debug)]
 pub struct NetNs(OwnedFd);
@@ -54,27 +56,40 @@ impl NetNs {
     ///
     /// Aborts the process when the thread cannot return: every later socket would be made in
     /// the container's namespace, on its terms.
-    pub fn visit<T>(&self, f: impl FnOnce() -> T) -> io::Result<T> {
-        let home = Home::here()?;
-        enter(self.as_fd())?;
-        let out = f();
-        drop(home);
-        Ok(out)
+    pub fn visit<T: Send>(&self, f: impl FnOnce() -> T + Send) -> io::Result<T> {
+        away(|| {
+            enter(self.as_fd())?;
+            Ok(f())
+        })
     }
 
     /// Makes a namespace, runs `f` in it with its descriptor, and returns to the present one.
-    pub(super) fn create<T>(f: impl FnOnce(&NetNs) -> T) -> io::Result<(NetNs, T)> {
-        let home = Home::here()?;
-        // A namespace of the calling thread alone; nothing else of it is shared away.
-        unshare(CloneFlags::CLONE_NEWNET)?;
-        let ns = NetNs::current();
-        let out = ns.map(|ns| {
+    pub(super) fn create<T: Send>(f: impl FnOnce(&NetNs) -> T + Send) -> io::Result<(NetNs, T)> {
+        away(|| {
+            // A namespace of this thread alone; nothing else of it is shared away.
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            let ns = NetNs::current()?;
             let out = f(&ns);
-            (ns, out)
-        });
-        drop(home);
-        out
+            Ok((ns, out))
+        })
     }
+}
+
+/// Runs what leaves the present namespace, after which the calling thread is where it was.
+fn away<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    if user_namespace::is_initial() {
+        let home = Home::here()?;
+        let out = f();
+        drop(home);
+        return out;
+    }
+    // For an ordinary user no way leads back into the machine's namespace: a thread goes, and ends.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, f)?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn enter(ns: BorrowedFd<'_>) -> io::Result<()> {

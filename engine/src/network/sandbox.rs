@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bridge;
 use super::error::NetworkError;
+use super::home::at_home;
 use super::members::{Member, Members, Wish, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
@@ -27,7 +28,7 @@ pub struct Request<'a> {
     /// Networks in order; the first with a way out is the default route. None: `bridge`.
     pub endpoints: &'a [EndpointSpec],
     /// Whether the container of an id still lives; leases of others are taken back when needed.
-    pub alive: &'a dyn Fn(&str) -> bool,
+    pub alive: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 /// A namespace that is ready for a container.
@@ -70,6 +71,10 @@ pub struct Endpoint {
 /// Makes a namespace with an interface on each network. Idempotent for an owner: it gets the
 /// same addresses again. On failure everything is given back.
 pub fn connect(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, NetworkError> {
+    at_home(|| connect_here(store, request))
+}
+
+fn connect_here(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, NetworkError> {
     let mut host = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
     let default = [EndpointSpec::default_network()];
     let wanted = if request.endpoints.is_empty() {
@@ -154,6 +159,15 @@ fn leave(store: &NetworkStore, network: &str, owner: &str) -> Result<(), Network
 
 /// Adds interfaces to the namespace of a running container that has `existing` ones.
 pub fn connect_running(
+    store: &NetworkStore,
+    request: &Request<'_>,
+    netns: &NetNs,
+    existing: &[Endpoint],
+) -> Result<Vec<Endpoint>, NetworkError> {
+    at_home(|| connect_running_here(store, request, netns, existing))
+}
+
+fn connect_running_here(
     store: &NetworkStore,
     request: &Request<'_>,
     netns: &NetNs,

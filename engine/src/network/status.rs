@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, Stats64};
 
 use super::error::NetworkError;
+use super::home::at_home;
 use super::record::Network;
 
 /// The state of a bridge.
@@ -29,8 +30,9 @@ pub struct BridgeStatus {
 impl BridgeStatus {
     /// Asks the kernel; `None` when no container has joined since boot.
     pub async fn of(network: &Network) -> Result<Option<Self>, NetworkError> {
-        let (connection, handle, _) =
-            rtnetlink::new_connection().map_err(NetworkError::kernel("open rtnetlink"))?;
+        let (connection, handle, _) = at_home(|| {
+            rtnetlink::new_connection().map_err(NetworkError::kernel("open rtnetlink"))
+        })?;
         let driver = tokio::spawn(connection);
         let answer = ask(&handle, &network.bridge).await;
         driver.abort();

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::bridge;
 use super::error::NetworkError;
+use super::home::at_home;
 use super::members::{Member, Members};
 use super::netlink::{Netlink, link_names, used_subnets};
 use super::nft;
@@ -88,6 +89,10 @@ impl NetworkStore {
     }
 
     fn create_locked(&self, spec: &NetworkSpec) -> Result<Network, NetworkError> {
+        at_home(|| self.create_here(spec))
+    }
+
+    fn create_here(&self, spec: &NetworkSpec) -> Result<Network, NetworkError> {
         if self.by_name(&spec.name)?.is_some() {
             return Err(NetworkError::Exists(spec.name.clone()));
         }
@@ -264,13 +269,15 @@ impl NetworkStore {
             });
         }
         // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
-        std::thread::scope(|scope| {
-            let filter = scope.spawn(|| nft::remove(self.root_hash(), &network));
-            let bridge = bridge::remove(&network);
-            let filter = filter
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            bridge.and(filter)
+        at_home(|| {
+            std::thread::scope(|scope| {
+                let filter = scope.spawn(|| nft::remove(self.root_hash(), &network));
+                let bridge = bridge::remove(&network);
+                let filter = filter
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                bridge.and(filter)
+            })
         })?;
         // The name goes last: while it is there, a repeated `remove` finds the rest.
         let gone = |result: io::Result<()>| match result {
@@ -290,11 +297,13 @@ impl NetworkStore {
     /// bridge. Records stay, and the next container that joins makes the bridge again.
     pub fn dismantle(&self) -> Result<(), NetworkError> {
         let _all = self.lock_all()?;
-        for network in self.records()? {
-            let _one = self.lock(&network.id)?;
-            bridge::remove(&network)?;
-        }
-        nft::remove_table(self.root_hash())
+        at_home(|| {
+            for network in self.records()? {
+                let _one = self.lock(&network.id)?;
+                bridge::remove(&network)?;
+            }
+            nft::remove_table(self.root_hash())
+        })
     }
 
     /// What the machine and the other networks use; without `except`, by its bridge's index

@@ -11,6 +11,21 @@ use oci_spec::runtime::{
     LinuxNamespaceType, Mount, MountBuilder,
 };
 
+use crate::sys::user_namespace;
+
+/// The group of terminals in every distribution.
+const TTY: u32 = 5;
+
+/// Options of /dev/pts; the first one where there is that group.
+const PSEUDO_TERMINALS: [&str; 6] = [
+    "gid=5",
+    "nosuid",
+    "noexec",
+    "newinstance",
+    "ptmxmode=0666",
+    "mode=0620",
+];
+
 /// PATH of a container whose image sets none.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -124,14 +139,11 @@ pub fn mounts(shm_size: u64, sys: SysAccess) -> Vec<Mount> {
             "/dev/pts",
             "devpts",
             "devpts",
-            &[
-                "nosuid",
-                "noexec",
-                "newinstance",
-                "ptmxmode=0666",
-                "mode=0620",
-                "gid=5",
-            ],
+            if user_namespace::has_group(TTY) {
+                &PSEUDO_TERMINALS
+            } else {
+                &PSEUDO_TERMINALS[1..]
+            },
         ),
         mount(
             "/sys",

@@ -16,7 +16,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use crate::sys::process::{CloseRange, close_from, join_session_keyring};
 use crate::sys::program::{Program, Vector};
 use crate::sys::seccomp::Instruction;
-use crate::sys::signal;
+use crate::sys::{signal, user_namespace};
 
 use super::report::Failure;
 use super::user::resolve_below;
@@ -99,7 +99,7 @@ impl<'a> Payload<'a> {
         sets.warn(warnings);
         sets.drop_bounding()
             .map_err(|error| privileges("bounding set", error))?;
-        self.switch_user()?;
+        self.switch_user(warnings)?;
         sets.apply()
             .map_err(|error| privileges("capabilities", error))?;
         // A change of ids has set this to fs.suid_dumpable; with 0 nobody without CAP_SYS_PTRACE in the
@@ -120,14 +120,30 @@ impl<'a> Payload<'a> {
         self.filtered && self.process.no_new_privileges() != Some(true)
     }
 
-    fn switch_user(&self) -> Result<(), Failure> {
+    fn switch_user(&self, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
         use rustix::process::{Gid, Uid};
-        let failed = |what: String, error: Errno| Failure::new(Stage::User, what, error);
+        let failed = |what: String, error: Errno| {
+            let what = if error == Errno::INVAL && !user_namespace::is_initial() {
+                format!(
+                    "{what}, which you do not have: ids are given in /etc/subuid and /etc/subgid"
+                )
+            } else {
+                what
+            };
+            Failure::new(Stage::User, what, error)
+        };
         rustix::thread::set_keep_capabilities(true)
             .map_err(|error| failed("keep capabilities".to_owned(), error))?;
         let groups: Vec<Gid> = self.groups.iter().map(|&g| Gid::from_raw(g)).collect();
-        rustix::thread::set_thread_groups(&groups)
-            .map_err(|error| failed("groups".to_owned(), error))?;
+        if user_namespace::may_set_groups() {
+            rustix::thread::set_thread_groups(&groups)
+                .map_err(|error| failed("groups".to_owned(), error))?;
+        } else if self.groups.iter().any(|group| *group != self.gid) {
+            warnings.push(Warning {
+                what: "supplementary groups".to_owned(),
+                why: "you have no range in /etc/subgid".to_owned(),
+            });
+        }
         let gid = Gid::from_raw(self.gid);
         rustix::thread::set_thread_res_gid(gid, gid, gid)
             .map_err(|error| failed(format!("group {}", self.gid), error))?;

@@ -9,14 +9,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, Dir, FileType, Gid, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, Uid, XattrFlags,
+    AtFlags, Dir, FileType, Mode, OFlags, RawMode, Stat, Timespec, Timestamps, XattrFlags,
 };
 use rustix::io::Errno;
 
 use crate::layer::merged;
-
-/// What makes a directory hide everything of its name in lower layers.
-const OPAQUE: &str = "trusted.overlay.opaque";
+use crate::sys::{overlay::opaque, user_namespace::owner};
 
 /// Copies a directory's content and its own attributes.
 pub(super) fn tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
@@ -103,11 +101,12 @@ fn mode(stat: &Stat) -> Mode {
 }
 
 fn own(parent: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> io::Result<()> {
+    let (uid, gid) = owner(stat.st_uid, stat.st_gid);
     rustix::fs::chownat(
         parent,
         name,
-        Some(Uid::from_raw(stat.st_uid)),
-        Some(Gid::from_raw(stat.st_gid)),
+        Some(uid),
+        Some(gid),
         AtFlags::SYMLINK_NOFOLLOW,
     )?;
     rustix::fs::utimensat(parent, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
@@ -127,11 +126,8 @@ fn times(stat: &Stat) -> Timestamps {
 
 /// Owner first: changing it clears set-id bits and capabilities.
 fn describe(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
-    rustix::fs::fchown(
-        &to,
-        Some(Uid::from_raw(stat.st_uid)),
-        Some(Gid::from_raw(stat.st_gid)),
-    )?;
+    let (uid, gid) = owner(stat.st_uid, stat.st_gid);
+    rustix::fs::fchown(&to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(&to, mode(stat))?;
     for (name, value) in merged::xattrs(&from)? {
         match rustix::fs::fsetxattr(&to, name.as_slice(), &value, XattrFlags::empty()) {
@@ -140,8 +136,8 @@ fn describe(from: impl AsFd, to: impl AsFd, stat: &Stat) -> io::Result<()> {
         }
     }
     // Only an upper directory has it, never the merged view of an overlay.
-    if rustix::fs::fgetxattr(&from, OPAQUE, &mut [0u8; 1][..]) == Ok(1) {
-        rustix::fs::fsetxattr(&to, OPAQUE, b"y", XattrFlags::empty())?;
+    if rustix::fs::fgetxattr(&from, opaque(), &mut [0u8; 1][..]) == Ok(1) {
+        rustix::fs::fsetxattr(&to, opaque(), b"y", XattrFlags::empty())?;
     }
     rustix::fs::futimens(&to, &times(stat))?;
     Ok(())

@@ -21,6 +21,7 @@ use crate::error::{Classify, ErrorKind};
 use crate::image::Image;
 use crate::layer::LayerError;
 use crate::mount::{MountError, Overlay, RootMount};
+use crate::sys::user_namespace::owner;
 
 /// Whether a writable directory outlives its container's run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +131,8 @@ pub fn prepare_over(lower: &[PathBuf], directory: &Path) -> Result<(), SnapshotE
             let top = lower.first().map(fs::metadata).transpose()?;
             match top.filter(|_| name == "upper") {
                 Some(top) => {
-                    chown(&path, Some(top.uid()), Some(top.gid()))?;
+                    let (uid, gid) = owner(top.uid(), top.gid());
+                    chown(&path, Some(uid.as_raw()), Some(gid.as_raw()))?;
                     fs::set_permissions(&path, fs::Permissions::from_mode(top.mode() & 0o7777))
                 }
                 None => fs::set_permissions(&path, fs::Permissions::from_mode(mode)),

@@ -61,7 +61,7 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
 pub fn request<'a>(
     record: &'a Record,
     endpoints: &'a [EndpointSpec],
-    alive: &'a dyn Fn(&str) -> bool,
+    alive: &'a (dyn Fn(&str) -> bool + Sync),
 ) -> Request<'a> {
     Request {
         owner: record.id.as_str(),

@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod mount;
 pub mod namespace;
 pub mod notify;
+pub mod overlay;
 pub mod process;
 mod process_ref;
 pub mod program;
@@ -14,6 +15,7 @@ pub mod readiness;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod user_namespace;
 pub mod wire;
 
 pub use process_ref::ProcessRef;

@@ -19,6 +19,7 @@ use crate::runtime::defaults::{self, SysAccess};
 use crate::runtime::foreign::Foreign;
 use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
 use crate::state::ContainerId;
+use crate::sys::user_namespace;
 
 use super::ContainerError;
 use super::info::{MountPoint, MountType};
@@ -236,9 +237,11 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
     }
     // Docker's two: unprivileged ping and low ports in the container's own network.
     if has_own_network(asked) {
+        // The kernel takes a range only if its ends exist.
+        let ping_groups = format!("0 {}", user_namespace::last_group().min(i32::MAX as u32));
         for (key, value) in [
             ("net.ipv4.ip_unprivileged_port_start", "0"),
-            ("net.ipv4.ping_group_range", "0 2147483647"),
+            ("net.ipv4.ping_group_range", ping_groups.as_str()),
         ] {
             result
                 .entry(key.to_owned())

@@ -17,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use super::{HostBase, etc, stamp};
 use crate::content::Digest;
 use crate::image::ImageError;
+use crate::sys::{overlay::opaque, user_namespace};
 
 /// Folders every container root has; those of the machine with these names are hidden.
 const EMPTY: &[(&str, u32)] = &[
@@ -47,6 +48,18 @@ const VAR: &[(&str, u32)] = &[
     ("opt", 0o755),
     ("spool", 0o755),
     ("tmp", 0o1777),
+];
+
+/// The directories of `/usr` that are the administrator's (hier(7)).
+const LOCAL: &[&str] = &[
+    "local",
+    "local/bin",
+    "local/etc",
+    "local/include",
+    "local/lib",
+    "local/sbin",
+    "local/share",
+    "local/src",
 ];
 
 /// Bytes; a larger file in `/etc` is data, not configuration.
@@ -179,7 +192,7 @@ impl Mask {
 
     fn hide_below(&mut self, path: &Path) -> Result<(), ImageError> {
         let target = self.root.join(path);
-        rustix::fs::lsetxattr(&target, "trusted.overlay.opaque", b"y", XattrFlags::empty())
+        rustix::fs::lsetxattr(&target, opaque(), b"y", XattrFlags::empty())
             .map_err(|errno| ImageError::io("mark", target)(errno.into()))
     }
 
@@ -215,7 +228,9 @@ impl Mask {
             if is_shown(&name) || name == "etc" {
                 let data = fs::symlink_metadata(entry.path())
                     .map_err(ImageError::io("stat", entry.path()))?;
-                if data.dev() != device && name != "etc" {
+                if name != "etc" && !user_namespace::is_initial() {
+                    self.shown_to_users(&name, &data)?;
+                } else if name != "etc" && data.dev() != device {
                     return Err(ImageError::HostView(format!(
                         "/{name} is a mount of its own, which an overlay over / cannot show"
                     )));
@@ -232,6 +247,28 @@ impl Mask {
             let target = self.root.join(&name);
             rustix::fs::mknodat(CWD, &target, FileType::CharacterDevice, Mode::empty(), 0)
                 .map_err(|errno| ImageError::io("white out", target)(errno.into()))?;
+        }
+        Ok(())
+    }
+
+    /// In a user namespace `/` itself is no layer, only its directories are: its links are copied,
+    /// and directories have their place here. Those that administrators put their own things
+    /// into belong to root here, so that it may write there; the others belong to nobody.
+    fn shown_to_users(&mut self, name: &str, data: &fs::Metadata) -> Result<(), ImageError> {
+        let path = Path::new(name);
+        let source = Path::new("/").join(path);
+        if data.is_symlink() {
+            let to = fs::read_link(&source).map_err(ImageError::io("read", source))?;
+            return self.link(path, &to);
+        }
+        if !data.is_dir() {
+            return Ok(());
+        }
+        self.folder(path, 0o755)?;
+        if name == "usr" {
+            for below in LOCAL {
+                self.folder(&path.join(below), 0o755)?;
+            }
         }
         Ok(())
     }
@@ -258,7 +295,7 @@ impl Mask {
                 continue;
             };
             let target = Path::new("etc").join(&below);
-            let owner = (data.uid(), data.gid());
+            let owner = owner_here(&data);
             if data.is_symlink() {
                 let Ok(to) = fs::read_link(&source) else {
                     continue;
@@ -308,4 +345,16 @@ impl Mask {
         );
         Ok(())
     }
+}
+
+/// The owner of one of the machine's files, as its copy should have it.
+fn owner_here(data: &fs::Metadata) -> (u32, u32) {
+    /// Default of `/proc/sys/kernel/overflowuid`: who has no id in a user namespace.
+    const NOBODY: u32 = 65534;
+    if user_namespace::is_initial() {
+        return (data.uid(), data.gid());
+    }
+    // What belongs to others is the system's, and to be root's in the container.
+    let known = |id| if id == NOBODY { 0 } else { id };
+    (known(data.uid()), known(data.gid()))
 }

@@ -365,7 +365,13 @@ fn commit_renames_and_is_idempotent() {
         fs::create_dir(&path).unwrap();
         fs::write(path.join("f"), "same").unwrap();
         fs::create_dir(path.join("new")).unwrap();
-        rustix::fs::lsetxattr(path.join("new"), tree::OPAQUE, b"y", XattrFlags::empty()).unwrap();
+        rustix::fs::lsetxattr(
+            path.join("new"),
+            crate::sys::overlay::opaque(),
+            b"y",
+            XattrFlags::empty(),
+        )
+        .unwrap();
         for file in ["f", "new"] {
             let time = Timespec {
                 tv_sec: 5,
@@ -493,7 +499,13 @@ pub(crate) fn build(root: &Path, steps: &[Planned]) {
             Step::Folder(opaque) => {
                 fs::create_dir(&path).unwrap();
                 if *opaque {
-                    rustix::fs::lsetxattr(&path, tree::OPAQUE, b"y", XattrFlags::empty()).unwrap();
+                    rustix::fs::lsetxattr(
+                        &path,
+                        crate::sys::overlay::opaque(),
+                        b"y",
+                        XattrFlags::empty(),
+                    )
+                    .unwrap();
                 }
             }
             Step::Link(target) => symlink(target, &path).unwrap(),

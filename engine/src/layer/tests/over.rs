@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, XattrFlags};
 use super::place;
 use crate::layer::checkpoints::Checkpoints;
 use crate::layer::digest::digest_merged;
-use crate::layer::{TarOptions, merged, tree};
+use crate::layer::{TarOptions, merged};
 
 /// What a layer made over another one does to a path of it.
 #[derive(Clone, Copy, Debug)]
@@ -62,7 +62,7 @@ fn change_one(upper: &Path, lower: &Path, path: &Path, change: Change) {
         Change::Add => fs::write(file.with_extension("new"), "new").unwrap(),
         Change::Opaque => {
             let flags = XattrFlags::empty();
-            rustix::fs::setxattr(&parent, tree::OPAQUE, b"y", flags).unwrap();
+            rustix::fs::setxattr(&parent, crate::sys::overlay::opaque(), b"y", flags).unwrap();
         }
     }
     // The time of a directory is its source's again.

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use crate::layer::tree::{OPAQUE, is_whiteout};
+use crate::layer::tree::is_whiteout;
+use crate::sys::overlay::opaque;
 
 /// A directory of one of the trees.
 #[derive(Clone, Copy)]
@@ -41,7 +42,7 @@ impl Opened {
     /// Whether it hides what lies below.
     pub(super) fn is_opaque(&self) -> bool {
         let mut value = [0; 1];
-        rustix::fs::fgetxattr(&self.fd, OPAQUE, &mut value).is_ok() && value == *b"y"
+        rustix::fs::fgetxattr(&self.fd, opaque(), &mut value).is_ok() && value == *b"y"
     }
 }
 

@@ -1,0 +1,151 @@
+//! Whether this process is in a user namespace of somebody's own, where root is not the machine's
+//! root, and which ids there are (user_namespaces(7)).
+
+use std::sync::OnceLock;
+
+use rustix::process::{Gid, Uid};
+
+/// The ids that exist here.
+#[derive(Debug, PartialEq, Eq)]
+struct Ids(Vec<Range>);
+
+/// A line of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Range {
+    /// The first id here.
+    inside: u64,
+    /// What that one is for the namespace around.
+    outside: u64,
+    count: u64,
+}
+
+impl Range {
+    const ALL: Self = Self {
+        inside: 0,
+        outside: 0,
+        count: u32::MAX as u64,
+    };
+
+    fn holds(self, id: u64) -> bool {
+        (self.inside..self.inside.saturating_add(self.count)).contains(&id)
+    }
+}
+
+/// Whether ids here are those of the machine. Asked once.
+pub fn is_initial() -> bool {
+    users().are_all()
+}
+
+/// The owner to give a file that should belong to these ids: itself, or root in place of an id
+/// that does not exist here, which no file can belong to.
+pub fn owner(uid: u32, gid: u32) -> (Uid, Gid) {
+    let nearest = |ids: &Ids, id| if ids.hold(id) { id } else { 0 };
+    let (uid, gid) = (nearest(users(), uid), nearest(groups(), gid));
+    (Uid::from_raw(uid), Gid::from_raw(gid))
+}
+
+/// What a user of this namespace is for the one around it.
+pub fn outside(uid: u32) -> Option<u32> {
+    let uid = u64::from(uid);
+    let range = users().0.iter().find(|range| range.holds(uid))?;
+    u32::try_from(uid - range.inside + range.outside).ok()
+}
+
+/// Whether this group exists here.
+pub fn has_group(gid: u32) -> bool {
+    groups().hold(gid)
+}
+
+/// Whether a process here may give up and take groups: not in a namespace that its user made
+/// without help.
+pub fn may_set_groups() -> bool {
+    let denied =
+        || std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny"));
+    is_initial() || !denied()
+}
+
+/// The last of the groups that exist here from 0 on without a gap.
+pub fn last_group() -> u32 {
+    let mut next = 0;
+    while let Some(range) = groups().0.iter().find(|range| range.holds(next)) {
+        next = range.inside.saturating_add(range.count);
+    }
+    u32::try_from(next.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+fn users() -> &'static Ids {
+    static USERS: OnceLock<Ids> = OnceLock::new();
+    USERS.get_or_init(|| Ids::read("/proc/self/uid_map"))
+}
+
+fn groups() -> &'static Ids {
+    static GROUPS: OnceLock<Ids> = OnceLock::new();
+    GROUPS.get_or_init(|| Ids::read("/proc/self/gid_map"))
+}
+
+impl Ids {
+    /// All of them where the kernel has no user namespaces, and no such file.
+    fn read(map: &str) -> Self {
+        std::fs::read_to_string(map).map_or(Self(vec![Range::ALL]), |map| Self::parse(&map))
+    }
+
+    /// Lines of three numbers, as the fields of [`Range`].
+    fn parse(map: &str) -> Self {
+        let range = |line: &str| {
+            let mut numbers = line
+                .split_ascii_whitespace()
+                .map(|number| number.parse().ok());
+            Some(Range {
+                inside: numbers.next()??,
+                outside: numbers.next()??,
+                count: numbers.next()??,
+            })
+        };
+        Self(map.lines().filter_map(range).collect())
+    }
+
+    fn are_all(&self) -> bool {
+        self.0 == [Range::ALL]
+    }
+
+    fn hold(&self, id: u32) -> bool {
+        self.0.iter().any(|range| range.holds(u64::from(id)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_map_of_all_ids_is_the_machines() {
+        assert!(Ids::parse("         0          0 4294967295\n").are_all());
+        for map in [
+            "         0       1000          1\n",
+            "0 1000 1\n1 100000 65536\n",
+            "",
+        ] {
+            assert!(!Ids::parse(map).are_all(), "{map:?}");
+        }
+    }
+
+    #[test]
+    fn ids_are_those_of_the_ranges() {
+        let ids = Ids::parse("0 1000 1\n1 100000 65536\n");
+        for (id, there) in [
+            (0, true),
+            (1, true),
+            (65536, true),
+            (65537, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(ids.hold(id), there, "{id}");
+        }
+        let line = Range {
+            inside: 7,
+            outside: 8,
+            count: 1,
+        };
+        assert_eq!(Ids::parse("0 x\n7 8 1\n1 2"), Ids(vec![line]));
+    }
+}

@@ -1,0 +1,312 @@
+//! An ordinary user's containers: the executable as a user without any privilege, who has a home,
+//! a runtime directory, and one id.
+
+mod support;
+
+use std::fs;
+use std::io::Read as _;
+use std::net::TcpStream;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use support::{Run, wait_for};
+
+const LONG: Duration = Duration::from_secs(60);
+
+/// A user that no file names.
+struct User {
+    id: u32,
+    home: tempfile::TempDir,
+}
+
+impl User {
+    /// `None` when this machine gives ordinary users no namespaces, or we are one.
+    fn new(id: u32) -> Option<Self> {
+        if let Some(why) = support::kernel_refusal() {
+            eprintln!("skipped: {why}");
+            return None;
+        }
+        // Not below /tmp, which may keep no attributes of users.
+        let home = tempfile::Builder::new()
+            .prefix("gantry-user")
+            .tempdir_in("/var/tmp")
+            .expect("a home");
+        let user = Self { id, home };
+        let copy = user.executable();
+        fs::copy(env!("CARGO_BIN_EXE_gantry"), &copy).expect("a copy of the executable");
+        fs::create_dir_all(user.project()).expect("project");
+        fs::create_dir_all(user.runtime()).expect("runtime directory");
+        for path in [
+            user.home.path().to_owned(),
+            copy,
+            user.project(),
+            user.runtime(),
+        ] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
+            chown(&path, Some(id), Some(id)).expect("owner");
+        }
+        let possible = user
+            .plain("unshare")
+            .args(["--user", "--map-root-user", "true"])
+            .status();
+        if !possible.is_ok_and(|status| status.success()) {
+            eprintln!("skipped: ordinary users have no user namespaces here");
+            return None;
+        }
+        Some(user)
+    }
+
+    fn executable(&self) -> PathBuf {
+        self.home.path().join("gantry")
+    }
+
+    fn project(&self) -> PathBuf {
+        self.home.path().join("project")
+    }
+
+    fn runtime(&self) -> PathBuf {
+        self.home.path().join("runtime")
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        let path = self.project().join(name);
+        fs::write(&path, text).expect("written");
+        chown(&path, Some(self.id), Some(self.id)).expect("owner");
+    }
+
+    /// A program as this user.
+    fn plain(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.home.path())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .current_dir(self.project())
+            .uid(self.id)
+            .gid(self.id);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Run {
+        let output = self.plain(self.executable()).args(args).output();
+        Run::of(args, output.expect("started"))
+    }
+
+    #[track_caller]
+    fn ok(&self, args: &[&str]) -> Run {
+        self.run(args).expect_code(0)
+    }
+
+    /// This user's processes with this in their command line.
+    fn processes(&self, what: &str) -> Vec<i32> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir("/proc").expect("/proc").flatten() {
+            let Some(pid) = entry
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
+            let ours = entry.metadata().is_ok_and(|data| data.uid() == self.id);
+            let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            if ours
+                && String::from_utf8_lossy(&line)
+                    .replace('\0', " ")
+                    .contains(what)
+            {
+                found.push(pid);
+            }
+        }
+        found
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        support::kill_9(&self.processes(""));
+    }
+}
+
+/// What a published port says.
+fn answer(port: &str) -> Option<String> {
+    let mut text = String::new();
+    let mut stream = TcpStream::connect(port).ok()?;
+    stream.set_read_timeout(Some(LONG)).ok()?;
+    stream.read_to_string(&mut text).ok()?;
+    (!text.is_empty()).then_some(text)
+}
+
+fn entries(path: &Path) -> usize {
+    fs::read_dir(path).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_project_is_started_used_and_removed() {
+    let Some(user) = User::new(54_321) else {
+        return;
+    };
+    user.write(
+        "serve.pl",
+        "use IO::Socket::INET; use Sys::Hostname; $SIG{TERM} = sub { exit 0 };
+my $s = IO::Socket::INET->new(LocalPort => 80, Listen => 9, ReuseAddr => 1) or die $!;
+while (1) { my $c = $s->accept or next; print $c 'hello from ' . hostname(); close $c }\n",
+    );
+    user.write(
+        "Dockerfile",
+        "FROM host\nRUN echo built > /usr/local/share/word && mkdir /opt/x && chown 0:0 /opt/x\nCOPY serve.pl /srv/\n",
+    );
+    user.write(
+        "compose.yaml",
+        r#"
+name: mine
+services:
+  web:
+    build: .
+    hostname: web
+    command: [perl, /srv/serve.pl]
+    ports: ["127.0.0.1::80"]
+    volumes: ["data:/data", ".:/here"]
+    healthcheck:
+      test: ["CMD", "perl", "-MIO::Socket::INET", "-e", "exit !IO::Socket::INET->new('127.0.0.1:80')"]
+      interval: 50ms
+  client:
+    image: host
+    command: [sleep, infinity]
+    stop_signal: SIGKILL
+    mem_limit: 100m
+    depends_on: {web: {condition: service_healthy}}
+volumes:
+  data:
+"#,
+    );
+    user.ok(&["up", "-d", "--wait"]);
+
+    let port = user.ok(&["port", "web", "80"]).stdout();
+    assert_eq!(answer(port.trim()).as_deref(), Some("hello from web"));
+
+    // Names, networks of containers, what was built, and being root there.
+    let seen = user.ok(&[
+        "exec",
+        "-T",
+        "client",
+        "bash",
+        "-c",
+        "exec 3<>/dev/tcp/web/80; cat <&3; echo; id -u; cat /proc/self/uid_map",
+    ]);
+    let lines = seen.stdout();
+    assert!(lines.starts_with("hello from web\n0\n"), "{lines}");
+    assert!(
+        lines.split_whitespace().any(|word| word == "54321"),
+        "{lines}"
+    );
+    let word = user.ok(&["exec", "-T", "web", "cat", "/usr/local/share/word"]);
+    assert_eq!(word.stdout(), "built\n");
+
+    // What a container writes into a bind is the user's.
+    user.ok(&[
+        "exec",
+        "-T",
+        "web",
+        "sh",
+        "-c",
+        "echo a > /here/made; echo b > /data/kept",
+    ]);
+    let made = fs::metadata(user.project().join("made")).expect("made");
+    assert_eq!((made.uid(), made.gid()), (54_321, 54_321));
+
+    let top = user.ok(&["top", "web"]).stdout();
+    assert!(top.contains("perl /srv/serve.pl"), "{top}");
+    let stats = user.ok(&[
+        "stats",
+        "--no-stream",
+        "--format",
+        "{{.Name}} {{.MemUsage}}",
+    ]);
+    assert!(!stats.stdout().contains(" 0B /"), "{}", stats.stdout());
+
+    // A supervisor that is killed is replaced, and nothing else notices.
+    support::kill_9(&user.processes("__supervisor launch"));
+    user.ok(&["ps"])
+        .expect_stdout(&["mine-web-1", "mine-client-1"]);
+    assert_eq!(
+        answer(user.ok(&["port", "web", "80"]).stdout().trim()).as_deref(),
+        Some("hello from web")
+    );
+
+    user.ok(&["restart", "web"]);
+    let kept = user.ok(&["exec", "-T", "web", "cat", "/data/kept"]);
+    assert_eq!(kept.stdout(), "b\n");
+    user.ok(&["down", "-v"]);
+
+    let run = user.runtime().join("gantry");
+    assert_eq!(entries(&run.join("c")), 0);
+    assert_eq!(
+        entries(&user.home.path().join(".local/share/gantry/containers")),
+        0
+    );
+    // The namespaces go when nobody has used them for a while.
+    let gone = wait_for(LONG, || user.processes("").is_empty().then_some(()));
+    assert!(gone.is_some(), "{:?}", user.processes(""));
+    assert!(!run.join("holder.json").exists());
+}
+
+#[test]
+fn what_one_user_has_others_do_not_see() {
+    let (Some(one), Some(other)) = (User::new(54_322), User::new(54_323)) else {
+        return;
+    };
+    one.ok(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "same",
+        "host",
+        "sleep",
+        "infinity",
+    ]);
+    other.ok(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "same",
+        "host",
+        "sleep",
+        "infinity",
+    ]);
+    let names = other.ok(&["container", "ps", "-q"]).stdout();
+    assert_eq!(names.lines().count(), 1, "{names}");
+    let secret = one.runtime().join("gantry/events.jsonl");
+    assert!(secret.exists());
+    let read = other.plain("cat").arg(&secret).output().expect("started");
+    assert!(!read.status.success());
+    for user in [&one, &other] {
+        user.ok(&["container", "rm", "-f", "same"]);
+    }
+}
+
+#[test]
+fn an_id_that_the_user_does_not_have_is_named() {
+    let Some(user) = User::new(54_324) else {
+        return;
+    };
+    let run = user.run(&[
+        "container",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-u",
+        "1000",
+        "host",
+        "id",
+    ]);
+    run.expect_code(125)
+        .expect_stderr(&["user 1000", "/etc/subuid"]);
+}
