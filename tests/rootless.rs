@@ -310,3 +310,20 @@ fn an_id_that_the_user_does_not_have_is_named() {
     run.expect_code(125)
         .expect_stderr(&["user 1000", "/etc/subuid"]);
 }
+
+#[test]
+fn the_doctor_says_what_an_ordinary_user_lacks() {
+    let Some(user) = User::new(54_325) else {
+        return;
+    };
+    let text = user.ok(&["system", "doctor"]).stdout();
+    for expected in [
+        "limited  user",
+        "/etc/subuid",
+        "ok       layers",
+        "ok       networks",
+        "limits",
+    ] {
+        assert!(text.contains(expected), "no `{expected}` in\n{text}");
+    }
+}

@@ -6,6 +6,7 @@
 
 mod commit;
 mod disk;
+mod doctor;
 mod facts;
 mod import;
 mod processes;
@@ -42,6 +43,7 @@ pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
 pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
+pub use doctor::{Condition, Finding};
 pub use facts::Info;
 pub use import::ImportOptions;
 pub use processes::ProcessTable;

@@ -76,9 +76,7 @@ fn missing(controller: &str) -> String {
     if user_namespace::is_initial() {
         format!("this machine has no cgroup controller `{controller}`")
     } else {
-        format!(
-            "the cgroup controller `{controller}` is not delegated to you; `gantry system doctor` says how"
-        )
+        format!("no cgroup controller `{controller}` for an ordinary user: it needs root")
     }
 }
 

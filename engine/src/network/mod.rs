@@ -30,6 +30,7 @@ mod netns;
 mod nft;
 mod options;
 mod pool;
+mod probe;
 mod record;
 mod sandbox;
 mod status;
@@ -44,6 +45,7 @@ pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
 pub use nft::remove_table;
+pub use probe::{has_way_out, probe};
 pub use record::{Network, Pool};
 pub use sandbox::{
     Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,

@@ -5,6 +5,7 @@ mod boot;
 mod check;
 pub mod container;
 mod disk;
+mod doctor;
 mod endpoint;
 mod events;
 pub mod image;

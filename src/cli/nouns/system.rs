@@ -9,6 +9,7 @@ use crate::cli::global::Global;
 use crate::cli::nouns::boot::{self, UnitArgs};
 use crate::cli::nouns::check::{self, CheckArgs};
 use crate::cli::nouns::disk::{self, DfArgs};
+use crate::cli::nouns::doctor::{self, DoctorArgs};
 use crate::cli::nouns::events::{self, EventsArgs};
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
@@ -24,6 +25,8 @@ pub enum SystemCommand {
     Check(CheckArgs),
     /// Disk use.
     Df(DfArgs),
+    /// Try what containers need of this machine, and say what to change.
+    Doctor(DoctorArgs),
     /// What happens, as it happens.
     Events(EventsArgs),
     /// Have systemd start containers at boot, and stop them before the machine goes down.
@@ -70,6 +73,7 @@ pub fn run(global: &Global, command: SystemCommand) -> Result<Exit, CliError> {
         SystemCommand::Boot => boot::boot(&engine()?),
         SystemCommand::Check(args) => check::run(global, &engine()?, &args),
         SystemCommand::Df(args) => disk::run(&engine()?, &args),
+        SystemCommand::Doctor(args) => doctor::run(&engine()?, &args),
         SystemCommand::Events(args) => events::run(&engine()?, &args),
         SystemCommand::Info(args) => info(&engine()?, &args),
         SystemCommand::Install(args) => boot::install(global, &args),
