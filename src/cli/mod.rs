@@ -235,13 +235,28 @@ fn needs_engine(command: &Command) -> bool {
     )
 }
 
+/// While this process has one thread: an ordinary user's command goes on in their namespace.
+fn enter(command: &Command) -> Result<(), CliError> {
+    let runs_program = matches!(command, Command::Container(Deferred(noun))
+        if matches!(**noun, nouns::container::ContainerCommand::Run(_)));
+    match gantry_engine::rootless::enter().map_err(EngineError::from) {
+        Ok(None) => Ok(()),
+        Ok(Some(warning)) => {
+            eprintln!("warning: {warning}");
+            Ok(())
+        }
+        // Whoever runs a program tells its exit codes from ours.
+        Err(source) if runs_program => Err(CliError::Start {
+            code: source.exit_code(),
+            source: Box::new(source),
+        }),
+        Err(source) => Err(source.into()),
+    }
+}
+
 fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
     if needs_engine(&command) {
-        // While this process has one thread: an ordinary user's command goes on in their namespace.
-        let warning = gantry_engine::rootless::enter().map_err(EngineError::from)?;
-        if let Some(warning) = warning {
-            eprintln!("warning: {warning}");
-        }
+        enter(&command)?;
     }
     match command {
         Command::Attach(Deferred(args)) => verbs::attach::run(global, args),

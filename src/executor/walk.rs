@@ -104,6 +104,7 @@ impl<'a, 'q> Walk<'a, 'q> {
             }
         }
         if !self.failures.is_empty() {
+            self.put_in_order();
             return Err(ExecuteError::Failed(self.failures));
         }
         if cancelled {
@@ -208,6 +209,20 @@ impl<'a, 'q> Walk<'a, 'q> {
             {
                 failure.waiting.push(waiter);
             }
+        }
+    }
+
+    /// Who was waiting is told in the order of the plan, whoever was found first.
+    fn put_in_order(&mut self) {
+        let order: Vec<_> = self
+            .plan
+            .steps()
+            .filter_map(|(_, step)| service_of(&step.operation))
+            .collect();
+        for failure in &mut self.failures {
+            failure
+                .waiting
+                .sort_by_key(|waiter| order.iter().position(|service| service == waiter));
         }
     }
 
