@@ -319,7 +319,7 @@ fn the_doctor_says_what_an_ordinary_user_lacks() {
     let text = user.ok(&["system", "doctor"]).stdout();
     for expected in [
         "limited  user",
-        "/etc/subuid",
+        "--add-subuids",
         "ok       layers",
         "ok       networks",
         "limits",

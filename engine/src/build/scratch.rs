@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -36,19 +36,14 @@ impl Scratch {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 Err(error) => return Err(error),
             }
-            let lock = File::open(&path)?;
-            match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-                Ok(()) => {
-                    return Ok(Self {
-                        path,
-                        trash,
-                        next: AtomicUsize::new(0),
-                        _lock: lock,
-                    });
-                }
-                // Another build took it for a leftover in this very moment.
-                Err(_) => continue,
-            }
+            // Before it is locked, another build may take it for a leftover, and be done with it.
+            let Some(lock) = hold(&path)? else { continue };
+            return Ok(Self {
+                path,
+                trash,
+                next: AtomicUsize::new(0),
+                _lock: lock,
+            });
         }
         Err(io::ErrorKind::ResourceBusy.into())
     }
@@ -99,6 +94,21 @@ impl Drop for Part {
     }
 }
 
+/// Locks a directory; `None` when somebody else has it, or it is not there any more.
+fn hold(path: &Path) -> io::Result<Option<File>> {
+    let lock = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        lock => lock?,
+    };
+    if rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        return Ok(None);
+    }
+    let locked = lock.metadata()?;
+    let same = fs::symlink_metadata(path)
+        .is_ok_and(|there| (there.dev(), there.ino()) == (locked.dev(), locked.ino()));
+    Ok(same.then_some(lock))
+}
+
 fn clear(parent: &Path, trash: &Trash) -> io::Result<()> {
     for entry in fs::read_dir(parent)? {
         let path = entry?.path();
@@ -117,4 +127,27 @@ pub(super) fn random() -> io::Result<u64> {
     let mut bytes = [0u8; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn builds_that_begin_together_keep_what_is_theirs() {
+        let root = tempfile::tempdir().expect("temporary directory");
+        let (work, trash) = (root.path().join("work"), root.path().join("trash"));
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..100 {
+                        let scratch = Scratch::new(&work, Trash::new(trash.clone())).expect("made");
+                        let part = scratch.directory().expect("still there");
+                        assert!(part.make("root").expect("made").is_dir());
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(&work).expect("listed").count(), 0);
+    }
 }
