@@ -256,6 +256,38 @@ volumes:
 }
 
 #[test]
+fn namespaces_stay_as_long_as_a_container_lives() {
+    let Some(user) = User::new(54_326) else {
+        return;
+    };
+    user.ok(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "lonely",
+        "host",
+        "sleep",
+        "infinity",
+    ]);
+    support::kill_9(&user.processes("__supervisor"));
+    // A holder goes when it gets this lock.
+    let mark = fs::File::open(user.runtime().join("gantry/users.lock")).expect("the mark");
+    let free = rustix::fs::flock(&mark, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+    assert!(free.is_err(), "nobody has marked that they are there");
+    let word = user.ok(&[
+        "container",
+        "exec",
+        "lonely",
+        "sh",
+        "-c",
+        "ls /sys/class/net",
+    ]);
+    assert!(word.stdout().contains("eth0"), "{}", word.stdout());
+    user.ok(&["container", "rm", "-f", "lonely"]);
+}
+
+#[test]
 fn what_one_user_has_others_do_not_see() {
     let (Some(one), Some(other)) = (User::new(54_322), User::new(54_323)) else {
         return;

@@ -16,7 +16,7 @@ mod ids;
 mod places;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -116,9 +116,11 @@ pub fn stay() -> Result<(), RootlessError> {
     if user_namespace::is_initial() {
         return Ok(());
     }
-    let places = Places::of_user()?;
+    // A namespace that somebody else made: root in it is all we know.
+    let Ok(places) = Places::of_user() else {
+        return Ok(());
+    };
     let Some(holder) = holder::find(&places)? else {
-        // A namespace that somebody else made: root in it is all we know.
         return Ok(());
     };
     let mark = present(&places)?;
@@ -134,6 +136,12 @@ fn present(places: &Places) -> Result<Lock, RootlessError> {
 #[must_use]
 pub fn places() -> Option<&'static Places> {
     INSIDE.get().map(|(places, _)| places)
+}
+
+/// The mark of this process, for a child that lives on without what it has inherited. As long as
+/// somebody has it, the namespaces stay.
+pub(crate) fn mark() -> Option<BorrowedFd<'static>> {
+    INSIDE.get().map(|(_, mark)| mark.as_fd())
 }
 
 /// Set when this process is in the user's namespace; the mark is kept as long as it lives.
