@@ -154,7 +154,7 @@ fn an_unhealthy_dependency_is_reported_once_with_everything() {
     assert_eq!(failures.len(), 1);
     let failure = &failures[0];
     assert_eq!(failure.service.as_deref(), Some("db"));
-    assert_eq!(failure.waiting, ["web", "worker", "front"]);
+    assert_eq!(failure.waiting, ["web", "front", "worker"]);
     assert_eq!(
         failure.render(&str::to_owned),
         "error: service `db` is unhealthy after 3 failed probes
@@ -162,7 +162,7 @@ fn an_unhealthy_dependency_is_reported_once_with_everything() {
     probe says so
   last lines of `t-db-1`:
     last words of t-db-1
-  waiting for it: `web`, `worker`, `front`
+  waiting for it: `web`, `front`, `worker`
 "
     );
     let calls = fake.calls();
