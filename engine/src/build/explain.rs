@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::digest::{Fields, Hash, hex};
-use super::solve::Made;
 use super::stage::Stage;
+use super::vertex::Made;
 
 /// More reasons than these are only counted.
 const SHOWN: usize = 5;

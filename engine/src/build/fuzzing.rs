@@ -5,9 +5,9 @@
 use super::context::Text;
 use super::ignore::Patterns;
 use super::parse::{self, Kind};
+use super::platform::Platform;
 use super::recipe::Recipe;
 use super::request::BuildRequest;
-use super::values::Platform;
 use super::{BuildError, Diagnostic};
 use crate::image::{ImageConfig, RunConfig};
 

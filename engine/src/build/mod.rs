@@ -37,6 +37,7 @@ mod output;
 mod overlay;
 mod owner;
 mod parse;
+mod platform;
 mod progress;
 mod recipe;
 mod remote;
@@ -50,9 +51,11 @@ mod stage;
 mod stages;
 mod store;
 mod tree;
+mod turns;
 mod untar;
 mod values;
 mod variables;
+mod vertex;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -75,7 +78,8 @@ use crate::state::Paths;
 use recipe::Recipe;
 use scratch::Scratch;
 use sharing::{CacheTo, Imports};
-use solve::{Shared, Solver, Tally};
+use solve::{Shared, Solver};
+use turns::Tally;
 
 /// What a build gave.
 #[derive(Clone, Debug)]

@@ -10,9 +10,9 @@ use super::expand::Expander;
 use super::graph::{self, Graph, Origin};
 use super::ignore::Patterns;
 use super::parse::{self, Argument, CheckConfig, Dockerfile, Instruction, Kind};
+use super::platform::{self, Platform};
 use super::request::BuildRequest;
 use super::stages::{Stage, Stages};
-use super::values::{self, Platform};
 use super::{Diagnostic, lint};
 use crate::image::ImageConfig;
 
@@ -48,7 +48,7 @@ impl Recipe {
         let target = target(&stages, request)?;
         let host = Platform::host();
         let name = stages.list[target].from.name.as_deref().unwrap_or_default();
-        let automatic = values::platform_args(&host, &platform, name);
+        let automatic = platform::platform_args(&host, &platform, name);
         let globals = globals(&file, &stages, &request.args, automatic.clone())?;
         let (bases, platforms) = bases(&file, &stages, request, &globals, (&host, &platform))?;
         let is_context = |name: &str| {
@@ -164,7 +164,7 @@ pub(super) fn platforms(request: &BuildRequest) -> Result<Vec<Platform>, BuildEr
     for text in &request.platforms {
         let platform = match text.as_str() {
             "local" => host.clone(),
-            text => values::platform(text, &host).map_err(|reason| BuildError::Option {
+            text => platform::parse(text, &host).map_err(|reason| BuildError::Option {
                 option: "--platform".into(),
                 reason,
             })?,
@@ -274,7 +274,7 @@ fn base_image(
         if text.is_empty() {
             return Err(wrong("the platform is blank after expansion".into(), None));
         }
-        let platform = values::platform(&text, host).map_err(|reason| wrong(reason, None))?;
+        let platform = platform::parse(&text, host).map_err(|reason| wrong(reason, None))?;
         return Ok((image, Some(platform)));
     }
     Ok((image, None))

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::PoisonError;
 
+use super::platform::Platform;
 use super::progress::{BuildProgress, StepId};
 use super::solve::Solver;
-use super::values::Platform;
 use crate::error::{Classify, ErrorKind};
 use crate::image::{Descriptor, Image, Manifest, ProgressSink, Reference, Staged, Transfer};
 use crate::layer::DiffId;

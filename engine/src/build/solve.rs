@@ -5,31 +5,29 @@
 //! this build or in another one: the second waits and finds the record.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use super::BuildOutcome;
 use super::cache::Cache;
 use super::context::Context;
 use super::diagnostic::{Diagnostic, Severity, Source, Span};
-use super::digest::{Fields, Hash, hex};
+use super::digest::Hash;
 use super::error::BuildError;
 use super::explain::Explanation;
 use super::graph::Origin;
 use super::parse::Dockerfile;
+use super::platform::Platform;
 use super::progress::{BuildProgress, Cancel, ProgressSink, StepId};
 use super::request::{BuildRequest, NoCache};
 use super::scratch::Scratch;
 use super::sharing::{CacheTo, Imports, Step};
 use super::stages::Stages;
-use super::store::{self, Stack};
-use super::values::Platform;
+use super::store::Stack;
+use super::turns::{Tally, lock};
 use super::variables::Variables;
 use crate::error::ErrorKind;
 use crate::image::{ImageConfig, ImageStore, Lease};
-use crate::layer::Layer;
 
 /// What a stage has made.
 #[derive(Clone, Debug)]
@@ -43,19 +41,6 @@ pub(super) struct StageResult {
     pub(super) created: Option<String>,
     /// Those that other machines could take from a cache, in order.
     pub(super) steps: Vec<Step>,
-}
-
-/// What a step gave.
-pub(super) struct Made {
-    pub(super) layer: Layer,
-    /// When it was made, RFC 3339.
-    pub(super) created: String,
-    /// It ran in this build.
-    pub(super) ran: bool,
-    /// Under which the cache has it.
-    pub(super) key: Hash,
-    /// The step, for people.
-    pub(super) name: String,
 }
 
 /// Everything the stages of a build share.
@@ -96,59 +81,8 @@ pub(super) struct Shared<'a> {
     failure: Mutex<Option<BuildError>>,
     slots: Vec<(Mutex<Slot>, Condvar)>,
     permits: (Mutex<usize>, Condvar),
-    tally: &'a Tally,
+    pub(super) tally: &'a Tally,
     pub(super) named: Mutex<HashMap<String, Arc<Context>>>,
-}
-
-/// What is counted over all platforms of a build.
-#[derive(Default)]
-pub(super) struct Tally {
-    steps: AtomicUsize,
-    cached: AtomicUsize,
-    executed: AtomicUsize,
-    /// The steps of this build.
-    turns: Mutex<HashMap<Hash, Turn>>,
-    explanations: Mutex<Vec<Explanation>>,
-}
-
-/// Taken by who is at a step. It holds the layer once there is one.
-type Turn = Arc<Mutex<Option<Layer>>>;
-
-/// The turns of all builds in this process, by engine root: builds at the same time do a step that they share once,
-/// `--no-cache` or not.
-static TURNS: Mutex<BTreeMap<(PathBuf, Hash), WeakTurn>> = Mutex::new(BTreeMap::new());
-
-/// A turn that no build keeps is over.
-type WeakTurn = Weak<Mutex<Option<Layer>>>;
-
-impl Tally {
-    /// The turn of a step; the build keeps it to its end.
-    fn turn(&self, root: &Path, key: &Hash) -> Turn {
-        let mut mine = lock(&self.turns);
-        let turn = mine.entry(*key).or_insert_with(|| {
-            let mut all = lock(&TURNS);
-            all.retain(|_, turn| turn.strong_count() > 0);
-            let known = all.entry((root.to_owned(), *key)).or_default();
-            known.upgrade().unwrap_or_else(|| {
-                let turn = Turn::default();
-                *known = Arc::downgrade(&turn);
-                turn
-            })
-        });
-        turn.clone()
-    }
-
-    /// Whether any step ran.
-    pub(super) fn has_executed(&self) -> bool {
-        self.executed.load(Ordering::Relaxed) > 0
-    }
-
-    /// Puts the numbers where the caller finds them.
-    pub(super) fn tell(&self, outcome: &mut BuildOutcome) {
-        outcome.cached = self.cached.load(Ordering::Relaxed);
-        outcome.executed = self.executed.load(Ordering::Relaxed);
-        outcome.explanations.clone_from(&lock(&self.explanations));
-    }
 }
 
 #[derive(Clone)]
@@ -185,7 +119,7 @@ impl<'a> Shared<'a> {
 
     /// Keeps what is to be told of a step.
     pub(super) fn explain(&self, explanation: Explanation) {
-        lock(&self.tally.explanations).push(explanation);
+        self.tally.explain(explanation);
     }
 
     /// Whether any step ran, on any platform.
@@ -206,13 +140,8 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A poisoned lock only means that another thread is unwinding; what it guards is whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Given back when dropped.
-struct Permit<'a>(&'a (Mutex<usize>, Condvar));
+pub(super) struct Permit<'a>(&'a (Mutex<usize>, Condvar));
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
@@ -301,10 +230,11 @@ impl Solver<'_> {
 
     /// A number for a step.
     pub(super) fn number(&self) -> StepId {
-        self.shared.tally.steps.fetch_add(1, Ordering::Relaxed) + 1
+        self.shared.tally.number()
     }
 
-    fn permit(&self) -> Permit<'_> {
+    /// The right to work; waiting needs none.
+    pub(super) fn permit(&self) -> Permit<'_> {
         let (count, freed) = &self.shared.permits;
         let mut free = lock(count);
         while *free == 0 {
@@ -321,162 +251,6 @@ impl Solver<'_> {
             NoCache::All => true,
             NoCache::Stages(names) => names.iter().any(|name| name.eq_ignore_ascii_case(label)),
         }
-    }
-
-    /// The layer of a step on top of a stack: from the cache, or by `work`, which fills and commits it.
-    pub(super) fn vertex(
-        &self,
-        name: &str,
-        key: &Hash,
-        below: &Stack,
-        no_cache: bool,
-        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
-    ) -> Result<Made, BuildError> {
-        if self.is_stopped() {
-            return Err(BuildError::Cancelled);
-        }
-        let step = self.number();
-        let key = self.dated(key);
-        // One at a time for each key; the others find what the first one made.
-        let turn = self.shared.tally.turn(&self.root, &key);
-        let mut mine = lock(&turn);
-        if (!no_cache || mine.is_some())
-            && let Some(found) = self.find(&key, name, below)
-        {
-            self.cached(step, name);
-            return Ok(found);
-        }
-        let _permit = self.permit();
-        // Another process may be at the same step.
-        let path = self.root.join("build/locks").join(hex(&key));
-        let guard = crate::state::Lock::exclusive(&path);
-        if !no_cache
-            && guard.is_ok()
-            && let Some(found) = self.find(&key, name, below)
-        {
-            self.cached(step, name);
-            return Ok(found);
-        }
-        if self.is_stopped() {
-            return Err(BuildError::Cancelled);
-        }
-        let made = match (!no_cache)
-            .then(|| self.import(&key, name, below))
-            .flatten()
-        {
-            Some(made) => {
-                self.cached(step, name);
-                made
-            }
-            None => self.make(step, name, &key, work)?,
-        };
-        let parent = below.top().map(ToString::to_string);
-        let chain = made.layer.chain_id.to_string();
-        self.cache.put(&key, chain, parent, &made.created, name);
-        *mine = Some(made.layer.clone());
-        drop(guard);
-        let _ = std::fs::remove_file(&path);
-        Ok(made)
-    }
-
-    /// What a cache of another machine has for a key on top of these layers.
-    fn import(&self, key: &Hash, name: &str, below: &Stack) -> Option<Made> {
-        let imported = self.imports.find(self, key, below)?;
-        Some(Made {
-            layer: imported.layer,
-            created: imported.created,
-            ran: false,
-            key: *key,
-            name: name.to_owned(),
-        })
-    }
-
-    /// Does the step.
-    fn make(
-        &self,
-        step: StepId,
-        name: &str,
-        key: &Hash,
-        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
-    ) -> Result<Made, BuildError> {
-        let layer = self.work(step, name, work)?;
-        self.lease
-            .protect(&layer.chain_id)
-            .map_err(|source| BuildError::Store {
-                action: "protect a layer".into(),
-                kind: crate::error::Classify::kind(&source),
-                source: Box::new(source),
-            })?;
-        self.shared.tally.executed.fetch_add(1, Ordering::Relaxed);
-        Ok(Made {
-            layer,
-            created: self.now(),
-            ran: true,
-            key: *key,
-            name: name.to_owned(),
-        })
-    }
-
-    /// Layers with clamped times are others than those without.
-    fn dated(&self, key: &Hash) -> Hash {
-        match self.epoch {
-            None => *key,
-            Some(epoch) => {
-                let mut fields = Fields::new("dated");
-                fields.add(key).add(&epoch.to_le_bytes());
-                fields.finish()
-            }
-        }
-    }
-
-    /// What the cache has for a key on top of these layers.
-    fn find(&self, key: &Hash, name: &str, below: &Stack) -> Option<Made> {
-        let top = below.top().map(ToString::to_string);
-        let record = self.cache.get(key, top.as_ref())?;
-        // Protected first, looked for then: it cannot be collected in between.
-        self.lease.protect(&record.layer.parse().ok()?).ok()?;
-        Some(Made {
-            layer: store::layer(self.images, &record.layer)?,
-            created: record.created,
-            ran: false,
-            key: *key,
-            name: name.to_owned(),
-        })
-    }
-
-    /// Works, and tells how it goes.
-    fn work(
-        &self,
-        step: StepId,
-        name: &str,
-        work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
-    ) -> Result<Layer, BuildError> {
-        let begun = Instant::now();
-        self.tell(BuildProgress::Started {
-            step,
-            name: name.to_owned(),
-        });
-        let made = work(step);
-        self.tell(match &made {
-            Ok(_) => BuildProgress::Done {
-                step,
-                elapsed: begun.elapsed(),
-            },
-            Err(BuildError::Cancelled) => BuildProgress::Cancelled { step },
-            Err(error) => BuildProgress::Failed {
-                step,
-                error: error.to_string(),
-            },
-        });
-        made
-    }
-
-    fn cached(&self, step: StepId, name: &str) {
-        self.shared.tally.cached.fetch_add(1, Ordering::Relaxed);
-        self.tell(BuildProgress::Cached {
-            step,
-            name: name.to_owned(),
-        });
     }
 
     /// The time that new things get.

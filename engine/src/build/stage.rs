@@ -9,11 +9,13 @@ use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::Origin;
 use super::parse::{self, Argument, CommandLine, HealthTest, Instruction, Kind, error};
+use super::platform::Platform;
 use super::sharing::Step;
-use super::solve::{Made, Solver, StageResult};
+use super::solve::{Solver, StageResult};
 use super::store::Stack;
-use super::values::{self, Platform};
+use super::values;
 use super::variables::Variables;
+use super::vertex::Made;
 use crate::image::{Empty, HealthConfig, History, ImageConfig};
 
 /// The shell where no `SHELL` was given.

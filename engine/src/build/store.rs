@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::BuildError;
-use super::values::Platform;
+use super::platform::Platform;
 use crate::content::Digest;
 use crate::error::Classify;
 use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};

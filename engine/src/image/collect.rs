@@ -75,71 +75,57 @@ impl ImageStore {
                 by,
             });
         }
-        let variants = self.variants_of(&tags)?;
+        let mut ids = self.variants_of(&tags)?;
+        ids.insert(id);
         let by_name = Reference::parse(name)
             .ok()
             .filter(|name| tags.contains(name) || digests.contains(name));
-        let users = roots.images.get(&id).filter(|users| !users.is_empty());
-        let in_use = |users: &Vec<String>| ImageError::InUse {
-            image: name.to_owned(),
-            by: format!("container {}", users.join(", ")),
-        };
         let mut removed = Vec::new();
-        let doomed: Vec<Reference> = match &by_name {
-            Some(one) => {
-                let others = tags.iter().filter(|tag| *tag != one).count();
-                if others > 0 {
-                    self.refs.remove(one)?;
-                    // Digests of a repository go with its last tag.
-                    removed.push(Removed::Untagged(one.clone()));
-                    if !tags
-                        .iter()
-                        .any(|tag| tag != one && tag.familiar_name() == one.familiar_name())
-                    {
-                        for digest in digests
-                            .iter()
-                            .filter(|digest| digest.familiar_name() == one.familiar_name())
-                        {
-                            self.refs.remove(digest)?;
-                            removed.push(Removed::Untagged(digest.clone()));
-                        }
-                    }
-                    self.delete_unnamed(&variants, roots, &mut removed)?;
-                    return Ok(removed);
-                }
-                tags.into_iter().chain(digests).collect()
+        match by_name {
+            Some(one) if tags.iter().any(|tag| *tag != one) => {
+                self.untag_one(&one, &tags, &digests, &mut removed)?;
+                self.delete_unnamed(&ids, roots, &mut removed)?;
+                return Ok(removed);
             }
-            None => {
-                let repositories: BTreeSet<String> =
-                    tags.iter().map(Reference::familiar_name).collect();
-                if repositories.len() > 1 && !force {
-                    let by = repositories.into_iter().collect::<Vec<_>>().join(", ");
-                    return Err(ImageError::InUse {
-                        image: name.to_owned(),
-                        by: format!(
-                            "several repositories ({by}); remove them by name, or use force"
-                        ),
-                    });
-                }
-                tags.into_iter().chain(digests).collect()
-            }
-        };
+            Some(_) => {}
+            None => one_repository(name, &tags, force)?,
+        }
+        let users = roots.images.get(&id).filter(|users| !users.is_empty());
         if let Some(users) = users
             && !force
         {
-            return Err(in_use(users));
+            return Err(ImageError::InUse {
+                image: name.to_owned(),
+                by: format!("container {}", users.join(", ")),
+            });
         }
-        for reference in doomed {
+        for reference in tags.into_iter().chain(digests) {
             self.refs.remove(&reference)?;
             removed.push(Removed::Untagged(reference));
         }
-        if users.is_none() {
-            self.delete_record(&id)?;
-            removed.push(Removed::Deleted(id));
-        }
-        self.delete_unnamed(&variants, roots, &mut removed)?;
+        self.delete_unnamed(&ids, roots, &mut removed)?;
         self.collect(roots)?;
         Ok(removed)
+    }
+
+    /// Takes one of several names away. Digests of a repository go with its last tag.
+    fn untag_one(
+        &self,
+        one: &Reference,
+        tags: &[Reference],
+        digests: &[Reference],
+        removed: &mut Vec<Removed>,
+    ) -> Result<(), ImageError> {
+        let of_one = |name: &&Reference| name.familiar_name() == one.familiar_name();
+        self.refs.remove(one)?;
+        removed.push(Removed::Untagged(one.clone()));
+        if !tags.iter().filter(of_one).any(|tag| tag != one) {
+            for digest in digests.iter().filter(of_one) {
+                self.refs.remove(digest)?;
+                removed.push(Removed::Untagged(digest.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// The images of names with several.
@@ -208,10 +194,9 @@ impl ImageStore {
                 self.refs.remove(&name)?;
                 removed.push(Removed::Untagged(name));
             }
-            self.delete_record(&image.id)?;
-            removed.push(Removed::Deleted(image.id));
-            let variants = image.variants.iter().map(|variant| variant.id).collect();
-            self.delete_unnamed(&variants, roots, &mut removed)?;
+            let variants = image.variants.iter().map(|variant| variant.id);
+            let ids = variants.chain([image.id]).collect();
+            self.delete_unnamed(&ids, roots, &mut removed)?;
         }
         Ok((removed, self.collect(roots)?))
     }
@@ -321,4 +306,17 @@ impl ImageStore {
         }
         Ok(layers)
     }
+}
+
+/// An id stands for all names of its image; those of several repositories are removed on purpose only.
+fn one_repository(name: &str, tags: &[Reference], force: bool) -> Result<(), ImageError> {
+    let repositories: BTreeSet<String> = tags.iter().map(Reference::familiar_name).collect();
+    if repositories.len() <= 1 || force {
+        return Ok(());
+    }
+    let by = repositories.into_iter().collect::<Vec<_>>().join(", ");
+    Err(ImageError::InUse {
+        image: name.to_owned(),
+        by: format!("several repositories ({by}); remove them by name, or use force"),
+    })
 }

@@ -4,19 +4,18 @@
 //! digest are verified on the way in; layers are verified again by their diff ids. Anything
 //! else in the archive is ignored. Compression around the whole is detected.
 
-use std::collections::{BTreeMap, HashMap};
-use std::io::{BufReader, Read, Write};
+use std::io::Read;
 
 use serde::Deserialize;
 
+use super::members::Members;
 use super::progress::ProgressSink;
 use super::store::{ImageId, ImageStore};
 use super::{
     CONFIG_LIMIT, Descriptor, Document, ImageConfig, ImageError, Lease, MANIFEST_LIMIT, Manifest,
     Platform, Reference, media,
 };
-use crate::content::{ContentError, Digest};
-use crate::layer::{Decoder, Kind, Limits, Reader};
+use crate::content::Digest;
 
 /// One image of an archive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,16 +36,6 @@ struct SavedImage {
     #[serde(default)]
     layers: Vec<String>,
 }
-
-/// What the archive held.
-#[derive(Default)]
-struct Members {
-    blobs: HashMap<String, Digest>,
-    links: HashMap<String, String>,
-    small: BTreeMap<String, Vec<u8>>,
-}
-
-const MEMBERS: u64 = 100_000;
 
 impl ImageStore {
     /// Loads every image of an archive, for every platform that the archive has whole.
@@ -90,81 +79,6 @@ impl ImageStore {
             return Err(ImageError::Archive("it holds no image".to_owned()));
         }
         Ok(loaded)
-    }
-
-    fn receive(&self, archive: impl Read, lease: &Lease) -> Result<Members, ImageError> {
-        let decoder = Decoder::new(archive)?;
-        let limits = Limits {
-            entries: MEMBERS,
-            ..Limits::default()
-        };
-        let mut reader = Reader::new(BufReader::with_capacity(64 << 10, decoder), limits);
-        let mut members = Members::default();
-        let mut buffer = vec![0; 256 << 10];
-        while let Some(entry) = reader.next()? {
-            let Some(path) = String::from_utf8(entry.path)
-                .ok()
-                .and_then(|path| tidy(&path))
-            else {
-                continue;
-            };
-            match entry.kind {
-                Kind::Symlink(target) => {
-                    let target = String::from_utf8(target)
-                        .ok()
-                        .and_then(|target| beside(&path, &target));
-                    if let Some(target) = target {
-                        members.links.insert(path, target);
-                    }
-                }
-                Kind::HardLink(target) => {
-                    if let Some(target) = String::from_utf8(target)
-                        .ok()
-                        .and_then(|target| tidy(&target))
-                    {
-                        members.links.insert(path, target);
-                    }
-                }
-                Kind::File
-                    if matches!(
-                        path.as_str(),
-                        "manifest.json" | "index.json" | "oci-layout" | "repositories"
-                    ) =>
-                {
-                    let bytes = reader.read_small(MANIFEST_LIMIT)?;
-                    members.small.insert(path, bytes);
-                }
-                Kind::File => {
-                    let promised = path
-                        .strip_prefix("blobs/sha256/")
-                        .map(Digest::from_hex)
-                        .transpose()
-                        .map_err(|error| ImageError::Archive(error.to_string()))?;
-                    if let Some(promised) = promised {
-                        lease.protect(&promised)?;
-                        if self.content.contains(&promised) {
-                            members.blobs.insert(path, promised);
-                            continue;
-                        }
-                    }
-                    let mut ingest = self.content.ingest()?;
-                    loop {
-                        match reader.read_data(&mut buffer)? {
-                            0 => break,
-                            count => ingest
-                                .write_all(&buffer[..count])
-                                .map_err(ContentError::io("write", ingest.path()))?,
-                        }
-                    }
-                    // Protected before it becomes visible: a collection may run at any time.
-                    lease.protect(&ingest.digest())?;
-                    let digest = ingest.commit(promised.as_ref())?;
-                    members.blobs.insert(path, digest);
-                }
-                _ => {}
-            }
-        }
-        Ok(members)
     }
 }
 
@@ -387,45 +301,4 @@ fn index(members: &Members) -> Result<Vec<Descriptor>, ImageError> {
         Document::Index(index) => Ok(index.manifests),
         Document::Manifest(_) => Err(ImageError::Archive("its index.json is no index".to_owned())),
     }
-}
-
-impl Members {
-    /// The blob behind a member's name, links followed.
-    fn find(&self, name: &str) -> Result<Digest, ImageError> {
-        let missing =
-            || ImageError::Archive(format!("it names `{name:.200}`, which it does not hold"));
-        let mut path = tidy(name).ok_or_else(missing)?;
-        for _ in 0..8 {
-            if let Some(digest) = self.blobs.get(&path) {
-                return Ok(*digest);
-            }
-            path = self.links.get(&path).ok_or_else(missing)?.clone();
-        }
-        Err(missing())
-    }
-
-    fn blob(&self, digest: &Digest) -> Result<Digest, ImageError> {
-        self.find(&format!("blobs/sha256/{}", digest.hex()))
-    }
-}
-
-/// A member's name without `.` and empty parts; `None` with `..` at its start.
-fn tidy(path: &str) -> Option<String> {
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    (!parts.is_empty()).then(|| parts.join("/"))
-}
-
-/// What a link in the archive means.
-fn beside(path: &str, target: &str) -> Option<String> {
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    tidy(&format!("{folder}/{target}"))
 }

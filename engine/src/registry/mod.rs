@@ -27,6 +27,7 @@ mod source;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transport;
+mod upload;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -11,8 +11,8 @@ use crate::build::diagnostic::closest;
 use crate::build::expand::{Expander, Uses};
 use crate::build::graph::Origin;
 use crate::build::parse::Kind;
+use crate::build::platform::{self, Platform};
 use crate::build::stages::Stage;
-use crate::build::values::{self, Platform};
 use crate::image::Reference;
 
 /// Runs them.
@@ -42,7 +42,7 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
         {
             undefined(subject, stage, &uses, report);
             flag(subject, stage, text, &platform, &uses, report);
-            if let Ok(platform) = values::platform(&platform, subject.host) {
+            if let Ok(platform) = platform::parse(&platform, subject.host) {
                 expected = platform;
             }
         }
@@ -123,7 +123,7 @@ fn flag(
     }
     if found.is_empty()
         && missing.is_empty()
-        && let Ok(parsed) = values::platform(platform, subject.host)
+        && let Ok(parsed) = platform::parse(platform, subject.host)
     {
         // A stage that is named after a platform means it.
         let name = stage.from.name.as_deref().unwrap_or_default();

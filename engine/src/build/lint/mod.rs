@@ -22,9 +22,9 @@ use super::diagnostic::{Diagnostic, Severity, Span};
 use super::graph::Origin;
 use super::ignore::Patterns;
 use super::parse::{CheckConfig, Dockerfile, Kind};
+use super::platform::Platform;
 use super::request::BuildRequest;
 use super::stages::Stages;
-use super::values::Platform;
 use super::variables;
 use crate::image::ImageConfig;
 

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::build::parse::parse;
+use crate::build::platform;
 use crate::build::recipe::{bases, globals};
-use crate::build::values;
 
 /// What surrounds a file.
 #[derive(Default)]
@@ -29,7 +29,7 @@ fn check_with(text: &str, around: &Around) -> Vec<String> {
             .collect(),
         ..BuildRequest::default()
     };
-    let automatic = values::platform_args(&host, &host, "");
+    let automatic = platform::platform_args(&host, &host, "");
     let ours = globals(&file, &stages, &request.args, automatic.clone()).unwrap();
     let defaults = globals(&file, &stages, &IndexMap::new(), automatic).ok();
     let (bases, _) = bases(&file, &stages, &request, &ours, (&host, &host)).unwrap();

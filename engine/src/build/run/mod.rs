@@ -21,8 +21,8 @@ mod stubs;
 use super::error::BuildError;
 use super::explain::Ingredients;
 use super::parse::{CommandLine, Instruction, RunFlags};
+use super::platform::{self, Platform};
 use super::stage::Stage;
-use super::values::{self, Platform};
 use crate::error::ErrorKind;
 use command::Command;
 use execute::Runner;
@@ -68,7 +68,7 @@ pub(super) fn run(
 fn runnable(stage: &Stage<'_, '_>, instruction: &Instruction) -> Result<(), BuildError> {
     let host = Platform::host();
     let image = stage.result.config.platform().to_string();
-    let platform = values::platform(&image, &host).unwrap_or_else(|_| host.clone());
+    let platform = platform::parse(&image, &host).unwrap_or_else(|_| host.clone());
     if platform.runs_on(&host) {
         return Ok(());
     }

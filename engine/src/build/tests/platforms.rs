@@ -183,3 +183,28 @@ fn outputs_of_several_platforms() {
         "b"
     );
 }
+
+#[test]
+fn an_image_with_a_name_of_its_own_stays_with_the_others() {
+    let Some(place) = place() else {
+        return;
+    };
+    place.build(both).unwrap();
+    let foreign = if ImagePlatform::host().architecture == "arm64" {
+        "linux/amd64"
+    } else {
+        "linux/arm64"
+    };
+    let other = for_platform(&place, "app:1", foreign);
+    let alone = Reference::parse("alone").unwrap();
+    place.images.tag(&other.id, &alone).unwrap();
+    let none = crate::image::Roots::default();
+    // Neither name takes the image away from the other one.
+    place.images.remove("alone", false, &none).unwrap();
+    assert_eq!(for_platform(&place, "app:1", foreign).id, other.id);
+    place.images.tag(&other.id, &alone).unwrap();
+    place.images.remove("app:1", false, &none).unwrap();
+    assert_eq!(place.images.resolve("alone").unwrap().id, other.id);
+    let (removed, _) = place.images.prune(true, &none, &|_| false).unwrap();
+    assert_eq!(removed.len(), 2, "{removed:?}");
+}

@@ -125,6 +125,15 @@ pub(super) fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         listing::print_lines(ids)?;
         return Ok(Exit::Success);
     }
+    table(format, &rows, &id)
+}
+
+/// A row for each name, in the form that was asked for.
+fn table(
+    format: Format,
+    rows: &[Row<'_>],
+    id: &dyn Fn(&ImageSummary) -> String,
+) -> Result<Exit, CliError> {
     let now = SystemTime::now();
     let objects = rows
         .iter()
@@ -147,7 +156,7 @@ pub(super) fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     }
     .print(|| {
         let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], 10);
-        for row in &rows {
+        for row in rows {
             table.row([
                 row.repository.clone(),
                 row.tag.clone(),

@@ -1,0 +1,243 @@
+//! Flags of `image build` to a request.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use gantry_engine::build::{
+    self, BuildRequest, ContextSource, DockerfileSource, NoCache, PullPolicy, RunNetwork,
+    SecretSource,
+};
+
+use super::BuildArgs;
+use crate::cli::error::CliError;
+use crate::cli::nouns::container::values;
+
+/// What was typed, understood.
+pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
+    let context = match args.context.as_str() {
+        "-" => ContextSource::Tar("/dev/stdin".into()),
+        // A directory of such a name is a directory.
+        text if build::is_remote(text) && !Path::new(text).is_dir() => {
+            ContextSource::Url(text.to_owned())
+        }
+        path => ContextSource::Directory(path.into()),
+    };
+    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
+    if from_stdin && matches!(context, ContextSource::Tar(_)) {
+        return Err(CliError::usage(
+            "the Dockerfile and the context cannot both come from standard input",
+        ));
+    }
+    let mut request = BuildRequest {
+        context,
+        target: args.target.clone(),
+        args: arguments(&args.build_arg)?,
+        tags: args.tag.clone(),
+        labels: values::labels(&[], &args.label)?,
+        platforms: args.platform.clone(),
+        contexts: values::pairs("build-context", &args.build_context)?
+            .into_iter()
+            .collect(),
+        no_cache: match (args.no_cache, args.no_cache_filter.is_empty()) {
+            (true, _) => NoCache::All,
+            (false, true) => NoCache::Never,
+            (false, false) => NoCache::Stages(args.no_cache_filter.clone()),
+        },
+        pull: if args.pull {
+            PullPolicy::Always
+        } else {
+            PullPolicy::Missing
+        },
+        network: match args.network.as_str() {
+            "default" | "" => RunNetwork::Default,
+            "none" => RunNetwork::None,
+            "host" => RunNetwork::Host,
+            name => RunNetwork::Named(name.to_owned()),
+        },
+        extra_hosts: values::each("add-host", &args.add_host, values::extra_host)?,
+        shm_size: values::optional("shm-size", args.shm_size.as_deref(), values::size)?,
+        ulimits: values::each("ulimit", &args.ulimit, values::ulimit)?
+            .into_iter()
+            .collect(),
+        entitlements: args.allow.clone(),
+        cache_from: args.cache_from.clone(),
+        cache_to: args.cache_to.clone(),
+        outputs: args
+            .output
+            .iter()
+            .map(|text| output(text))
+            .collect::<Result<_, _>>()?,
+        explain: args.explain,
+        check: args.check,
+        ..BuildRequest::default()
+    };
+    for text in &args.secret {
+        let (id, source) = secret(text)?;
+        request.secrets.insert(id, source);
+    }
+    for text in &args.ssh {
+        let (id, socket) = ssh(text)?;
+        request.ssh.insert(id, socket);
+    }
+    request.dockerfile = match &args.file {
+        None => DockerfileSource::Default,
+        Some(_) if from_stdin => {
+            let mut text = Vec::new();
+            std::io::stdin()
+                .read_to_end(&mut text)
+                .map_err(|source| CliError::Io {
+                    what: "read the Dockerfile".to_owned(),
+                    source,
+                })?;
+            DockerfileSource::Text {
+                name: "-".to_owned(),
+                text,
+            }
+        }
+        Some(path) => DockerfileSource::Path(path.clone()),
+    };
+    // `build - < Dockerfile`: what is not an archive is a Dockerfile without a context.
+    if matches!(request.context, ContextSource::Tar(_)) {
+        stdin_context(&mut request)?;
+    }
+    Ok(request)
+}
+
+/// Looks at standard input: an archive is the context, anything else the Dockerfile.
+fn stdin_context(request: &mut BuildRequest) -> Result<(), CliError> {
+    let failed = |source| CliError::Io {
+        what: "read the context".to_owned(),
+        source,
+    };
+    let mut bytes = Vec::new();
+    std::io::stdin().read_to_end(&mut bytes).map_err(failed)?;
+    let compressed = [
+        &[0x1f, 0x8b][..],
+        b"BZh",
+        &[0xfd, b'7', b'z'],
+        &[0x28, 0xb5, 0x2f, 0xfd],
+    ];
+    let archive = compressed.iter().any(|magic| bytes.starts_with(magic))
+        || bytes.get(257..262) == Some(b"ustar");
+    if !archive {
+        request.context = ContextSource::Empty;
+        request.dockerfile = DockerfileSource::Text {
+            name: "-".to_owned(),
+            text: bytes,
+        };
+        return Ok(());
+    }
+    let memory = rustix::fs::memfd_create("context", rustix::fs::MemfdFlags::empty())
+        .map_err(|errno| failed(errno.into()))?;
+    let mut file = std::fs::File::from(memory);
+    std::io::Write::write_all(&mut file, &bytes).map_err(failed)?;
+    std::io::Seek::rewind(&mut file).map_err(failed)?;
+    use std::os::fd::IntoRawFd as _;
+    // Left open to the end of the process: the build opens it by this name.
+    request.context = ContextSource::Tar(format!("/proc/self/fd/{}", file.into_raw_fd()).into());
+    Ok(())
+}
+
+fn arguments(list: &[String]) -> Result<indexmap::IndexMap<String, String>, CliError> {
+    let environment = values::environment(&[], list)?;
+    Ok(environment
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect())
+}
+
+fn fields(text: &str) -> Vec<(&str, &str)> {
+    text.split(',')
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .collect()
+}
+
+fn output(text: &str) -> Result<build::Output, CliError> {
+    let mut kind = None;
+    let mut dest = None;
+    if !text.contains('=') {
+        // A path alone is a directory, and `-` a tar on standard output.
+        return Ok(if text == "-" {
+            build::Output::Tar("-".into())
+        } else {
+            build::Output::Local(text.into())
+        });
+    }
+    for (key, value) in fields(text) {
+        match key {
+            "type" => kind = Some(value),
+            "dest" => dest = Some(PathBuf::from(value)),
+            other => {
+                return Err(values::bad(
+                    "output",
+                    text,
+                    format!("`{other}` is not supported"),
+                ));
+            }
+        }
+    }
+    let path = || {
+        dest.clone()
+            .ok_or_else(|| values::bad("output", text, "dest= is missing"))
+    };
+    Ok(match kind {
+        Some("local") => build::Output::Local(path()?),
+        Some("tar") => build::Output::Tar(path()?),
+        Some("oci") => build::Output::Oci(path()?),
+        Some("docker") if dest.is_some() => build::Output::Docker(path()?),
+        Some("image" | "docker") => build::Output::Image,
+        Some("cacheonly") => build::Output::None,
+        other => {
+            let other = other.unwrap_or_default();
+            return Err(values::bad(
+                "output",
+                text,
+                format!("type `{other}` is not supported"),
+            ));
+        }
+    })
+}
+
+fn secret(text: &str) -> Result<(String, SecretSource), CliError> {
+    let mut id = None;
+    let mut source = None;
+    for (key, value) in fields(text) {
+        match key {
+            "id" => id = Some(value.to_owned()),
+            "src" | "source" => source = Some(SecretSource::File(value.into())),
+            "env" => source = Some(environment_secret(text, value)?),
+            "type" if matches!(value, "file" | "env") => {}
+            other => {
+                return Err(values::bad(
+                    "secret",
+                    text,
+                    format!("`{other}` is not supported"),
+                ));
+            }
+        }
+    }
+    let id = id.ok_or_else(|| values::bad("secret", text, "id= is missing"))?;
+    let source = match source {
+        Some(source) => source,
+        // An id alone names a variable, or a file.
+        None if std::env::var_os(&id).is_some() => environment_secret(text, &id)?,
+        None => SecretSource::File(id.clone().into()),
+    };
+    Ok((id, source))
+}
+
+fn environment_secret(text: &str, name: &str) -> Result<SecretSource, CliError> {
+    use std::os::unix::ffi::OsStringExt as _;
+    let value = std::env::var_os(name)
+        .ok_or_else(|| values::bad("secret", text, format!("the variable `{name}` is not set")))?;
+    Ok(SecretSource::Bytes(value.into_vec()))
+}
+
+fn ssh(text: &str) -> Result<(String, PathBuf), CliError> {
+    match text.split_once('=') {
+        Some((id, path)) => Ok((id.to_owned(), path.into())),
+        None => std::env::var_os("SSH_AUTH_SOCK")
+            .map(|socket| (text.to_owned(), socket.into()))
+            .ok_or_else(|| values::bad("ssh", text, "no agent runs: SSH_AUTH_SOCK is not set")),
+    }
+}
