@@ -22,7 +22,7 @@ fn an_unknown_key_is_named_with_its_place_and_a_remedy() {
         "depend_on",
         "did you mean `depends_on`?",
     ]);
-    assert!(!sandbox.root().join("containers").exists());
+    assert!(sandbox.has_no_container());
 }
 
 #[test]

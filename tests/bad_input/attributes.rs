@@ -15,7 +15,7 @@ fn check(table: &[Row]) {
         let pieces: Vec<&str> = [place.as_str()].iter().chain(*pieces).copied().collect();
         refuse(&sandbox, service(attribute).as_bytes(), UP, 1, &pieces);
     }
-    assert!(!sandbox.root().join("containers").exists());
+    assert!(sandbox.has_no_container());
 }
 
 /// Ports, networks, names.

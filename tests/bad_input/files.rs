@@ -74,7 +74,7 @@ fn a_wrong_file_is_refused() {
     let used =
         b"services: { a: { image: host, secrets: [s] } }\nsecrets: { s: { external: true } }\n";
     refuse(&sandbox, used, UP, 1, &[":2:", "secret store", "file:"]);
-    assert!(!sandbox.root().join("containers").exists());
+    assert!(sandbox.has_no_container());
 }
 
 #[test]

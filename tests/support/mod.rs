@@ -96,6 +96,12 @@ impl Sandbox {
         self.dir.path().join("root")
     }
 
+    /// Whether no container was ever made, or all are gone.
+    pub fn has_no_container(&self) -> bool {
+        fs::read_dir(self.root().join("containers"))
+            .map_or(true, |mut containers| containers.next().is_none())
+    }
+
     /// The project folder; its name, and so the project's, differs from test to test.
     pub fn project(&self) -> PathBuf {
         let unique = self.dir.path().file_name().expect("name").to_string_lossy();
