@@ -7,7 +7,7 @@ use support::registry::{Registry, Wants};
 use support::{Run, Sandbox};
 
 /// Every `RUN` leaves another text, so that a layer that was made twice shows.
-const DOCKERFILE: &str = "FROM base AS slow\nRUN echo $$ $(date +%s%N) > /slow\nFROM base\nCOPY --from=slow /slow /slow\nCOPY own /own\nRUN date +%s%N > /fast\n";
+const DOCKERFILE: &str = "FROM base AS slow\nRUN echo $$ $(cat /proc/sys/kernel/random/uuid) > /slow\nFROM base\nCOPY --from=slow /slow /slow\nCOPY own /own\nRUN cat /proc/sys/kernel/random/uuid > /fast\n";
 
 /// A root with the base image and the project.
 fn machine() -> Sandbox {
@@ -73,7 +73,7 @@ fn an_image_brings_its_inline_cache() {
     for sandbox in [&one, &other] {
         sandbox.write(
             "app/Dockerfile",
-            "FROM base\nCOPY own /slow\nRUN date +%s%N > /fast\n",
+            "FROM base\nCOPY own /slow\nRUN cat /proc/sys/kernel/random/uuid > /fast\n",
         );
     }
     let registry = Registry::start(&one.project(), Wants::Password);
