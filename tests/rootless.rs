@@ -184,7 +184,9 @@ volumes:
   data:
 "#,
     );
-    user.ok(&["up", "-d", "--wait"]);
+    // A limit that is not in force is said by name.
+    user.ok(&["up", "-d", "--wait"])
+        .expect_stderr(&["no cgroup controller `memory`"]);
 
     let port = user.ok(&["port", "web", "80"]).stdout();
     assert_eq!(answer(port.trim()).as_deref(), Some("hello from web"));
@@ -285,6 +287,35 @@ fn namespaces_stay_as_long_as_a_container_lives() {
     ]);
     assert!(word.stdout().contains("eth0"), "{}", word.stdout());
     user.ok(&["container", "rm", "-f", "lonely"]);
+}
+
+#[test]
+fn a_user_without_a_runtime_directory_has_one_below_tmp() {
+    let Some(user) = User::new(54_327) else {
+        return;
+    };
+    let run = |args: &[&str]| {
+        let mut command = user.plain(user.executable());
+        let output = command.env_remove("XDG_RUNTIME_DIR").args(args).output();
+        Run::of(args, output.expect("started")).expect_code(0)
+    };
+    let id = run(&["container", "run", "--rm", "host", "id", "-u"]);
+    assert_eq!(id.stdout(), "0\n");
+    run(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "stays",
+        "host",
+        "sleep",
+        "infinity",
+    ]);
+    assert_eq!(run(&["container", "ps", "-q"]).stdout().lines().count(), 1);
+    run(&["container", "rm", "-f", "stays"]);
+    let data = fs::metadata("/tmp/gantry-54327").expect("made");
+    assert_eq!((data.uid(), data.mode() & 0o777), (54_327, 0o700));
+    fs::remove_dir_all("/tmp/gantry-54327").expect("removed");
 }
 
 #[test]

@@ -31,7 +31,8 @@ impl Range {
     }
 }
 
-/// Whether ids here are those of the machine. Asked once.
+/// Whether ids here are those of the machine. Found out once: not to be asked before a namespace
+/// is entered.
 pub fn is_initial() -> bool {
     users().are_all()
 }
@@ -44,10 +45,12 @@ pub fn owner(uid: u32, gid: u32) -> (Uid, Gid) {
     (Uid::from_raw(uid), Gid::from_raw(gid))
 }
 
-/// What a user of this namespace is for the one around it.
+/// What a user of this namespace is for the one around it. Not kept: it is asked before a
+/// namespace is entered, too.
 pub fn outside(uid: u32) -> Option<u32> {
     let uid = u64::from(uid);
-    let range = users().0.iter().find(|range| range.holds(uid))?;
+    let ids = Ids::read("/proc/self/uid_map");
+    let range = ids.0.iter().find(|range| range.holds(uid))?;
     u32::try_from(uid - range.inside + range.outside).ok()
 }
 
