@@ -4,8 +4,6 @@
 //! thread and no runtime; the caller's may have both. So such work is done by our own
 //! executable, started again with a role as its first argument.
 
-use std::ffi::OsStr;
-
 /// The supervisor of one container.
 pub const SUPERVISOR: &str = "__supervisor";
 /// A further process in a running container.
@@ -26,30 +24,27 @@ pub fn dispatch() {
     let Some(role) = arguments.next() else {
         return;
     };
-    if [SUPERVISOR, EXEC, SWEEP, BUILD_RUN]
-        .iter()
-        .any(|known| role == OsStr::new(known))
-        && let Err(error) = crate::rootless::stay()
-    {
-        eprintln!("error: {error}");
-        std::process::exit(1);
-    }
-    let code = if role == OsStr::new(SUPERVISOR) {
-        crate::supervisor::role::main(arguments)
-    } else if role == OsStr::new(EXEC) {
-        crate::container::exec::main()
-    } else if role == OsStr::new(SWEEP) {
-        sweep(arguments.next())
-    } else if role == OsStr::new(HOLDER) {
-        crate::rootless::hold(arguments)
-    } else if role == OsStr::new(EGRESS) {
-        crate::rootless::lead_out(arguments)
-    } else if role == OsStr::new(BUILD_RUN) {
-        crate::build::run_role()
-    } else {
-        return;
+    let code = match role.to_str() {
+        Some(HOLDER) => crate::rootless::hold(arguments),
+        Some(EGRESS) => crate::rootless::lead_out(arguments),
+        Some(SUPERVISOR) => inside(|| crate::supervisor::role::main(arguments)),
+        Some(EXEC) => inside(crate::container::exec::main),
+        Some(BUILD_RUN) => inside(crate::build::run_role),
+        Some(SWEEP) => inside(|| sweep(arguments.next())),
+        _ => return,
     };
     std::process::exit(code)
+}
+
+/// A role that works with containers, in the namespace that its starter was in.
+fn inside(role: impl FnOnce() -> i32) -> i32 {
+    match crate::rootless::stay() {
+        Ok(()) => role(),
+        Err(error) => {
+            eprintln!("error: {error}");
+            1
+        }
+    }
 }
 
 /// Empties the trash directory given.
