@@ -29,6 +29,20 @@ pub trait Classify {
     fn kind(&self) -> ErrorKind;
 }
 
+/// An error with its causes on one line; what is said already is not said again.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let more = source.to_string();
+        if !text.contains(&more) {
+            text += &format!(": {more}");
+        }
+        next = source.source();
+    }
+    text
+}
+
 /// The class of an I/O error, where nothing better is known.
 impl Classify for std::io::Error {
     fn kind(&self) -> ErrorKind {
@@ -41,5 +55,24 @@ impl Classify for std::io::Error {
             std::io::ErrorKind::StorageFull => ErrorKind::Unavailable,
             _ => ErrorKind::Internal,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Layered(&'static str, #[source] std::io::Error);
+
+    #[test]
+    fn causes_are_told_once() {
+        let told = |text, cause| with_causes(&Layered(text, std::io::Error::other(cause)));
+        assert_eq!(told("cannot read", "because"), "cannot read: because");
+        assert_eq!(
+            told("cannot read: because", "because"),
+            "cannot read: because"
+        );
     }
 }

@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use super::platform::Platform;
 use super::progress::{BuildProgress, StepId};
 use super::solve::Solver;
-use crate::error::{Classify, ErrorKind};
+use crate::error::{Classify, ErrorKind, with_causes};
 use crate::image::{Descriptor, Image, Manifest, ProgressSink, Reference, Staged, Transfer};
 use crate::layer::DiffId;
 use crate::registry::{self, Fetched, RegistryError, RegistryOptions};
@@ -105,7 +105,7 @@ fn with_progress<T>(
 }
 
 fn failure(error: RegistryError) -> Failure {
-    (error.kind(), chain(&error))
+    (error.kind(), with_causes(&error))
 }
 
 /// Downloads a file.
@@ -117,7 +117,7 @@ pub(super) fn fetch(
     block_on(registry::fetch(url, headers, to))?.map_err(|error| {
         (
             error.kind(),
-            format!("cannot fetch `{url}`: {}", chain(&error)),
+            format!("cannot fetch `{url}`: {}", with_causes(&error)),
         )
     })
 }
@@ -134,18 +134,4 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
         )
     })?;
     Ok(runtime.block_on(future))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text += &format!(": {more}");
-        }
-        next = source.source();
-    }
-    text
 }

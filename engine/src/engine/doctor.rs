@@ -5,6 +5,7 @@ use std::fs;
 use serde::Serialize;
 
 use crate::cgroup::Layout;
+use crate::error::with_causes;
 use crate::mount::{Overlay, RootMount, detached_root};
 use crate::network;
 use crate::rootless;
@@ -96,7 +97,7 @@ impl Engine {
             };
             detached_root(&RootMount::Overlay(overlay))
                 .map(drop)
-                .map_err(|error| describe(&error))
+                .map_err(|error| with_causes(&error))
         };
         let attempted = attempt();
         let _ = fs::remove_dir_all(&scratch);
@@ -149,17 +150,6 @@ impl Engine {
     }
 }
 
-/// An error with its causes.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
 fn user() -> Finding {
     let what = "user";
     if rootless::places().is_none() {
@@ -189,7 +179,7 @@ fn networks() -> Finding {
         Err(error) => Finding::poor(
             Condition::Missing,
             "networks",
-            describe(&error),
+            with_causes(&error),
             "load the modules `bridge`, `veth` and `nf_tables`, or use `--network none` and `host`",
         ),
     }
@@ -201,7 +191,7 @@ fn limits() -> Finding {
         Ok(layout) => layout,
         Err(error) => {
             let remedy = "mount it as your distribution does at boot";
-            return Finding::poor(Condition::Missing, what, describe(&error), remedy);
+            return Finding::poor(Condition::Missing, what, with_causes(&error), remedy);
         }
     };
     let missing: Vec<&str> = [
@@ -257,20 +247,4 @@ fn low_ports() -> Finding {
         format!("ports below {first} cannot be published"),
         "`sudo sysctl -w net.ipv4.ip_unprivileged_port_start=80`",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_told_with_their_causes() {
-        let cause = std::io::Error::other("because");
-        let error = crate::cgroup::CgroupError::File {
-            action: "read",
-            path: "x".into(),
-            source: cause,
-        };
-        assert_eq!(describe(&error), "cannot read `x`: because");
-    }
 }

@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::store::{ImageId, ImageStore};
 use super::{ImageError, Reference, is_host_image};
 use crate::content::Digest;
+use crate::error::with_causes;
 use crate::layer::{ChainId, Decoder, Layer, Limits, TarOptions, chain_id, fill_implied, unpack};
 
 /// What is not as it should be.
@@ -167,7 +168,7 @@ impl ImageStore {
         let mut hasher = Hasher(Sha256::new());
         layer
             .write_tar(&mut hasher)
-            .map_err(|error| chain_of(&error))?;
+            .map_err(|error| with_causes(&error))?;
         let actual = Digest::from_hasher(hasher.0);
         if actual == layer.diff_id {
             return Ok(());
@@ -180,7 +181,7 @@ impl ImageStore {
         }
         let again = self
             .unpacked_again(&layer, &blob.digest)
-            .map_err(|error| chain_of(&error))?;
+            .map_err(|error| with_causes(&error))?;
         match again == actual {
             true => Ok(()),
             false => Err("its files are not those of the archive it came as".to_owned()),
@@ -206,7 +207,7 @@ impl ImageStore {
     fn verify_image(&self, id: &ImageId) -> Vec<(Damage, String)> {
         let record = match self.record(id) {
             Ok(record) => record,
-            Err(error) => return vec![(Damage::Image(*id), chain_of(&error))],
+            Err(error) => return vec![(Damage::Image(*id), with_causes(&error))],
         };
         let mut found = Vec::new();
         if !self.content.contains(id) {
@@ -254,17 +255,6 @@ impl ImageStore {
 
 fn came_as(layer: &Layer, blob: &Digest) -> bool {
     layer.blob.as_ref().is_some_and(|own| own.digest == *blob)
-}
-
-/// An error with its causes.
-fn chain_of(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        text += &format!(": {source}");
-        next = source.source();
-    }
-    text
 }
 
 struct Hasher(Sha256);

@@ -16,7 +16,7 @@ use super::document::{Outcome, RunSpec};
 use super::network::Connected;
 use super::{attach, oci};
 use crate::cgroup::{Cgroup, Layout};
-use crate::error::{Classify, ErrorKind};
+use crate::error::{Classify, ErrorKind, with_causes};
 use crate::mount::{Overlay, RootMount};
 use crate::runtime::seccomp::Seccomp;
 use crate::runtime::{self, Init, Launch, Lookup, NetNs, RuntimeError, Stdio};
@@ -33,11 +33,11 @@ pub(super) enum RunError {
     Spec(serde_json::Error),
     #[error("cannot describe the container: {0}")]
     Oci(oci_spec::OciSpecError),
-    #[error("{}", chain(.0))]
+    #[error("{}", with_causes(.0))]
     Runtime(RuntimeError),
-    #[error("{}", chain(.0))]
+    #[error("{}", with_causes(.0))]
     Network(crate::network::NetworkError),
-    #[error("{}", chain(.0))]
+    #[error("{}", with_causes(.0))]
     Cgroup(crate::cgroup::CgroupError),
     #[error("unknown resource limit `{0}`")]
     Ulimit(String),
@@ -61,19 +61,6 @@ impl RunError {
             exit_code,
         }
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(source) = next {
-        let more = source.to_string();
-        if !text.contains(&more) {
-            text += &format!(": {more}");
-        }
-        next = source.source();
-    }
-    text
 }
 
 /// An error of a system call.
