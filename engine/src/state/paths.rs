@@ -39,14 +39,13 @@ impl Paths {
     pub fn close(&self) -> Result<(), StateError> {
         let parts = PARTS.iter().map(|part| self.at(part));
         for path in parts.chain([self.run.clone()]) {
-            create_private_dir(&path)?;
-            let mode = std::fs::metadata(&path)
-                .map_err(failed("look at", &path))?
-                .permissions()
-                .mode();
-            if mode & 0o077 != 0 {
-                std::fs::set_permissions(&path, Permissions::from_mode(0o700))
-                    .map_err(failed("close", &path))?;
+            // Every command comes here, and nearly always one look is all there is to do.
+            match std::fs::metadata(&path) {
+                Ok(data) if data.permissions().mode() & 0o077 == 0 => {}
+                Ok(_) => std::fs::set_permissions(&path, Permissions::from_mode(0o700))
+                    .map_err(failed("close", &path))?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => create_private_dir(&path)?,
+                Err(error) => return Err(failed("look at", &path)(error)),
             }
         }
         Ok(())
