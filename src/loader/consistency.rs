@@ -200,18 +200,9 @@ impl<'a> Check<'a> {
         }
         let joined = s.networks.keys().filter(|_| s.network_mode.is_empty());
         for network in joined {
-            if !project.networks.contains_key(network) {
-                let path = ["services", name, "networks", network];
-                let known = project.networks.keys().map(String::as_str).collect();
-                self.undefined(
-                    &path,
-                    self.key_place(&path),
-                    format!("service \"{name}\" refers to undefined network {network}"),
-                    "networks",
-                    network,
-                    known,
-                );
-            }
+            let path = ["services", name, "networks", network];
+            let place = self.key_place(&path);
+            self.resource(&path, place, "network", network, &project.networks);
         }
         for (dependency, settings) in &s.depends_on {
             let disabled = project.disabled_services.contains_key(dependency);
@@ -261,74 +252,64 @@ impl<'a> Check<'a> {
                 known,
             );
         }
-        for (i, mount) in s.volumes.iter().enumerate() {
-            if mount.r#type == MountType::Volume
-                && !mount.source.is_empty()
-                && !project.volumes.contains_key(&mount.source)
-            {
-                let path = ["services", name, "volumes", &i.to_string()];
-                let known = project.volumes.keys().map(String::as_str).collect();
-                self.undefined(
-                    &path,
-                    self.place(&path),
-                    format!(
-                        "service \"{name}\" refers to undefined volume {}",
-                        mount.source
-                    ),
-                    "volumes",
-                    &mount.source,
-                    known,
-                );
+        self.resources(name, s);
+    }
+
+    /// What a service takes from the top level of the file.
+    fn resources(&mut self, name: &str, s: &Service) {
+        let project = self.project;
+        let volumes = s.volumes.iter().enumerate();
+        for (i, mount) in volumes.filter(|(_, m)| m.r#type == MountType::Volume) {
+            if !mount.source.is_empty() {
+                self.item(name, "volume", i, &mount.source, &project.volumes);
             }
         }
         for (i, config) in s.configs.iter().enumerate() {
-            if !project.configs.contains_key(&config.source) {
-                let path = ["services", name, "configs", &i.to_string()];
-                let known = project.configs.keys().map(String::as_str).collect();
-                self.undefined(
-                    &path,
-                    self.place(&path),
-                    format!(
-                        "service \"{name}\" refers to undefined config {}",
-                        config.source
-                    ),
-                    "configs",
-                    &config.source,
-                    known,
-                );
-            }
+            self.item(name, "config", i, &config.source, &project.configs);
         }
         for model in s.models.keys() {
-            if !project.models.contains_key(model) {
-                let path = ["services", name, "models", model];
-                let known = project.models.keys().map(String::as_str).collect();
-                self.undefined(
-                    &path,
-                    self.key_place(&path),
-                    format!("service \"{name}\" refers to undefined model {model}"),
-                    "models",
-                    model,
-                    known,
-                );
-            }
+            let path = ["services", name, "models", model];
+            let place = self.key_place(&path);
+            self.resource(&path, place, "model", model, &project.models);
         }
         for (i, secret) in s.secrets.iter().enumerate() {
-            if !project.secrets.contains_key(&secret.source) {
-                let path = ["services", name, "secrets", &i.to_string()];
-                let known = project.secrets.keys().map(String::as_str).collect();
-                self.undefined(
-                    &path,
-                    self.place(&path),
-                    format!(
-                        "service \"{name}\" refers to undefined secret {}",
-                        secret.source
-                    ),
-                    "secrets",
-                    &secret.source,
-                    known,
-                );
-            }
+            self.item(name, "secret", i, &secret.source, &project.secrets);
         }
+    }
+
+    /// The item `index` of a service's list of resources of a kind.
+    fn item<T>(
+        &mut self,
+        service: &str,
+        kind: &str,
+        index: usize,
+        wanted: &str,
+        known: &BTreeMap<String, T>,
+    ) {
+        let (list, index) = (format!("{kind}s"), index.to_string());
+        let path = ["services", service, &list, &index];
+        let place = self.place(&path);
+        self.resource(&path, place, kind, wanted, known);
+    }
+
+    /// A resource that `path` of a service names: it must be among the known ones.
+    fn resource<T>(
+        &mut self,
+        path: &[&str; 4],
+        place: Span,
+        kind: &str,
+        wanted: &str,
+        known: &BTreeMap<String, T>,
+    ) {
+        if known.contains_key(wanted) {
+            return;
+        }
+        let message = format!(
+            "service \"{}\" refers to undefined {kind} {wanted}",
+            path[1]
+        );
+        let known = known.keys().map(String::as_str).collect();
+        self.undefined(path, place, message, path[2], wanted, known);
     }
 
     fn limits(&mut self, name: &str, s: &Service) {

@@ -168,73 +168,14 @@ fn load(
     if chain.last().is_none_or(|f| f != file) {
         chain.push(file.to_owned());
     }
-    if let Some(i) = chain.iter().position(|f| f == main) {
-        let list: Vec<String> = chain[i..]
-            .iter()
-            .chain([main])
-            .map(|f| f.display().to_string())
-            .collect();
-        pipeline.problem(
-            Diagnostic::error(
-                "include-cycle",
-                entry.place,
-                format!("include cycle detected: {}", list.join(" includes ")),
-            )
-            .at(at)
-            .help("remove one of these includes"),
-        );
-        return None;
-    }
-    pipeline.included += 1;
-    if pipeline.included > MAX_INCLUDED {
-        if pipeline.included == MAX_INCLUDED + 1 {
-            pipeline.problem(
-                Diagnostic::error(
-                    "too-big",
-                    entry.place,
-                    format!("more than {MAX_INCLUDED} files are included"),
-                )
-                .at(at)
-                .help("include each file once, from one place"),
-            );
-        }
-        return None;
-    }
-    if chain.len() > 50 {
-        pipeline.problem(
-            Diagnostic::error(
-                "too-deep",
-                entry.place,
-                "includes are nested more than 50 deep",
-            )
-            .at(at),
-        );
+    if !may_include(pipeline, entry, main, &chain, at) {
         return None;
     }
     let directory = match &entry.directory {
         None => main.parent().unwrap_or(FilePath::new("/")).to_owned(),
         Some(directory) => absolute(&scope.absolute, FilePath::new(directory)),
     };
-    let mut env_files = Vec::new();
-    for (text, place) in &entry.env_files {
-        let path = absolute(&scope.absolute, FilePath::new(text));
-        if !pipeline.sources.is_file(&path) {
-            pipeline.problem(
-                Diagnostic::error(
-                    "no-such-file",
-                    *place,
-                    format!("include: env file {} not found", path.display()),
-                )
-                .at(at)
-                .help("the path is relative to the project directory of this file"),
-            );
-            return None;
-        }
-        env_files.push(path);
-    }
-    if entry.env_files.is_empty() && pipeline.sources.is_file(&directory.join(".env")) {
-        env_files.push(directory.join(".env"));
-    }
+    let env_files = env_files(pipeline, entry, scope, &directory, at)?;
     let read = read_env_files(
         &env_files,
         &scope.variables,
@@ -250,6 +191,92 @@ fn load(
     );
     inner.chain = chain;
     pipeline.model(&files, &mut inner)
+}
+
+/// Whether a file may be included once more: not by itself, nor too often, nor too deep. What is
+/// wrong is reported.
+fn may_include(
+    pipeline: &mut Pipeline<'_>,
+    entry: &Entry,
+    main: &PathBuf,
+    chain: &[PathBuf],
+    at: &Path,
+) -> bool {
+    if let Some(i) = chain.iter().position(|f| f == main) {
+        let list: Vec<String> = chain[i..]
+            .iter()
+            .chain([main])
+            .map(|f| f.display().to_string())
+            .collect();
+        pipeline.problem(
+            Diagnostic::error(
+                "include-cycle",
+                entry.place,
+                format!("include cycle detected: {}", list.join(" includes ")),
+            )
+            .at(at)
+            .help("remove one of these includes"),
+        );
+        return false;
+    }
+    pipeline.included += 1;
+    if pipeline.included > MAX_INCLUDED {
+        if pipeline.included == MAX_INCLUDED + 1 {
+            pipeline.problem(
+                Diagnostic::error(
+                    "too-big",
+                    entry.place,
+                    format!("more than {MAX_INCLUDED} files are included"),
+                )
+                .at(at)
+                .help("include each file once, from one place"),
+            );
+        }
+        return false;
+    }
+    if chain.len() > 50 {
+        pipeline.problem(
+            Diagnostic::error(
+                "too-deep",
+                entry.place,
+                "includes are nested more than 50 deep",
+            )
+            .at(at),
+        );
+        return false;
+    }
+    true
+}
+
+/// The env files of an include; `None` when one is not there, which is reported.
+fn env_files(
+    pipeline: &mut Pipeline<'_>,
+    entry: &Entry,
+    scope: &Scope,
+    directory: &FilePath,
+    at: &Path,
+) -> Option<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for (text, place) in &entry.env_files {
+        let path = absolute(&scope.absolute, FilePath::new(text));
+        if !pipeline.sources.is_file(&path) {
+            pipeline.problem(
+                Diagnostic::error(
+                    "no-such-file",
+                    *place,
+                    format!("include: env file {} not found", path.display()),
+                )
+                .at(at)
+                .help("the path is relative to the project directory of this file"),
+            );
+            return None;
+        }
+        files.push(path);
+    }
+    if entry.env_files.is_empty() && pipeline.sources.is_file(&directory.join(".env")) {
+        files.push(directory.join(".env"));
+    }
+    Some(files)
 }
 
 fn import(pipeline: &mut Pipeline<'_>, mut imported: Node, root: &mut Node, entry: &Entry) {
