@@ -74,6 +74,7 @@ const ELSEWHERE: &[&str] = &[
     "rename.recorded",
     "rename.reserved",
     "update.recorded",
+    "volume.replaced",
 ];
 
 /// Runs a command of which one process, the command's own or a supervisor, dies at `point`; returns

@@ -10,8 +10,8 @@ mod doctor;
 mod facts;
 mod import;
 mod processes;
+mod volumes;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::build::BuildError;
@@ -20,14 +20,14 @@ use crate::container::control::WaitFor as Until;
 use crate::container::events::{Action, Event, EventFilter, EventStream};
 use crate::container::exec::{self, Attendance};
 use crate::container::manage::Containers;
-use crate::container::{ContainerError, MountType, oci};
+use crate::container::{ContainerError, oci};
 use crate::error::{Classify, ErrorKind};
 use crate::image::{ImageError, ImageStore, Removed};
 use crate::network::{Network, NetworkError, NetworkStore};
 use crate::rootless::{self, RootlessError};
 use crate::spec::{ContainerSpec, EndpointSpec, NetworkSpec};
 use crate::state::{Paths, StateError};
-use crate::volume::{Volume, VolumeError, VolumeSpec, VolumeStore};
+use crate::volume::{VolumeError, VolumeStore};
 
 pub use crate::container::archive::Tree;
 pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
@@ -47,6 +47,7 @@ pub use doctor::{Condition, Finding};
 pub use facts::Info;
 pub use import::ImportOptions;
 pub use processes::ProcessTable;
+pub use volumes::Present;
 
 /// Where an engine keeps its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -181,7 +182,7 @@ impl Engine {
             Some(pid) => Tree::of_process(pid),
             None => {
                 let record = self.containers.store().read(&container.id)?;
-                Tree::with_mounts(&record.root, &oci::kept_mounts(&record))
+                Tree::with_mounts(&record.root, &oci::kept_mounts(&record)?)
             }
         };
         Ok(tree?)
@@ -404,53 +405,6 @@ impl Engine {
         owner
             .parse()
             .is_ok_and(|id| !matches!(standing(self.containers.store(), &id), Ok(Standing::Idle)))
-    }
-
-    /// Makes a volume; one that is there already and fits is returned as it is.
-    pub fn create_volume(&self, spec: &VolumeSpec) -> Result<Volume> {
-        let volume = self.volumes().create(spec)?;
-        self.tell_volume(volume.name.as_str(), Action::Create);
-        Ok(volume)
-    }
-
-    /// Removes a volume that no container has.
-    pub fn remove_volume(&self, name: &str) -> Result<()> {
-        if let Some(users) = self.volume_users()?.remove(name) {
-            return Err(VolumeError::InUse {
-                name: name.to_owned(),
-                users,
-            }
-            .into());
-        }
-        self.volumes().remove(name)?;
-        self.tell_volume(name, Action::Remove);
-        self.sweep_later();
-        Ok(())
-    }
-
-    /// Which containers have which volumes, running or not.
-    pub fn volume_users(&self) -> Result<BTreeMap<String, Vec<String>>> {
-        let mut users: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let store = self.containers.store();
-        for id in store.ids()? {
-            let Some(record) = store.record(&id)? else {
-                continue;
-            };
-            for mount in &record.mounts {
-                if let MountType::Volume { name, .. } = &mount.kind {
-                    users
-                        .entry(name.clone())
-                        .or_default()
-                        .push(record.name.to_string());
-                }
-            }
-        }
-        Ok(users)
-    }
-
-    /// Names of the volumes that some container has.
-    pub fn volumes_in_use(&self) -> Result<std::collections::BTreeSet<String>> {
-        Ok(self.volume_users()?.into_keys().collect())
     }
 
     /// Has the trash emptied by a process of its own, with nobody waiting. What removes calls it

@@ -79,6 +79,23 @@ pub fn write_archive(
     written
 }
 
+/// Opens the archive that a verb reads: a file, or standard input.
+pub fn read_archive(verb: &str, input: Option<&Path>) -> Result<Box<dyn io::Read>, CliError> {
+    let Some(path) = input else {
+        if io::stdin().is_terminal() {
+            return Err(CliError::usage(format!(
+                "{verb} reads an archive: name one, or pipe one in"
+            )));
+        }
+        return Ok(Box::new(io::stdin()));
+    };
+    let file = File::open(path).map_err(|error| CliError::Io {
+        what: format!("open `{}`", path.display()),
+        source: error,
+    })?;
+    Ok(Box::new(file))
+}
+
 /// Rows to be shown as `--format` asks.
 pub struct List {
     /// What was asked for.

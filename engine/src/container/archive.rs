@@ -18,9 +18,7 @@ use rustix::mount::MountPropagationFlags;
 
 use crate::error::{Classify, ErrorKind};
 use crate::layer::{ExtractOptions, LayerError, extract};
-use crate::mount::{
-    Below, CgroupView, MountError, RootMount, attach, detached_root, open_trees, place,
-};
+use crate::mount::{Below, CgroupView, MountError, RootMount, Trees, attach, detached_root, place};
 
 /// Directories in one another that no honest tree has.
 const DEPTH: usize = 256;
@@ -45,6 +43,8 @@ pub enum ArchiveError {
     Unpack { path: String, source: LayerError },
     #[error("the archive cannot be written")]
     Write { source: io::Error },
+    #[error("the content of volume `{name}` and its archive")]
+    Volume { name: String, source: LayerError },
 }
 
 impl Classify for ArchiveError {
@@ -55,7 +55,7 @@ impl Classify for ArchiveError {
                 Classify::kind(source)
             }
             Self::Mount { .. } => ErrorKind::Internal,
-            Self::Unpack { source, .. } => source.kind(),
+            Self::Unpack { source, .. } | Self::Volume { source, .. } => source.kind(),
         }
     }
 }
@@ -231,7 +231,8 @@ impl Tree {
 fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let mount_error = |source| ArchiveError::Mount { source };
     let root_error = |source: io::Error| ArchiveError::Root { source };
-    let trees = open_trees(mounts).map_err(mount_error)?;
+    let devices = Trees::of_devices(mounts).map_err(mount_error)?;
+    let binds = Trees::of_binds(mounts).map_err(mount_error)?;
     let root = detached_root(root).map_err(mount_error)?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
         .map_err(|errno| root_error(errno.into()))?;
@@ -242,7 +243,8 @@ fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     place(root.as_fd(), top.as_fd()).map_err(|errno| root_error(errno.into()))?;
     for index in 0..mounts.len() {
         let below = Below::new(root.as_fd());
-        attach(below, mounts, index, &trees, &CgroupView::default()).map_err(mount_error)?;
+        let trees = [&devices, &binds];
+        attach(below, mounts, index, trees, &CgroupView::default()).map_err(mount_error)?;
     }
     let namespace = File::open("/proc/thread-self/ns/mnt").map_err(root_error)?;
     Ok(Tree {

@@ -647,10 +647,17 @@ fn volume_point(
         })?;
         crash_point("create.volume_filled");
     }
-    let (read_only, tmpfs) = match &volume.backing {
-        Backing::Directory => (false, None),
-        Backing::Bind { read_only, .. } => (*read_only, None),
-        Backing::Tmpfs { options } => (false, Some(options.clone())),
+    let file_system = volume.file_system();
+    if let (Some(_), Some(subpath)) = (&file_system, &request.subpath) {
+        return Err(ContainerError::Invalid(format!(
+            "subpath `{subpath}`: volume `{}` is not a directory of this machine, it is mounted as a whole",
+            volume.name
+        )));
+    }
+    let read_only = match &volume.backing {
+        Backing::Bind { read_only, .. } => *read_only,
+        Backing::Mounted(file_system) => file_system.options.iter().any(|word| word == "ro"),
+        Backing::Directory | Backing::Tmpfs { .. } => false,
     };
     Ok(MountPoint {
         source: volume.source(volumes).unwrap_or_default(),
@@ -658,7 +665,7 @@ fn volume_point(
             name: volume.name.to_string(),
             anonymous: volume.anonymous,
             subpath: request.subpath,
-            tmpfs,
+            file_system,
         },
         target: request.target.to_owned(),
         read_only: request.read_only || read_only,

@@ -10,6 +10,7 @@ use crate::network::Endpoint;
 use crate::network::publish::Published;
 use crate::spec::{ContainerSpec, TmpfsOptions};
 use crate::state::ContainerId;
+use crate::volume::FileSystem;
 
 /// A container as it is now.
 #[derive(Clone, Debug, Serialize)]
@@ -183,7 +184,7 @@ pub struct Probe {
 pub struct MountPoint {
     /// What it is.
     pub kind: MountType,
-    /// Host path; empty for a tmpfs.
+    /// Host path; empty for what is mounted for the container alone.
     pub source: PathBuf,
     /// Absolute path in the container.
     pub target: String,
@@ -208,8 +209,8 @@ pub enum MountType {
         anonymous: bool,
         /// Only this directory of it.
         subpath: Option<String>,
-        /// Mount options, when the volume is memory.
-        tmpfs: Option<Vec<String>>,
+        /// What to mount, when the volume is not a directory of this machine.
+        file_system: Option<FileSystem>,
     },
     /// Memory.
     Tmpfs(TmpfsOptions),

@@ -176,7 +176,7 @@ impl Engine {
     pub fn volume_size(&self, volume: &Volume) -> u64 {
         match volume.backing {
             Backing::Directory => size_of(&self.volumes().data(&volume.name)),
-            Backing::Bind { .. } | Backing::Tmpfs { .. } => 0,
+            Backing::Bind { .. } | Backing::Tmpfs { .. } | Backing::Mounted(_) => 0,
         }
     }
 

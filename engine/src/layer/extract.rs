@@ -15,6 +15,8 @@ pub struct ExtractOptions {
     pub owner: Option<(u32, u32)>,
     /// What the archive may claim.
     pub limits: Limits,
+    /// An archive without the mark of its end is damaged. Many writers leave it out.
+    pub whole: bool,
 }
 
 /// What was extracted.
@@ -45,6 +47,9 @@ pub fn extract(
         let path = clean(&entry.path)?;
         done.bytes += tree.place(&path, &entry, &mut reader)?;
         done.entries += 1;
+    }
+    if options.whole && !reader.is_whole() {
+        return Err(LayerError::Damaged("its end is missing".to_owned()));
     }
     tree.finish()?;
     Ok(done)

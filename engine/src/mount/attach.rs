@@ -1,7 +1,8 @@
 //! Attaching the specification's mounts below a container's root.
 //!
-//! Two phases: [`open_trees`] clones the host's trees for binds while the mount namespace still
-//! is in touch with the host's (so `shared` means what it says), [`attach`] makes and places
+//! Three phases: [`Trees::of_devices`] mounts what lies on devices and servers, with the host's network and devices;
+//! [`Trees::of_binds`] clones the host's trees for binds while the mount namespace still
+//! is in touch with the host's (so `shared` means what it says); [`attach`] makes and places
 //! one mount. Targets are descriptors from [`Below`], so no path is looked up twice.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -59,8 +60,13 @@ pub struct CgroupHierarchy {
     pub options: Vec<String>,
 }
 
-/// The cloned trees of all binds, by the number of the mount.
+/// What is opened before it is attached, by the number of the mount.
 pub struct Trees(Vec<Option<Tree>>);
+
+/// File systems that are the container's own, or the kernel's: made where they are attached.
+const OWN: &[&str] = &[
+    "bind", "cgroup", "cgroup2", "devpts", "mqueue", "overlay", "proc", "ramfs", "sysfs", "tmpfs",
+];
 
 struct Tree {
     fd: OwnedFd,
@@ -80,21 +86,53 @@ fn options(mount: &Mount) -> Result<Options, MountError> {
     )
 }
 
-/// Clones the trees of all bind mounts from the present mount namespace.
-pub fn open_trees(mounts: &[Mount]) -> Result<Trees, MountError> {
-    let trees = mounts.iter().map(|mount| {
-        let options = options(mount)?;
-        let Some(reach) = options.bind else {
-            return Ok(None);
-        };
-        let source = mount.source().as_deref().unwrap_or(Path::new(""));
-        let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
-            MountError::step("open the bind source", source.display().to_string(), error)
-        })?;
-        refuse_proc(mount, tree.fd.as_fd())?;
-        Ok(Some(tree))
-    });
-    trees.collect::<Result<_, _>>().map(Trees)
+impl Trees {
+    /// Mounts what lies on devices and servers. In the engine's own process: a network file system asks
+    /// its server through the network that it was mounted from, and the container's cgroup keeps its processes from
+    /// opening a device.
+    pub fn of_devices(mounts: &[Mount]) -> Result<Self, MountError> {
+        let trees = mounts.iter().map(|mount| {
+            let typ = mount.typ().as_deref().unwrap_or("bind");
+            if OWN.contains(&typ) {
+                return Ok(None);
+            }
+            let options = options(mount)?;
+            if options.bind.is_some() {
+                return Ok(None);
+            }
+            let source = mount.source().as_deref().unwrap_or(Path::new(typ));
+            let fd = detached(typ, source, &options).map_err(|(error, told)| {
+                let subject = format!("{} ({typ} of {}{told})", text(mount), source.display());
+                MountError::step("mount at", subject, error)
+            })?;
+            Ok(Some(Tree {
+                fd,
+                is_directory: true,
+            }))
+        });
+        trees.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Clones the trees of all bind mounts from the present mount namespace.
+    pub fn of_binds(mounts: &[Mount]) -> Result<Self, MountError> {
+        let trees = mounts.iter().map(|mount| {
+            let options = options(mount)?;
+            let Some(reach) = options.bind else {
+                return Ok(None);
+            };
+            let source = mount.source().as_deref().unwrap_or(Path::new(""));
+            let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
+                MountError::step("open the bind source", source.display().to_string(), error)
+            })?;
+            refuse_proc(mount, tree.fd.as_fd())?;
+            Ok(Some(tree))
+        });
+        trees.collect::<Result<_, _>>().map(Self)
+    }
+
+    fn get(&self, index: usize) -> Option<&Tree> {
+        self.0.get(index)?.as_ref()
+    }
 }
 
 fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {
@@ -150,12 +188,12 @@ fn normal(path: &Path) -> PathBuf {
     normal
 }
 
-/// Makes the mount number `index` and attaches it.
+/// Makes the mount number `index`, unless it is among `trees`, and attaches it.
 pub fn attach(
     below: Below<'_>,
     mounts: &[Mount],
     index: usize,
-    trees: &Trees,
+    trees: [&Trees; 2],
     cgroups: &CgroupView,
 ) -> Result<(), MountError> {
     let mount = &mounts[index];
@@ -163,7 +201,7 @@ pub fn attach(
     let typ = mount.typ().as_deref().unwrap_or("bind");
     let failed = |action, error: Errno| MountError::step(action, text(mount), error);
 
-    if let Some(tree) = trees.0.get(index).and_then(Option::as_ref) {
+    if let Some(tree) = trees.iter().find_map(|trees| trees.get(index)) {
         let target = if tree.is_directory {
             below.directory(mount.destination())
         } else {
@@ -198,8 +236,9 @@ pub fn attach(
         }
         _ => {
             let source = mount.source().as_deref().unwrap_or(Path::new(typ));
-            let tree =
-                detached(typ, source, &options).map_err(|error| failed("mount at", error))?;
+            let tree = detached(typ, source, &options).map_err(|(error, told)| {
+                MountError::step("mount at", format!("{}{told}", text(mount)), error)
+            })?;
             place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
             if let Some((flag, reach)) = options.propagation {
                 mount_setattr(tree.as_fd(), MountAttr::propagate(flag), reach)
@@ -230,22 +269,44 @@ fn set_attributes(tree: BorrowedFd<'_>, options: &Options) -> std::io::Result<()
     Ok(())
 }
 
-/// A new file system, mounted and attached nowhere.
-fn detached(typ: &str, source: &Path, options: &Options) -> Result<OwnedFd, Errno> {
-    let fs = fsopen(typ, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    fsconfig_set_string(&fs, "source", source)?;
+/// A new file system, mounted and attached nowhere. An error comes with what the kernel says about it.
+fn detached(typ: &str, source: &Path, options: &Options) -> Result<OwnedFd, (Errno, String)> {
+    let fs = fsopen(typ, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|error| {
+        let told = match error {
+            Errno::NODEV => "; this kernel has no such file system",
+            _ => "",
+        };
+        (error, told.to_owned())
+    })?;
+    configure(fs.as_fd(), source, options).map_err(|error| (error, last_words(fs.as_fd())))
+}
+
+fn configure(fs: BorrowedFd<'_>, source: &Path, options: &Options) -> Result<OwnedFd, Errno> {
+    fsconfig_set_string(fs, "source", source)?;
     for (key, value) in &options.data {
         match value {
-            Some(value) => fsconfig_set_string(&fs, key.as_str(), value.as_str())?,
-            None => fsconfig_set_flag(&fs, key.as_str())?,
+            Some(value) => fsconfig_set_string(fs, key.as_str(), value.as_str())?,
+            None => fsconfig_set_flag(fs, key.as_str())?,
         }
     }
-    fsconfig_create(&fs)?;
+    fsconfig_create(fs)?;
     fsmount(
-        &fs,
+        fs,
         FsMountFlags::FSMOUNT_CLOEXEC,
         options.attr.set | options.recursive.set,
     )
+}
+
+/// What the kernel has to say about a file system that it did not make: lines that begin with their level.
+fn last_words(fs: BorrowedFd<'_>) -> String {
+    let mut told = String::new();
+    let mut line = [0; 512];
+    while let Ok(count @ 1..) = rustix::io::read(fs, &mut line) {
+        let text = String::from_utf8_lossy(&line[..count]);
+        told += "; ";
+        told += text.trim_end().trim_start_matches(['e', 'w', 'i']).trim();
+    }
+    told
 }
 
 /// Attaches a mount at an opened place.
@@ -301,14 +362,14 @@ fn attach_cgroups(
         ..options.clone()
     };
     if view.v1.is_empty() {
-        let tree = detached("cgroup2", Path::new("cgroup"), &plain)?;
+        let tree = detached("cgroup2", Path::new("cgroup"), &plain).map_err(|(error, _)| error)?;
         return place(tree.as_fd(), target);
     }
     // A small tmpfs holds one directory a hierarchy; it is made writable, filled, and then closed.
     let mut writable = plain.clone();
     writable.attr.set.remove(MountAttrFlags::MOUNT_ATTR_RDONLY);
     writable.data = vec![("mode".to_owned(), Some("755".to_owned()))];
-    let shelf = detached("tmpfs", Path::new("tmpfs"), &writable)?;
+    let shelf = detached("tmpfs", Path::new("tmpfs"), &writable).map_err(|(error, _)| error)?;
     place(shelf.as_fd(), target)?;
     let attach = |name: &str, typ: &str, selection: &[String]| {
         let mut options = plain.clone();
@@ -322,7 +383,7 @@ fn attach_cgroups(
         rustix::fs::mkdirat(&shelf, name, Mode::from_raw_mode(0o755))?;
         let place_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = rustix::fs::openat(&shelf, name, place_flags, Mode::empty())?;
-        let tree = detached(typ, Path::new("cgroup"), &options)?;
+        let tree = detached(typ, Path::new("cgroup"), &options).map_err(|(error, _)| error)?;
         place(tree.as_fd(), directory.as_fd())
     };
     for hierarchy in &view.v1 {

@@ -13,7 +13,7 @@ mod options;
 mod protect;
 mod root;
 
-pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, open_trees, place};
+pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
 pub use options::{names as option_names, propagation};

@@ -15,7 +15,7 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::cgroup::TaskFile;
-use crate::mount::{Below, CgroupView, RootMount, open_root};
+use crate::mount::{Below, CgroupView, RootMount, Trees, open_root};
 use crate::sys::{namespace, signal};
 
 use super::launch::{Init, Lookup, NetNs, Stdio};
@@ -31,6 +31,7 @@ pub(super) struct Child<'a> {
     pub(super) spec: &'a Spec,
     pub(super) process: &'a Process,
     pub(super) root: &'a RootMount,
+    pub(super) devices: &'a Trees,
     pub(super) netns: NetNs<'a>,
     pub(super) joins: &'a [(OwnedFd, LinkNameSpaceType)],
     pub(super) new_cgroup_namespace: bool,

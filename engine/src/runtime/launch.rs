@@ -9,7 +9,7 @@ use rustix::net::SocketType;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use crate::cgroup::Cgroup;
-use crate::mount::RootMount;
+use crate::mount::{RootMount, Trees};
 use crate::sys::process::{Fork, Forked, NoReturn};
 use crate::sys::seccomp::Instruction;
 use crate::sys::wire;
@@ -18,9 +18,9 @@ use super::child::Child;
 use super::error::{invalid, parent};
 use super::hook::{self, HookPoint};
 use super::plan;
-use super::report::{Line, Message};
+use super::report::{Failure, Line, Message};
 use super::seccomp::{Seccomp, SeccompError};
-use super::{Exit, RuntimeError, Warning};
+use super::{Exit, RuntimeError, Stage, Warning};
 
 /// One container to launch.
 pub struct Launch<'a> {
@@ -266,11 +266,14 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
     let cgroups = plan.cgroup_view(launch.cgroup)?;
     let (line, childs_line) =
         Line::pair().map_err(|source| parent("make a socket pair", source))?;
+    let devices = Trees::of_devices(launch.spec.mounts().as_deref().unwrap_or_default())
+        .map_err(|error| Failure::mount(Stage::Mount, error))?;
     let child = Child {
         id: launch.id,
         spec: launch.spec,
         process,
         root: launch.root,
+        devices: &devices,
         netns: launch.netns,
         joins: &plan.joins,
         new_cgroup_namespace: plan.new_cgroup_namespace,

@@ -29,17 +29,16 @@ impl Child<'_> {
     pub(super) fn build_root(&self, line: &Line) -> Result<Option<Terminal>, Failure> {
         // Modes of nodes and directories are meant as they are written.
         rustix::process::umask(Mode::empty());
-        let none = Vec::new();
-        let mounts = self.spec.mounts().as_ref().unwrap_or(&none);
-        let trees =
-            mount::open_trees(mounts).map_err(|error| Failure::mount(Stage::Mount, error))?;
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
+        let binds =
+            mount::Trees::of_binds(mounts).map_err(|error| Failure::mount(Stage::Mount, error))?;
         leave_the_hosts_mounts()?;
         let root =
             mount::detached_root(self.root).map_err(|error| Failure::mount(Stage::Root, error))?;
         self.attach_root(root.as_fd())?;
         let below = Below::new(root.as_fd());
         for index in 0..mounts.len() {
-            mount::attach(below, mounts, index, &trees, self.cgroups)
+            mount::attach(below, mounts, index, [self.devices, &binds], self.cgroups)
                 .map_err(|error| Failure::mount(Stage::Mount, error))?;
         }
         let no_devices = Vec::new();

@@ -2,7 +2,8 @@
 //!
 //! A volume is a directory `volumes/<name>` with its record and, for the plain local driver,
 //! its content in `_data`. With driver options it stands for a bind (`type=none,o=bind,device=…`)
-//! or for memory (`type=tmpfs`). Other drivers and types are refused by name.
+//! for memory (`type=tmpfs`), or for a file system on a device or a server (`type=nfs`, `type=ext4` …), which
+//! the container that uses it mounts for itself. Other drivers are refused by name.
 //! Who uses a volume is the business of `container`, which asks before it removes one.
 
 mod options;
@@ -13,6 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustix::fs::CWD;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Classify, ErrorKind};
@@ -21,7 +23,7 @@ use crate::state::{
     read_record, write_record,
 };
 
-pub use options::Backing;
+pub use options::{Backing, FileSystem};
 
 const VERSION: u32 = 1;
 
@@ -47,7 +49,7 @@ pub enum VolumeError {
         /// What is different.
         what: &'static str,
     },
-    /// A driver or an option.
+    /// A driver, an option, or what cannot be done with a volume of its kind.
     #[error("volume `{name}`: {reason}")]
     Unsupported {
         /// Which volume.
@@ -55,6 +57,11 @@ pub enum VolumeError {
         /// What is not supported, and what is.
         reason: String,
     },
+    /// An archive for it, while it has content.
+    #[error(
+        "volume `{0}` is not empty; replace its content with `--replace`, or choose another name"
+    )]
+    NotEmpty(String),
     /// The name is not allowed.
     #[error(transparent)]
     Name(#[from] IdError),
@@ -67,7 +74,7 @@ impl Classify for VolumeError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::NotFound(_) => ErrorKind::NotFound,
-            Self::InUse { .. } | Self::Differs { .. } => ErrorKind::Conflict,
+            Self::InUse { .. } | Self::Differs { .. } | Self::NotEmpty(_) => ErrorKind::Conflict,
             Self::Unsupported { .. } => ErrorKind::Unsupported,
             Self::Name(error) => error.kind(),
             Self::State(error) => error.kind(),
@@ -108,12 +115,29 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// The host directory with its content; `None` for memory.
+    /// The host directory with its content; `None` for what only containers mount.
     pub fn source(&self, store: &VolumeStore) -> Option<PathBuf> {
         match &self.backing {
             Backing::Directory => Some(store.data(&self.name)),
             Backing::Bind { device, .. } => Some(device.clone()),
-            Backing::Tmpfs { .. } => None,
+            Backing::Tmpfs { .. } | Backing::Mounted(_) => None,
+        }
+    }
+
+    /// What each container mounts for itself, if it is not a host directory.
+    pub fn file_system(&self) -> Option<FileSystem> {
+        match &self.backing {
+            Backing::Directory | Backing::Bind { .. } => None,
+            Backing::Tmpfs { options } => Some(FileSystem {
+                kind: "tmpfs".to_owned(),
+                device: "tmpfs".to_owned(),
+                options: [
+                    &["nosuid".to_owned(), "nodev".to_owned()],
+                    options.as_slice(),
+                ]
+                .concat(),
+            }),
+            Backing::Mounted(file_system) => Some(file_system.clone()),
         }
     }
 }
@@ -246,21 +270,54 @@ impl VolumeStore {
         volume: &Volume,
         fill: impl FnOnce(&Path) -> Result<(), E>,
     ) -> Result<(), E> {
+        let copy = self.make_copy(volume, fill)?;
+        // Fails when another container filled it meanwhile: then theirs stands.
+        if fs::rename(&copy, self.data(&volume.name)).is_err() {
+            let _ = fs::remove_dir_all(&copy);
+        }
+        Ok(())
+    }
+
+    /// Gives a volume other content, as a whole and at once: what `fill` writes. The caller has made sure that no container
+    /// runs with it.
+    pub fn replace<E: From<VolumeError>>(
+        &self,
+        volume: &Volume,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let copy = self.make_copy(volume, fill)?;
+        let data = self.data(&volume.name);
+        let exchange = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(CWD, &copy, CWD, &data, exchange)
+            .map_err(|errno| crate::state::failed("replace", &data)(errno.into()))
+            .map_err(VolumeError::from)?;
+        crate::state::crash_point("volume.replaced");
+        self.trash.put(&copy).map_err(VolumeError::from)?;
+        Ok(())
+    }
+
+    /// A directory beside the content that `fill` has written; nothing if it failed.
+    fn make_copy<E: From<VolumeError>>(
+        &self,
+        volume: &Volume,
+        fill: impl FnOnce(&Path) -> Result<(), E>,
+    ) -> Result<PathBuf, E> {
         let unique = ContainerId::random()
             .map_err(crate::state::failed("name a copy in", &self.dir))
             .map_err(VolumeError::from)?;
-        let data = self.data(&volume.name);
-        let copy = data.with_file_name(format!("_copy-{}", unique.short()));
+        let copy = self
+            .data(&volume.name)
+            .with_file_name(format!("_copy-{}", unique.short()));
         fs::create_dir(&copy)
             .map_err(crate::state::failed("make", &copy))
             .map_err(VolumeError::from)?;
-        open_to_all(&copy)?;
-        let filled = fill(&copy);
-        // Fails when another container filled it meanwhile: then theirs stands.
-        if filled.is_err() || fs::rename(&copy, &data).is_err() {
+        let filled = open_to_all(&copy)
+            .map_err(E::from)
+            .and_then(|()| fill(&copy));
+        if filled.is_err() {
             let _ = fs::remove_dir_all(&copy);
         }
-        filled
+        filled.map(|()| copy)
     }
 }
 

@@ -1,9 +1,10 @@
 //! `gantry volume`: the engine's volumes without a Compose file.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use gantry_engine::engine::{Engine, EngineError};
+use gantry_engine::engine::{Engine, EngineError, Present};
 use gantry_engine::volume::{Volume, VolumeSpec};
 use serde_json::{Value, json};
 
@@ -13,7 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::nouns::{confirm, each, open, print_inspected};
-use crate::cli::output::{List, print};
+use crate::cli::output::{List, print, read_archive, warn, write_archive};
 use crate::ui::table::Table;
 use crate::ui::template::Format;
 
@@ -22,6 +23,10 @@ use crate::ui::template::Format;
 pub enum VolumeCommand {
     /// Make a volume.
     Create(CreateArgs),
+    /// Write a volume's content as a tar archive.
+    Export(ExportArgs),
+    /// Fill a volume from a tar archive.
+    Import(ImportArgs),
     /// Everything known about volumes, as JSON.
     Inspect(InspectArgs),
     /// List volumes.
@@ -49,6 +54,31 @@ pub struct CreateArgs {
     /// Name; default: a random one.
     #[arg(value_name = "VOLUME")]
     name: Option<String>,
+}
+
+/// What was typed after `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// File; default: standard output.
+    #[arg(short = 'o', long)]
+    output: Option<PathBuf>,
+    /// Volume.
+    #[arg(value_name = "VOLUME")]
+    name: String,
+}
+
+/// What was typed after `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// Content that is there goes; without it, such a volume is refused.
+    #[arg(long)]
+    replace: bool,
+    /// Volume; made if there is none.
+    #[arg(value_name = "VOLUME")]
+    name: String,
+    /// Archive, compressed or not; default, and -: standard input.
+    #[arg(value_name = "FILE")]
+    input: Option<PathBuf>,
 }
 
 /// What was typed after `inspect`.
@@ -106,6 +136,8 @@ pub fn run(global: &Global, command: VolumeCommand) -> Result<Exit, CliError> {
     let engine = open(global)?;
     match command {
         VolumeCommand::Create(args) => create(&engine, args),
+        VolumeCommand::Export(args) => export(&engine, &args),
+        VolumeCommand::Import(args) => import(&engine, &args),
         VolumeCommand::Inspect(args) => {
             print_inspected(args.format.as_deref(), &args.names, |name| {
                 Ok(to_json(&engine, &engine.volumes().get(name)?))
@@ -143,6 +175,34 @@ fn create(engine: &Engine, args: CreateArgs) -> Result<Exit, CliError> {
         options: values::pairs("opt", &args.opt)?,
         ..VolumeSpec::default()
     })?;
+    print(&format!("{}\n", volume.name))?;
+    Ok(Exit::Success)
+}
+
+fn export(engine: &Engine, args: &ExportArgs) -> Result<Exit, CliError> {
+    let mut running = Vec::new();
+    write_archive("export", args.output.as_deref(), |out| {
+        running = engine.export_volume(&args.name, out)?;
+        Ok(())
+    })?;
+    if !running.is_empty() {
+        warn(&[format!(
+            "volume `{}` was in use by {}: what was written meanwhile may be missing; stop them for a backup of one moment",
+            args.name,
+            running.join(", ")
+        )]);
+    }
+    Ok(Exit::Success)
+}
+
+fn import(engine: &Engine, args: &ImportArgs) -> Result<Exit, CliError> {
+    let present = match args.replace {
+        true => Present::Replace,
+        false => Present::Keep,
+    };
+    let input = args.input.as_deref().filter(|path| *path != Path::new("-"));
+    let archive = read_archive("import", input)?;
+    let volume = engine.import_volume(&args.name, archive, present)?;
     print(&format!("{}\n", volume.name))?;
     Ok(Exit::Success)
 }

@@ -42,7 +42,7 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
                 .set_readonly(Some(asked.security.read_only_rootfs));
             root
         }))
-        .set_mounts(Some(mounts(record, files)))
+        .set_mounts(Some(mounts(record, files)?))
         .set_linux(Some(linux(asked, init)?));
     // In the machine's namespace, or another container's, the name is theirs. (The crate's default
     // specification has one, so it is taken away.)
@@ -252,17 +252,19 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
 }
 
 /// The mounts that have content while the container does not run.
-pub fn kept_mounts(record: &Record) -> Vec<Mount> {
-    let kept = record.mounts.iter().filter(|point| {
-        !matches!(
-            point.kind,
-            MountType::Tmpfs(_) | MountType::Volume { tmpfs: Some(_), .. }
-        )
+pub fn kept_mounts(record: &Record) -> Result<Vec<Mount>, ContainerError> {
+    let kept = record.mounts.iter().filter(|point| match &point.kind {
+        MountType::Tmpfs(_) => false,
+        MountType::Volume {
+            file_system: Some(given),
+            ..
+        } => given.kind != "tmpfs",
+        _ => true,
     });
     kept.map(user_mount).collect()
 }
 
-fn mounts(record: &Record, files: &Files) -> Vec<Mount> {
+fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> {
     let asked = &record.spec;
     let sys = if asked.security.privileged {
         SysAccess::ReadWrite
@@ -301,7 +303,9 @@ fn mounts(record: &Record, files: &Files) -> Vec<Mount> {
             result.push(bind(&source, target, &["rbind", "rprivate", "rw"]));
         }
     }
-    result.extend(record.mounts.iter().map(user_mount));
+    for point in &record.mounts {
+        result.push(user_mount(point)?);
+    }
     for (index, file) in asked.files.iter().enumerate() {
         result.push(bind(
             &files.given(index),
@@ -309,24 +313,30 @@ fn mounts(record: &Record, files: &Files) -> Vec<Mount> {
             &["rbind", "rprivate", "rw"],
         ));
     }
-    result
+    Ok(result)
 }
 
-fn user_mount(point: &MountPoint) -> Mount {
+fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
     let access = if point.read_only { "ro" } else { "rw" };
-    match &point.kind {
+    Ok(match &point.kind {
         MountType::Bind { options } => {
             let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
             words.push(access);
             bind(&point.source, &point.target, &words)
         }
         MountType::Volume {
-            tmpfs: Some(options),
+            file_system: Some(given),
             ..
         } => {
-            let mut words = vec!["nosuid", "nodev", access];
-            words.extend(options.iter().map(String::as_str));
-            mount(&point.target, "tmpfs", Path::new("tmpfs"), &words)
+            let options = given.resolved().map_err(|(host, error)| {
+                ContainerError::Invalid(format!(
+                    "the volume at `{}` lies on `{host}`, which has no address: {error}",
+                    point.target
+                ))
+            })?;
+            let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
+            words.push(access);
+            mount(&point.target, &given.kind, Path::new(&given.device), &words)
         }
         MountType::Volume { subpath, .. } => {
             let sub = subpath.as_ref().map(|path| format!("subpath={path}"));
@@ -347,7 +357,7 @@ fn user_mount(point: &MountPoint) -> Mount {
             words.extend(sub.as_deref());
             mount(&point.target, "overlay", Path::new("overlay"), &words)
         }
-    }
+    })
 }
 
 fn tmpfs_options(options: &TmpfsOptions, access: &str) -> Vec<String> {

@@ -18,6 +18,7 @@ pub struct Reader<R> {
     padding: u64,
     global: Pax,
     done: bool,
+    marked: bool,
 }
 
 impl<R: Read> Reader<R> {
@@ -32,7 +33,13 @@ impl<R: Read> Reader<R> {
             padding: 0,
             global: Pax::default(),
             done: false,
+            marked: false,
         }
+    }
+
+    /// Whether the archive's own end has been seen: one that was cut between two entries has none.
+    pub fn is_whole(&self) -> bool {
+        self.marked
     }
 
     /// The next entry; skips what was not read of the one before. `None` at the end.
@@ -45,9 +52,13 @@ impl<R: Read> Reader<R> {
             return Ok(None);
         }
         let mut pax = self.global.clone();
+        let mut announced = false;
         loop {
             self.skip_data()?;
             let Some(header) = self.header()? else {
+                if announced {
+                    return Err(damaged("it ends after an extended header"));
+                }
                 self.done = true;
                 return Ok(None);
             };
@@ -59,6 +70,7 @@ impl<R: Read> Reader<R> {
             let size = number(&header[124..136])
                 .filter(|size| *size >= 0)
                 .ok_or_else(|| damaged("a size is no number"))? as u64;
+            announced = matches!(header[156], b'x' | b'L' | b'K');
             match header[156] {
                 b'x' => {
                     let text = self.extension(size)?;
@@ -216,6 +228,7 @@ impl<R: Read> Reader<R> {
         }
         self.account(BLOCK as u64)?;
         if block.iter().all(|byte| *byte == 0) {
+            self.marked = true;
             return Ok(None);
         }
         if !field::checksum_fits(&block) {

@@ -163,8 +163,26 @@ fn oversized(entry: &Entry, link: &[u8], records: &mut Vec<u8>) -> Numbers {
         uid: fit("uid", entry.uid.into(), ID_LIMIT),
         gid: fit("gid", entry.gid.into(), ID_LIMIT),
         size: fit("size", entry.size.cast_signed(), FIELD_LIMIT),
-        mtime: fit("mtime", entry.mtime.seconds, FIELD_LIMIT),
+        mtime: match entry.mtime.nanoseconds {
+            0 => fit("mtime", entry.mtime.seconds, FIELD_LIMIT),
+            // A record of its own says it all.
+            _ => u64::try_from(entry.mtime.seconds)
+                .unwrap_or(0)
+                .min(FIELD_LIMIT.unsigned_abs()),
+        },
     };
+    if entry.mtime.nanoseconds != 0 {
+        let TarTime {
+            seconds,
+            nanoseconds,
+        } = entry.mtime;
+        // The fraction counts forwards, also before 1970: pax(1) has a signed decimal number.
+        let text = match seconds {
+            0.. => format!("{seconds}.{nanoseconds:09}"),
+            _ => format!("-{}.{:09}", -(seconds + 1), 1_000_000_000 - nanoseconds),
+        };
+        record(records, b"mtime", text.as_bytes());
+    }
     for (name, value) in &entry.xattrs {
         let key = [b"SCHILY.xattr.", name.as_slice()].concat();
         record(records, &key, value);

@@ -35,9 +35,8 @@ mod sink;
 pub struct TarOptions {
     /// Later times become this one, in seconds since 1970 (`SOURCE_DATE_EPOCH`).
     pub clamp_mtime: Option<i64>,
-    /// Leave out overlayfs' signs of deletion instead of writing whiteouts: an export of what
-    /// is there, not a layer.
-    pub flat: bool,
+    /// Not a layer: names and devices that mean deletion in one are what they are, and times are whole.
+    pub plain: bool,
 }
 
 /// Writes the archive of a layer's directory. Gives the bytes of its regular files.
@@ -163,13 +162,10 @@ impl<S: Sink> Walk<'_, S> {
         stat: &Stat,
     ) -> Result<(), LayerError> {
         let path = [prefix, name].concat();
-        if is_whiteout(stat) {
-            return match self.options.flat {
-                true => Ok(()),
-                false => self.marker([prefix, b".wh.", name].concat()),
-            };
+        if is_whiteout(stat) && !self.options.plain {
+            return self.marker([prefix, b".wh.", name].concat());
         }
-        if name.starts_with(b".wh.") && !self.options.flat {
+        if name.starts_with(b".wh.") && !self.options.plain {
             return Err(LayerError::Refused {
                 entry: show(&path),
                 why: "in a layer, names that begin with `.wh.` mean deleted files".to_owned(),
@@ -211,7 +207,7 @@ impl<S: Sink> Walk<'_, S> {
         let below = [path, b"/"].concat();
         let entry = self.entry(below.clone(), Kind::Directory, stat, xattrs);
         self.header(&entry)?;
-        if opaque && !self.options.flat {
+        if opaque && !self.options.plain {
             self.marker([below.as_slice(), b".wh..wh..opq"].concat())?;
         }
         self.directory(&folders, &below)
@@ -369,7 +365,10 @@ impl<S: Sink> Walk<'_, S> {
             gid: stat.st_gid,
             mtime: TarTime {
                 seconds,
-                nanoseconds: 0,
+                nanoseconds: match self.options.plain {
+                    true => stat.st_mtime_nsec as u32,
+                    false => 0,
+                },
             },
             xattrs,
             sparse: None,

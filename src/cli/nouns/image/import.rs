@@ -1,7 +1,8 @@
 //! `image import`.
 
 use std::fs::File;
-use std::io::{IsTerminal as _, Read};
+use std::io::Read;
+use std::path::Path;
 
 use clap::Args;
 use gantry_engine::engine::{Engine, ImportOptions};
@@ -10,7 +11,7 @@ use gantry_engine::registry;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::print;
+use crate::cli::output::{print, read_archive};
 
 /// What was typed after `import`.
 #[derive(Debug, Args)]
@@ -53,19 +54,7 @@ fn open(source: &str) -> Result<Box<dyn Read>, CliError> {
     if source.starts_with("http://") || source.starts_with("https://") {
         return download(source);
     }
-    if source != "-" {
-        let file = File::open(source).map_err(|error| CliError::Io {
-            what: format!("open `{source}`"),
-            source: error,
-        })?;
-        return Ok(Box::new(file));
-    }
-    if std::io::stdin().is_terminal() {
-        return Err(CliError::usage(
-            "import reads an archive: name one, or pipe one in",
-        ));
-    }
-    Ok(Box::new(std::io::stdin()))
+    read_archive("import", (source != "-").then(|| Path::new(source)))
 }
 
 /// Brings the archive of a URL into a file without a name.

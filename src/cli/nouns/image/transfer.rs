@@ -1,7 +1,5 @@
 //! Images from and to elsewhere: `image pull`, `push`, `load`, `save`.
 
-use std::fs::File;
-use std::io::{IsTerminal as _, Read};
 use std::path::PathBuf;
 
 use clap::Args;
@@ -13,7 +11,7 @@ use gantry_engine::registry::{self, RegistryOptions};
 use super::{reference, wrap};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::output::{print, write_archive};
+use crate::cli::output::{print, read_archive, write_archive};
 use crate::ui::text;
 
 /// What was typed after `load`.
@@ -185,18 +183,7 @@ fn tell(transfer: &Transfer, quiet: bool) {
 
 pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {
     let platform = platform(args.platform.as_deref())?;
-    let source: Box<dyn Read> = match &args.input {
-        Some(path) => Box::new(File::open(path).map_err(|source| CliError::Io {
-            what: format!("open `{}`", path.display()),
-            source,
-        })?),
-        None if std::io::stdin().is_terminal() => {
-            return Err(CliError::usage(
-                "load reads an archive: name one with --input, or pipe one in",
-            ));
-        }
-        None => Box::new(std::io::stdin()),
-    };
+    let source = read_archive("load", args.input.as_deref())?;
     let loaded = engine
         .images()
         .load_for(source, platform.as_ref(), &|_| {})

@@ -1,0 +1,324 @@
+//! Volumes by themselves: archives of their content, and file systems behind them.
+
+mod support;
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use support::Sandbox;
+
+fn data(sandbox: &Sandbox, volume: &str) -> PathBuf {
+    sandbox.root().join("volumes").join(volume).join("_data")
+}
+
+/// All that an archive should keep of a file.
+fn looks(path: &Path) -> (u32, u32, u32, u64, u64, i64, i64, Option<Vec<u8>>) {
+    let meta = fs::symlink_metadata(path).expect("it is there");
+    let mut value = vec![0; 64];
+    let attribute = rustix::fs::lgetxattr(path, "user.note", value.as_mut_slice())
+        .ok()
+        .map(|length| value[..length].to_vec());
+    (
+        meta.mode(),
+        meta.uid(),
+        meta.gid(),
+        meta.nlink(),
+        meta.rdev(),
+        meta.mtime(),
+        meta.mtime_nsec(),
+        attribute,
+    )
+}
+
+#[test]
+fn a_volume_comes_back_from_its_archive_as_it_was() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["volume", "create", "data"]);
+    let from = data(&sandbox, "data");
+    fs::create_dir(from.join("sub")).expect("a directory");
+    fs::write(from.join("sub/file"), "content").expect("a file");
+    fs::hard_link(from.join("sub/file"), from.join("again")).expect("a hard link");
+    symlink("/etc/passwd", from.join("link")).expect("a symbolic link");
+    fs::write(from.join(".wh.kept"), "no whiteout").expect("a file");
+    let nothing = rustix::fs::makedev(0, 0);
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        from.join("device"),
+        rustix::fs::FileType::CharacterDevice,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        nothing,
+    )
+    .expect("a device that would mean a deletion in a layer");
+    let flags = rustix::fs::XattrFlags::empty();
+    rustix::fs::setxattr(from.join("sub/file"), "user.note", b"hello", flags).expect("attribute");
+    chown(from.join("sub/file"), Some(70), Some(71)).expect("an owner");
+    let mode = |mode| fs::Permissions::from_mode(mode);
+    fs::set_permissions(from.join("sub/file"), mode(0o4750)).expect("a mode");
+    chown(&from, Some(999), Some(998)).expect("an owner");
+    fs::set_permissions(&from, mode(0o700)).expect("a mode");
+
+    sandbox.ok(&["volume", "export", "-o", "data.tar", "data"]);
+    sandbox.ok(&["volume", "import", "copy", "data.tar"]);
+    let to = data(&sandbox, "copy");
+    for name in ["", "sub", "sub/file", "again", "link", ".wh.kept", "device"] {
+        assert_eq!(looks(&to.join(name)), looks(&from.join(name)), "{name}");
+    }
+    assert_eq!(fs::read(to.join("again")).expect("content"), b"content");
+    assert_eq!(
+        fs::read_link(to.join("link")).expect("link"),
+        Path::new("/etc/passwd")
+    );
+    // The same content is the same archive.
+    sandbox.ok(&["volume", "export", "-o", "copy.tar", "copy"]);
+    let archive = |name: &str| fs::read(sandbox.project().join(name)).expect("an archive");
+    assert_eq!(archive("data.tar"), archive("copy.tar"));
+    sandbox.finish();
+}
+
+#[test]
+fn an_archive_changes_a_volume_as_a_whole_or_not_at_all() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["volume", "create", "one"]);
+    fs::write(data(&sandbox, "one").join("new"), "new").expect("a file");
+    sandbox.ok(&["volume", "export", "-o", "one.tar", "one"]);
+    sandbox.ok(&["volume", "create", "two"]);
+    let old = data(&sandbox, "two").join("old");
+    fs::write(&old, "old").expect("a file");
+
+    sandbox
+        .run(&["volume", "import", "two", "one.tar"])
+        .expect_code(1)
+        .expect_stderr(&["`two` is not empty", "--replace"]);
+    let whole = fs::read(sandbox.project().join("one.tar")).expect("an archive");
+    // Cut anywhere, between two members too.
+    for length in (0..whole.len() - 512).step_by(256) {
+        fs::write(sandbox.project().join("part.tar"), &whole[..length]).expect("a part of it");
+        sandbox
+            .run(&["volume", "import", "--replace", "two", "part.tar"])
+            .expect_code(1)
+            .expect_stderr(&["volume `two`", "damaged"]);
+        assert!(old.exists());
+    }
+
+    let mounted = "type=volume,source=two,target=/data";
+    sandbox.ok(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "user",
+        "--network",
+        "none",
+        "--mount",
+        mounted,
+        "host",
+        "sleep",
+        "1000",
+    ]);
+    sandbox
+        .run(&["volume", "import", "--replace", "two", "one.tar"])
+        .expect_code(1)
+        .expect_stderr(&["`two` is in use by user"]);
+    sandbox
+        .run(&["volume", "export", "two", "-o", "two.tar"])
+        .expect_code(0)
+        .expect_stderr(&["in use by user"]);
+    sandbox.ok(&["container", "stop", "-t", "0", "user"]);
+    sandbox.ok(&["volume", "import", "--replace", "two", "one.tar"]);
+    assert!(!old.exists());
+    // The container that was stopped sees the new content.
+    sandbox.ok(&["container", "start", "user"]);
+    sandbox
+        .ok(&["container", "exec", "user", "ls", "/data"])
+        .expect_stdout(&["new\n"]);
+    sandbox.ok(&["container", "rm", "-f", "user"]);
+
+    // What only a container can reach, and what is not the engine's.
+    sandbox.ok(&[
+        "volume",
+        "create",
+        "-o",
+        "type=tmpfs",
+        "-o",
+        "device=tmpfs",
+        "memory",
+    ]);
+    sandbox
+        .run(&["volume", "export", "memory", "-o", "x.tar"])
+        .expect_code(1)
+        .expect_stderr(&["`memory`", "container cp"]);
+    let device = format!("device={}", sandbox.project().display());
+    sandbox.ok(&[
+        "volume",
+        "create",
+        "-o",
+        "type=none",
+        "-o",
+        "o=bind",
+        "-o",
+        &device,
+        "bound",
+    ]);
+    sandbox
+        .run(&["volume", "import", "bound", "one.tar"])
+        .expect_code(1)
+        .expect_stderr(&["`bound`", "unpack the archive there"]);
+    sandbox.finish();
+}
+
+/// Killed between the exchange and the cleaning up, the new content is there and the next import works.
+#[test]
+fn an_import_that_is_killed_leaves_one_of_both() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["volume", "create", "one"]);
+    fs::write(data(&sandbox, "one").join("new"), "new").expect("a file");
+    sandbox.ok(&["volume", "export", "-o", "one.tar", "one"]);
+    sandbox.ok(&["volume", "create", "two"]);
+    fs::write(data(&sandbox, "two").join("old"), "old").expect("a file");
+    let import = ["volume", "import", "--replace", "two", "one.tar"];
+    let token = sandbox.project().join("token");
+    fs::write(&token, "").expect("a token");
+    let killed = sandbox
+        .command(&import)
+        .env("GANTRY_CRASH_AT", "volume.replaced")
+        .env("GANTRY_CRASH_TOKEN", &token)
+        .output()
+        .expect("the command");
+    assert!(!killed.status.success() && !token.exists());
+    assert!(data(&sandbox, "two").join("new").exists());
+    sandbox.ok(&import);
+    sandbox.ok(&["volume", "rm", "two"]);
+    sandbox.finish();
+}
+
+/// A block device made of a file, gone at the end.
+struct Loop(String);
+
+impl Loop {
+    /// `None` where the machine has none to give.
+    fn of(image: &Path) -> Option<Self> {
+        let made = Command::new("losetup")
+            .args(["-f", "--show"])
+            .arg(image)
+            .output()
+            .ok()?;
+        let name = String::from_utf8(made.stdout).ok()?;
+        made.status.success().then(|| Self(name.trim().to_owned()))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.0]).status();
+    }
+}
+
+#[test]
+fn a_file_system_on_a_device_is_mounted_by_who_uses_it() {
+    need_kernel!();
+    need_program!("mkfs.ext4", "losetup");
+    let sandbox = Sandbox::new();
+    let image = sandbox.project().join("disk");
+    fs::File::create(&image)
+        .and_then(|file| file.set_len(8 << 20))
+        .expect("a file");
+    let made = Command::new("mkfs.ext4").arg("-q").arg(&image).status();
+    assert!(made.expect("mkfs.ext4").success());
+    let Some(disk) = Loop::of(&image) else {
+        eprintln!("skipped: this machine has no loop devices");
+        return;
+    };
+    let device = format!("device={}", disk.0);
+    sandbox.write(
+        "compose.yaml",
+        &format!(
+            "services:\n  web:\n    image: host\n    network_mode: none\n    command: sh -c 'echo kept > /data/file; grep /data /proc/mounts'\n    volumes: [\"disk:/data\"]\nvolumes:\n  disk:\n    driver_opts: {{type: ext4, o: noatime, device: {}}}\n",
+            disk.0
+        ),
+    );
+    sandbox
+        .ok(&["up", "--no-log-prefix"])
+        .expect_stdout(&["ext4", "noatime"]);
+    // The content of a stopped container's volume is reached too, and the device is nobody's then.
+    sandbox.ok(&["cp", "web:/data/file", "file"]);
+    assert_eq!(
+        fs::read(sandbox.project().join("file")).expect("a file"),
+        b"kept\n"
+    );
+    let mounts = fs::read_to_string("/proc/mounts").expect("mounts");
+    assert!(!mounts.contains(&disk.0), "{mounts}");
+    sandbox.ok(&["down", "-v"]);
+    sandbox.ok(&[
+        "volume",
+        "create",
+        "-o",
+        "type=ext4",
+        "-o",
+        &device,
+        "-o",
+        "o=ro",
+        "closed",
+    ]);
+    let write = [
+        "container",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-v",
+        "closed:/data",
+        "host",
+        "touch",
+        "/data/x",
+    ];
+    sandbox
+        .run(&write)
+        .expect_code(1)
+        .expect_stderr(&["Read-only"]);
+    drop(disk);
+    sandbox.finish();
+}
+
+#[test]
+fn a_file_system_that_cannot_be_mounted_says_what_the_kernel_says() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let refused = |options: &[&str], texts: &[&str]| {
+        let mut create = vec!["volume", "create", "vol"];
+        options
+            .iter()
+            .for_each(|option| create.extend(["-o", option]));
+        sandbox.ok(&create);
+        let run = [
+            "container",
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-v",
+            "vol:/data",
+            "host",
+            "true",
+        ];
+        sandbox.run(&run).expect_code(125).expect_stderr(texts);
+        sandbox.ok(&["volume", "rm", "vol"]);
+    };
+    refused(
+        &["type=nosuchfs", "device=x"],
+        &["/data", "nosuchfs", "this kernel has no such file system"],
+    );
+    refused(
+        &["type=tmpfs", "device=tmpfs", "o=colour=red"],
+        &["/data", "Unknown parameter 'colour'"],
+    );
+    refused(
+        &["type=nfs", "device=:/x", "o=addr=nowhere.invalid"],
+        &["`nowhere.invalid`", "no address"],
+    );
+    sandbox.finish();
+}
