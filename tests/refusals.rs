@@ -96,9 +96,9 @@ const REFUSED: &[Case] = &[
         "`ten` is no such address",
     ),
     up(
-        "networks: [back]\n---\nnetworks:\n  back:\n    driver: §macvlan",
+        "networks: [back]\n---\nnetworks:\n  back:\n    driver: §weave",
         "networks.back.driver",
-        "the network driver `macvlan`",
+        "the network driver `weave`",
     ),
     up(
         "networks: [back]\n---\nnetworks:\n  back:\n    ipam:\n      driver: §dhcp",

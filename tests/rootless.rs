@@ -390,3 +390,36 @@ fn the_doctor_says_what_an_ordinary_user_lacks() {
         assert!(text.contains(expected), "no `{expected}` in\n{text}");
     }
 }
+
+#[test]
+fn the_machines_interfaces_are_no_parents_of_a_users_networks() {
+    let Some(user) = User::new(54_326) else {
+        return;
+    };
+    let create = ["network", "create", "-d", "macvlan"];
+    let internal = user.run(&[&create[..], &["own"]].concat());
+    if internal.code() != 0 {
+        internal.expect_stderr(&["this machine's kernel has no `macvlan`"]);
+        eprintln!("skipped: the kernel has no macvlan");
+        return;
+    }
+    user.run(&[&create[..], &["-o", "parent=lo0", "lan"]].concat())
+        .expect_code(1)
+        .expect_stderr(&["`parent: lo0` needs root", "a namespace of theirs"]);
+    let run = ["container", "run", "-d", "--network", "own", "--name"];
+    user.ok(&[&run[..], &["peer", "host", "sleep", "1000"]].concat());
+    let ask = "exec getent hosts peer";
+    user.ok(&[
+        "container",
+        "run",
+        "--rm",
+        "--network",
+        "own",
+        "host",
+        "sh",
+        "-c",
+        ask,
+    ]);
+    user.ok(&["container", "rm", "-f", "peer"]);
+    user.ok(&["network", "rm", "own"]);
+}

@@ -372,7 +372,10 @@ impl Engine {
     }
 
     fn tell_network(&self, network: &Network, action: Action) {
-        let attributes = [("name", network.name.as_str()), ("type", "bridge")];
+        let attributes = [
+            ("name", network.name.as_str()),
+            ("type", network.driver.name()),
+        ];
         self.tell("network", &network.id, action, attributes);
     }
 

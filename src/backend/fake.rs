@@ -400,7 +400,7 @@ impl Backend for Fake {
         let network = Network {
             name: spec.name.clone(),
             id: spec.name.clone(),
-            driver: "bridge".to_owned(),
+            driver: spec.driver.name().to_owned(),
             labels: spec.labels.clone(),
         };
         world.networks.insert(spec.name.clone(), network);

@@ -249,7 +249,7 @@ static PROPAGATION: Shape = hints(&[
     "rprivate", "private", "rshared", "shared", "rslave", "slave",
 ]);
 static LOG_DRIVER: Shape = hints(&["json-file", "none"]);
-static NETWORK_DRIVER: Shape = hints(&["bridge", "host", "none"]);
+static NETWORK_DRIVER: Shape = hints(&["bridge", "macvlan", "ipvlan", "host", "none"]);
 static BUILD_NETWORK: Shape = hints(&["default", "none", "host"]);
 static DEVICE_PERMISSIONS: Shape = hints(&["r", "rw", "rwm"]);
 static CAPABILITY: Shape = hints(&[
@@ -1625,7 +1625,7 @@ pub static NETWORK_KEYS: Keys = keys(
         a(
             "driver",
             &NETWORK_DRIVER,
-            "`bridge`, `host`, `none`, or another driver of the engine",
+            "`bridge`, `macvlan`, `ipvlan`, `host`, `none`, or another driver of the engine",
         ),
         a("driver_opts", &OPTIONS, "Options of the driver"),
         a("ipam", &IPAM, "Subnets and how addresses are given out"),

@@ -70,7 +70,8 @@ pub(super) fn network(
     let hash = model::network_hash(network);
     Some(NetworkSpec {
         name: network.name.clone(),
-        driver: NetworkDriver::Bridge,
+        // Others are refused or, as `overlay`, bridges here: see `refuse`.
+        driver: NetworkDriver::of_name(&network.driver).unwrap_or_default(),
         driver_opts: network.driver_opts.clone(),
         labels: super::labels::of_resource(project, labels::NETWORK, key, hash, &network.labels),
         internal: network.internal,

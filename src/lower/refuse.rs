@@ -32,7 +32,7 @@ const fn refusal<'a>(
 pub(super) fn project(project: &Project, findings: &mut Findings) {
     for (key, network) in project.networks.iter().filter(|(_, n)| !n.external) {
         match network.driver.as_str() {
-            "" | "default" | "bridge" => {}
+            "" | "default" | "bridge" | "macvlan" | "ipvlan" => {}
             "overlay" => findings.warn(
                 format!("networks.{key}.driver"),
                 "an overlay network of one machine is a bridge",
@@ -41,7 +41,7 @@ pub(super) fn project(project: &Project, findings: &mut Findings) {
             other => findings.refuse(
                 format!("networks.{key}.driver"),
                 format!("the network driver `{other}` is not supported"),
-                "use `bridge`; `network_mode: host` and `none` need no network",
+                "use `bridge`, `macvlan` or `ipvlan`; `network_mode: host` and `none` need no network",
             ),
         }
         if !matches!(network.ipam.driver.as_str(), "" | "default") {

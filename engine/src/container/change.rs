@@ -4,7 +4,7 @@
 //! the container has fit it (`supervisor::reload`). A change that was interrupted is finished by
 //! the next, or by a supervisor that takes over.
 
-use crate::network::{NetworkError, NetworkStore};
+use crate::network::{Network, NetworkError, NetworkStore};
 use crate::spec::{EndpointSpec, NetworkMode, Resources, RestartPolicy};
 use crate::state::{ContainerId, Durability, Lock, Name, crash_point};
 
@@ -91,7 +91,7 @@ impl Containers {
             })?;
             return Err(error);
         }
-        self.tell_network(&network.id, &network.name, &id, Action::Connect);
+        self.tell_network(&network, &id, Action::Connect);
         Ok(())
     }
 
@@ -118,7 +118,7 @@ impl Containers {
         })?;
         crash_point("disconnect.recorded");
         self.reload(&id)?;
-        self.tell_network(&network.id, &network.name, &id, Action::Disconnect);
+        self.tell_network(&network, &id, Action::Disconnect);
         Ok(())
     }
 
@@ -134,11 +134,11 @@ impl Containers {
         })
     }
 
-    fn tell_network(&self, network: &str, name: &str, id: &ContainerId, action: Action) {
-        let mut event = Event::of("network", network, action);
+    fn tell_network(&self, network: &Network, id: &ContainerId, action: Action) {
+        let mut event = Event::of("network", &network.id, action);
         let attributes = [
-            ("name", name),
-            ("type", "bridge"),
+            ("name", network.name.as_str()),
+            ("type", network.driver.name()),
             ("container", id.as_str()),
         ];
         event.attributes = attributes

@@ -172,10 +172,13 @@ fn user() -> Finding {
 
 fn networks() -> Finding {
     match network::probe() {
-        Ok(()) => Finding::ok(
-            "networks",
-            "namespaces, bridges, veth pairs and nftables work",
-        ),
+        Ok(missing) => {
+            let mut found = "namespaces, bridges, veth pairs and nftables work".to_owned();
+            for driver in missing {
+                found += &format!("; the kernel has no `{}`", driver.name());
+            }
+            Finding::ok("networks", found)
+        }
         Err(error) => Finding::poor(
             Condition::Missing,
             "networks",

@@ -11,11 +11,29 @@ use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, L
 
 use super::error::NetworkError;
 use super::forwarding;
+use super::mark;
 use super::members::derived_mac;
 use super::netlink::{Batch, Netlink};
 use super::nft;
+use super::options::Options;
 use super::record::Network;
 use super::store::NetworkStore;
+
+/// The name of the bridge of a network that is to be made.
+pub(super) fn choose(id: &str, options: &Options) -> Result<String, NetworkError> {
+    let Some(name) = &options.bridge else {
+        // 15 characters, the most an interface name can have.
+        return Ok(format!("gt-{}", &id[..12]));
+    };
+    let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
+    let found = netlink
+        .link(name)
+        .map_err(NetworkError::kernel("ask for an interface"))?;
+    match found {
+        Some(_) => Err(NetworkError::InterfaceExists(name.clone())),
+        None => Ok(name.clone()),
+    }
+}
 
 /// Makes sure that the bridge is there and complete; returns its index. The caller holds the
 /// network's lock. The pools of `network` may have moved.
@@ -25,12 +43,12 @@ pub(super) fn ensure(
     network: &mut Network,
 ) -> Result<u32, NetworkError> {
     let found = netlink
-        .link(&network.bridge)
+        .link(&network.link)
         .map_err(failed(network, "look up"))?;
     let index = match found {
         Some((index, flags)) if flags.contains(LinkFlags::Up) => return Ok(index),
         Some((index, _)) => index,
-        None => create(netlink, network)?,
+        None => create(store, netlink, network)?,
     };
     store.settle(network, index)?;
     set_up(store, netlink, network, index)?;
@@ -38,7 +56,7 @@ pub(super) fn ensure(
 }
 
 fn failed(network: &Network, step: &'static str) -> impl FnOnce(io::Error) -> NetworkError {
-    let interface = network.bridge.clone();
+    let interface = network.link.clone();
     move |source| NetworkError::Interface {
         step,
         interface,
@@ -46,10 +64,14 @@ fn failed(network: &Network, step: &'static str) -> impl FnOnce(io::Error) -> Ne
     }
 }
 
-fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError> {
+fn create(
+    store: &NetworkStore,
+    netlink: &mut Netlink,
+    network: &Network,
+) -> Result<u32, NetworkError> {
     let mut link = LinkMessage::default();
     link.attributes
-        .push(LinkAttribute::IfName(network.bridge.clone()));
+        .push(LinkAttribute::IfName(network.link.clone()));
     link.attributes
         .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(
             InfoKind::Bridge,
@@ -62,13 +84,19 @@ fn create(netlink: &mut Netlink, network: &Network) -> Result<u32, NetworkError>
     if let Some(mtu) = network.mtu {
         link.attributes.push(LinkAttribute::Mtu(mtu));
     }
+    let mut marked = LinkMessage::default();
+    marked.attributes = vec![
+        LinkAttribute::IfName(network.link.clone()),
+        mark::attribute(store),
+    ];
+    // The kernel answers to a whole batch before a kill is heeded.
     let mut batch = Batch::default();
-    batch.new_link(link);
+    batch.new_link(link).set_link(marked);
     netlink
         .send(&batch)
         .map_err(|e| failed(network, "make")(e))?;
     match netlink
-        .link(&network.bridge)
+        .link(&network.link)
         .map_err(failed(network, "look up"))?
     {
         Some((index, _)) => Ok(index),
@@ -85,7 +113,7 @@ fn set_up(
     if network.pool6().is_none() {
         // No link-local address on a network without IPv6. Absent in kernels without IPv6.
         let _ = fs::write(
-            format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", network.bridge),
+            format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", network.link),
             "1",
         );
     }
@@ -112,15 +140,10 @@ fn set_up(
 pub(super) fn remove(network: &Network) -> Result<(), NetworkError> {
     let mut netlink = Netlink::route().map_err(failed(network, "remove"))?;
     let Some((index, _)) = netlink
-        .link(&network.bridge)
+        .link(&network.link)
         .map_err(failed(network, "look up"))?
     else {
         return Ok(());
     };
-    let mut batch = Batch::default();
-    batch.delete_link(index);
-    match netlink.send(&batch) {
-        Err(e) if e.raw_os_error() != Some(libc::ENODEV) => Err(failed(network, "remove")(e)),
-        _ => Ok(()),
-    }
+    netlink.remove(index).map_err(failed(network, "remove"))
 }

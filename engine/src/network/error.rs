@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::cidr::{Cidr, CidrError};
 use crate::error::{Classify, ErrorKind};
+use crate::spec::NetworkDriver;
 use crate::state::StateError;
 
 /// An error about a network.
@@ -59,8 +60,31 @@ pub enum NetworkError {
         value: String,
         reason: &'static str,
     },
-    #[error("driver option `{0}` is not supported")]
-    UnknownDriverOption(String),
+    #[error("driver option `{option}` is not supported with driver `{}`", driver.name())]
+    UnknownDriverOption {
+        option: String,
+        driver: NetworkDriver,
+    },
+    #[error("this machine's kernel has no `{0}`: neither built in nor as a module")]
+    NoModule(&'static str),
+    #[error(
+        "no interface `{0}` on this machine to be a parent; a VLAN is its interface and a number from 1 to 4094, such as `eth0.10`"
+    )]
+    NoParent(String),
+    #[error(
+        "driver option `parent: {0}` needs root: networks of an ordinary user are in a namespace of theirs, without the machine's interfaces; without `parent` the network has no way out"
+    )]
+    ParentOfUser(String),
+    #[error("interface `{parent}` is the parent of network `{network}`, which does not share it")]
+    ParentInUse { parent: String, network: String },
+    #[error(
+        "containers on network `{network}` have the MAC address of `{parent}`: none of their own can be given"
+    )]
+    SharedMac { network: String, parent: String },
+    #[error(
+        "network `{network}` (`macvlan_mode: passthru`) has room for one container, and `{member}` is on it"
+    )]
+    OneMember { network: String, member: String },
     #[error("address {address} on network `{network}` is taken by {holder}")]
     AddressTaken {
         address: IpAddr,
@@ -111,14 +135,16 @@ impl NetworkError {
 impl Classify for NetworkError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::NotFound(_) => ErrorKind::NotFound,
+            Self::NotFound(_) | Self::NoParent(_) => ErrorKind::NotFound,
             Self::Exists(_) | Self::AlreadyConnected(_) => ErrorKind::AlreadyExists,
             Self::InUse { .. }
+            | Self::ParentInUse { .. }
+            | Self::OneMember { .. }
             | Self::AddressTaken { .. }
             | Self::Overlap { .. }
             | Self::NotConnected(_) => ErrorKind::Conflict,
-            Self::UnknownDriverOption(_) => ErrorKind::Unsupported,
-            Self::BuiltIn(_) => ErrorKind::Permission,
+            Self::UnknownDriverOption { .. } | Self::NoModule(_) => ErrorKind::Unsupported,
+            Self::BuiltIn(_) | Self::ParentOfUser(_) => ErrorKind::Permission,
             Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
             Self::Interface { source, .. } | Self::Kernel { source, .. } => Classify::kind(source),
             Self::Nftables(source) => Classify::kind(source),
@@ -136,6 +162,7 @@ impl Classify for NetworkError {
             | Self::DriverOption { .. }
             | Self::NoSubnetFor { .. }
             | Self::Mac(_)
+            | Self::SharedMac { .. }
             | Self::InterfaceName(_) => ErrorKind::Invalid,
         }
     }

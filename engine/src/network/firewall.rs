@@ -5,6 +5,7 @@ use std::fs;
 
 use super::nft::blockers;
 use super::record::Network;
+use crate::spec::NetworkDriver;
 
 /// Whether packets within a bridge pass the IPv4 filter too (the module br_netfilter).
 const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
@@ -14,12 +15,22 @@ impl Network {
     /// `None` when nothing is in the way, or nothing can be seen (rules of the old iptables are
     /// not visible to nftables).
     pub fn obstacle(&self) -> Option<String> {
+        if self.driver != NetworkDriver::Bridge {
+            // Packets go by the parent, past the machine's filter.
+            let parent = self.driver_opts.get("parent").filter(|p| !p.is_empty());
+            return parent.filter(|_| self.internal).map(|parent| {
+                format!(
+                    "network `{}` is internal: its parent `{parent}` is not used",
+                    self.name
+                )
+            });
+        }
         let chains = blockers().ok()?;
         let filtered = fs::read_to_string(BRIDGE_FILTER).is_ok_and(|text| text.trim() == "1");
         let lost = lost(self.internal, filtered)?;
         // One chain is enough to drop, whatever the others say.
         let chain = chains.first()?;
-        let (name, bridge) = (&self.name, &self.bridge);
+        let (name, bridge) = (&self.name, &self.link);
         Some(format!(
             "the machine's firewall drops forwarded packets (chain `{chain}`): containers of network `{name}` cannot reach {lost}; \
              allow it with `iptables -I FORWARD -i {bridge} -j ACCEPT; iptables -I FORWARD -o {bridge} -j ACCEPT`"

@@ -44,7 +44,7 @@ pub(super) fn enable(
     if network.pool4().is_some() {
         // The bridge goes with its network, so its own switch needs no record.
         set(
-            &format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.bridge),
+            &format!("/proc/sys/net/ipv4/conf/{}/forwarding", network.link),
             &mut BTreeMap::new(),
         )?;
         for (_, name) in &out {
@@ -77,10 +77,7 @@ fn enable6<'a>(
     uplinks: impl Iterator<Item = &'a str>,
     changed: &mut BTreeMap<String, String>,
 ) -> Result<(), NetworkError> {
-    let own = format!(
-        "/proc/sys/net/ipv6/conf/{}/force_forwarding",
-        network.bridge
-    );
+    let own = format!("/proc/sys/net/ipv6/conf/{}/force_forwarding", network.link);
     if Path::new(&own).exists() {
         set(&own, &mut BTreeMap::new())?;
         for name in uplinks {

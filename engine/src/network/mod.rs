@@ -1,4 +1,4 @@
-//! Networks of containers: bridges, leases, veth pairs, nftables, names, DNS, published ports.
+//! Networks of containers: bridges, macvlan and ipvlan, leases, veth pairs, nftables, names, DNS, published ports.
 //!
 //! A [`NetworkStore`] holds the records. [`connect`] gives one container its network
 //! namespace with an interface on each of its networks and returns a [`Sandbox`];
@@ -9,7 +9,7 @@
 //!
 //! What a network namespace needs is done by rtnetlink and nftables messages on sockets of
 //! our own; no `ip`, `nft` or `iptables` program is run. Refused by name: drivers other than
-//! `bridge`, SCTP publishing, driver options nobody knows.
+//! `bridge`, `macvlan` and `ipvlan`, SCTP publishing, driver options nobody knows.
 //!
 //! Files: `<root>/networks/<id>/network.json` and `<root>/networks/names/<name>` (a link to the
 //! id, made exclusively) survive a reboot; `<run>/networks/<id>/{lock,members.json}` do not.
@@ -24,17 +24,20 @@ mod error;
 mod firewall;
 mod forwarding;
 mod home;
+mod mark;
 mod members;
 mod netlink;
 mod netns;
 mod nft;
 mod options;
+mod parent;
 mod pool;
 mod probe;
 mod record;
 mod sandbox;
 mod status;
 mod store;
+mod sublink;
 #[cfg(test)]
 mod tests;
 mod veth;

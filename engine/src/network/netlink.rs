@@ -146,6 +146,22 @@ impl Netlink {
 
     /// Index and flags of an interface; `None` when there is none of that name.
     pub(super) fn link(&mut self, name: &str) -> io::Result<Option<(u32, LinkFlags)>> {
+        let found = self.interface(name)?;
+        Ok(found.map(|link| (link.header.index, link.header.flags)))
+    }
+
+    /// Removes an interface; one that has gone meanwhile is fine.
+    pub(super) fn remove(&mut self, index: u32) -> io::Result<()> {
+        let mut batch = Batch::default();
+        batch.delete_link(index);
+        match self.send(&batch) {
+            Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// All about an interface; `None` when there is none of that name.
+    pub(super) fn interface(&mut self, name: &str) -> io::Result<Option<LinkMessage>> {
         let mut request = LinkMessage::default();
         request.attributes.push(LinkAttribute::IfName(name.into()));
         self.sequence += 1;
@@ -161,7 +177,7 @@ impl Netlink {
                 };
             }
             if let Some(Rt::NewLink(link)) = decode(message.whole) {
-                return Ok(Some((link.header.index, link.header.flags)));
+                return Ok(Some(link));
             }
         }
         Err(io::ErrorKind::UnexpectedEof.into())
@@ -295,7 +311,7 @@ impl Batch {
         self.push(Rt::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Adds a default route.
+    /// Adds a default route; the unspecified address stands for "by the interface itself".
     pub(super) fn default_route(&mut self, index: u32, gateway: IpAddr) -> &mut Self {
         self.push(
             Rt::NewRoute(default_route(index, gateway)),
@@ -312,6 +328,10 @@ fn default_route(index: u32, gateway: IpAddr) -> RouteMessage {
     message.header.scope = RouteScope::Universe;
     message.header.kind = RouteType::Unicast;
     message.attributes.push(RouteAttribute::Oif(index));
+    if gateway.is_unspecified() {
+        message.header.scope = RouteScope::Link;
+        return message;
+    }
     message
         .attributes
         .push(RouteAttribute::Gateway(match gateway {

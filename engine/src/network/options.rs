@@ -1,8 +1,12 @@
 //! Driver options of a network: Docker's names; any other is refused by name.
 
+use std::collections::BTreeMap;
+
+use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, MacVlanMode};
+
 use super::error::NetworkError;
 use super::sandbox::valid_interface;
-use crate::spec::NetworkSpec;
+use crate::spec::NetworkDriver;
 
 /// The driver options that are known.
 pub(super) struct Options {
@@ -12,44 +16,202 @@ pub(super) struct Options {
     pub(super) masquerade: bool,
     /// Members may talk to each other.
     pub(super) icc: bool,
+    /// The interface that members of a macvlan or ipvlan network are on.
+    pub(super) parent: Option<String>,
+    pub(super) macvlan: MacVlanMode,
+    pub(super) ipvlan: (IpVlanMode, IpVlanFlags),
 }
 
 impl Options {
-    pub(super) fn parse(spec: &NetworkSpec) -> Result<Self, NetworkError> {
+    pub(super) fn parse(
+        driver: NetworkDriver,
+        given: &BTreeMap<String, String>,
+    ) -> Result<Self, NetworkError> {
         let mut options = Self {
             bridge: None,
             mtu: None,
             masquerade: true,
             icc: true,
+            parent: None,
+            macvlan: MacVlanMode::Bridge,
+            ipvlan: (IpVlanMode::L2, IpVlanFlags::empty()),
         };
-        for (name, value) in &spec.driver_opts {
-            let wrong = |reason| NetworkError::DriverOption {
+        for (name, value) in given {
+            let known = match name.as_str() {
+                "com.docker.network.driver.mtu" | "mtu" => {
+                    let mtu = value.parse().ok().filter(|m| (68..=65535).contains(m));
+                    options.mtu = mtu;
+                    mtu.map(drop).ok_or("it is between 68 and 65535")
+                }
+                _ => match driver {
+                    NetworkDriver::Bridge => options.of_bridge(name, value)?,
+                    NetworkDriver::Macvlan => options.of_macvlan(name, value)?,
+                    NetworkDriver::Ipvlan => options.of_ipvlan(name, value)?,
+                },
+            };
+            known.map_err(|reason| NetworkError::DriverOption {
                 name: name.clone(),
                 value: value.clone(),
                 reason,
-            };
-            let truth = || match value.as_str() {
-                "true" | "1" => Ok(true),
-                "false" | "0" => Ok(false),
-                _ => Err(wrong("it is `true` or `false`")),
-            };
-            match name.as_str() {
-                "com.docker.network.driver.mtu" | "mtu" => {
-                    let mtu = value.parse().ok().filter(|m| (68..=65535).contains(m));
-                    options.mtu = Some(mtu.ok_or_else(|| wrong("it is between 68 and 65535"))?);
-                }
-                "com.docker.network.bridge.name" => {
-                    valid_interface(value)?;
-                    options.bridge = Some(value.clone());
-                }
-                "com.docker.network.bridge.enable_ip_masquerade" => options.masquerade = truth()?,
-                "com.docker.network.bridge.enable_icc" => options.icc = truth()?,
-                "com.docker.network.bridge.gateway_mode_ipv4"
-                | "com.docker.network.bridge.gateway_mode_ipv6"
-                    if value == "nat" => {}
-                _ => return Err(NetworkError::UnknownDriverOption(name.clone())),
-            }
+            })?;
         }
         Ok(options)
+    }
+
+    fn of_bridge(&mut self, name: &str, value: &str) -> Result<Known, NetworkError> {
+        let set = |field: &mut bool| {
+            *field = match value {
+                "true" | "1" => true,
+                "false" | "0" => false,
+                _ => return Err("it is `true` or `false`"),
+            };
+            Ok(())
+        };
+        Ok(match name {
+            "com.docker.network.bridge.name" => {
+                valid_interface(value)?;
+                self.bridge = Some(value.to_owned());
+                Ok(())
+            }
+            "com.docker.network.bridge.enable_ip_masquerade" => set(&mut self.masquerade),
+            "com.docker.network.bridge.enable_icc" => set(&mut self.icc),
+            "com.docker.network.bridge.gateway_mode_ipv4"
+            | "com.docker.network.bridge.gateway_mode_ipv6"
+                if value == "nat" =>
+            {
+                Ok(())
+            }
+            _ => return Err(unknown(name, NetworkDriver::Bridge)),
+        })
+    }
+
+    fn of_macvlan(&mut self, name: &str, value: &str) -> Result<Known, NetworkError> {
+        Ok(match name {
+            "parent" => self.take_parent(value)?,
+            "macvlan_mode" => match value {
+                "bridge" | "" => Ok(MacVlanMode::Bridge),
+                "private" => Ok(MacVlanMode::Private),
+                "vepa" => Ok(MacVlanMode::Vepa),
+                "passthru" => Ok(MacVlanMode::Passthrough),
+                _ => Err("it is `bridge`, `private`, `vepa` or `passthru`"),
+            }
+            .map(|mode| self.macvlan = mode),
+            _ => return Err(unknown(name, NetworkDriver::Macvlan)),
+        })
+    }
+
+    fn of_ipvlan(&mut self, name: &str, value: &str) -> Result<Known, NetworkError> {
+        Ok(match name {
+            "parent" => self.take_parent(value)?,
+            "ipvlan_mode" => match value {
+                "l2" | "" => Ok(IpVlanMode::L2),
+                "l3" => Ok(IpVlanMode::L3),
+                "l3s" => Ok(IpVlanMode::L3S),
+                _ => Err("it is `l2`, `l3` or `l3s`"),
+            }
+            .map(|mode| self.ipvlan.0 = mode),
+            "ipvlan_flag" => match value {
+                "bridge" | "" => Ok(IpVlanFlags::empty()),
+                "private" => Ok(IpVlanFlags::Private),
+                "vepa" => Ok(IpVlanFlags::Vepa),
+                _ => Err("it is `bridge`, `private` or `vepa`"),
+            }
+            .map(|flag| self.ipvlan.1 = flag),
+            _ => return Err(unknown(name, NetworkDriver::Ipvlan)),
+        })
+    }
+
+    /// An empty one is none, as with Docker.
+    fn take_parent(&mut self, value: &str) -> Result<Known, NetworkError> {
+        if !value.is_empty() {
+            valid_interface(value)?;
+            self.parent = Some(value.to_owned());
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// What a known option's value is found to be: fine, or wrong for this reason.
+type Known = Result<(), &'static str>;
+
+fn unknown(option: &str, driver: NetworkDriver) -> NetworkError {
+    NetworkError::UnknownDriverOption {
+        option: option.to_owned(),
+        driver,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(driver: NetworkDriver, name: &str, value: &str) -> Result<Options, String> {
+        let given = [(name.to_owned(), value.to_owned())].into();
+        Options::parse(driver, &given).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn values_are_understood() {
+        use NetworkDriver::{Ipvlan, Macvlan};
+        let mode = |value| parse(Macvlan, "macvlan_mode", value).unwrap().macvlan;
+        assert_eq!(mode("vepa"), MacVlanMode::Vepa);
+        assert_eq!(mode("passthru"), MacVlanMode::Passthrough);
+        let mode = |value| parse(Ipvlan, "ipvlan_mode", value).unwrap().ipvlan.0;
+        assert_eq!(mode("l2"), IpVlanMode::L2);
+        assert_eq!(mode("l3s"), IpVlanMode::L3S);
+        let flag = |value| parse(Ipvlan, "ipvlan_flag", value).unwrap().ipvlan.1;
+        assert_eq!(flag("bridge"), IpVlanFlags::empty());
+        assert_eq!(flag("private"), IpVlanFlags::Private);
+        let parent = |value| parse(Ipvlan, "parent", value).unwrap().parent;
+        assert_eq!(parent("eth0.10").as_deref(), Some("eth0.10"));
+        assert_eq!(parent(""), None);
+    }
+
+    #[test]
+    fn wrong_ones_are_refused_by_name() {
+        use NetworkDriver::{Bridge, Ipvlan, Macvlan};
+        for (driver, name, value, says) in [
+            (
+                Bridge,
+                "parent",
+                "eth0",
+                "driver option `parent` is not supported with driver `bridge`",
+            ),
+            (
+                Macvlan,
+                "ipvlan_mode",
+                "l2",
+                "driver option `ipvlan_mode` is not supported with driver `macvlan`",
+            ),
+            (
+                Ipvlan,
+                "com.docker.network.bridge.enable_icc",
+                "true",
+                "is not supported with driver `ipvlan`",
+            ),
+            (
+                Macvlan,
+                "macvlan_mode",
+                "l2",
+                "driver option `macvlan_mode: l2` is invalid: it is `bridge`",
+            ),
+            (
+                Ipvlan,
+                "ipvlan_mode",
+                "l4",
+                "driver option `ipvlan_mode: l4` is invalid: it is `l2`",
+            ),
+            (
+                Ipvlan,
+                "ipvlan_flag",
+                "x",
+                "driver option `ipvlan_flag: x` is invalid",
+            ),
+            (Macvlan, "mtu", "7", "driver option `mtu: 7` is invalid"),
+            (Macvlan, "parent", "a/b", "`a/b` is not an interface name"),
+        ] {
+            let text = parse(driver, name, value).err().unwrap();
+            assert!(text.contains(says), "{text}");
+        }
     }
 }

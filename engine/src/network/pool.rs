@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::record::Pool;
-use crate::spec::{IpamPool, NetworkSpec};
+use crate::spec::{IpamPool, NetworkDriver, NetworkSpec};
 
 /// IPv4 ranges to carve automatic subnets from, with the prefix of each subnet: the part of
 /// RFC 1918 that Docker uses too, but in smaller pieces, so that 480 networks fit instead of 31.
@@ -23,6 +23,8 @@ const RANGES4: [(Ipv4Addr, u8, u8); 2] = [
 /// A subnet in use, and by whom.
 pub(super) struct Used {
     pub(super) subnet: Cidr,
+    /// Not by another network, but by an interface or a route.
+    pub(super) of_machine: bool,
     pub(super) by: String,
 }
 
@@ -48,7 +50,10 @@ pub(super) fn resolve(
         match given.as_slice() {
             [] if enabled => pools.push(automatic(wanted, seed, used)?),
             [] => {}
-            [(pool, subnet)] if enabled => pools.push(asked(pool, *subnet, used)?),
+            [(pool, subnet)] if enabled => {
+                free(subnet, spec.driver, used)?;
+                pools.push(asked(pool, *subnet)?);
+            }
             [_] => return Err(NetworkError::DisabledFamily { family }),
             _ => return Err(NetworkError::ManyPools { family }),
         }
@@ -56,16 +61,23 @@ pub(super) fn resolve(
     Ok(pools)
 }
 
-fn asked(pool: &IpamPool, subnet: Cidr, used: &[Used]) -> Result<Pool, NetworkError> {
+/// Nobody may use it already; but a macvlan or ipvlan network mostly has the subnet of its parent.
+fn free(subnet: &Cidr, driver: NetworkDriver, used: &[Used]) -> Result<(), NetworkError> {
+    let counts = |user: &&Used| driver == NetworkDriver::Bridge || !user.of_machine;
+    let mut users = used.iter().filter(counts);
+    match users.find(|user| user.subnet.overlaps(subnet)) {
+        None => Ok(()),
+        Some(user) => Err(NetworkError::Overlap {
+            subnet: *subnet,
+            with: user.by.clone(),
+        }),
+    }
+}
+
+fn asked(pool: &IpamPool, subnet: Cidr) -> Result<Pool, NetworkError> {
     let (first, last) = subnet.hosts();
     if last == first {
         return Err(NetworkError::TooSmall { subnet });
-    }
-    if let Some(user) = used.iter().find(|u| u.subnet.overlaps(&subnet)) {
-        return Err(NetworkError::Overlap {
-            subnet,
-            with: user.by.clone(),
-        });
     }
     let inside = |what: &str, address: IpAddr| {
         if subnet.contains(address) {

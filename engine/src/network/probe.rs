@@ -9,9 +9,12 @@ use super::home::at_home;
 use super::netlink::{Batch, Netlink, uplinks};
 use super::netns::NetNs;
 use super::nft;
+use super::parent::{has_kind, kind};
+use crate::spec::NetworkDriver;
 
-/// Makes a namespace, and in it a bridge, a veth pair and a packet filter.
-pub fn probe() -> Result<(), NetworkError> {
+/// Makes a namespace, and in it a bridge, a veth pair and a packet filter. Returns the drivers of
+/// networks that the kernel does not have.
+pub fn probe() -> Result<Vec<NetworkDriver>, NetworkError> {
     let (_, result) = NetNs::create(|_| {
         let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
         for (name, kind, step) in [
@@ -26,7 +29,10 @@ pub fn probe() -> Result<(), NetworkError> {
             batch.new_link(link);
             netlink.send(&batch).map_err(NetworkError::kernel(step))?;
         }
-        nft::redirect_names(Ipv4Addr::LOCALHOST, 1053, 1053).map_err(NetworkError::Nftables)
+        nft::redirect_names(Ipv4Addr::LOCALHOST, 1053, 1053).map_err(NetworkError::Nftables)?;
+        let mut missing = NetworkDriver::ALL.to_vec();
+        missing.retain(|driver| !has_kind(&mut netlink, kind(*driver)).unwrap_or(false));
+        Ok(missing)
     })
     .map_err(NetworkError::kernel("make a network namespace"))?;
     result

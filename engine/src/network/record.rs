@@ -36,9 +36,11 @@ pub struct Network {
     pub ipv6: bool,
     /// At most one pool a family.
     pub pools: Vec<Pool>,
-    /// Name of the bridge interface, which exists once a container has joined.
-    pub bridge: String,
-    /// MTU of the bridge and its members; `None` is the kernel's default.
+    /// The interface that members are joined to: the bridge, which exists once a container has
+    /// joined, or the parent of a macvlan or ipvlan network.
+    #[serde(alias = "bridge")]
+    pub link: String,
+    /// MTU of the link, if it is the network's own, and of its members; `None` is the kernel's default.
     pub mtu: Option<u32>,
     /// Masquerade what leaves the network.
     pub masquerade: bool,
@@ -53,7 +55,8 @@ pub struct Pool {
     pub subnet: Cidr,
     /// Part of the subnet from which addresses are given out.
     pub ip_range: Option<Cidr>,
-    /// The bridge's own address, and the members' default route unless the network is internal.
+    /// The bridge's own address (with macvlan and ipvlan a router's), and the members' default
+    /// route unless the network is internal.
     pub gateway: IpAddr,
     /// Addresses never given out, by name.
     pub reserved: BTreeMap<String, IpAddr>,

@@ -180,6 +180,7 @@ mod tests {
     #[test]
     fn hosts_file() {
         let endpoint = Endpoint {
+            driver: Default::default(),
             network_id: "n".into(),
             network: "n".into(),
             interface: "eth0".into(),

@@ -10,10 +10,12 @@ use super::home::at_home;
 use super::members::{Member, Members, Wish, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
+use super::parent;
 use super::record::Network;
 use super::store::NetworkStore;
+use super::sublink;
 use super::veth::{LOOPBACK, Place, configure, no_link_local, plug};
-use crate::spec::EndpointSpec;
+use crate::spec::{EndpointSpec, NetworkDriver};
 
 /// A container that wants to be on networks.
 pub struct Request<'a> {
@@ -50,13 +52,17 @@ pub struct Endpoint {
     pub network: String,
     /// Name of the interface in the container.
     pub interface: String,
-    /// Name of its other end on the machine.
+    /// Name of its other end on the machine. On macvlan and ipvlan networks there is none, and
+    /// the name only tells this endpoint from others.
     pub host_interface: String,
     /// IPv4 address and prefix.
     pub ipv4: Option<(Ipv4Addr, u8)>,
     /// IPv6 address and prefix.
     pub ipv6: Option<(Ipv6Addr, u8)>,
-    /// The network's IPv4 gateway.
+    /// The network's driver.
+    #[serde(default)]
+    pub driver: NetworkDriver,
+    /// The network's IPv4 gateway; an ipvlan network that routes by itself has none.
     pub gateway4: Option<Ipv4Addr>,
     /// The network's IPv6 gateway.
     pub gateway6: Option<Ipv6Addr>,
@@ -270,15 +276,26 @@ pub fn disconnect_running(
 
 impl Endpoint {
     pub(super) fn gateways(&self) -> impl Iterator<Item = IpAddr> {
-        let v4 = self
-            .gateway4
-            .filter(|_| self.ipv4.is_some())
-            .map(IpAddr::V4);
-        let v6 = self
-            .gateway6
-            .filter(|_| self.ipv6.is_some())
-            .map(IpAddr::V6);
+        // Without a gateway the interface itself leads there.
+        let v4 = self.gateway4.unwrap_or(Ipv4Addr::UNSPECIFIED);
+        let v6 = self.gateway6.unwrap_or(Ipv6Addr::UNSPECIFIED);
+        let v4 = self.ipv4.map(|_| IpAddr::V4(v4));
+        let v6 = self.ipv6.map(|_| IpAddr::V6(v6));
         v4.into_iter().chain(v6)
+    }
+
+    pub(super) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
+        let v4 = self.ipv4.map(|(address, prefix)| (address.into(), prefix));
+        let v6 = self.ipv6.map(|(address, prefix)| (address.into(), prefix));
+        v4.into_iter().chain(v6)
+    }
+
+    /// The machine's own address on the network, if it has one there: that of the bridge.
+    pub fn machine(&self) -> Option<IpAddr> {
+        let gateway = self
+            .gateway4
+            .filter(|_| self.driver == NetworkDriver::Bridge);
+        gateway.map(IpAddr::V4)
     }
 }
 
@@ -348,7 +365,7 @@ fn take_places<'a>(
             .mac_address
             .filter(|_| places.is_empty() && existing.is_empty());
         let mac = parse_optional_mac(spec.mac_address.as_deref().or(common))?;
-        let (network, bridge, member) = take_place(store, host, request, spec, &found.id, mac)?;
+        let (network, link, member) = take_place(store, host, request, spec, &found.id, mac)?;
         undo.networks.push(network.id.clone());
         let mut random = [0; 6];
         rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
@@ -359,7 +376,7 @@ fn take_places<'a>(
             .fold("gv".to_owned(), |name, b| name + &format!("{b:02x}"));
         places.push(Place {
             network,
-            bridge,
+            link,
             member,
             interface,
             host_interface,
@@ -383,6 +400,25 @@ fn take_place(
     {
         aliases.push(request.hostname.to_owned());
     }
+    let _lock = store.lock(id)?;
+    // Read again: it may have been removed while the lock was waited for.
+    let mut network = store
+        .by_id(id)?
+        .ok_or_else(|| NetworkError::NotFound(spec.network.clone()))?;
+    let path = store.members_path(id);
+    let mut members = Members::read(&path)?;
+    let (link, mac) = match network.driver {
+        NetworkDriver::Bridge => (bridge::ensure(store, host, &mut network)?, mac),
+        NetworkDriver::Macvlan | NetworkDriver::Ipvlan => {
+            let parent = parent::ensure(store, host, &network)?;
+            let others = members.members.iter().filter(|m| m.owner != request.owner);
+            let other = others.into_iter().find(|m| (request.alive)(&m.owner));
+            (
+                parent.header.index,
+                sublink::choose_mac(&network, &parent, mac, other)?,
+            )
+        }
+    };
     let wish = Wish {
         owner: request.owner,
         name: request.name,
@@ -391,14 +427,6 @@ fn take_place(
         ipv6: spec.ipv6,
         mac,
     };
-    let _lock = store.lock(id)?;
-    // Read again: it may have been removed while the lock was waited for.
-    let mut network = store
-        .by_id(id)?
-        .ok_or_else(|| NetworkError::NotFound(spec.network.clone()))?;
-    let bridge = bridge::ensure(store, host, &mut network)?;
-    let path = store.members_path(id);
-    let mut members = Members::read(&path)?;
     let member = match members.join(&network, &wish) {
         Err(NetworkError::Exhausted { .. } | NetworkError::AddressTaken { .. }) => {
             members.members.retain(|m| (request.alive)(&m.owner));
@@ -407,7 +435,7 @@ fn take_place(
         other => other?,
     };
     members.write(&path)?;
-    Ok((network, bridge, member))
+    Ok((network, link, member))
 }
 
 fn parse_optional_mac(text: Option<&str>) -> Result<Option<[u8; 6]>, NetworkError> {

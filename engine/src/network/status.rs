@@ -34,11 +34,11 @@ impl BridgeStatus {
             rtnetlink::new_connection().map_err(NetworkError::kernel("open rtnetlink"))
         })?;
         let driver = tokio::spawn(connection);
-        let answer = ask(&handle, &network.bridge).await;
+        let answer = ask(&handle, &network.link).await;
         driver.abort();
         answer.map_err(|source| NetworkError::Interface {
             step: "look up",
-            interface: network.bridge.clone(),
+            interface: network.link.clone(),
             source,
         })
     }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::bridge;
 use super::error::NetworkError;
@@ -12,6 +12,7 @@ use super::members::{Member, Members};
 use super::netlink::{Netlink, link_names, used_subnets};
 use super::nft;
 use super::options::Options;
+use super::parent;
 use super::pool::{self, Used};
 use super::record::{Network, VERSION};
 use crate::spec::{NetworkDriver, NetworkSpec};
@@ -62,6 +63,11 @@ impl NetworkStore {
         self.dir().join("forwarding.json")
     }
 
+    /// The root itself.
+    pub(super) fn root(&self) -> &Path {
+        self.paths.root()
+    }
+
     /// Hash of the root, part of every machine-wide name.
     pub(super) fn root_hash(&self) -> &str {
         self.paths.root_hash()
@@ -96,35 +102,29 @@ impl NetworkStore {
         if self.by_name(&spec.name)?.is_some() {
             return Err(NetworkError::Exists(spec.name.clone()));
         }
-        let used = self.used(None)?;
+        let options = Options::parse(spec.driver, &spec.driver_opts)?;
         let mut id = [0; 32];
         rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
             .map_err(|e| NetworkError::kernel("draw a random id")(e.into()))?;
         let id: String = id.iter().map(|b| format!("{b:02x}")).collect();
-        let options = Options::parse(spec)?;
-        if let Some(name) = &options.bridge {
-            let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
-            let found = netlink
-                .link(name)
-                .map_err(NetworkError::kernel("ask for an interface"))?;
-            if found.is_some() {
-                return Err(NetworkError::InterfaceExists(name.clone()));
-            }
-        }
+        let (link, internal) = match spec.driver {
+            NetworkDriver::Bridge => (bridge::choose(&id, &options)?, spec.internal),
+            NetworkDriver::Macvlan | NetworkDriver::Ipvlan => (
+                parent::choose(spec, &id, &options, &self.records()?)?,
+                spec.internal || options.parent.is_none(),
+            ),
+        };
         let seed = format!("{}/{}", self.paths.root_hash(), spec.name);
         let network = Network {
-            pools: pool::resolve(spec, &seed, &used)?,
-            // 15 characters, the most an interface name can have.
-            bridge: options
-                .bridge
-                .unwrap_or_else(|| format!("gt-{}", &id[..12])),
+            pools: pool::resolve(spec, &seed, &self.used(None)?)?,
+            link,
             id,
             name: spec.name.clone(),
             created: jiff::Timestamp::now(),
             driver: spec.driver,
             driver_opts: spec.driver_opts.clone(),
             labels: spec.labels.clone(),
-            internal: spec.internal,
+            internal,
             attachable: spec.attachable,
             ipv4: spec.ipv4,
             ipv6: spec.ipv6,
@@ -268,16 +268,16 @@ impl NetworkStore {
                 members,
             });
         }
-        // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
-        at_home(|| {
-            std::thread::scope(|scope| {
-                let filter = scope.spawn(|| nft::remove(self.root_hash(), &network));
-                let bridge = bridge::remove(&network);
-                let filter = filter
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                bridge.and(filter)
-            })
+        at_home(|| match network.driver {
+            NetworkDriver::Bridge => self.remove_bridge(&network),
+            NetworkDriver::Macvlan | NetworkDriver::Ipvlan => {
+                let others = self.records()?;
+                let mut others = others.iter().filter(|other| other.id != network.id);
+                if others.any(|other| other.link == network.link) {
+                    return Ok(());
+                }
+                parent::remove(self, &network)
+            }
         })?;
         // The name goes last: while it is there, a repeated `remove` finds the rest.
         let gone = |result: io::Result<()>| match result {
@@ -292,6 +292,18 @@ impl NetworkStore {
         Ok(network)
     }
 
+    fn remove_bridge(&self, network: &Network) -> Result<(), NetworkError> {
+        // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
+        std::thread::scope(|scope| {
+            let filter = scope.spawn(|| nft::remove(self.root_hash(), network));
+            let bridge = bridge::remove(network);
+            let filter = filter
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            bridge.and(filter)
+        })
+    }
+
     /// Takes everything of this root out of the kernel: bridges and the packet filter's table.
     /// For a root that is given up (a test's), and for the doctor; networks in use lose their
     /// bridge. Records stay, and the next container that joins makes the bridge again.
@@ -300,7 +312,12 @@ impl NetworkStore {
         at_home(|| {
             for network in self.records()? {
                 let _one = self.lock(&network.id)?;
-                bridge::remove(&network)?;
+                match network.driver {
+                    NetworkDriver::Bridge => bridge::remove(&network)?,
+                    NetworkDriver::Macvlan | NetworkDriver::Ipvlan => {
+                        parent::remove(self, &network)?;
+                    }
+                }
             }
             nft::remove_table(self.root_hash())
         })
@@ -319,6 +336,7 @@ impl NetworkStore {
             .filter(|(_, index)| except.is_none_or(|(own, _)| own != *index))
             .map(|(subnet, index)| Used {
                 subnet,
+                of_machine: true,
                 by: match names.iter().find(|(i, _)| *i == index) {
                     Some((_, name)) => format!("interface `{name}`"),
                     None => "a route of this machine".to_owned(),
@@ -329,6 +347,7 @@ impl NetworkStore {
             if except.is_none_or(|(_, own)| own != network.id) {
                 used.extend(network.pools.iter().map(|pool| Used {
                     subnet: pool.subnet,
+                    of_machine: false,
                     by: format!("network `{}`", network.name),
                 }));
             }
@@ -406,7 +425,7 @@ pub(super) mod tests {
                 reserved: BTreeMap::new(),
                 automatic: false,
             }],
-            bridge: "gt-000000000000".into(),
+            link: "gt-000000000000".into(),
             mtu: None,
             masquerade: true,
             icc: true,
@@ -438,7 +457,7 @@ pub(super) mod tests {
     fn makes_finds_lists_and_removes() {
         let (_dir, store) = store();
         let made = store.create(&spec("one")).unwrap();
-        assert_eq!(made.bridge.len(), 15);
+        assert_eq!(made.link.len(), 15);
         assert!(matches!(
             store.create(&spec("one")),
             Err(NetworkError::Exists(_))
@@ -523,7 +542,7 @@ pub(super) mod tests {
                     driver_opts: [("foo".into(), "1".into())].into(),
                     ..spec("a")
                 },
-                "driver option `foo` is not supported",
+                "driver option `foo` is not supported with driver `bridge`",
             ),
             (
                 NetworkSpec {

@@ -1,4 +1,5 @@
-//! The pair of interfaces that joins a container's namespace to a bridge.
+//! The interfaces of a container's namespace: pairs that join it to a bridge, or what
+//! [`sublink`] makes.
 
 use std::os::fd::{AsFd, AsRawFd};
 
@@ -11,69 +12,79 @@ use super::error::NetworkError;
 use super::members::{Member, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
-use super::record::Network;
+use super::record::{Network, Pool};
 use super::sandbox::Endpoint;
+use super::sublink;
+use crate::spec::NetworkDriver;
 
 /// `lo` is the first interface of every namespace.
 pub(super) const LOOPBACK: u32 = 1;
 
-/// A lease on a network whose bridge is up.
+/// A lease on a network whose link is up.
 pub(super) struct Place {
     pub(super) network: Network,
-    pub(super) bridge: u32,
+    pub(super) link: u32,
     pub(super) member: Member,
     pub(super) interface: String,
     pub(super) host_interface: String,
 }
 
-/// One message a pair: both ends with their names, the near end in the bridge and up, the far
-/// end in the namespace, with its MAC.
+/// Makes the interfaces of places: pairs, or on macvlan and ipvlan networks single ones.
 pub(super) fn plug(host: &mut Netlink, ns: &NetNs, places: &[Place]) -> Result<(), NetworkError> {
     for place in places {
-        let mut peer = LinkMessage::default();
-        peer.attributes = vec![
-            LinkAttribute::IfName(place.interface.clone()),
-            LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
-            LinkAttribute::Address(parse_mac(&place.member.mac)?.to_vec()),
-        ];
-        let mut link = LinkMessage::default();
-        link.header.flags = LinkFlags::Up;
-        link.header.change_mask = LinkFlags::Up;
-        link.attributes = vec![
-            LinkAttribute::IfName(place.host_interface.clone()),
-            LinkAttribute::Controller(place.bridge),
-        ];
-        if let Some(mtu) = place.network.mtu {
-            peer.attributes.push(LinkAttribute::Mtu(mtu));
-            link.attributes.push(LinkAttribute::Mtu(mtu));
+        match place.network.driver {
+            NetworkDriver::Bridge => plug_pair(host, ns, place)?,
+            NetworkDriver::Macvlan | NetworkDriver::Ipvlan => sublink::plug(host, ns, place)?,
         }
-        link.attributes.push(LinkAttribute::LinkInfo(vec![
-            LinkInfo::Kind(InfoKind::Veth),
-            LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
-        ]));
-        let mut batch = Batch::default();
-        batch.new_link(link);
-        if !place.network.icc {
-            // Members that may not talk to each other: isolated ports reach only the bridge.
-            let mut port = LinkMessage::default();
-            port.attributes = vec![
-                LinkAttribute::IfName(place.host_interface.clone()),
-                LinkAttribute::LinkInfo(vec![
-                    LinkInfo::PortKind(InfoPortKind::Bridge),
-                    LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(
-                        true,
-                    )])),
-                ]),
-            ];
-            batch.change_port(port);
-        }
-        host.send(&batch).map_err(|e| NetworkError::Interface {
-            step: "make",
-            interface: place.interface.clone(),
-            source: e,
-        })?;
     }
     Ok(())
+}
+
+/// One message a pair: both ends with their names, the near end in the bridge and up, the far
+/// end in the namespace, with its MAC.
+fn plug_pair(host: &mut Netlink, ns: &NetNs, place: &Place) -> Result<(), NetworkError> {
+    let mut peer = LinkMessage::default();
+    peer.attributes = vec![
+        LinkAttribute::IfName(place.interface.clone()),
+        LinkAttribute::NetNsFd(ns.as_fd().as_raw_fd()),
+        LinkAttribute::Address(parse_mac(&place.member.mac)?.to_vec()),
+    ];
+    let mut link = LinkMessage::default();
+    link.header.flags = LinkFlags::Up;
+    link.header.change_mask = LinkFlags::Up;
+    link.attributes = vec![
+        LinkAttribute::IfName(place.host_interface.clone()),
+        LinkAttribute::Controller(place.link),
+    ];
+    if let Some(mtu) = place.network.mtu {
+        peer.attributes.push(LinkAttribute::Mtu(mtu));
+        link.attributes.push(LinkAttribute::Mtu(mtu));
+    }
+    link.attributes.push(LinkAttribute::LinkInfo(vec![
+        LinkInfo::Kind(InfoKind::Veth),
+        LinkInfo::Data(InfoData::Veth(InfoVeth::Peer(peer))),
+    ]));
+    let mut batch = Batch::default();
+    batch.new_link(link);
+    if !place.network.icc {
+        // Members that may not talk to each other: isolated ports reach only the bridge.
+        let mut port = LinkMessage::default();
+        port.attributes = vec![
+            LinkAttribute::IfName(place.host_interface.clone()),
+            LinkAttribute::LinkInfo(vec![
+                LinkInfo::PortKind(InfoPortKind::Bridge),
+                LinkInfo::PortData(InfoPortData::BridgePort(vec![InfoBridgePort::Isolated(
+                    true,
+                )])),
+            ]),
+        ];
+        batch.change_port(port);
+    }
+    host.send(&batch).map_err(|e| NetworkError::Interface {
+        step: "make",
+        interface: place.interface.clone(),
+        source: e,
+    })
 }
 
 /// IPv4-only interfaces need no IPv6 address of their own making, nor the neighbour discovery
@@ -102,14 +113,15 @@ pub(super) fn configure(
             Ok(None) => return Err(failed(std::io::ErrorKind::NotFound.into())),
             Err(e) => return Err(failed(e)),
         };
-        // A pair's far end cannot be born up: it does not know its other end yet.
-        batch.up(index);
         let endpoint = place.endpoint();
-        if let Some((address, prefix)) = endpoint.ipv4 {
-            batch.address(index, address.into(), prefix);
-        }
-        if let Some((address, prefix)) = endpoint.ipv6 {
-            batch.address(index, address.into(), prefix);
+        if place.network.driver == NetworkDriver::Bridge {
+            // A pair's far end cannot be born up: it does not know its other end yet.
+            batch.up(index);
+            for (address, prefix) in endpoint.addresses() {
+                batch.address(index, address, prefix);
+            }
+        } else if let Err(e) = sublink::set_up(inside, index, &endpoint) {
+            return Err(failed(e));
         }
         if !routed && !endpoint.internal {
             for gateway in endpoint.gateways() {
@@ -126,6 +138,10 @@ pub(super) fn configure(
 impl Place {
     fn endpoint(&self) -> Endpoint {
         let (pool4, pool6) = (self.network.pool4(), self.network.pool6());
+        let gateway = |pool: Option<&Pool>| {
+            let pool = pool.filter(|_| !sublink::is_routed(&self.network));
+            pool.map(|pool| pool.gateway.to_string())
+        };
         Endpoint {
             network_id: self.network.id.clone(),
             network: self.network.name.clone(),
@@ -133,8 +149,9 @@ impl Place {
             host_interface: self.host_interface.clone(),
             ipv4: self.member.ipv4.zip(pool4.map(|p| p.subnet.prefix())),
             ipv6: self.member.ipv6.zip(pool6.map(|p| p.subnet.prefix())),
-            gateway4: pool4.and_then(|p| p.gateway.to_string().parse().ok()),
-            gateway6: pool6.and_then(|p| p.gateway.to_string().parse().ok()),
+            gateway4: gateway(pool4).and_then(|address| address.parse().ok()),
+            gateway6: gateway(pool6).and_then(|address| address.parse().ok()),
+            driver: self.network.driver,
             mac: self.member.mac.clone(),
             aliases: self.member.aliases.clone(),
             internal: self.network.internal,

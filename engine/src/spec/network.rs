@@ -116,6 +116,30 @@ pub enum NetworkDriver {
     /// A Linux bridge.
     #[default]
     Bridge,
+    /// Every member is an interface of its own, with its own MAC address, on the link of an
+    /// interface of the machine.
+    Macvlan,
+    /// The same with the MAC address of the machine's interface.
+    Ipvlan,
+}
+
+impl NetworkDriver {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Bridge, Self::Macvlan, Self::Ipvlan];
+
+    /// As users write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Macvlan => "macvlan",
+            Self::Ipvlan => "ipvlan",
+        }
+    }
+
+    /// The driver that users write so.
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|driver| driver.name() == name)
+    }
 }
 
 /// An address pool, in CIDR notation.
@@ -125,7 +149,8 @@ pub struct IpamPool {
     pub subnet: String,
     /// Part of the subnet from which addresses are given out.
     pub ip_range: Option<String>,
-    /// The bridge's own address; default: the first of the subnet.
+    /// The bridge's own address, or the router of a macvlan or ipvlan network; default: the first
+    /// of the subnet.
     pub gateway: Option<IpAddr>,
     /// Addresses never given out, by name.
     pub reserved: BTreeMap<String, IpAddr>,

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_local};
@@ -159,10 +158,7 @@ pub fn hosts(record: &Record, endpoints: &[Endpoint]) -> String {
         domainname: record.spec.domainname.as_deref(),
         endpoints,
         extra_hosts: &record.spec.extra_hosts,
-        host_gateway: endpoints
-            .iter()
-            .find_map(|endpoint| endpoint.gateway4)
-            .map(IpAddr::V4),
+        host_gateway: endpoints.iter().find_map(Endpoint::machine),
     })
 }
 

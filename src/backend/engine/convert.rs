@@ -260,7 +260,7 @@ pub(super) fn network(network: EngineNetwork) -> Network {
     Network {
         name: network.name,
         id: network.id,
-        driver: "bridge".to_owned(),
+        driver: network.driver.name().to_owned(),
         labels: network.labels,
     }
 }

@@ -56,10 +56,10 @@ pub struct CreateArgs {
     /// Configuration alone (refused).
     #[arg(long, hide = true)]
     config_only: bool,
-    /// Driver.
+    /// Driver: bridge, macvlan, ipvlan.
     #[arg(short = 'd', long, default_value = "bridge")]
     driver: String,
-    /// The bridge's address, one a subnet.
+    /// The bridge's or, with macvlan and ipvlan, the router's address, one a subnet.
     #[arg(long)]
     gateway: Vec<IpAddr>,
     /// Routing mesh of a swarm (refused).
@@ -226,13 +226,10 @@ fn check(args: &CreateArgs) -> Result<(), CliError> {
 
 fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
     check(args)?;
-    if args.driver != "bridge" {
-        return Err(values::bad(
-            "driver",
-            &args.driver,
-            "only bridge is supported",
-        ));
-    }
+    let driver = NetworkDriver::of_name(&args.driver).ok_or_else(|| {
+        let reason = "bridge, macvlan and ipvlan are supported";
+        values::bad("driver", &args.driver, reason)
+    })?;
     if args.subnet.is_empty() && !(args.gateway.is_empty() && args.ip_range.is_empty()) {
         return Err(CliError::usage("--gateway and --ip-range need a --subnet"));
     }
@@ -260,7 +257,7 @@ fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
     }
     Ok(NetworkSpec {
         name: args.name.clone(),
-        driver: NetworkDriver::Bridge,
+        driver,
         driver_opts: values::pairs("opt", &args.opt)?,
         labels: values::labels(&[], &args.label)?,
         internal: args.internal,
@@ -286,7 +283,7 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     networks.retain(|network| {
         filters.any("name", |name| network.name.contains(name))
             && filters.any("id", |id| network.id.starts_with(id))
-            && filters.any("driver", |driver| driver == "bridge")
+            && filters.any("driver", |driver| driver == network.driver.name())
             && filters.any("scope", |scope| scope == "local")
             && filters.any("type", |kind| (kind == "builtin") == is_builtin(network))
             && filters.labels(&network.labels)
@@ -301,7 +298,7 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     let row = |network: &Network| {
         json!({
             "CreatedAt": listing::created(network.created),
-            "Driver": "bridge",
+            "Driver": network.driver.name(),
             "ID": id(network),
             "IPv4": network.ipv4.to_string(),
             "IPv6": network.ipv6.to_string(),
@@ -318,7 +315,8 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     .print(|| {
         let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"], 10);
         for network in &networks {
-            table.row([&id(network), &network.name, "bridge", "local"]);
+            let driver = network.driver.name();
+            table.row([&id(network), &network.name, driver, "local"]);
         }
         table
     })?;
@@ -348,11 +346,15 @@ fn inspect(engine: &Engine, name: &str) -> Result<Value, EngineError> {
         .pools
         .iter()
         .map(|pool| {
-            json!({
+            let mut shown = json!({
                 "Subnet": pool.subnet.to_string(),
                 "Gateway": pool.gateway.to_string(),
                 "IPRange": pool.ip_range.as_ref().map(ToString::to_string).unwrap_or_default(),
-            })
+            });
+            if !pool.reserved.is_empty() {
+                shown["AuxiliaryAddresses"] = json!(pool.reserved);
+            }
+            shown
         })
         .collect();
     Ok(json!({
@@ -360,7 +362,7 @@ fn inspect(engine: &Engine, name: &str) -> Result<Value, EngineError> {
         "Id": network.id,
         "Created": format!("{:.9}", network.created),
         "Scope": "local",
-        "Driver": "bridge",
+        "Driver": network.driver.name(),
         "EnableIPv4": network.ipv4,
         "EnableIPv6": network.ipv6,
         "IPAM": { "Driver": "default", "Options": {}, "Config": pools },

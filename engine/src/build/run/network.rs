@@ -62,10 +62,7 @@ impl Connected {
             domainname: None,
             endpoints,
             extra_hosts: &spec.extra_hosts,
-            host_gateway: endpoints
-                .iter()
-                .find_map(|endpoint| endpoint.gateway4)
-                .map(Into::into),
+            host_gateway: endpoints.iter().find_map(network::Endpoint::machine),
         };
         // No supervisor answers for a step: it asks the machine's own servers.
         let resolv = resolv::resolv_conf(&DnsSpec::default(), &host, false);

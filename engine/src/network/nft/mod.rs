@@ -114,7 +114,7 @@ struct Element {
 }
 
 fn elements(network: &Network) -> Vec<Element> {
-    let bridge = ifname(&network.bridge);
+    let bridge = ifname(&network.link);
     let key = |set, start| Element {
         set,
         start,

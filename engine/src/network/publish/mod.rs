@@ -134,10 +134,18 @@ const LETTING_GO: Duration = Duration::from_secs(2);
 
 /// Tries again while an address is taken: a process that is killed gives up its locks and its
 /// sockets one after the other, so its successor may be there before the last is free.
-pub fn patiently<T>(mut bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    let deadline = Instant::now() + LETTING_GO;
+pub fn patiently<T>(bind: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    patiently_for(LETTING_GO, bind)
+}
+
+/// [`patiently`], for what may take longer to be let go of.
+pub fn patiently_for<T>(
+    patience: Duration,
+    mut take: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let deadline = Instant::now() + patience;
     loop {
-        match bind() {
+        match take() {
             Err(e) if e.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
                 std::thread::sleep(Duration::from_millis(2));
             }

@@ -6,3 +6,4 @@ mod names;
 mod publish;
 mod routes;
 mod sandboxes;
+mod sublinks;

@@ -117,7 +117,7 @@ fn a_firewall_that_drops_is_told() {
         nft::drop_forwarded("filter").unwrap();
         let text = net.obstacle().unwrap();
         assert!(
-            text.contains("inet filter FORWARD") && text.contains(&net.bridge),
+            text.contains("inet filter FORWARD") && text.contains(&net.link),
             "{text}"
         );
     });

@@ -20,7 +20,7 @@ fn two_containers_talk_and_leave_nothing() {
             ask(&a.netns, v4(&b, 0), 80, PATIENCE).unwrap(),
             v4(&a, 0).to_string()
         );
-        assert!(has_link(&net.bridge));
+        assert!(has_link(&net.link));
         let refused = m.store.remove("net", &|_| true).unwrap_err();
         assert_eq!(
             refused.to_string(),
@@ -30,7 +30,7 @@ fn two_containers_talk_and_leave_nothing() {
             disconnect(&m.store, &id(name), &sandbox.endpoints).unwrap();
         }
         m.store.remove("net", &|_| true).unwrap();
-        assert!(!has_link(&net.bridge));
+        assert!(!has_link(&net.link));
     });
 }
 
