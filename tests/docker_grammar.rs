@@ -22,10 +22,6 @@ struct Flag {
 /// every value of Docker's that Gantry can do nothing with.
 const REFUSED: &[(&[&str], &str)] = &[
     (
-        &["container", "run", "--gpus", "all", "host"],
-        "device files",
-    ),
-    (
         &["container", "create", "--isolation", "hyperv", "host"],
         "Windows",
     ),

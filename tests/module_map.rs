@@ -105,6 +105,19 @@ const ENGINE_BORDERS: &[(&str, &[&str])] = &[
     ("registry", &["container", "supervisor", "build", "engine"]),
     ("volume", &["container", "supervisor", "build", "engine"]),
     (
+        "cdi",
+        &[
+            "container",
+            "supervisor",
+            "build",
+            "engine",
+            "runtime",
+            "spec",
+            "state",
+            "mount",
+        ],
+    ),
+    (
         "oci",
         &[
             "network",
@@ -182,6 +195,7 @@ const HOMES: &[(&str, &str, &[&str])] = &[
     ("src", "clap", &["cli", "main"]),
     ("src", "notify", &["watch"]),
     ("src", "lsp_types", &["lsp"]),
+    ("engine/src", "serde_yaml", &["cdi"]),
     ("engine/src", "petgraph", &["build"]),
     ("engine/src", "rtnetlink", &["network"]),
     ("engine/src", "reqwest", &["registry"]),

@@ -47,7 +47,11 @@ const REFUSED: &[Case] = &[
         "services.web.runtime",
         "no such OCI runtime",
     ),
-    up("§gpus: all", "services.web.gpus", "GPU requests"),
+    up(
+        "gpus: §all",
+        "services.web.gpus[0]",
+        "no device `nvidia.com/gpu=all` is described below `/etc/cdi` and `/var/run/cdi`",
+    ),
     up("§provider: {type: x}", "services.web.provider", "providers"),
     up(
         "use_api_socket: §true",
@@ -228,7 +232,7 @@ const REFUSED: &[Case] = &[
     up(
         "devices:\n  - §vendor.com/class=name",
         "services.web.devices[0]",
-        "a CDI name",
+        "no device `vendor.com/class=name` is described",
     ),
     up(
         "deploy:\n  mode: §global",
@@ -236,9 +240,9 @@ const REFUSED: &[Case] = &[
         "only `replicated`",
     ),
     up(
-        "deploy:\n  resources:\n    reservations:\n      §devices:\n        - capabilities: [gpu]",
-        "services.web.deploy.resources.reservations.devices",
-        "device reservations",
+        "deploy:\n  resources:\n    reservations:\n      devices:\n        - §capabilities: [tpu]",
+        "services.web.deploy.resources.reservations.devices[0]",
+        "devices that can do `tpu`",
     ),
     // Builds.
     build(

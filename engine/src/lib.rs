@@ -6,6 +6,7 @@
 #![warn(missing_docs)]
 
 pub mod build;
+pub mod cdi;
 pub mod cgroup;
 pub mod container;
 pub mod content;

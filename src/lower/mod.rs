@@ -7,6 +7,7 @@
 
 pub mod build;
 mod check;
+mod devices;
 mod finding;
 mod instance;
 mod labels;

@@ -118,19 +118,13 @@ fn windows(service: &Service) -> [Refusal<'static>; 4] {
 }
 
 /// Attributes that need programs or services which Gantry does not have.
-fn foreign(service: &Service) -> [Refusal<'static>; 7] {
+fn foreign(service: &Service) -> [Refusal<'static>; 6] {
     [
         refusal(
             service.runtime != "runc" && find_runtime(&service.runtime).is_err(),
             "runtime",
             "no such OCI runtime is installed",
             "install it, write its path, or leave `runtime` out",
-        ),
-        refusal(
-            !service.gpus.is_empty(),
-            "gpus",
-            "GPU requests are not supported",
-            "name the devices under `devices`",
         ),
         refusal(
             service.provider.is_some(),
@@ -208,14 +202,6 @@ fn of_swarm(name: &str, deploy: &Deploy, findings: &mut Findings) {
             path("deploy.mode"),
             "only `replicated` is supported on one machine",
             "use `replicas`",
-        );
-    }
-    let reservations = deploy.resources.reservations.as_ref();
-    if reservations.is_some_and(|r| !r.devices.is_empty()) {
-        findings.refuse(
-            path("deploy.resources.reservations.devices"),
-            "device reservations are not supported",
-            "name the devices under `devices`",
         );
     }
     let policy = deploy.restart_policy.as_ref();

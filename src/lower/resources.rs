@@ -3,9 +3,7 @@
 
 use std::path::PathBuf;
 
-use gantry_engine::spec::{
-    BlockIoDevice, BlockIoLimits, ContainerSpec, DeviceSpec, Resources, Ulimit,
-};
+use gantry_engine::spec::{BlockIoDevice, BlockIoLimits, ContainerSpec, Resources, Ulimit};
 
 use crate::model::{self, Blkio};
 
@@ -63,21 +61,7 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
         .collect();
     spec.sysctls = service.sysctls.clone();
     spec.device_cgroup_rules = service.device_cgroup_rules.clone();
-    for (index, device) in service.devices.iter().enumerate() {
-        if !device.source.starts_with('/') {
-            findings.refuse(
-                context.path(&format!("devices[{index}]")),
-                format!("`{}` is a CDI name; those are not supported", device.source),
-                "name the device's path, `/dev/…`",
-            );
-            continue;
-        }
-        spec.devices.push(DeviceSpec {
-            source: PathBuf::from(&device.source),
-            target: some(&device.target).unwrap_or_else(|| device.source.clone()),
-            permissions: some(&device.permissions).unwrap_or_else(|| "rwm".to_owned()),
-        });
-    }
+    super::devices::apply(context, spec, findings);
 }
 
 fn nonzero(number: i64) -> Option<i64> {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::cdi;
 use crate::image::{HealthConfig, Image, ImageStore, RunConfig};
 use crate::runtime::defaults;
 use crate::snapshot;
@@ -166,6 +167,7 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
     if let Some(name) = &spec.name {
         name.parse::<Name>()?;
     }
+    cdi::find(&spec.cdi_devices)?;
     if spec.auto_remove && spec.restart != RestartPolicy::No {
         return Err(ContainerError::Invalid(
             "`--rm` and a restart policy contradict each other; choose one".to_owned(),

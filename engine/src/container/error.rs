@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cdi::CdiError;
 use crate::error::{Classify, ErrorKind};
 use crate::image::ImageError;
 use crate::network::NetworkError;
@@ -80,6 +81,9 @@ pub enum ContainerError {
     /// Published ports.
     #[error(transparent)]
     Publish(#[from] PublishError),
+    /// Devices by name.
+    #[error(transparent)]
+    Cdi(#[from] CdiError),
     /// The runtime.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -113,6 +117,7 @@ impl Classify for ContainerError {
             Self::Snapshot(error) => error.kind(),
             Self::Network(error) => error.kind(),
             Self::Publish(error) => error.kind(),
+            Self::Cdi(error) => error.kind(),
             Self::Runtime(error) => error.kind(),
         }
     }

@@ -12,6 +12,7 @@
 //! (it takes a [`crate::mount::RootMount`]), restart policies, logs. `intelRdt`, `timeOffsets`,
 //! user namespaces and SELinux labels of the specification are refused by name.
 
+mod bundle;
 mod caps;
 mod child;
 pub mod defaults;
@@ -31,6 +32,7 @@ mod terminal;
 pub mod user;
 
 pub use crate::sys::process::Exit;
+pub use bundle::make as bundle;
 pub use error::{RuntimeError, Stage, Warning};
 pub use exec::{Exec, ExecTarget, exec};
 pub use launch::{

@@ -17,6 +17,7 @@ use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 use crate::sys::process::exit_now;
 
 use super::Stage;
+use super::bundle::ROOTFS;
 use super::child::Child;
 use super::hook::{self, HookPoint};
 use super::launch::Stdio;
@@ -71,12 +72,14 @@ impl Child<'_> {
         Ok(terminal)
     }
 
-    /// Attaches it in our own mount namespace: pivot_root wants a mount that is attached. A directory over itself, where
-    /// hooks look for it; another root over the host's, where no path leads to it.
+    /// Attaches it in our own mount namespace: pivot_root wants a mount that is attached. A directory over itself, another
+    /// root in the bundle, where hooks look for it; without a bundle over the host's, where no path leads to it.
     fn attach_root(&self, root: BorrowedFd<'_>) -> Result<(), Failure> {
-        let place = match self.root {
-            RootMount::Directory { path, .. } => path,
-            RootMount::Overlay(_) => Path::new("/"),
+        let in_bundle = self.state.map(|state| state.bundle().join(ROOTFS));
+        let place = match (self.root, &in_bundle) {
+            (RootMount::Directory { path, .. }, _) => path,
+            (RootMount::Overlay(_), Some(place)) => place,
+            (RootMount::Overlay(_), None) => Path::new("/"),
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         move_mount(root, "", CWD, place, flags)

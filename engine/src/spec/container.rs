@@ -86,6 +86,9 @@ pub struct ContainerSpec {
     pub resources: Resources,
     /// Host devices given to the container.
     pub devices: Vec<DeviceSpec>,
+    /// Devices by the names that their makers gave them, `vendor.com/class=name`.
+    #[serde(default)]
+    pub cdi_devices: Vec<String>,
     /// Raw cgroup device rules, `c 42:* rmw`.
     pub device_cgroup_rules: Vec<String>,
     /// Resource limits of the process, by lower-case name without `RLIMIT_`.

@@ -11,7 +11,9 @@ use crate::container::Failure;
 use crate::mount::RootMount;
 use crate::runtime::foreign::{Foreign, ForeignParked};
 use crate::runtime::seccomp::{Profile, Seccomp};
-use crate::runtime::{Init, Launch, Lookup, NetNs, Parked, RuntimeError, Started, Stdio, Warning};
+use crate::runtime::{
+    self, Init, Launch, Lookup, NetNs, Parked, RuntimeError, Started, Stdio, Warning,
+};
 
 use super::pipes::Pipes;
 
@@ -38,6 +40,8 @@ pub struct Job {
     pub groups: Vec<String>,
     /// Its standard streams.
     pub pipes: Pipes,
+    /// Where its bundle is made, for hooks.
+    pub bundle: PathBuf,
     /// Where its end is written down.
     pub exit_file: PathBuf,
     /// The runtime, where it is not ours, and the limits that it wants to be told.
@@ -83,13 +87,14 @@ impl Job {
             message: "cannot open the container's standard streams".to_owned(),
             cause: Some(Box::new(Failure::new(&source, 125))),
         };
+        let failed = |error: RuntimeError| Failure::new(&error, error.exit_code());
         let process = self.spec.process().as_ref();
         let stdio = if process.and_then(|p| p.terminal()) == Some(true) {
             Stdio::Terminal { size: None }
         } else {
             self.pipes.container_side().map_err(streams)?
         };
-        let launch = Launch {
+        let mut launch = Launch {
             id: &self.id,
             spec: &self.spec,
             root: &self.root,
@@ -107,11 +112,17 @@ impl Job {
             lookup: Lookup::AtStart,
             state: None,
         };
+        let state;
         let waiting = match &self.foreign {
-            None => crate::runtime::prepare(launch).map(Waiting::Own),
+            None if self.spec.hooks().is_some() => {
+                state = runtime::bundle(&self.bundle, &launch).map_err(failed)?;
+                launch.state = Some(&state);
+                runtime::prepare(launch).map(Waiting::Own)
+            }
+            None => runtime::prepare(launch).map(Waiting::Own),
             Some((foreign, limits)) => foreign.prepare(launch, limits).map(Waiting::Foreign),
         };
-        waiting.map_err(|error| Failure::new(&error, error.exit_code()))
+        waiting.map_err(failed)
     }
 
     /// Takes away what another runtime keeps of a container that has ended.

@@ -185,6 +185,7 @@ impl Assets {
             user: record.resolved.user.clone(),
             groups: record.spec.group_add.clone(),
             pipes,
+            bundle: files.run.join("bundle"),
             exit_file: files.exit(),
             foreign: match oci::foreign(record, files) {
                 Some(foreign) => Some((foreign, oci::cgroup_resources(&record.spec)?)),

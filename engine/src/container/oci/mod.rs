@@ -15,6 +15,7 @@ use oci_spec::runtime::{
     LinuxNamespaceType, LinuxResources, Mount, MountBuilder, Process, Root, Spec, User,
 };
 
+use crate::cdi;
 use crate::runtime::defaults::{self, SysAccess};
 use crate::runtime::foreign::Foreign;
 use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
@@ -52,6 +53,7 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
     if !asked.annotations.is_empty() {
         spec.set_annotations(Some(asked.annotations.clone().into_iter().collect()));
     }
+    cdi::find(&asked.cdi_devices)?.apply(&mut spec);
     Ok(spec)
 }
 
@@ -169,7 +171,9 @@ pub fn foreign(record: &Record, files: &Files) -> Option<Foreign> {
 /// The limits and device rules of a container, for its cgroup.
 pub fn cgroup_resources(asked: &ContainerSpec) -> Result<LinuxResources, ContainerError> {
     let mut resources = resources(&asked.resources)?;
-    resources.set_devices(Some(devices::rules(asked)?));
+    let mut rules = devices::rules(asked)?;
+    rules.extend(cdi::find(&asked.cdi_devices)?.rules());
+    resources.set_devices(Some(rules));
     Ok(resources)
 }
 

@@ -4,8 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Capabilities, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, Mount, Process,
-    RootBuilder, Spec,
+    Capabilities, LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, Mount, Process, Spec,
 };
 
 use crate::mount::{Below, expand_pattern, open_root};
@@ -25,12 +24,7 @@ pub(super) fn complete(
     let mut spec = launch.spec.clone();
     spec.set_version("1.0.2".to_owned());
     let read_only = spec.root().as_ref().and_then(|root| root.readonly());
-    let rootfs = RootBuilder::default()
-        .path("rootfs")
-        .readonly(read_only.unwrap_or(false))
-        .build()
-        .map_err(|error| invalid(error.to_string()))?;
-    spec.set_root(Some(rootfs));
+    spec.set_root(Some(crate::runtime::bundle::root(read_only)?));
     if let Some(process) = spec.process_mut() {
         resolve_user(process, root, launch.user, launch.groups)?;
         fit_capabilities(process, warnings)?;

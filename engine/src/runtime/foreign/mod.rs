@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxResources, Process};
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, OFlags};
 use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::UnshareFlags;
@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::mount::{Below, detached_root, open_root};
 use crate::sys::namespace;
 
+use super::bundle::write;
 use super::error::parent;
 use super::launch::{Init, Launch, Started, Stdio};
 use super::rootfs::leave_the_hosts_mounts;
@@ -264,16 +265,4 @@ fn explain(
     RuntimeError::CommandNotFound {
         command: command.to_owned(),
     }
-}
-
-fn write(path: &Path, text: &[u8]) -> Result<(), RuntimeError> {
-    let make = || {
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir)?;
-        }
-        std::fs::write(path, text)?;
-        rustix::fs::chmod(path, Mode::RUSR | Mode::WUSR)?;
-        Ok(())
-    };
-    make().map_err(|error: io::Error| parent(format!("write `{}`", path.display()), error))
 }

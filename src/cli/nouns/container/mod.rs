@@ -2,6 +2,7 @@
 //!
 //! Grammar and output are `docker container`'s.
 
+mod devices;
 mod files;
 mod inspect;
 mod list;

@@ -9,6 +9,7 @@ use gantry_engine::spec::{
     SecuritySpec,
 };
 
+use super::devices;
 use super::refused::RefusedOptions;
 use super::values;
 use crate::cli::error::CliError;
@@ -64,7 +65,7 @@ pub struct ContainerOptions {
     /// Memory nodes to use.
     #[arg(long)]
     pub cpuset_mems: Option<String>,
-    /// Host device, path[:path[:rwm]].
+    /// Host device, path[:path[:rwm]], or its name, vendor.com/class=name.
     #[arg(long)]
     pub device: Vec<String>,
     /// Raw cgroup device rule.
@@ -106,6 +107,9 @@ pub struct ContainerOptions {
     /// Document a port.
     #[arg(long)]
     pub expose: Vec<String>,
+    /// GPUs: all, a number, or device=ID.
+    #[arg(long)]
+    pub gpus: Option<String>,
     /// Supplementary group.
     #[arg(long)]
     pub group_add: Vec<String>,
@@ -305,6 +309,7 @@ impl ContainerOptions {
             Some((image, command)) => (image.clone(), command.to_vec()),
             None => return Err(CliError::usage("an image is missing")),
         };
+        let (devices, cdi_devices) = devices::devices(&self.device, self.gpus.as_deref())?;
         let mut spec = ContainerSpec {
             name: self.name.clone(),
             image,
@@ -339,7 +344,8 @@ impl ContainerOptions {
             extra_hosts: values::each("add-host", &self.add_host, values::extra_host)?,
             security: self.security()?,
             resources: self.resources()?,
-            devices: values::each("device", &self.device, values::device)?,
+            devices,
+            cdi_devices,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
             sysctls: values::pairs("sysctl", &self.sysctl)?,
             shm_size: values::optional("shm-size", self.shm_size.as_deref(), values::size)?,

@@ -11,9 +11,6 @@ pub struct RefusedOptions {
     /// Skip image verification, which there is none of.
     #[arg(long, hide = true, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     disable_content_trust: bool,
-    /// GPU devices (refused).
-    #[arg(long, hide = true)]
-    gpus: Option<String>,
     /// Isolation technology: default.
     #[arg(long, hide = true)]
     isolation: Option<String>,
@@ -58,11 +55,6 @@ impl RefusedOptions {
                 !self.disable_content_trust,
                 "disable-content-trust=false",
                 "there is no notary to ask; pull by digest instead",
-            ),
-            (
-                self.gpus.is_some(),
-                "gpus",
-                "give the GPU's device files with --device and its libraries with --volume",
             ),
             (
                 other(&self.isolation, "default"),

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_engine::spec::{
-    BindOptions, BlockIoDevice, DeviceSpec, EndpointSpec, ExtraHost, Link, MountKind, MountSpec,
-    NamespaceMode, NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions,
-    Ulimit,
+    BindOptions, BlockIoDevice, EndpointSpec, ExtraHost, Link, MountKind, MountSpec, NamespaceMode,
+    NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions, Ulimit,
 };
 use indexmap::IndexMap;
 
@@ -307,24 +306,6 @@ pub fn extra_host(text: &str) -> Parsed<ExtraHost> {
     })
 }
 
-/// `path[:path[:rwm]]`.
-pub fn device(text: &str) -> Parsed<DeviceSpec> {
-    let parts: Vec<&str> = text.split(':').collect();
-    let letters = |part: &str| !part.is_empty() && part.chars().all(|c| "rwm".contains(c));
-    let (source, target, permissions) = match parts[..] {
-        [source] => (source, source, "rwm"),
-        [source, mode] if letters(mode) => (source, source, mode),
-        [source, target] => (source, target, "rwm"),
-        [source, target, mode] if letters(mode) => (source, target, mode),
-        _ => return Err("expected path[:path[:rwm]]".to_owned()),
-    };
-    Ok(DeviceSpec {
-        source: source.into(),
-        target: target.to_owned(),
-        permissions: permissions.to_owned(),
-    })
-}
-
 /// `path:rate`, the rate a number or a size.
 pub fn device_rate(text: &str) -> Parsed<BlockIoDevice> {
     let (path, rate) = text.rsplit_once(':').ok_or("expected path:rate")?;
@@ -585,7 +566,6 @@ mod tests {
             Ulimit { soft: 10, hard: 20 }
         );
         assert!(ulimit("nofile=20:10").is_err());
-        assert_eq!(device("/dev/null:rw").unwrap().permissions, "rw");
         assert_eq!(tmpfs("/t:size=1m,mode=700").unwrap().target, "/t");
         let MountKind::Tmpfs(options) = tmpfs("/t:nr_inodes=9,noatime").unwrap().kind else {
             panic!("a tmpfs");
@@ -597,7 +577,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read_or_refused(text in "[-a-z0-9:=/,.]{0,30}") {
-            let _ = (volume(&text), mount(&text), tmpfs(&text), device(&text), ulimit(&text));
+            let _ = (volume(&text), mount(&text), tmpfs(&text), ulimit(&text));
             let _ = (ports(&text), extra_host(&text), network(std::slice::from_ref(&text)), restart(&text));
         }
     }

@@ -112,7 +112,8 @@ fn limits(spec: &ContainerSpec) -> Value {
         "CpusetMems": resources.cpuset_mems.clone().unwrap_or_default(),
         "Devices": devices,
         "DeviceCgroupRules": listed(&spec.device_cgroup_rules),
-        "DeviceRequests": null,
+        "DeviceRequests": (!spec.cdi_devices.is_empty())
+            .then(|| json!([{ "Driver": "cdi", "Count": 0, "DeviceIDs": spec.cdi_devices }])),
         "MemoryReservation": resources.memory_reservation.unwrap_or(0),
         "MemorySwap": swap(spec),
         "MemorySwappiness": resources.memory_swappiness,
