@@ -88,6 +88,17 @@ impl EngineError {
             _ => 125,
         }
     }
+
+    /// The exit code `docker exec` would give where the command could not be started in a container that runs: 127
+    /// for a program that is not there, 126 for all else.
+    pub fn exec_exit_code(&self) -> Option<u8> {
+        match self {
+            Self::Container(ContainerError::Supervisor(failure)) => {
+                Some(failure.exit_code.max(126))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Classify for EngineError {

@@ -56,6 +56,18 @@ pub enum CliError {
         /// Why.
         source: Box<EngineError>,
     },
+    /// A command could not be started in a container that runs; the exit code is Docker's for the cause.
+    #[error("the command could not be started")]
+    Exec {
+        /// 126 or 127.
+        code: u8,
+        /// Why.
+        source: Box<EngineError>,
+    },
+    /// `container run` failed before there was a program that could have failed: its exit code must not look
+    /// like one of the program's.
+    #[error(transparent)]
+    BeforeRun(Box<CliError>),
     /// A registry failed.
     #[error("cannot {what}")]
     Registry {
@@ -130,6 +142,11 @@ impl CliError {
         }
     }
 
+    /// Of `container run`, before it has started anything.
+    pub fn before_run(error: impl Into<Self>) -> Self {
+        Self::BeforeRun(Box::new(error.into()))
+    }
+
     /// The exit code that goes with it.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -141,7 +158,11 @@ impl CliError {
             }) => Exit::Child(*code),
             Self::Backend(error) => Exit::from(error.kind()),
             Self::Engine(error) => Exit::from(error.kind()),
-            Self::Start { code, .. } => Exit::Child(*code),
+            Self::Start { code, .. } | Self::Exec { code, .. } => Exit::Child(*code),
+            Self::BeforeRun(error) => match error.exit() {
+                Exit::Interrupted => Exit::Interrupted,
+                _ => Exit::Child(Exit::BEFORE_RUN),
+            },
             Self::Oci(error) => Exit::Child(error.exit_code()),
             Self::Registry { source, .. } => Exit::from(source.kind()),
             Self::Build(source) => Exit::from(source.kind()),
@@ -166,6 +187,7 @@ impl CliError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Backend(error) => error.hint.clone(),
+            Self::BeforeRun(error) => error.hint(),
             Self::NotFound { hint, .. } => hint.clone(),
             Self::Plan(error) => error.hint(),
             Self::Execute(ExecuteError::Backend(error)) => error.hint.clone(),
@@ -183,6 +205,9 @@ impl CliError {
     pub fn render(&self) -> String {
         if let Self::Load(rendered) = self {
             return rendered.clone();
+        }
+        if let Self::BeforeRun(error) = self {
+            return error.render();
         }
         if let Self::Execute(ExecuteError::Failed(failures)) = self {
             return failures

@@ -21,6 +21,9 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// What Docker's `run` and `exec` end with where it is not the program that failed.
+    pub const BEFORE_RUN: u8 = 125;
+
     /// The number the shell sees.
     #[must_use]
     pub fn code(self) -> u8 {

@@ -199,7 +199,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             // A broken pipe while printing help is nobody's error.
             let _ = error.print();
             return if error.use_stderr() {
-                Exit::Usage
+                misunderstood(error.kind(), &arguments)
             } else {
                 Exit::Success
             };
@@ -216,6 +216,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             eprint!("{}", error.render());
             error.exit()
         }
+    }
+}
+
+/// The exit of a command line with a wrong flag: where a program's exit code was to be expected, not one that a
+/// program could have. What is missing altogether Docker answers like any other verb.
+fn misunderstood(kind: clap::error::ErrorKind, arguments: &[OsString]) -> Exit {
+    if kind == clap::error::ErrorKind::MissingRequiredArgument {
+        return Exit::Usage;
+    }
+    let typed = Cli::command()
+        .ignore_errors(true)
+        .try_get_matches_from(arguments);
+    let verb = typed.as_ref().ok().and_then(|typed| {
+        let (noun, typed) = typed.subcommand()?;
+        Some((noun, typed.subcommand_name()?))
+    });
+    match verb {
+        Some(("container", "run" | "exec")) => Exit::Child(Exit::BEFORE_RUN),
+        _ => Exit::Usage,
     }
 }
 
@@ -245,11 +264,7 @@ fn enter(command: &Command) -> Result<(), CliError> {
             eprintln!("warning: {warning}");
             Ok(())
         }
-        // Whoever runs a program tells its exit codes from ours.
-        Err(source) if runs_program => Err(CliError::Start {
-            code: source.exit_code(),
-            source: Box::new(source),
-        }),
+        Err(source) if runs_program => Err(CliError::before_run(source)),
         Err(source) => Err(source.into()),
     }
 }

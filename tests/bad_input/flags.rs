@@ -41,6 +41,26 @@ fn a_wrong_flag_is_a_usage_error() {
         ("--progress bogus up", &["bogus", "plain"]),
         ("--parallel x up", &["--parallel"]),
         ("container run", &["IMAGE"]),
+        ("container ls --filter bogus=x", &["bogus"]),
+        ("container ls --format {{", &["template"]),
+        ("image pull UP:x", &["lower case"]),
+        ("image build --output type=bogus .", &["bogus"]),
+        ("network create --driver warp n", &["bridge"]),
+        ("volume create -d warp v", &["local"]),
+    ];
+    for (line, pieces) in table {
+        let args: Vec<&str> = line.split(' ').collect();
+        refuse_args(&sandbox, &args, 2, pieces);
+    }
+}
+
+/// Docker's codes: 125 says that it was not the program that failed.
+#[test]
+fn a_program_that_cannot_run_has_dockers_exit_codes() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::new();
+    let before: &[(&str, &[&str])] = &[
+        ("container run --bogus host", &["--bogus"]),
         ("container run --memory x host", &["--memory", "512m"]),
         ("container run --cpus x host", &["--cpus"]),
         ("container run -e =x host", &["no name"]),
@@ -61,17 +81,79 @@ fn a_wrong_flag_is_a_usage_error() {
         ("container run --cidfile / host", &["exists already"]),
         ("container run --add-host x host", &["host:ip"]),
         ("container run --attach bogus host", &["stdin"]),
-        ("container ls --filter bogus=x", &["bogus"]),
-        ("container ls --format {{", &["template"]),
-        ("image pull UP:x", &["lower case"]),
-        ("image build --output type=bogus .", &["bogus"]),
-        ("network create --driver warp n", &["bridge"]),
-        ("volume create -d warp v", &["local"]),
+        ("container run --network nope host true", &["nope"]),
+        (
+            "container run --mount type=bind,source=/nope,target=/x host true",
+            &["/nope"],
+        ),
+        (
+            "container run --rm --restart always host true",
+            &["--rm", "choose one"],
+        ),
+        (
+            "container run --stop-signal X host true",
+            &["invalid signal: X"],
+        ),
+        (
+            "container run --workdir rel host true",
+            &["`rel`", "absolute"],
+        ),
+        ("container run --platform plan9 host true", &["plan9"]),
+        ("container run --pull never nope:1 true", &["nope:1"]),
+        (
+            "container run -u nobody-here host true",
+            &["nobody-here", "passwd"],
+        ),
+        ("container exec --bogus one true", &["--bogus"]),
     ];
-    for (line, pieces) in table {
-        let args: Vec<&str> = line.split(' ').collect();
-        refuse_args(&sandbox, &args, 2, pieces);
-    }
+    let check = |table: &[(&str, &[&str])], code| {
+        for (line, pieces) in table {
+            let args: Vec<&str> = line.split(' ').collect();
+            refuse_args(&sandbox, &args, code, pieces);
+        }
+    };
+    check(before, 125);
+    sandbox.ok(&[
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "one",
+        "host",
+        "sleep",
+        "60",
+    ]);
+    sandbox.ok(&["container", "create", "--name", "made", "host", "true"]);
+    let missing = &["no-such-program", "not found"];
+    check(
+        &[
+            ("container run --rm host no-such-program", missing),
+            ("container exec one no-such-program", missing),
+        ],
+        127,
+    );
+    check(
+        &[
+            ("container run --rm host /etc/passwd", &["/etc/passwd"]),
+            ("container run --rm host /etc", &["/etc"]),
+            ("container exec one /etc/passwd", &["/etc/passwd"]),
+            ("container exec -u nobody-here one true", &["nobody-here"]),
+        ],
+        126,
+    );
+    check(&[("container run --name one host true", &["`one`"])], 125);
+    // What has nothing to do with a program is as with any other verb.
+    check(
+        &[
+            ("container create --name one host true", &["`one`"]),
+            ("container create --network nope host true", &["nope"]),
+            ("container exec nope true", &["no such container: nope"]),
+            ("container exec made true", &["not running"]),
+            ("container exec -d one no-such-program", missing),
+        ],
+        1,
+    );
+    sandbox.finish();
 }
 
 #[test]
@@ -93,24 +175,6 @@ fn a_thing_that_does_not_exist_is_named() {
         ("down nobody", &["`nobody`"]),
         ("wait nobody", &["`nobody`"]),
         ("config --hash nobody", &["`nobody`"]),
-        ("container run --network nope host true", &["nope"]),
-        (
-            "container run --mount type=bind,source=/nope,target=/x host true",
-            &["/nope"],
-        ),
-        (
-            "container run --rm --restart always host true",
-            &["--rm", "choose one"],
-        ),
-        (
-            "container run --stop-signal X host true",
-            &["invalid signal: X"],
-        ),
-        (
-            "container run --workdir rel host true",
-            &["`rel`", "absolute"],
-        ),
-        ("container run --platform plan9 host true", &["plan9"]),
         ("container stop nope", &["no such container: nope"]),
         ("container inspect nope", &["no such container: nope"]),
         ("image rm nope", &["no such image: `nope`"]),

@@ -290,9 +290,9 @@ impl Backend for EngineBackend {
             .exec(&id.0, &engine_spec, streams)
             .map(i32::from)
             .map_err(|error| {
-                let code = error.exit_code();
+                let exit_code = error.exec_exit_code();
                 BackendError {
-                    exit_code: Some(code),
+                    exit_code,
                     ..self.wrap("run a program in", id, error)
                 }
             })

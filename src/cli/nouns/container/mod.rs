@@ -202,12 +202,8 @@ pub struct PortArgs {
 /// Runs the command.
 pub fn run(global: &Global, command: ContainerCommand) -> Result<Exit, CliError> {
     let engine = match open(global) {
-        // Whoever runs a program tells its exit codes from ours.
-        Err(CliError::Engine(source)) if matches!(command, ContainerCommand::Run(_)) => {
-            return Err(CliError::Start {
-                code: source.exit_code(),
-                source: Box::new(source),
-            });
+        Err(error) if matches!(command, ContainerCommand::Run(_)) => {
+            return Err(CliError::before_run(error));
         }
         engine => engine?,
     };

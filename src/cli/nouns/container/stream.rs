@@ -145,7 +145,11 @@ pub struct LogsArgs {
 
 /// `run`.
 pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
-    let mut spec = args.options.to_spec()?;
+    let mut spec = args.options.to_spec().map_err(CliError::before_run)?;
+    let make = |spec| {
+        super::make(engine, &args.options, spec, args.cidfile.as_deref())
+            .map_err(CliError::before_run)
+    };
     let interactive = spec.open_stdin;
     if args.detach {
         if !args.attach.is_empty() {
@@ -153,15 +157,15 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
         }
         // Nobody is connected who could leave.
         spec.stdin_once = false;
-        let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
+        let id = make(spec)?;
         warn(&started(engine, &id, args.options.rm, engine.start(&id))?);
         print(&format!("{id}\n"))?;
         return Ok(Exit::Success);
     }
     terminal_needed(spec.tty && interactive)?;
     let tty = spec.tty;
-    let options = attach_options(&args.attach, interactive)?;
-    let id = super::make(engine, &args.options, spec, args.cidfile.as_deref())?;
+    let options = attach_options(&args.attach, interactive).map_err(CliError::before_run)?;
+    let id = make(spec)?;
     let attachment = started(
         engine,
         &id,
@@ -332,16 +336,8 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         privileged: args.privileged,
         detach_keys: args.detach_keys.clone(),
     };
-    // A program that is missing has a code of its own, as in `run`.
-    let failed = |source: EngineError| match source.exit_code() {
-        code @ (126 | 127) => CliError::Start {
-            code,
-            source: Box::new(source),
-        },
-        _ => CliError::Engine(source),
-    };
     if args.detach {
-        engine.exec_detached(&args.name, &spec).map_err(failed)?;
+        engine.exec_detached(&args.name, &spec)?;
         return Ok(Exit::Success);
     }
     terminal_needed(args.tty && args.interactive)?;
@@ -351,8 +347,16 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         stdout: Some(rustix::stdio::stdout()),
         stderr: Some(rustix::stdio::stderr()),
     };
-    let code = engine.exec(&args.name, &spec, streams).map_err(failed)?;
-    Ok(Exit::Child(code))
+    match engine.exec(&args.name, &spec, streams) {
+        Ok(code) => Ok(Exit::Child(code)),
+        Err(source) => Err(match source.exec_exit_code() {
+            Some(code) => CliError::Exec {
+                code,
+                source: Box::new(source),
+            },
+            None => CliError::Engine(source),
+        }),
+    }
 }
 
 /// `logs`.
