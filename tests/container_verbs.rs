@@ -50,7 +50,7 @@ fn update_changes_a_running_container_and_keeps_the_rest() {
     run(
         &sandbox,
         "web",
-        &["--cpus", "2", "--memory", "64m", "--network", "none"],
+        &["--cpus", "1", "--memory", "64m", "--network", "none"],
     );
     sandbox
         .ok(&[
@@ -77,7 +77,7 @@ fn update_changes_a_running_container_and_keeps_the_rest() {
         "{{.HostConfig.Memory}} {{.HostConfig.NanoCpus}} {{.HostConfig.RestartPolicy.Name}}";
     assert_eq!(
         inspect(&sandbox, "web", config),
-        "33554432 2000000000 on-failure"
+        "33554432 1000000000 on-failure"
     );
     // The policy is the new one at once.
     let pid = inspect(&sandbox, "web", "{{.State.Pid}}")
@@ -105,13 +105,14 @@ fn update_changes_a_running_container_and_keeps_the_rest() {
         (&["--memory", "1g"][..], "memory"),
         (&["--memory", "1m"][..], "6 MiB"),
         (&["--cpus", "1", "--cpu-quota", "5000"][..], "choose one"),
+        (&["--cpus", "99999"][..], "0.01 to"),
     ] {
         let mut args = vec!["container", "update"];
         args.extend(flags);
         args.push("web");
         sandbox.run(&args).expect_code(1).expect_stderr(&[reason]);
     }
-    assert_eq!(inspect(&sandbox, "web", config), "33554432 2000000000 no");
+    assert_eq!(inspect(&sandbox, "web", config), "33554432 1000000000 no");
     sandbox.run(&["container", "update", "web"]).expect_code(2);
     sandbox.finish();
 }

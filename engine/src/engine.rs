@@ -30,6 +30,7 @@ use crate::state::{Paths, StateError};
 use crate::volume::{VolumeError, VolumeStore};
 
 pub use crate::container::archive::Tree;
+pub use crate::sys::cpus;
 pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
 pub use crate::container::boot::{Attempt, Turn};
 pub use crate::container::change::Update;

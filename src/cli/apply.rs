@@ -42,6 +42,7 @@ pub fn lowered(
             .map(|entry| (entry.service.clone(), entry.replicas))
             .collect(),
         underscores: global.compatibility,
+        cpus: Some(gantry_engine::engine::cpus()),
     };
     let (stack, findings) = crate::lower::lower(project, &overrides);
     accept(global, findings)?;
@@ -56,6 +57,7 @@ pub fn known(global: &Global, session: &Session) -> Option<Stack> {
     let overrides = Overrides {
         scale: BTreeMap::new(),
         underscores: global.compatibility,
+        cpus: None,
     };
     let project = session.project.clone()?;
     Some(crate::lower::lower(project, &overrides).0)

@@ -1,9 +1,23 @@
 //! What the engine finds wrong with a service's container, told at the place in the file.
 
-use gantry_engine::container::check::{Place, check};
+use gantry_engine::container::check::{Place, beyond, check};
 use gantry_engine::spec::ContainerSpec;
 
 use super::{Context, Findings};
+
+/// What this machine, with so many CPUs, does not have. A file is shared between machines: so this is asked only
+/// where containers are made.
+pub(super) fn machine(
+    context: &Context<'_>,
+    spec: &ContainerSpec,
+    cpus: usize,
+    findings: &mut Findings,
+) {
+    if let Some(problem) = beyond(cpus, &spec.resources) {
+        let path = context.path(&attribute(context, &problem.place));
+        findings.refuse(path, problem.message, help(&problem.place));
+    }
+}
 
 pub(super) fn apply(context: &Context<'_>, spec: &ContainerSpec, findings: &mut Findings) {
     for problem in check(spec) {
@@ -20,6 +34,9 @@ fn attribute(context: &Context<'_>, place: &Place) -> String {
             "deploy.resources.limits.memory".to_owned()
         }
         Place::Option("memory") => "mem_limit".to_owned(),
+        Place::Option("cpus") if service.cpus.0 == 0.0 => {
+            "deploy.resources.limits.cpus".to_owned()
+        }
         Place::Option("cpuset_cpus") => "cpuset".to_owned(),
         Place::Option("block_io_weight") => "blkio_config.weight".to_owned(),
         Place::Option(name) => (*name).to_owned(),
@@ -70,7 +87,7 @@ fn help(place: &Place) -> &'static str {
         Place::Option("working_dir") => "begin it with `/`",
         Place::Option("stop_signal") => "use a name such as `SIGTERM` or a number",
         Place::Option("memory") => "use `6m` or more",
-        Place::Option("cpus") => "use a positive number such as `0.5`",
+        Place::Option("cpus") => "use a number such as `0.5`, or leave it out for all of them",
         Place::Option("cpuset_cpus") => "write `0-3` or `0,2`",
         Place::Option("hostname") => "use a shorter one",
         Place::Option("mac_address") | Place::Endpoint(..) => "write `02:42:ac:11:00:02`",

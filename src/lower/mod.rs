@@ -49,9 +49,11 @@ pub struct Stack {
     volumes: BTreeMap<String, VolumeSpec>,
 }
 
-/// What the command line adds to the file.
+/// What is not in the file: what the command line adds, and what the machine has.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
+    /// CPUs of the machine on which containers are made now.
+    pub cpus: Option<usize>,
     /// `--scale`.
     pub scale: BTreeMap<String, u32>,
     /// `--compatibility`.
@@ -72,7 +74,11 @@ pub fn lower(project: Project, overrides: &Overrides) -> (Stack, Findings) {
             service,
             separator: separator(overrides),
         };
-        templates.insert(name.clone(), template(&context, &mut findings));
+        let spec = template(&context, &mut findings);
+        if let Some(cpus) = overrides.cpus {
+            check::machine(&context, &spec, cpus, &mut findings);
+        }
+        templates.insert(name.clone(), spec);
     }
     let networks = project
         .networks

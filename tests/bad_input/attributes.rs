@@ -103,6 +103,12 @@ const LIMITS: &[Row] = &[
     ("mem_limit: 1k", 16, &["6 MiB"]),
     ("shm_size: 5q", 15, &["invalid size `5q`"]),
     ("cpus: many", 11, &["must be a number"]),
+    ("cpus: 99999", 11, &["0.01 to", "CPUs available"]),
+    (
+        "deploy: { resources: { limits: { cpus: \"99999\" } } }",
+        44,
+        &["0.01 to", "CPUs available"],
+    ),
     ("cpuset: a-b", 13, &["`a-b` is not a list of numbers"]),
     ("pids_limit: x", 17, &["must be an integer"]),
     ("blkio_config: { weight: 5 }", 29, &["between 10 and 1000"]),

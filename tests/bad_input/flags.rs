@@ -63,6 +63,10 @@ fn a_program_that_cannot_run_has_dockers_exit_codes() {
         ("container run --bogus host", &["--bogus"]),
         ("container run --memory x host", &["--memory", "512m"]),
         ("container run --cpus x host", &["--cpus"]),
+        (
+            "container run --cpus 99999 host true",
+            &["0.01 to", "CPUs available"],
+        ),
         ("container run -e =x host", &["no name"]),
         ("container run -p x host", &["--publish"]),
         ("container run -v a:b:c:d host", &["--volume"]),

@@ -7,6 +7,7 @@
 use crate::network::{Network, NetworkError, NetworkStore};
 use crate::spec::{EndpointSpec, NetworkMode, Resources, RestartPolicy};
 use crate::state::{ContainerId, Durability, Lock, Name, crash_point};
+use crate::sys;
 
 use super::control::{Connection, Reply, Request};
 use super::events::{Action, Event};
@@ -160,6 +161,9 @@ impl Containers {
                     ));
                 }
                 record.spec.restart = restart;
+            }
+            if let Some(problem) = super::check::beyond(sys::cpus(), &update.resources) {
+                return Err(ContainerError::Invalid(problem.message));
             }
             record.spec.resources.change(&update.resources);
             // What cannot be said to a cgroup is refused before it is written down.

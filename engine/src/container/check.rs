@@ -1,9 +1,10 @@
-//! What is wrong with a specification, as far as its own text tells: no machine is looked at.
+//! What is wrong with a specification, as far as its own text tells: no machine is looked at. [`beyond`] is told
+//! what the machine has.
 //!
 //! All problems come at once, each with the option it is about, so that a caller can point at
 //! the place its user wrote. [`super::create`] refuses the first one.
 
-use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode};
+use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode, Resources};
 
 use super::{ContainerError, oci, signal};
 
@@ -45,6 +46,20 @@ pub fn check(spec: &ContainerSpec) -> Vec<Problem> {
     security(spec, &mut found);
     resources(spec, &mut found);
     found.0
+}
+
+/// What a specification asks for that a machine with so many CPUs does not have.
+#[must_use]
+pub fn beyond(cpus: usize, resources: &Resources) -> Option<Problem> {
+    let asked = resources.cpus?;
+    // Below a hundredth the kernel takes no quota.
+    let possible = (0.01..=cpus as f64).contains(&asked);
+    (!possible).then(|| Problem {
+        place: Place::Option("cpus"),
+        message: format!(
+            "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available, and not {asked}"
+        ),
+    })
 }
 
 #[derive(Default)]
@@ -278,6 +293,24 @@ mod tests {
             ..ContainerSpec::default()
         };
         assert_eq!(check(&spec), []);
+    }
+
+    #[test]
+    fn a_share_of_the_cpus_is_one_that_the_machine_has() {
+        let refused = |cpus| {
+            let asked = Resources {
+                cpus,
+                ..Resources::default()
+            };
+            beyond(2, &asked).map(|problem| problem.message)
+        };
+        for possible in [None, Some(0.01), Some(0.5), Some(2.0)] {
+            assert_eq!(refused(possible), None, "{possible:?}");
+        }
+        for impossible in [0.009, 2.01, 64.0, f64::INFINITY, f64::NAN] {
+            let message = refused(Some(impossible)).expect("refused");
+            assert!(message.contains("0.01 to 2.00"), "{message}");
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::spec::{
 use crate::state::{
     ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
 };
-use crate::sys::user_namespace::owner;
+use crate::sys::{self, user_namespace::owner};
 use crate::volume::{Backing, VolumeSpec};
 
 use super::info::{MountPoint, MountType};
@@ -161,7 +161,9 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             reason: reason.to_owned(),
         })
     };
-    if let Some(problem) = super::check::check(spec).into_iter().next() {
+    let problems = super::check::check(spec).into_iter();
+    let beyond = super::check::beyond(sys::cpus(), &spec.resources);
+    if let Some(problem) = problems.chain(beyond).next() {
         return Err(ContainerError::Invalid(problem.message));
     }
     if let Some(name) = &spec.name {

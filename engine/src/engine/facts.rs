@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cgroup::Layout;
 use crate::container::{ListFilter, Status};
+use crate::sys;
 
 use super::{Engine, Result};
 
@@ -69,7 +70,7 @@ impl Engine {
             operating_system: operating_system(),
             os_type: "linux",
             architecture: std::env::consts::ARCH,
-            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            cpus: sys::cpus(),
             mem_total: system.totalram * u64::from(system.mem_unit),
             root_dir: self.paths.root().to_owned(),
 

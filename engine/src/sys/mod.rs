@@ -23,6 +23,14 @@ pub use spawn::{Executable, RoleChild, spawn_role};
 
 use std::io;
 
+/// CPUs that the machine runs on, whatever part of them this process may use.
+#[must_use]
+pub fn cpus() -> usize {
+    use nix::unistd::{SysconfVar, sysconf};
+    let online = sysconf(SysconfVar::_NPROCESSORS_ONLN).ok().flatten();
+    online.and_then(|count| count.try_into().ok()).unwrap_or(1)
+}
+
 /// The result of a raw system call in the form of the standard library.
 fn check(result: libc::c_long) -> io::Result<libc::c_long> {
     if result < 0 {
