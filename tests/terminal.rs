@@ -73,6 +73,46 @@ fn exec_and_run_have_the_terminals_size_and_follow_it() {
     sandbox.finish();
 }
 
+/// As with runc: what is mounted there is the container's /dev, with the terminals that it has.
+#[test]
+fn a_dev_of_the_users_own_is_taken_as_it_is() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let run = |mount: [&str; 2], more: &[&str]| {
+        let mut args = vec!["container", "run", "--rm", "--network", "none", "-t"];
+        args.extend(mount);
+        args.extend(more);
+        sandbox.run(&args)
+    };
+    for mount in [["-v", "/dev:/dev"], ["--tmpfs", "/dev:dev,mode=755"]] {
+        run(mount, &["host", "tty"])
+            .expect_code(0)
+            .expect_stdout(&["/dev/pts/"]);
+    }
+    let dev = sandbox.project().join("dev");
+    std::fs::create_dir(&dev).expect("folder");
+    let mount = format!("{}:/dev", dev.display());
+    run(["-v", &mount], &["host", "true"])
+        .expect_code(125)
+        .expect_stderr(&["/dev/pts/ptmx"]);
+    let ran = sandbox.ok(&[
+        "container",
+        "run",
+        "--rm",
+        "-v",
+        &mount,
+        "host",
+        "cat",
+        "/proc/keys",
+    ]);
+    assert_eq!(ran.stdout(), "", "hidden without a /dev/null too");
+    // Only what is mounted over has a place made for it.
+    let made = std::fs::read_dir(&dev).expect("folder").flatten();
+    let made: Vec<_> = made.map(|entry| entry.file_name()).collect();
+    assert_eq!(made, ["shm"]);
+    sandbox.finish();
+}
+
 #[test]
 fn ctrl_c_goes_to_the_program_in_the_container() {
     need_terminal!();

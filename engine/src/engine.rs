@@ -30,7 +30,6 @@ use crate::state::{Paths, StateError};
 use crate::volume::{VolumeError, VolumeStore};
 
 pub use crate::container::archive::Tree;
-pub use crate::sys::cpus;
 pub use crate::container::attach::{AttachEnd, AttachOptions, Attachment, Frame, Interaction};
 pub use crate::container::boot::{Attempt, Turn};
 pub use crate::container::change::Update;
@@ -42,6 +41,7 @@ pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
+pub use crate::sys::cpus;
 pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use doctor::{Condition, Finding};

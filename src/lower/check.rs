@@ -34,9 +34,7 @@ fn attribute(context: &Context<'_>, place: &Place) -> String {
             "deploy.resources.limits.memory".to_owned()
         }
         Place::Option("memory") => "mem_limit".to_owned(),
-        Place::Option("cpus") if service.cpus.0 == 0.0 => {
-            "deploy.resources.limits.cpus".to_owned()
-        }
+        Place::Option("cpus") if service.cpus.0 == 0.0 => "deploy.resources.limits.cpus".to_owned(),
         Place::Option("cpuset_cpus") => "cpuset".to_owned(),
         Place::Option("block_io_weight") => "blkio_config.weight".to_owned(),
         Place::Option(name) => (*name).to_owned(),

@@ -138,6 +138,16 @@ fn wrong_limits_are_refused_at_their_place() {
     check(LIMITS);
 }
 
+#[test]
+fn a_file_for_a_larger_machine_can_be_read_on_this_one() {
+    crate::need_kernel!();
+    let sandbox = Sandbox::of_compose(&service("cpus: 99999"));
+    for verb in ["config", "ps", "down"] {
+        sandbox.ok(&[verb]);
+    }
+    sandbox.finish();
+}
+
 /// What runs, how it is watched, what it may do.
 const PROCESS: &[Row] = &[
     (

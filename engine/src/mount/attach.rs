@@ -135,6 +135,16 @@ impl Trees {
     }
 }
 
+impl Trees {
+    /// Whether one of the binds is at this place, so that what is there is somebody's own.
+    pub fn cover(&self, mounts: &[Mount], place: &str) -> bool {
+        mounts
+            .iter()
+            .zip(&self.0)
+            .any(|(mount, tree)| tree.is_some() && normal(mount.destination()) == Path::new(place))
+    }
+}
+
 fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {
     let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if reach == Reach::Recursive {

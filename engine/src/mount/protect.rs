@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Dir, FileType, OFlags};
+use rustix::fs::{Dir, FileType, Mode, OFlags, open};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_string,
@@ -104,7 +104,12 @@ fn empty_directory() -> Result<OwnedFd, Errno> {
 /// The container's /dev/null, proven to be one: a volume shared with another container could have put
 /// anything there, which then would be bound over /proc files (CVE-2025-31133).
 fn null_device(below: Below<'_>) -> Result<OwnedFd, Errno> {
-    let null = below.open_strictly(Path::new("/dev/null"), OFlags::PATH)?;
+    let path = Path::new("/dev/null");
+    let null = match below.open_strictly(path, OFlags::PATH) {
+        // A /dev of somebody's own without one. Ours is still the host's view; what is bound of it is read-only.
+        Err(Errno::NOENT) => open(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())?,
+        other => other?,
+    };
     let stat = rustix::fs::fstat(&null)?;
     let is_null = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
         && stat.st_rdev == rustix::fs::makedev(1, 3);

@@ -42,13 +42,18 @@ impl Child<'_> {
             mount::attach(below, mounts, index, [self.devices, &binds], self.cgroups)
                 .map_err(|error| Failure::mount(Stage::Mount, error))?;
         }
-        let no_devices = Vec::new();
-        let devices = self
-            .linux()
-            .and_then(|linux| linux.devices().as_ref())
-            .unwrap_or(&no_devices);
-        mount::make_devices(below, devices)
-            .map_err(|error| Failure::mount(Stage::Device, error))?;
+        // A directory of the host's as /dev is taken as it is, as runc takes it: nothing is made in it.
+        if ![self.devices, &binds]
+            .iter()
+            .any(|trees| trees.cover(mounts, "/dev"))
+        {
+            let devices = self
+                .linux()
+                .and_then(|linux| linux.devices().as_deref())
+                .unwrap_or_default();
+            mount::make_devices(below, devices)
+                .map_err(|error| Failure::mount(Stage::Device, error))?;
+        }
         let terminal = match self.stdio {
             Stdio::Terminal { size } => {
                 let terminal = Terminal::open(below, *size)?;

@@ -257,15 +257,19 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
 
 /// The mounts that have content while the container does not run.
 pub fn kept_mounts(record: &Record) -> Result<Vec<Mount>, ContainerError> {
-    let kept = record.mounts.iter().filter(|point| match &point.kind {
-        MountType::Tmpfs(_) => false,
+    let kept = record.mounts.iter().filter(|point| !is_tmpfs(point));
+    kept.map(user_mount).collect()
+}
+
+fn is_tmpfs(point: &MountPoint) -> bool {
+    match &point.kind {
+        MountType::Tmpfs(_) => true,
         MountType::Volume {
             file_system: Some(given),
             ..
-        } => given.kind != "tmpfs",
-        _ => true,
-    });
-    kept.map(user_mount).collect()
+        } => given.kind == "tmpfs",
+        _ => false,
+    }
 }
 
 fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> {
@@ -280,12 +284,31 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
         .iter()
         .map(|point| Path::new(point.target.as_str()))
         .collect();
-    let mut result: Vec<Mount> =
+    // A /dev of the user's comes first, and of ours only what Docker puts there too: its terminals and queues are
+    // those that it has.
+    let (dev, others): (Vec<_>, Vec<_>) = record
+        .mounts
+        .iter()
+        .partition(|point| Path::new(&point.target) == Path::new("/dev"));
+    let hidden: &[&str] = match dev.iter().any(|point| !is_tmpfs(point)) {
+        true => &["/dev/pts", "/dev/mqueue"],
+        false => &[],
+    };
+    let mut result: Vec<Mount> = dev
+        .into_iter()
+        .map(user_mount)
+        .collect::<Result<_, _>>()?;
+    result.extend(
         defaults::mounts(asked.shm_size.unwrap_or(defaults::SHM_SIZE), sys)
             .into_iter()
             // A mount of the user's on /dev/shm, /sys … takes the place of ours.
             .filter(|mount| !targets.contains(mount.destination().as_path()))
-            .collect();
+            .filter(|mount| {
+                !hidden
+                    .iter()
+                    .any(|path| mount.destination() == Path::new(path))
+            }),
+    );
     match asked.ipc {
         NamespaceMode::Private => {}
         NamespaceMode::Host | NamespaceMode::Container(_) => {
@@ -307,7 +330,7 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
             result.push(bind(&source, target, &["rbind", "rprivate", "rw"]));
         }
     }
-    for point in &record.mounts {
+    for point in others {
         result.push(user_mount(point)?);
     }
     for (index, file) in asked.files.iter().enumerate() {
