@@ -181,6 +181,11 @@ fn an_unchanged_build_is_cached_and_a_changed_file_is_seen() {
     sandbox
         .ok(&["container", "run", "--rm", "app", "cat", "/copied"])
         .expect_stdout(&["second"]);
+    // The one that lost its name is listed, and no build step is an image.
+    let list = ["image", "ls", "--format", "{{.Repository}}"];
+    assert_eq!(sandbox.ok(&list).stdout(), "app\n<none>\n");
+    let all = [&list[..], &["-a"]].concat();
+    assert_eq!(sandbox.ok(&all).stdout(), sandbox.ok(&list).stdout());
     sandbox.finish();
 }
 

@@ -19,7 +19,7 @@ use crate::ui::text;
 /// What was typed after `ls`.
 #[derive(Debug, Args)]
 pub struct LsArgs {
-    /// Accepted for scripts: every image is shown always.
+    /// Images of build steps too. There are none: steps are kept in the build cache, so the list is the same.
     #[arg(short = 'a', long)]
     all: bool,
     /// before=, dangling=, label=, reference=, since=, until=.
