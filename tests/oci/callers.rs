@@ -155,9 +155,12 @@ fn features_name_what_there_is() {
     // What is said there is what happens.
     let mut named = Bundle::new(&["true"]);
     let all = features["linux"]["capabilities"].clone();
-    let options = features["mountOptions"].as_array().expect("a list").clone();
+    let mut options = features["mountOptions"].as_array().expect("a list").clone();
+    let of_tmpfs = json!("tmpcopyup");
+    options.retain(|option| *option != of_tmpfs);
     named.change(json!({"process": {"capabilities": {"bounding": all}}}));
     named.mount(json!({"destination": "/tmp", "source": "/tmp", "options": options}));
+    named.mount(json!({"destination": "/work", "type": "tmpfs", "options": [of_tmpfs]}));
     named.ok(&["run", ID]);
     bundle.finish();
     named.finish();

@@ -12,6 +12,7 @@ mod environment;
 mod exec;
 mod hooks;
 mod lifecycle;
+mod limits;
 mod process;
 mod refusals;
 mod terminals;

@@ -19,7 +19,7 @@ mod stats;
 mod tree;
 
 pub use layout::{Hierarchy, Layout, Version};
-pub use stats::Stats;
+pub use stats::{IoEntry, Stats};
 
 use std::fmt;
 use std::io;

@@ -1,5 +1,6 @@
 //! What a container uses, with Docker's formulas.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Cgroup, CgroupError, Version, read};
@@ -37,7 +38,44 @@ pub struct Stats {
     pub pids_limit: Option<u64>,
 }
 
+/// Bytes that went to or came from one block device.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct IoEntry {
+    /// Of the device.
+    pub major: u64,
+    /// Of the device.
+    pub minor: u64,
+    /// `Read` or `Write`.
+    pub op: &'static str,
+    /// Bytes.
+    pub value: u64,
+}
+
 impl Cgroup {
+    /// The kernel's own counters of memory, by their names.
+    pub fn memory_counters(&self) -> BTreeMap<String, u64> {
+        let file = self
+            .route("memory")
+            .map(|(_, directory)| directory.join("memory.stat"));
+        let text = file.and_then(|file| std::fs::read_to_string(file).ok());
+        let text = text.unwrap_or_default();
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        lines
+            .filter_map(|(name, value)| Some((name.to_owned(), value.trim().parse().ok()?)))
+            .collect()
+    }
+
+    /// What went to and came from each block device.
+    pub fn io_entries(&self) -> Vec<IoEntry> {
+        match self.route("blkio").or_else(|| self.route("io")) {
+            Some((Version::V1, directory)) => entries_v1(&text_v1(&directory)),
+            Some((Version::V2, directory)) => {
+                entries_v2(&std::fs::read_to_string(directory.join("io.stat")).unwrap_or_default())
+            }
+            None => Vec::new(),
+        }
+    }
+
     /// What it uses. A controller that the machine does not have counts nothing.
     pub fn stats(&self) -> Result<Stats, CgroupError> {
         let mut stats = Stats::default();
@@ -58,15 +96,12 @@ impl Cgroup {
                 }
             }
         }
-        match self.route("blkio").or_else(|| self.route("io")) {
-            Some((Version::V1, directory)) => io_v1(&directory, &mut stats),
-            Some((Version::V2, directory)) => {
-                io_v2(
-                    &std::fs::read_to_string(directory.join("io.stat")).unwrap_or_default(),
-                    &mut stats,
-                );
-            }
-            None => {}
+        for entry in self.io_entries() {
+            let sum = match entry.op {
+                "Read" => &mut stats.io_read,
+                _ => &mut stats.io_write,
+            };
+            *sum = sum.saturating_add(entry.value);
         }
         if let Some((_, directory)) = self.route("pids") {
             stats.pids = number(&directory.join("pids.current"))?.unwrap_or(0);
@@ -161,41 +196,67 @@ fn throttling(text: &str, factor: u64, stats: &mut Stats) {
     stats.cpu_throttled_time = time.unwrap_or(0).saturating_mul(factor);
 }
 
-fn io_v1(directory: &Path, stats: &mut Stats) {
+fn text_v1(directory: &Path) -> String {
     let files = [
         "blkio.throttle.io_service_bytes_recursive",
         "blkio.throttle.io_service_bytes",
     ];
-    let text = files
+    files
         .iter()
         .find_map(|file| std::fs::read_to_string(directory.join(file)).ok())
-        .unwrap_or_default();
-    for line in text.lines() {
-        let mut words = line.split(' ').skip(1);
-        let (Some(kind), Some(bytes)) = (words.next(), words.next()) else {
-            continue;
-        };
-        let bytes = bytes.parse().unwrap_or(0u64);
-        match kind {
-            "Read" => stats.io_read = stats.io_read.saturating_add(bytes),
-            "Write" => stats.io_write = stats.io_write.saturating_add(bytes),
-            _ => {}
-        }
-    }
+        .unwrap_or_default()
 }
 
-fn io_v2(text: &str, stats: &mut Stats) {
-    for word in text.split_whitespace() {
-        let Some((key, value)) = word.split_once('=') else {
+/// The numbers of a device as the kernel writes them: `8:0`.
+fn device(text: &str) -> Option<(u64, u64)> {
+    let (major, minor) = text.split_once(':')?;
+    Some((major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Lines such as `8:0 Read 4096`; the last one is a total.
+fn entries_v1(text: &str) -> Vec<IoEntry> {
+    let entry = |line: &str| {
+        let mut words = line.split(' ');
+        let (major, minor) = device(words.next()?)?;
+        let op = match words.next()? {
+            "Read" => "Read",
+            "Write" => "Write",
+            _ => return None,
+        };
+        let value = words.next()?.parse().ok()?;
+        Some(IoEntry {
+            major,
+            minor,
+            op,
+            value,
+        })
+    };
+    text.lines().filter_map(entry).collect()
+}
+
+/// Lines such as `8:0 rbytes=4096 wbytes=0 rios=1 …`.
+fn entries_v2(text: &str) -> Vec<IoEntry> {
+    let mut entries = Vec::new();
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some((major, minor)) = words.next().and_then(device) else {
             continue;
         };
-        let bytes = value.parse().unwrap_or(0u64);
-        match key {
-            "rbytes" => stats.io_read = stats.io_read.saturating_add(bytes),
-            "wbytes" => stats.io_write = stats.io_write.saturating_add(bytes),
-            _ => {}
+        for (key, value) in words.filter_map(|word| word.split_once('=')) {
+            let op = match key {
+                "rbytes" => "Read",
+                "wbytes" => "Write",
+                _ => continue,
+            };
+            entries.extend(value.parse().ok().map(|value| IoEntry {
+                major,
+                minor,
+                op,
+                value,
+            }));
         }
     }
+    entries
 }
 
 #[cfg(test)]
@@ -203,17 +264,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn both_versions_count_bytes_by_device() {
+        let short = |entries: Vec<IoEntry>| -> Vec<String> {
+            let text = |e: &IoEntry| format!("{}:{} {} {}", e.major, e.minor, e.op, e.value);
+            entries.iter().map(text).collect()
+        };
+        let v2 = entries_v2("254:0 rbytes=10 wbytes=20 rios=1\n8:1 rbytes=5\n\nx rbytes=1\n");
+        assert_eq!(short(v2), ["254:0 Read 10", "254:0 Write 20", "8:1 Read 5"]);
+        let v1 = entries_v1("8:0 Read 7\n8:0 Write 8\n8:0 Sync 15\nTotal 15\n");
+        assert_eq!(short(v1), ["8:0 Read 7", "8:0 Write 8"]);
+    }
+
+    #[test]
     fn v2_files_are_summed() {
         let mut stats = Stats::default();
-        io_v2(
-            "254:0 rbytes=10 wbytes=20 rios=1\n8:0 rbytes=5 wbytes=0\n",
-            &mut stats,
-        );
         cpu_v2(
             "usage_usec 7\nuser_usec 4\nsystem_usec 3\nnr_periods 2\nnr_throttled 1\nthrottled_usec 9\n",
             &mut stats,
         );
-        assert_eq!((stats.io_read, stats.io_write), (15, 20));
         assert_eq!((stats.cpu_usage, stats.cpu_user), (7000, 4000));
         assert_eq!((stats.cpu_periods, stats.cpu_throttled_time), (2, 9000));
     }
@@ -229,7 +297,8 @@ mod tests {
         #[test]
         fn any_text_is_answered(text in ".*") {
             let mut stats = Stats::default();
-            io_v2(&text, &mut stats);
+            entries_v1(&text);
+            entries_v2(&text);
             cpu_v2(&text, &mut stats);
         }
     }

@@ -19,6 +19,7 @@ use rustix::mount::{
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 
 use super::below::Below;
+use super::copy_up;
 use super::options::Options;
 use super::root::detached_overlay;
 use super::{MountError, Overlay};
@@ -249,6 +250,10 @@ pub fn attach(
             let tree = detached(typ, source, &options).map_err(|(error, told)| {
                 MountError::step("mount at", format!("{}{told}", text(mount)), error)
             })?;
+            if options.copies_up {
+                copy_up::fill(tree.as_fd(), target.as_fd(), &options)
+                    .map_err(|error| failed("copy what is at", error))?;
+            }
             place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
             if let Some((flag, reach)) = options.propagation {
                 mount_setattr(tree.as_fd(), MountAttr::propagate(flag), reach)
@@ -279,7 +284,8 @@ fn set_attributes(tree: BorrowedFd<'_>, options: &Options) -> std::io::Result<()
     Ok(())
 }
 
-/// A new file system, mounted and attached nowhere. An error comes with what the kernel says about it.
+/// A new file system, mounted and attached nowhere; one that has to be filled is not read-only yet. An error comes
+/// with what the kernel says about it.
 fn detached(typ: &str, source: &Path, options: &Options) -> Result<OwnedFd, (Errno, String)> {
     let fs = fsopen(typ, FsOpenFlags::FSOPEN_CLOEXEC).map_err(|error| {
         let told = match error {
@@ -300,11 +306,11 @@ fn configure(fs: BorrowedFd<'_>, source: &Path, options: &Options) -> Result<Own
         }
     }
     fsconfig_create(fs)?;
-    fsmount(
-        fs,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        options.attr.set | options.recursive.set,
-    )
+    let mut attr = options.set();
+    if options.copies_up {
+        attr.remove(MountAttrFlags::MOUNT_ATTR_RDONLY);
+    }
+    fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attr)
 }
 
 /// What the kernel has to say about a file system that it did not make: lines that begin with their level.

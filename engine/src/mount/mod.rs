@@ -7,6 +7,7 @@
 
 mod attach;
 mod below;
+mod copy_up;
 mod devices;
 mod graft;
 mod options;

@@ -19,6 +19,8 @@ pub struct Options {
     pub propagation: Option<(u64, Reach)>,
     /// A directory or file inside the source instead of the source itself.
     pub subpath: Option<String>,
+    /// Whether a tmpfs begins with what it hides.
+    pub copies_up: bool,
     /// What the file system itself understands.
     pub data: Vec<(String, Option<String>)>,
 }
@@ -63,6 +65,7 @@ impl Options {
             bind: (typ == "bind").then_some(Reach::This),
             propagation: None,
             subpath: None,
+            copies_up: false,
             data: Vec::new(),
         };
         for option in options {
@@ -76,6 +79,12 @@ impl Options {
                     reason: "a bind mount has no such option",
                 });
             }
+        } else if parsed.copies_up && typ != "tmpfs" {
+            return Err(MountError::Option {
+                option: "tmpcopyup".to_owned(),
+                destination: destination.to_owned(),
+                reason: "only a tmpfs begins with what it hides",
+            });
         } else if parsed.subpath.is_some() {
             return Err(MountError::Option {
                 option: "subpath".to_owned(),
@@ -90,6 +99,11 @@ impl Options {
             parsed.recursive.set |= Attr::MOUNT_ATTR_RDONLY;
         }
         Ok(parsed)
+    }
+
+    /// Everything that a new file system is mounted with.
+    pub fn set(&self) -> Attr {
+        self.attr.set | self.recursive.set
     }
 
     fn add(&mut self, option: &str, destination: &str) -> Result<(), MountError> {
@@ -114,7 +128,7 @@ impl Options {
             // Says nothing on any kernel we run on: every devpts mount is an instance of its own.
             "defaults" | "newinstance" | "" => {}
             "idmap" | "ridmap" => return refuse("id-mapped mounts need a user namespace"),
-            "tmpcopyup" => return refuse("a tmpfs starts empty; use a volume instead"),
+            "tmpcopyup" if self.bind.is_none() => self.copies_up = true,
             "z" | "Z" => return refuse("SELinux labels are not supported"),
             _ => {
                 if let Some(&(_, set, clear)) = option
@@ -142,7 +156,7 @@ pub fn names() -> Vec<String> {
     let types = PROPAGATION.iter().map(|(name, _)| *name);
     let with_recursive = |name: &str| [name.to_owned(), format!("r{name}")];
     let mut names: Vec<String> = attributes.chain(types).flat_map(with_recursive).collect();
-    names.extend(["bind", "rbind", "defaults"].map(str::to_owned));
+    names.extend(["bind", "rbind", "defaults", "tmpcopyup"].map(str::to_owned));
     names.sort();
     names
 }
@@ -203,6 +217,9 @@ mod tests {
         );
         assert!(parse("bind", "bind,size=1").is_err());
         assert!(parse("tmpfs", "subpath=a").is_err());
+        assert!(parse("tmpfs", "tmpcopyup").expect("known").copies_up);
+        assert!(parse("bind", "tmpcopyup").is_err());
+        assert!(parse("devpts", "tmpcopyup").is_err());
         assert!(parse("bind", "bind,Z").is_err());
     }
 

@@ -14,18 +14,24 @@ mod console;
 mod create;
 mod end;
 mod error;
+mod events;
+mod example;
 mod exec;
 mod features;
 mod start;
 mod store;
+mod update;
 
 pub use create::{Attachment, CreateOptions, Created, create};
 pub use end::{Force, delete, kill, kill_all, pause, resume};
 pub use error::OciError;
+pub use events::{Watch, watch};
+pub use example::{For, write_example};
 pub use exec::{ExecOptions, exec};
 pub use features::{SPEC_VERSION, features};
 pub use start::start;
 pub use store::{Status, Store, Summary, list, processes, state};
+pub use update::{read_resources, update};
 
 use crate::sys::Executable;
 

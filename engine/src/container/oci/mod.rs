@@ -294,10 +294,7 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
         true => &["/dev/pts", "/dev/mqueue"],
         false => &[],
     };
-    let mut result: Vec<Mount> = dev
-        .into_iter()
-        .map(user_mount)
-        .collect::<Result<_, _>>()?;
+    let mut result: Vec<Mount> = dev.into_iter().map(user_mount).collect::<Result<_, _>>()?;
     result.extend(
         defaults::mounts(asked.shm_size.unwrap_or(defaults::SHM_SIZE), sys)
             .into_iter()

@@ -17,6 +17,7 @@ use crate::ui::table::Table;
 
 use super::RunArgs;
 use super::log::Log;
+use super::watching;
 use super::{CreateArgs, DeleteArgs, ExecArgs, KillArgs, ListArgs, ListFormat, OciCommand, PsArgs};
 
 /// Narrowest column of a table.
@@ -38,6 +39,9 @@ pub(super) fn act(store: &Store, command: OciCommand, log: &Log) -> Result<Exit,
         OciCommand::Pause(args) => oci::pause(store, &args.id).map_err(failed)?,
         OciCommand::Resume(args) => oci::resume(store, &args.id).map_err(failed)?,
         OciCommand::Delete(args) => delete(store, &args, log)?,
+        OciCommand::Events(args) => watching::events(store, &args)?,
+        OciCommand::Update(args) => watching::update(store, &args)?,
+        OciCommand::Spec(args) => watching::spec(&args)?,
         OciCommand::Features => print_json(&oci::features())?,
     }
     Ok(Exit::Success)
@@ -138,7 +142,7 @@ fn exec(store: &Store, args: ExecArgs, log: &Log) -> Result<Exit, CliError> {
     attend(&started).map(Exit::Child)
 }
 
-fn failed(error: OciError) -> CliError {
+pub(super) fn failed(error: OciError) -> CliError {
     CliError::Oci(Box::new(error))
 }
 

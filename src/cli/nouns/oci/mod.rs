@@ -4,6 +4,7 @@
 
 mod act;
 mod log;
+mod watching;
 
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 
 use log::Log;
+use watching::{EventsArgs, SpecArgs, UpdateArgs};
 
 /// What was typed after `oci`.
 #[derive(Debug, Args)]
@@ -79,6 +81,12 @@ enum OciCommand {
     Resume(IdArgs),
     /// Delete a container.
     Delete(DeleteArgs),
+    /// Tell what a container uses, again and again, and when it runs out of memory.
+    Events(EventsArgs),
+    /// Change limits of a container.
+    Update(Box<UpdateArgs>),
+    /// Write a `config.json` to begin with.
+    Spec(SpecArgs),
     /// Show what this runtime can do.
     Features,
 }
