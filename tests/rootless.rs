@@ -392,10 +392,21 @@ fn the_doctor_says_what_an_ordinary_user_lacks() {
 }
 
 #[test]
-fn the_machines_interfaces_are_no_parents_of_a_users_networks() {
+fn what_a_network_of_a_user_cannot_have_is_refused() {
     let Some(user) = User::new(54_326) else {
         return;
     };
+    user.run(&[
+        "network",
+        "create",
+        "-o",
+        "gantry.network.publish=dnat",
+        "n",
+    ])
+    .expect_code(1)
+    .expect_stderr(&[
+        "`gantry.network.publish: dnat` is invalid: an ordinary user has no packet filter",
+    ]);
     let create = ["network", "create", "-d", "macvlan"];
     let internal = user.run(&[&create[..], &["own"]].concat());
     if internal.code() != 0 {

@@ -16,11 +16,23 @@ use super::members::derived_mac;
 use super::netlink::{Batch, Netlink};
 use super::nft;
 use super::options::Options;
-use super::record::Network;
+use super::record::{Network, Publish};
 use super::store::NetworkStore;
+use crate::spec::NetworkSpec;
 
 /// The name of the bridge of a network that is to be made.
-pub(super) fn choose(id: &str, options: &Options) -> Result<String, NetworkError> {
+pub(super) fn choose(
+    id: &str,
+    spec: &NetworkSpec,
+    options: &Options,
+) -> Result<String, NetworkError> {
+    if spec.internal && options.publish == Publish::Dnat {
+        return Err(NetworkError::DriverOption {
+            name: "gantry.network.publish".to_owned(),
+            value: "dnat".to_owned(),
+            reason: "nobody outside reaches an internal network but by `relay`",
+        });
+    }
     let Some(name) = &options.bridge else {
         // 15 characters, the most an interface name can have.
         return Ok(format!("gt-{}", &id[..12]));

@@ -3,8 +3,8 @@
 
 use std::fs;
 
-use super::nft::blockers;
-use super::record::Network;
+use super::nft::{Hook, blockers};
+use super::record::{Network, Publish};
 use crate::spec::NetworkDriver;
 
 /// Whether packets within a bridge pass the IPv4 filter too (the module br_netfilter).
@@ -25,7 +25,10 @@ impl Network {
                 )
             });
         }
-        let chains = blockers().ok()?;
+        if let Some(bypass) = self.bypass() {
+            return Some(bypass);
+        }
+        let chains = blockers(Hook::Forward).ok()?;
         let filtered = fs::read_to_string(BRIDGE_FILTER).is_ok_and(|text| text.trim() == "1");
         let lost = lost(self.internal, filtered)?;
         // One chain is enough to drop, whatever the others say.
@@ -34,6 +37,23 @@ impl Network {
         Some(format!(
             "the machine's firewall drops forwarded packets (chain `{chain}`): containers of network `{name}` cannot reach {lost}; \
              allow it with `iptables -I FORWARD -i {bridge} -j ACCEPT; iptables -I FORWARD -o {bridge} -j ACCEPT`"
+        ))
+    }
+}
+
+impl Network {
+    /// Why ports of this network are not published by address translation although it asks for
+    /// that: packets that are translated pass the machine's filter for what is forwarded instead
+    /// of that for what comes in, so a port that only the latter closes would be open.
+    pub(super) fn bypass(&self) -> Option<String> {
+        if self.publish != Publish::Dnat || !blockers(Hook::Forward).ok()?.is_empty() {
+            return None;
+        }
+        let chain = blockers(Hook::Input).ok()?.into_iter().next()?;
+        Some(format!(
+            "the machine's firewall drops incoming packets (chain `{chain}`) but not forwarded ones, which ports published by `dnat` would be: \
+             ports of network `{}` are published by `relay`; drop forwarded packets too, except those that may pass",
+            self.name
         ))
     }
 }

@@ -12,10 +12,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::error::NetworkError;
-use super::netlink::{Netlink, link_names, uplinks};
+use super::netlink::{Netlink, addressed, link_names, uplinks};
 use super::nft;
-use super::record::Network;
+use super::record::{Network, Publish};
 use super::store::NetworkStore;
+use super::veth::LOOPBACK;
 use crate::state::{Durability, read_record, write_record};
 
 const VERSION: u32 = 1;
@@ -26,16 +27,23 @@ struct Switches {
     former: BTreeMap<String, String>,
 }
 
-/// Enables what `network`'s outbound traffic needs.
+/// Enables what `network`'s outbound traffic needs, and with published ports that are translated
+/// what comes in by any interface. Returns the interfaces that are forwarded from.
 pub(super) fn enable(
     store: &NetworkStore,
     netlink: &mut Netlink,
     network: &Network,
-) -> Result<(), NetworkError> {
+) -> Result<Vec<String>, NetworkError> {
+    let bridges: Vec<String> = store.records()?.into_iter().map(|n| n.link).collect();
     let ask = |netlink: &mut Netlink| {
-        let indexes = uplinks(netlink)?;
+        let mut indexes = uplinks(netlink)?;
+        if network.publish == Publish::Dnat {
+            indexes.extend(addressed(netlink)?);
+        }
         let mut names = link_names(netlink)?;
-        names.retain(|(index, _)| indexes.contains(index));
+        names.retain(|(index, name)| {
+            indexes.contains(index) && *index != LOOPBACK && !bridges.contains(name)
+        });
         Ok::<_, std::io::Error>(names)
     };
     let out = ask(netlink).map_err(NetworkError::kernel("list the machine's routes"))?;
@@ -66,7 +74,16 @@ pub(super) fn enable(
     if !opened.is_empty() {
         nft::add_uplinks(store.root_hash(), &opened)?;
     }
-    record(&store.forwarding_path(), changed)
+    record(&store.forwarding_path(), changed)?;
+    let mut names: Vec<String> = out.into_iter().map(|(_, name)| name).collect();
+    if network.pool4().is_some() {
+        let on = |name: &str| {
+            let path = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+            fs::read_to_string(path).is_ok_and(|value| value.trim() != "0")
+        };
+        names.retain(|name| on(name));
+    }
+    Ok(names)
 }
 
 /// IPv6 has a per-interface switch only since 6.17 (`force_forwarding`). Before, the machine's

@@ -34,6 +34,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Whether it has this address.
+    pub(super) fn has(&self, address: IpAddr) -> bool {
+        self.ipv4.map(IpAddr::V4) == Some(address) || self.ipv6.map(IpAddr::V6) == Some(address)
+    }
+
     /// Every name other members find it under: its name, its short id, its aliases.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let short = self.owner.get(..12).unwrap_or(&self.owner);
@@ -170,10 +175,7 @@ impl Members {
         } else {
             self.members
                 .iter()
-                .find(|m| {
-                    m.ipv4.map(IpAddr::V4) == Some(address)
-                        || m.ipv6.map(IpAddr::V6) == Some(address)
-                })
+                .find(|m| m.has(address))
                 .map(|m| format!("container `{}`", m.name))
         };
         match holder {

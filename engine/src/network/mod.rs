@@ -20,6 +20,7 @@ pub mod resolv;
 
 mod bridge;
 mod cidr;
+mod conntrack;
 mod error;
 mod firewall;
 mod forwarding;
@@ -49,7 +50,7 @@ pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
 pub use nft::remove_table;
 pub use probe::{has_way_out, probe};
-pub use record::{Network, Pool};
+pub use record::{Network, Pool, Publish};
 pub use sandbox::{
     Endpoint, Request, Sandbox, connect, connect_running, disconnect, disconnect_running, loopback,
     release, rename,

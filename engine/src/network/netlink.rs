@@ -118,6 +118,12 @@ impl Netlink {
         }
     }
 
+    /// Sends a request of any kind, and waits until it is answered; `body` follows the netlink
+    /// header.
+    pub(super) fn request(&mut self, kind: u16, body: &[u8]) -> io::Result<()> {
+        self.transact(&raw(kind, NLM_F_REQUEST | NLM_F_ACK, body), 1)
+    }
+
     /// Asks for a dump of any kind; `header` follows the netlink header. Gives each answer's body
     /// to `each`.
     pub(super) fn dump_raw(
@@ -126,11 +132,7 @@ impl Netlink {
         header: &[u8],
         mut each: impl FnMut(&[u8]),
     ) -> io::Result<()> {
-        let mut bytes = ((HEADER + header.len()) as u32).to_ne_bytes().to_vec();
-        bytes.extend_from_slice(&kind.to_ne_bytes());
-        bytes.extend_from_slice(&(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
-        bytes.extend_from_slice(&[0; 8]);
-        bytes.extend_from_slice(header);
+        let bytes = raw(kind, NLM_F_REQUEST | NLM_F_DUMP, header);
         self.socket.send(&bytes, 0)?;
         loop {
             let (packet, _) = self.socket.recv_from_full()?;
@@ -182,6 +184,16 @@ impl Netlink {
         }
         Err(io::ErrorKind::UnexpectedEof.into())
     }
+}
+
+/// A request of any kind.
+fn raw(kind: u16, flags: u16, body: &[u8]) -> Vec<u8> {
+    let mut bytes = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
+    bytes.extend_from_slice(&kind.to_ne_bytes());
+    bytes.extend_from_slice(&flags.to_ne_bytes());
+    bytes.extend_from_slice(&[0; 8]);
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 struct Raw<'a> {
@@ -348,6 +360,17 @@ pub(super) fn family(address: IpAddr) -> AddressFamily {
     } else {
         AddressFamily::Inet6
     }
+}
+
+/// Interfaces that have an address.
+pub(super) fn addressed(netlink: &mut Netlink) -> io::Result<Vec<u32>> {
+    let mut found = Vec::new();
+    netlink.dump(Rt::GetAddress(AddressMessage::default()), |answer| {
+        if let Rt::NewAddress(message) = answer {
+            found.push(message.header.index);
+        }
+    })?;
+    Ok(found)
 }
 
 /// Every subnet that the namespace already uses, with the name of who uses it: addresses of

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, MacVlanMode};
 
 use super::error::NetworkError;
+use super::record::Publish;
 use super::sandbox::valid_interface;
 use crate::spec::NetworkDriver;
+use crate::sys::user_namespace;
 
 /// The driver options that are known.
 pub(super) struct Options {
@@ -14,6 +16,7 @@ pub(super) struct Options {
     pub(super) bridge: Option<String>,
     pub(super) mtu: Option<u32>,
     pub(super) masquerade: bool,
+    pub(super) publish: Publish,
     /// Members may talk to each other.
     pub(super) icc: bool,
     /// The interface that members of a macvlan or ipvlan network are on.
@@ -31,6 +34,7 @@ impl Options {
             bridge: None,
             mtu: None,
             masquerade: true,
+            publish: Publish::Relay,
             icc: true,
             parent: None,
             macvlan: MacVlanMode::Bridge,
@@ -73,6 +77,15 @@ impl Options {
                 self.bridge = Some(value.to_owned());
                 Ok(())
             }
+            "gantry.network.publish" => match value {
+                "relay" => Ok(Publish::Relay),
+                "dnat" if !user_namespace::is_initial() => {
+                    Err("an ordinary user has no packet filter of the machine's; it is `relay`, or needs root")
+                }
+                "dnat" => Ok(Publish::Dnat),
+                _ => Err("it is `relay` or `dnat`"),
+            }
+            .map(|publish| self.publish = publish),
             "com.docker.network.bridge.enable_ip_masquerade" => set(&mut self.masquerade),
             "com.docker.network.bridge.enable_icc" => set(&mut self.icc),
             "com.docker.network.bridge.gateway_mode_ipv4"
@@ -206,6 +219,12 @@ mod tests {
                 "ipvlan_flag",
                 "x",
                 "driver option `ipvlan_flag: x` is invalid",
+            ),
+            (
+                Bridge,
+                "gantry.network.publish",
+                "nat",
+                "it is `relay` or `dnat`",
             ),
             (Macvlan, "mtu", "7", "driver option `mtu: 7` is invalid"),
             (Macvlan, "parent", "a/b", "`a/b` is not an interface name"),

@@ -44,8 +44,22 @@ pub struct Network {
     pub mtu: Option<u32>,
     /// Masquerade what leaves the network.
     pub masquerade: bool,
+    /// How ports of members are published (`gantry.network.publish`).
+    #[serde(default)]
+    pub publish: Publish,
     /// Members may talk to each other (`com.docker.network.bridge.enable_icc`).
     pub icc: bool,
+}
+
+/// How ports are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Publish {
+    /// By sockets of the supervisor, for which the server sees an address of its own.
+    #[default]
+    Relay,
+    /// By the packet filter besides, for which it sees the client's.
+    Dnat,
 }
 
 /// An address pool of a network.

@@ -11,6 +11,7 @@ use super::members::{Member, Members, Wish, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
 use super::parent;
+use super::publish::translate;
 use super::record::Network;
 use super::store::NetworkStore;
 use super::sublink;
@@ -151,16 +152,18 @@ pub fn release(
 }
 
 fn leave(store: &NetworkStore, network: &str, owner: &str) -> Result<(), NetworkError> {
-    if store.by_id(network)?.is_none() {
+    let Some(record) = store.by_id(network)? else {
         return Ok(());
-    }
+    };
     let _lock = store.lock(network)?;
     let path = store.members_path(network);
     let mut members = Members::read(&path)?;
-    match members.leave(owner) {
-        Some(_) => members.write(&path),
-        None => Ok(()),
-    }
+    let Some(member) = members.leave(owner) else {
+        return Ok(());
+    };
+    // First what is led to the addresses: the next to have them wants none of it.
+    translate::end(store, &record, &|address| member.has(address))?;
+    members.write(&path)
 }
 
 /// Adds interfaces to the namespace of a running container that has `existing` ones.
@@ -429,7 +432,13 @@ fn take_place(
     };
     let member = match members.join(&network, &wish) {
         Err(NetworkError::Exhausted { .. } | NetworkError::AddressTaken { .. }) => {
-            members.members.retain(|m| (request.alive)(&m.owner));
+            let (alive, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut members.members)
+                .into_iter()
+                .partition(|m| (request.alive)(&m.owner));
+            translate::end(store, &network, &|address| {
+                dead.iter().any(|m| m.has(address))
+            })?;
+            members.members = alive;
             members.join(&network, &wish)?
         }
         other => other?,

@@ -14,6 +14,7 @@ use super::nft;
 use super::options::Options;
 use super::parent;
 use super::pool::{self, Used};
+use super::publish::translate;
 use super::record::{Network, VERSION};
 use crate::spec::{NetworkDriver, NetworkSpec};
 use crate::state::{Durability, Lock, Paths, create_private_dir, read_record, write_record};
@@ -108,7 +109,7 @@ impl NetworkStore {
             .map_err(|e| NetworkError::kernel("draw a random id")(e.into()))?;
         let id: String = id.iter().map(|b| format!("{b:02x}")).collect();
         let (link, internal) = match spec.driver {
-            NetworkDriver::Bridge => (bridge::choose(&id, &options)?, spec.internal),
+            NetworkDriver::Bridge => (bridge::choose(&id, spec, &options)?, spec.internal),
             NetworkDriver::Macvlan | NetworkDriver::Ipvlan => (
                 parent::choose(spec, &id, &options, &self.records()?)?,
                 spec.internal || options.parent.is_none(),
@@ -130,6 +131,7 @@ impl NetworkStore {
             ipv6: spec.ipv6,
             mtu: options.mtu,
             masquerade: options.masquerade,
+            publish: options.publish,
             icc: options.icc,
         };
         create_private_dir(&self.dir().join("names"))?;
@@ -293,6 +295,8 @@ impl NetworkStore {
     }
 
     fn remove_bridge(&self, network: &Network) -> Result<(), NetworkError> {
+        let ours = |address| network.pools.iter().any(|p| p.subnet.contains(address));
+        translate::end(self, network, &ours)?;
         // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
         std::thread::scope(|scope| {
             let filter = scope.spawn(|| nft::remove(self.root_hash(), network));
@@ -401,7 +405,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::network::{Cidr, Pool};
+    use crate::network::{Cidr, Pool, Publish};
     use crate::spec::IpamPool;
 
     /// A record for pure tests.
@@ -428,6 +432,7 @@ pub(super) mod tests {
             link: "gt-000000000000".into(),
             mtu: None,
             masquerade: true,
+            publish: Publish::Relay,
             icc: true,
         }
     }

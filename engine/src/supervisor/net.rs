@@ -8,7 +8,7 @@ use tokio::task::{JoinHandle, spawn_local};
 
 use crate::container::record::{Files, Live, Record};
 use crate::container::{ContainerError, ContainerStore};
-use crate::network::publish::{self, Forwarder, Listener};
+use crate::network::publish::{self, Forwarder, Listener, Published};
 use crate::network::{self, Endpoint, NetNs, NetworkStore, Request, dns, resolv};
 use crate::spec::{EndpointSpec, Link, NetworkMode, PortSpec, Protocol};
 use crate::state::{ContainerId, Durability, write_file};
@@ -51,9 +51,24 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
             network.netns = Some(sandbox.netns);
             network.endpoints = sandbox.endpoints;
             network.responder = bind_responder(store, record, &network)?;
+            let published: Vec<_> = network.listeners.iter().map(Listener::published).collect();
+            translate(store, &published, &network.endpoints)?;
         }
     }
     Ok(network)
+}
+
+/// Has the packet filter lead to published ports, on networks that ask for it.
+fn translate(
+    store: &ContainerStore,
+    published: &[Published],
+    endpoints: &[Endpoint],
+) -> Result<(), ContainerError> {
+    let networks = NetworkStore::open(store.paths());
+    if let Some(obstacle) = publish::translate(&networks, published, endpoints)? {
+        eprintln!("published ports: {obstacle}");
+    }
+    Ok(())
 }
 
 /// A container's wish for places on networks.
@@ -254,6 +269,7 @@ pub struct Wiring {
     pub netns: Option<NetNs>,
     dns: Option<dns::Handle>,
     forwarder: Option<publish::Handle>,
+    published: Vec<Published>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -268,6 +284,7 @@ impl Wiring {
             wiring.answer(responder);
         }
         let listeners = std::mem::take(&mut network.listeners);
+        wiring.published = listeners.iter().map(Listener::published).collect();
         if let (false, Some(netns)) = (listeners.is_empty(), &network.netns) {
             let forwarder = Forwarder::new(listeners, netns, &network.endpoints)?;
             wiring.forwarder = Some(forwarder.handle());
@@ -300,6 +317,7 @@ impl Wiring {
         if let Some(forwarder) = &self.forwarder {
             forwarder.update(endpoints);
         }
+        translate(store, &self.published, endpoints)?;
         Ok(())
     }
 

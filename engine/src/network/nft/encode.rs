@@ -2,7 +2,8 @@
 //!
 //! Names and numbers are those of the kernel's `linux/netfilter/nf_tables.h`.
 
-use super::Change;
+use super::step::Step;
+use super::{Change, Element};
 
 const NFNL_SUBSYS_NFTABLES: u16 = 10;
 const BATCH_BEGIN: u16 = 0x10;
@@ -13,7 +14,8 @@ const NLM_F_ACK: u16 = 4;
 const NLM_F_EXCL: u16 = 0x200;
 const NLM_F_CREATE: u16 = 0x400;
 const NLM_F_APPEND: u16 = 0x800;
-const NLA_F_NESTED: u16 = 0x8000;
+/// `NLA_F_NESTED`: the attribute is a list of others.
+pub(in crate::network) const NESTED: u16 = 0x8000;
 
 const NEWTABLE: u16 = 0;
 const DELTABLE: u16 = 2;
@@ -27,6 +29,8 @@ const DELSETELEM: u16 = 14;
 const INTERVAL_END: u32 = 1;
 /// Set flag: keys form intervals.
 const SET_INTERVAL: u32 = 4;
+/// Set flag: keys have data.
+const SET_MAP: u32 = 8;
 
 /// An interface name as a key: 16 bytes, padded with zeros.
 pub(super) fn ifname(name: &str) -> Vec<u8> {
@@ -54,6 +58,10 @@ impl Attributes {
         self.0.resize(self.0.len().next_multiple_of(4), 0);
     }
 
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+
     pub(super) fn text(self, kind: u16, value: &str) -> Self {
         let mut bytes = value.as_bytes().to_vec();
         bytes.push(0);
@@ -66,10 +74,10 @@ impl Attributes {
     }
 
     pub(super) fn nested(self, kind: u16, inner: Self) -> Self {
-        self.bytes(kind | NLA_F_NESTED, &inner.0)
+        self.bytes(kind | NESTED, &inner.0)
     }
 
-    fn value(self, kind: u16, data: &[u8]) -> Self {
+    pub(super) fn value(self, kind: u16, data: &[u8]) -> Self {
         self.nested(kind, Self::default().bytes(1, data))
     }
 }
@@ -81,6 +89,11 @@ pub(super) enum Key {
     Ipv6,
     Interface,
     InterfacePair,
+    /// A transport protocol and a port.
+    Port,
+    /// An address, a transport protocol, and a port.
+    PortOfIpv4,
+    PortOfIpv6,
 }
 
 impl Key {
@@ -90,140 +103,14 @@ impl Key {
             Self::Ipv6 => (8, 16),
             Self::Interface => (41, 16),
             Self::InterfacePair => ((41 << 6) | 41, 32),
+            Self::Port => ((12 << 6) | 13, 8),
+            Self::PortOfIpv4 => ((7 << 12) | (12 << 6) | 13, 12),
+            Self::PortOfIpv6 => ((8 << 12) | (12 << 6) | 13, 24),
         }
     }
 
     fn is_interval(self) -> bool {
         matches!(self, Self::Ipv4 | Self::Ipv6)
-    }
-}
-
-/// What a rule does, step by step.
-pub(super) enum Step {
-    /// Name of the interface the packet came by, into a register.
-    InputName(u32),
-    /// Name of the interface it leaves by, into a register.
-    OutputName(u32),
-    /// Goes on for IPv4 (2) or IPv6 (10).
-    Family(u8),
-    /// Bytes of the network header into register 1.
-    NetworkHeader {
-        offset: u32,
-        length: u32,
-    },
-    /// Bytes of the transport header into register 1.
-    TransportHeader {
-        offset: u32,
-        length: u32,
-    },
-    /// The transport's protocol number into register 1.
-    Protocol,
-    /// Goes on when register 1 begins with these bytes.
-    Is(Vec<u8>),
-    /// Bytes into a register.
-    Load(u32, Vec<u8>),
-    /// IPv4 destination from register 1 and port from register 2.
-    DestinationNat,
-    /// Goes on when a register is in a set.
-    In(u32, &'static str),
-    /// Goes on when it is not.
-    NotIn(u32, &'static str),
-    /// Goes on when any bit of conntrack's state is set.
-    CtState(u32),
-    /// Goes on when any bit of conntrack's status is set.
-    CtStatus(u32),
-    Accept,
-    Drop,
-    Masquerade,
-}
-
-const REGISTER: u32 = 1;
-
-impl Step {
-    fn encode(&self, list: Attributes) -> Attributes {
-        let new = Attributes::default;
-        let expression = |list: Attributes, name: &str, data: Attributes| {
-            list.nested(1, new().text(1, name).nested(2, data))
-        };
-        let lookup = |register: u32, set: &str| new().text(1, set).number(2, register);
-        let verdict = |code: u32| {
-            new()
-                .number(1, 0)
-                .nested(2, new().nested(2, new().number(1, code)))
-        };
-        let any_bit = |list: Attributes, key: u32, mask: u32| {
-            let list = expression(list, "ct", new().number(1, REGISTER).number(2, key));
-            // Registers hold conntrack's words in the machine's byte order.
-            let bits = new()
-                .number(1, REGISTER)
-                .number(2, REGISTER)
-                .number(3, 4)
-                .value(4, &mask.to_ne_bytes())
-                .value(5, &[0; 4]);
-            let list = expression(list, "bitwise", bits);
-            expression(
-                list,
-                "cmp",
-                new().number(1, REGISTER).number(2, 1).value(3, &[0; 4]),
-            )
-        };
-        let payload = |base: u32, offset: u32, length: u32| {
-            new()
-                .number(1, REGISTER)
-                .number(2, base)
-                .number(3, offset)
-                .number(4, length)
-        };
-        match *self {
-            Self::InputName(register) => {
-                expression(list, "meta", new().number(1, register).number(2, 6))
-            }
-            Self::OutputName(register) => {
-                expression(list, "meta", new().number(1, register).number(2, 7))
-            }
-            Self::Family(family) => {
-                let list = expression(list, "meta", new().number(1, REGISTER).number(2, 15));
-                expression(
-                    list,
-                    "cmp",
-                    new().number(1, REGISTER).number(2, 0).value(3, &[family]),
-                )
-            }
-            Self::NetworkHeader { offset, length } => {
-                expression(list, "payload", payload(1, offset, length))
-            }
-            Self::TransportHeader { offset, length } => {
-                expression(list, "payload", payload(2, offset, length))
-            }
-            Self::Protocol => expression(list, "meta", new().number(1, REGISTER).number(2, 16)),
-            Self::Is(ref bytes) => expression(
-                list,
-                "cmp",
-                new().number(1, REGISTER).number(2, 0).value(3, bytes),
-            ),
-            Self::Load(register, ref bytes) => {
-                expression(list, "immediate", new().number(1, register).value(2, bytes))
-            }
-            Self::DestinationNat => {
-                // NFT_NAT_DNAT, of IPv4, with NF_NAT_RANGE_PROTO_SPECIFIED.
-                let nat = new()
-                    .number(1, 1)
-                    .number(2, 2)
-                    .number(3, REGISTER)
-                    .number(5, 2)
-                    .number(7, 2);
-                expression(list, "nat", nat)
-            }
-            Self::In(register, set) => expression(list, "lookup", lookup(register, set)),
-            Self::NotIn(register, set) => {
-                expression(list, "lookup", lookup(register, set).number(5, 1))
-            }
-            Self::CtState(mask) => any_bit(list, 0, mask),
-            Self::CtStatus(mask) => any_bit(list, 2, mask),
-            Self::Accept => expression(list, "immediate", verdict(1)),
-            Self::Drop => expression(list, "immediate", verdict(0)),
-            Self::Masquerade => expression(list, "masq", new()),
-        }
     }
 }
 
@@ -313,16 +200,35 @@ impl Transaction {
     }
 
     pub(super) fn set(&mut self, name: &str, key: Key) {
+        let flags = if key.is_interval() { SET_INTERVAL } else { 0 };
+        self.new_set(name, key, flags, |set| set);
+    }
+
+    /// A map to an IPv4 or IPv6 address and a port.
+    pub(super) fn map(&mut self, name: &str, key: Key, to: Key) {
+        let (number, length) = to.describe();
+        let (number, length) = ((number << 6) | 13, length + 4);
+        self.new_set(name, key, SET_MAP, |set| {
+            set.number(6, number).number(7, length)
+        });
+    }
+
+    fn new_set(
+        &mut self,
+        name: &str,
+        key: Key,
+        flags: u32,
+        more: impl FnOnce(Attributes) -> Attributes,
+    ) {
         self.sets += 1;
         let (number, length) = key.describe();
-        let flags = if key.is_interval() { SET_INTERVAL } else { 0 };
         let set = self
             .named()
             .text(2, name)
             .number(3, flags)
             .number(4, number)
-            .number(5, length)
-            .number(10, self.sets);
+            .number(5, length);
+        let set = more(set).number(10, self.sets);
         self.request(NEWSET, NLM_F_CREATE, set);
     }
 
@@ -334,15 +240,19 @@ impl Transaction {
         self.request(NEWRULE, NLM_F_CREATE | NLM_F_APPEND, rule);
     }
 
-    pub(super) fn element(&mut self, set: &str, start: &[u8], end: Option<&[u8]>, change: Change) {
-        let mut list = Attributes::default().nested(1, Attributes::default().value(1, start));
-        if let Some(end) = end {
+    pub(super) fn element(&mut self, element: &Element, change: Change) {
+        let mut one = Attributes::default().value(1, &element.start);
+        if let Some(data) = &element.data {
+            one = one.value(2, data);
+        }
+        let mut list = Attributes::default().nested(1, one);
+        if let Some(end) = &element.end {
             list = list.nested(
                 1,
                 Attributes::default().value(1, end).number(3, INTERVAL_END),
             );
         }
-        let elements = self.named().text(2, set).nested(3, list);
+        let elements = self.named().text(2, element.set).nested(3, list);
         match change {
             Change::Add => self.request(NEWSETELEM, NLM_F_CREATE, elements),
             Change::Delete => self.request(DELSETELEM, 0, elements),

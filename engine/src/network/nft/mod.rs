@@ -18,6 +18,8 @@
 //! keeps its say; [`blockers`] tells when one (Docker's, ufw's) drops everything forwarded.
 
 mod encode;
+pub(super) mod ports;
+mod step;
 mod table;
 
 use std::io;
@@ -27,58 +29,72 @@ use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::netlink::Netlink;
 use super::record::Network;
+pub(super) use encode::NESTED;
 use encode::{Transaction, ifname};
-pub use table::blockers;
+pub(super) use table::attributes_of;
+pub use table::{Hook, blockers};
 
-/// The name of a root's table.
-fn table(root_hash: &str) -> String {
-    format!("gantry-{root_hash}")
+/// A table that is made when something is put into it.
+struct Table {
+    name: String,
+    define: fn(&mut Transaction),
+}
+
+/// A root's table.
+fn table(root_hash: &str) -> Table {
+    Table {
+        name: format!("gantry-{root_hash}"),
+        define: table::define,
+    }
 }
 
 /// Lets a network's traffic through as its record says. Repeating it changes nothing.
 pub(super) fn add(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
-    change(root_hash, &elements(network), Change::Add).map_err(NetworkError::Nftables)
+    change(&table(root_hash), &elements(network), Change::Add).map_err(NetworkError::Nftables)
 }
 
 /// Marks interfaces that were opened for forwarding.
 pub(super) fn add_uplinks(root_hash: &str, names: &[String]) -> Result<(), NetworkError> {
     let elements: Vec<_> = names
         .iter()
-        .map(|n| Element {
-            set: "uplinks",
-            start: ifname(n),
-            end: None,
-        })
+        .map(|n| Element::key("uplinks", ifname(n)))
         .collect();
-    change(root_hash, &elements, Change::Add).map_err(NetworkError::Nftables)
+    change(&table(root_hash), &elements, Change::Add).map_err(NetworkError::Nftables)
 }
 
 /// Forgets a network. A table or element that is not there is fine.
 pub(super) fn remove(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
-    // One transaction an element: one that is missing would undo the others'.
-    let all = elements(network);
-    let whole = change(root_hash, &all, Change::Delete);
+    forget(&table(root_hash), &elements(network)).map_err(NetworkError::Nftables)
+}
+
+/// Removes elements that may not be there.
+fn forget(table: &Table, elements: &[Element]) -> io::Result<()> {
     let missing = |r: &io::Result<()>| matches!(r, Err(e) if e.kind() == io::ErrorKind::NotFound);
+    let whole = change(table, elements, Change::Delete);
     if !missing(&whole) {
-        return whole.map_err(NetworkError::Nftables);
+        return whole;
     }
-    for element in all {
-        let one = change(root_hash, std::slice::from_ref(&element), Change::Delete);
+    // One transaction an element: one that is missing would undo the others'.
+    for element in elements {
+        let one = change(table, std::slice::from_ref(element), Change::Delete);
         if !missing(&one) {
-            one.map_err(NetworkError::Nftables)?;
+            one?;
         }
     }
     Ok(())
 }
 
-/// Removes the whole table of a root, for a root that is given up. None is fine.
+/// Removes the tables of a root, for a root that is given up. None is fine.
 pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
-    let mut transaction = Transaction::new(&table(root_hash));
-    transaction.delete_table();
-    match run(transaction) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-        other => other.map_err(NetworkError::Nftables),
+    for table in [table(root_hash), ports::table(root_hash)] {
+        let mut transaction = Transaction::new(&table.name);
+        transaction.delete_table();
+        match run(transaction) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            other => other.map_err(NetworkError::Nftables)?,
+        }
     }
+    Ok(())
 }
 
 /// In the namespace of the calling thread: what is asked of `address`, port 53, goes to these ports
@@ -89,13 +105,16 @@ pub(super) fn redirect_names(address: Ipv4Addr, udp: u16, tcp: u16) -> io::Resul
     run(transaction)
 }
 
-/// Makes a table as a firewall might: everything forwarded is dropped.
+/// Makes a table as a firewall might: everything is dropped at a hook.
 #[cfg(test)]
-pub(super) fn drop_forwarded(table: &str) -> io::Result<()> {
-    const FORWARD: u32 = 2;
+pub(super) fn drop_everything(table: &str, hook: Hook) -> io::Result<()> {
+    let chain = match hook {
+        Hook::Input => "INPUT",
+        Hook::Forward => "FORWARD",
+    };
     let mut transaction = Transaction::new(table);
     transaction.new_table();
-    transaction.chain_with_policy("FORWARD", "filter", (FORWARD, 0), 0);
+    transaction.chain_with_policy(chain, "filter", (hook as u32, 0), 0);
     run(transaction)
 }
 
@@ -105,21 +124,29 @@ enum Change {
     Delete,
 }
 
-/// An element of a set: a key, or the interval from `start` to before `end`.
+/// An element of a set: a key, or the interval from `start` to before `end`. One of a map has data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Element {
     set: &'static str,
     start: Vec<u8>,
     end: Option<Vec<u8>>,
+    data: Option<Vec<u8>>,
+}
+
+impl Element {
+    fn key(set: &'static str, start: Vec<u8>) -> Self {
+        Self {
+            set,
+            start,
+            end: None,
+            data: None,
+        }
+    }
 }
 
 fn elements(network: &Network) -> Vec<Element> {
     let bridge = ifname(&network.link);
-    let key = |set, start| Element {
-        set,
-        start,
-        end: None,
-    };
+    let key = Element::key;
     let mut all = vec![
         key("same", [bridge.as_slice(), &bridge].concat()),
         key("bridges", bridge.clone()),
@@ -151,27 +178,27 @@ fn interval(subnet: &Cidr) -> Element {
         },
         start: bytes(subnet.base()),
         end: (!over).then_some(end),
+        data: None,
     }
 }
 
 /// Changes elements; makes the table first when it is not there.
-fn change(root_hash: &str, elements: &[Element], change: Change) -> io::Result<()> {
+fn change(table: &Table, elements: &[Element], change: Change) -> io::Result<()> {
     let fill = |transaction: &mut Transaction| {
         for element in elements {
-            transaction.element(element.set, &element.start, element.end.as_deref(), change);
+            transaction.element(element, change);
         }
     };
-    let name = table(root_hash);
     for _ in 0..3 {
-        let mut quick = Transaction::new(&name);
+        let mut quick = Transaction::new(&table.name);
         fill(&mut quick);
         let result = run(quick);
         if !matches!((&result, change), (Err(e), Change::Add) if e.kind() == io::ErrorKind::NotFound)
         {
             return result;
         }
-        let mut full = Transaction::new(&name);
-        table::define(&mut full);
+        let mut full = Transaction::new(&table.name);
+        (table.define)(&mut full);
         fill(&mut full);
         match run(full) {
             // Somebody else made it in between: the transaction had no effect; try again.

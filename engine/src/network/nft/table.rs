@@ -4,16 +4,17 @@ use std::io;
 use std::net::Ipv4Addr;
 
 use super::super::netlink::Netlink;
-use super::encode::{Key, Step, Transaction};
+use super::encode::{Key, Transaction};
+use super::step::Step;
 
 /// Hooks of the `inet` family.
 const FORWARD: u32 = 2;
-const OUTPUT: u32 = 3;
+pub(super) const OUTPUT: u32 = 3;
 const POSTROUTING: u32 = 4;
 /// Priority `srcnat`.
 const SOURCE_NAT: u32 = 100;
 /// Priority `dstnat`: -100.
-const DESTINATION_NAT_PRIORITY: u32 = 100u32.wrapping_neg();
+pub(super) const DESTINATION_NAT_PRIORITY: u32 = 100u32.wrapping_neg();
 const ESTABLISHED_RELATED: u32 = 2 | 4;
 /// `IPS_DST_NAT`.
 const DESTINATION_NAT: u32 = 1 << 5;
@@ -53,7 +54,11 @@ pub(super) fn define(t: &mut Transaction) {
     );
     t.chain("postrouting", "nat", POSTROUTING, SOURCE_NAT);
     for (family, offset, length, set) in [(2, 12, 4, "masquerade4"), (10, 8, 16, "masquerade6")] {
-        let header = NetworkHeader { offset, length };
+        let header = NetworkHeader {
+            register: 1,
+            offset,
+            length,
+        };
         t.rule(
             "postrouting",
             &[
@@ -81,28 +86,35 @@ pub(super) fn define_redirection(t: &mut Transaction, address: Ipv4Addr, udp: u1
             &[
                 Step::Family(2),
                 Step::NetworkHeader {
+                    register: 1,
                     offset: 16,
                     length: 4,
                 },
                 Step::Is(address.octets().to_vec()),
-                Step::Protocol,
+                Step::Protocol(1),
                 Step::Is(vec![protocol]),
-                Step::TransportHeader {
-                    offset: 2,
-                    length: 2,
-                },
+                Step::Port(1),
                 Step::Is(53u16.to_be_bytes().to_vec()),
                 Step::Load(1, address.octets().to_vec()),
                 Step::Load(2, port.to_be_bytes().to_vec()),
-                Step::DestinationNat,
+                Step::DestinationNat { family: 2, port: 2 },
             ],
         );
     }
 }
 
-/// Base chains of other tables that drop forwarded packets by policy, as `family table chain`.
-/// Containers cannot reach out through one that has no rule for their bridges.
-pub fn blockers() -> io::Result<Vec<String>> {
+/// A hook that packets pass.
+#[derive(Clone, Copy)]
+pub enum Hook {
+    /// To the machine's own sockets.
+    Input = 1,
+    /// From one interface to another.
+    Forward = 2,
+}
+
+/// Base chains that drop packets at a hook by policy, as `family table chain`. Containers cannot
+/// reach out through one at `Forward` that has no rule for their bridges.
+pub fn blockers(at: Hook) -> io::Result<Vec<String>> {
     const GETCHAIN: u16 = (10 << 8) | 4;
     let mut found = Vec::new();
     Netlink::netfilter()?.dump_raw(GETCHAIN, &[0, 0, 0, 0], |body| {
@@ -137,14 +149,14 @@ pub fn blockers() -> io::Result<Vec<String>> {
             10 => "ip6",
             _ => return,
         };
-        if hook == Some(FORWARD) && policy == Some(0) {
+        if hook == Some(at as u32) && policy == Some(0) {
             found.push(format!("{name} {table} {chain}"));
         }
     })?;
     Ok(found)
 }
 
-fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub(in crate::network) fn attributes_of(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(*bytes.first_chunk::<2>()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & 0x3fff;

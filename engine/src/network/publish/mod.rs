@@ -4,13 +4,14 @@
 //! for listeners. [`bind`] makes the sockets in the caller's namespace; a [`Forwarder`] accepts
 //! on them and connects to the container's own address from a socket inside its namespace,
 //! so it needs no route, no packet filter and no forwarding, and works on internal networks.
-//! The container sees its own address as the client's.
+//! The container sees its own address as the client's, unless its network asks for [`translate`].
 //!
 //! Refused by name: SCTP.
 
 mod forward;
 mod holder;
 mod tcp;
+pub(super) mod translate;
 mod udp;
 
 use std::io;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 pub use forward::{Forwarder, Handle};
 pub use holder::Holder;
+pub use translate::translate;
 
 use crate::error::{Classify, ErrorKind};
 use crate::spec::{PortSpec, Protocol};

@@ -7,3 +7,4 @@ mod publish;
 mod routes;
 mod sandboxes;
 mod sublinks;
+mod translate;

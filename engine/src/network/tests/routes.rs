@@ -114,7 +114,7 @@ fn removing_a_network_forgets_its_rules() {
 fn a_firewall_that_drops_is_told() {
     on_a_machine(|m| {
         let net = m.network("net");
-        nft::drop_forwarded("filter").unwrap();
+        nft::drop_everything("filter", nft::Hook::Forward).unwrap();
         let text = net.obstacle().unwrap();
         assert!(
             text.contains("inet filter FORWARD") && text.contains(&net.link),
