@@ -73,7 +73,7 @@ const ELSEWHERE: &[&str] = &[
     "reload.limited",
     "rename.recorded",
     "rename.reserved",
-    // On networks that ask for it alone: `tests/translate.rs`.
+    // On networks that ask for it alone: `tests/neighbours.rs`.
     "translate.begun",
     "translate.ended",
     "update.recorded",

@@ -6,6 +6,7 @@ use super::super::dns::packet::tests::question;
 use super::super::*;
 use super::machine::*;
 use crate::network::dns::{Config, Responder};
+use crate::network::netlink::{Batch, Netlink};
 use crate::spec::EndpointSpec;
 
 const A: u16 = 1;
@@ -160,5 +161,115 @@ fn other_names_go_upstream_from_inside_and_never_from_internal_networks() {
             verdict(&dig(&b.netns, &question(77, "example.org", A, None))).0,
             2
         );
+    });
+}
+
+/// A name server that answers nothing and knows whether it was asked.
+struct Ear {
+    udp: UdpSocket,
+    tcp: std::net::TcpListener,
+}
+
+impl Ear {
+    fn at(address: &str) -> Self {
+        let udp = UdpSocket::bind((address, 53)).unwrap();
+        let tcp = std::net::TcpListener::bind((address, 53)).unwrap();
+        udp.set_nonblocking(true).unwrap();
+        tcp.set_nonblocking(true).unwrap();
+        Self { udp, tcp }
+    }
+
+    /// Whether anything came since it was asked last, or comes in a moment.
+    fn heard(&self) -> bool {
+        std::thread::sleep(MOMENT);
+        let mut heard = false;
+        while self.udp.recv(&mut [0; 512]).is_ok() {
+            heard = true;
+        }
+        while self.tcp.accept().is_ok() {
+            heard = true;
+        }
+        heard
+    }
+}
+
+/// A question that nobody of ours answers, by both transports; gives up soon.
+fn ask_in_vain(ns: &NetNs, server: &str) {
+    use std::io::Write;
+    let message = question(7, "secret.example", A, None);
+    let server = SocketAddr::new(ip(server), 53);
+    ns.visit(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let _ = socket.send_to(&message, server);
+        if let Ok(mut stream) = std::net::TcpStream::connect_timeout(&server, MOMENT) {
+            let framed = [&(message.len() as u16).to_be_bytes()[..], &message].concat();
+            let _ = stream.write_all(&framed);
+            // The connection stays until the other side has had its time.
+            std::thread::sleep(MOMENT);
+        }
+    })
+    .unwrap();
+}
+
+#[test]
+fn internal_networks_ask_nobody_by_no_way() {
+    on_a_machine(|m| {
+        let outside = m.outside();
+        let far = outside.visit(|| Ear::at("203.0.113.1")).unwrap();
+        let near = Ear::at("127.0.0.1");
+        let heard = || (near.heard(), far.heard());
+        let upstreams = || {
+            vec![
+                "127.0.0.1:53".parse().unwrap(),
+                "203.0.113.1:53".parse().unwrap(),
+            ]
+        };
+        m.network("open");
+        let net = m.network_with("closed", |s| s.internal = true);
+
+        let a = m.container("a", &[on("closed"), on("open")]);
+        let config = Config::new(&m.store, &a.endpoints, &[], upstreams());
+        let responder = Responder::bind(&a.netns, config, false).unwrap();
+        let handle = responder.handle();
+        let _dns = beside(move || responder.run());
+        ask_in_vain(&a.netns, "127.0.0.11");
+        assert!(heard().0, "with a way out the upstream is asked");
+        ask_in_vain(&a.netns, "203.0.113.1");
+        assert!(heard().1, "with a way out packets leave");
+        // The way out is taken away.
+        disconnect_running(
+            &m.store,
+            &id("a"),
+            &a.netns,
+            &a.endpoints[1],
+            &a.endpoints[..1],
+        )
+        .unwrap();
+        handle.update(Config::new(&m.store, &a.endpoints[..1], &[], upstreams()));
+        // What was asked before may still be waited for.
+        while heard() != (false, false) {}
+        ask_in_vain(&a.netns, "127.0.0.11");
+        assert_eq!(heard(), (false, false));
+
+        let b = m.container("b", &[on("closed")]);
+        let _dns = serve(m, &b, upstreams());
+        ask_in_vain(&b.netns, "127.0.0.11");
+        for (name, kind) in [("secret.example", AAAA), ("1.113.0.203.in-addr.arpa", PTR)] {
+            assert_eq!(verdict(&dig(&b.netns, &question(8, name, kind, None))).0, 2);
+        }
+        assert_eq!(heard(), (false, false));
+        // By hand, with a route of the container's own, on a machine that forwards everything.
+        std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
+        b.netns
+            .visit(|| {
+                let mut inside = Netlink::route().unwrap();
+                let (index, _) = inside.link("eth0").unwrap().unwrap();
+                let mut batch = Batch::default();
+                batch.default_route(index, net.pools[0].gateway);
+                inside.send(&batch).unwrap();
+            })
+            .unwrap();
+        ask_in_vain(&b.netns, "203.0.113.1");
+        assert_eq!(heard(), (false, false));
     });
 }

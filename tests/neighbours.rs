@@ -1,10 +1,11 @@
-//! Ports published with `gantry.network.publish: dnat`: what another machine and this one see,
-//! and what is left when supervisors and commands are killed. The test's thread has a network
-//! namespace of its own, so neither the machine's forwarding nor its filter is touched.
+//! Containers, the machine and a neighbour of it: ports published with `gantry.network.publish:
+//! dnat`, and questions of internal networks. The thread of a test has a network namespace of its
+//! own, so neither the real machine's forwarding nor its filter is touched.
 
 mod support;
 
 use std::fs;
+use std::net::UdpSocket;
 use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -179,6 +180,59 @@ fn servers_see_their_clients_whatever_is_killed() {
         Some(neighbour.hears()).filter(|text| !text.is_empty())
     });
     assert_ne!(heard.expect("an answer"), "203.0.113.1");
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
+fn questions_of_an_internal_network_stay_at_home() {
+    need_kernel!();
+    need_program!("ip", "unshare", "nsenter", "getent", "timeout");
+    let _neighbour = Neighbour::new();
+    // The machine's own resolver, as systemd-resolved is one, is asked from the machine.
+    let resolver = UdpSocket::bind("127.0.0.1:53").expect("port 53 of a machine of our own");
+    resolver.set_nonblocking(true).expect("set");
+    let questions = || {
+        let mut heard = String::new();
+        let mut buffer = [0; 512];
+        while let Ok(length) = resolver.recv(&mut buffer) {
+            heard += &String::from_utf8_lossy(&buffer[..length]);
+        }
+        heard
+    };
+    let service = |name: &str| {
+        format!(
+            "  {name}:\n    image: host\n    command: [sleep, '1000']\n    stop_signal: SIGKILL\n    dns: [127.0.0.1]\n    networks: [{name}]\n"
+        )
+    };
+    let text = format!(
+        "services:\n{}{}networks:\n  inner: {{internal: true}}\n  outer: {{}}\n",
+        service("inner"),
+        service("outer")
+    );
+    let sandbox = Sandbox::of_compose(&text);
+    sandbox.ok(&["up", "-d"]);
+    let ask = |service: &str, name: &str| {
+        sandbox.run(&["exec", service, "timeout", "2", "getent", "hosts", name]);
+    };
+    ask("outer", "secret-of-outer.example");
+    assert!(questions().contains("secret-of-outer"));
+    ask("inner", "secret-of-inner.example");
+    ask("inner", "203.0.113.7");
+    assert_eq!(questions(), "");
+    sandbox
+        .ok(&["exec", "inner", "getent", "hosts", "inner"])
+        .expect_stdout(&["inner"]);
+    // With a way out they may be asked, and no more when that is taken away.
+    let project = sandbox.project();
+    let project = project.file_name().expect("name").to_string_lossy();
+    let (network, container) = (format!("{project}_outer"), format!("{project}-inner-1"));
+    sandbox.ok(&["network", "connect", &network, &container]);
+    ask("inner", "secret-with-a-way-out.example");
+    assert!(questions().contains("secret-with-a-way-out"));
+    sandbox.ok(&["network", "disconnect", &network, &container]);
+    ask("inner", "secret-without.example");
+    assert_eq!(questions(), "");
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
