@@ -151,7 +151,7 @@ fn namespaces_and_memory_mounts_are_as_asked() {
     .expect_code(0);
     assert_eq!(names.stdout(), machine.repeat(2));
     once(&["--uts", "host", "--hostname", "other"], "true")
-        .expect_code(1)
+        .expect_code(125)
         .expect_stderr(&["host name", "UTS"]);
     let options = "/t:size=1m,nr_inodes=100,noatime,mode=750,uid=3";
     once(
@@ -161,7 +161,7 @@ fn namespaces_and_memory_mounts_are_as_asked() {
     .expect_code(0)
     .expect_stdout(&["noatime", "nosuid", "size=1024k", "nr_inodes=100", "3:750"]);
     once(&["--tmpfs", "/t:colour=red"], "true")
-        .expect_code(2)
+        .expect_code(125)
         .expect_stderr(&["colour"]);
     sandbox.finish();
 }

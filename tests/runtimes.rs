@@ -179,7 +179,7 @@ fn what_another_cannot_do_is_refused() {
     let runtime = path.to_str().expect("text");
     let run = |args: &[&str]| sandbox.run(&[&["container", "run", "--rm"], args].concat());
     run(&["--runtime", "nosuchruntime", "host", "true"])
-        .expect_code(1)
+        .expect_code(125)
         .expect_stderr(&["no OCI runtime `nosuchruntime`"]);
     run(&["--runtime", runtime, "--init", "host", "true"])
         .expect_code(125)

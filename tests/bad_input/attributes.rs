@@ -212,7 +212,7 @@ const PROCESS: &[Row] = &[
     ),
     ("ipc: bogus", 10, &["`ipc: bogus`", "service:NAME"]),
     ("runtime: kata", 14, &["no such OCI runtime"]),
-    ("gpus: all", 5, &["GPU", "devices"]),
+    ("gpus: all", 5, &["nvidia.com/gpu=all", "nvidia-ctk"]),
     ("command: \"${X:?tell me}\"", 15, &["X", "tell me"]),
     (
         "command: \"${X\"",
