@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::io;
-use std::process::Command;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use super::RootlessError;
 
@@ -45,21 +46,47 @@ fn one(pid: u32, user: u32, group: u32) -> io::Result<()> {
     fs::write(format!("/proc/{pid}/gid_map"), format!("0 {group} 1"))
 }
 
+/// Where programs are that may do more than who runs them. The user's PATH is not asked: what it names first may be anybody's,
+/// and would be believed to have mapped the ids.
+const PLACES: &[&str] = &[
+    "/usr/bin",
+    "/usr/sbin",
+    "/bin",
+    "/sbin",
+    "/usr/local/bin",
+    "/usr/local/sbin",
+    // NixOS and Guix.
+    "/run/wrappers/bin",
+    "/run/privileged/bin",
+];
+
+fn find(name: &str, places: &[&str]) -> Option<PathBuf> {
+    let mut files = places.iter().map(|place| Path::new(place).join(name));
+    files.find(|file| file.is_file())
+}
+
+/// A program with more rights than we have gets nothing of ours but its arguments.
+fn helper(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().current_dir("/").stdin(Stdio::null());
+    command
+}
+
 enum Mapping {
     Absent,
     Failed(RootlessError),
 }
 
-fn run(program: &str, file: &'static str, pid: u32, numbers: &[u32]) -> Result<(), Mapping> {
+fn run(name: &str, file: &'static str, pid: u32, numbers: &[u32]) -> Result<(), Mapping> {
     let failed = |message| Mapping::Failed(RootlessError::Map { file, message });
+    let program = find(name, PLACES).ok_or(Mapping::Absent)?;
     let numbers = numbers.iter().map(u32::to_string);
-    match Command::new(program)
-        .arg(pid.to_string())
-        .args(numbers)
-        .output()
-    {
+    match helper(&program).arg(pid.to_string()).args(numbers).output() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Mapping::Absent),
-        Err(error) => Err(failed(format!("cannot run `{program}`: {error}"))),
+        Err(error) => Err(failed(format!(
+            "cannot run `{}`: {error}",
+            program.display()
+        ))),
         Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(failed(
             String::from_utf8_lossy(&output.stderr).trim().to_owned(),
@@ -148,6 +175,24 @@ mod tests {
         }
         check("ann:4294967295:2", &[]);
         check("ann:1:4294967290\nann:1:4294967290", &[(1, 4_294_967_290)]);
+    }
+
+    #[test]
+    fn a_helper_is_the_machines_and_learns_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let place = dir.path().to_str().expect("text");
+        assert_eq!(find("newuidmap", &[place]), None);
+        std::fs::write(dir.path().join("newuidmap"), "").expect("written");
+        let found = find("newuidmap", &["/nowhere", place]);
+        assert_eq!(found, Some(dir.path().join("newuidmap")));
+        assert!(PLACES.iter().all(|place| place.starts_with('/')));
+
+        let output = helper(Path::new("/usr/bin/env")).output().expect("runs");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        let output = helper(Path::new("/bin/sh"))
+            .args(["-c", "pwd; cat"])
+            .output();
+        assert_eq!(output.expect("runs").stdout, b"/\n");
     }
 
     #[test]
