@@ -182,7 +182,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let place = dir.path().to_str().expect("text");
         assert_eq!(find("newuidmap", &[place]), None);
-        std::fs::write(dir.path().join("newuidmap"), "").expect("written");
+        fs::write(dir.path().join("newuidmap"), "").expect("written");
         let found = find("newuidmap", &["/nowhere", place]);
         assert_eq!(found, Some(dir.path().join("newuidmap")));
         assert!(PLACES.iter().all(|place| place.starts_with('/')));
