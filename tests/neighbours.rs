@@ -236,3 +236,36 @@ fn questions_of_an_internal_network_stay_at_home() {
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
+
+#[test]
+fn a_root_deleted_by_hand_leaves_nothing_for_long() {
+    need_kernel!();
+    need_program!("ip", "unshare", "nsenter");
+    let _neighbour = Neighbour::new();
+    let run = ["container", "run", "--rm", "host", "true"];
+    let (deleted, living) = (Sandbox::new(), Sandbox::new());
+    for sandbox in [&deleted, &living] {
+        sandbox.ok(&run);
+    }
+    let root = deleted.root();
+    // The last process that empties the trash may be there still.
+    wait_for(LONG, || fs::remove_dir_all(&root).ok()).expect("deleted");
+    let bridges = || said(&["ip", "-o", "link", "show", "type", "bridge"]);
+    let shown =
+        |root: &std::path::Path| bridges().contains(&format!("alias gantry {}", root.display()));
+    assert!(shown(&root) && shown(&living.root()), "{}", bridges());
+
+    let third = Sandbox::new();
+    let path = root.to_string_lossy().into_owned();
+    let told = third.ok(&["system", "doctor"]).stdout();
+    assert!(told.contains("leftovers") && told.contains(&path), "{told}");
+    third
+        .ok(&["system", "prune", "-f"])
+        .expect_stderr(&["removed interfaces gt-", &path]);
+    assert!(!shown(&root) && shown(&living.root()), "{}", bridges());
+    let told = third.ok(&["system", "doctor"]).stdout();
+    assert!(!told.contains("leftovers"), "{told}");
+    for sandbox in [living, third] {
+        sandbox.finish();
+    }
+}

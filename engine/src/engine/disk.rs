@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::cgroup::{Cgroup, Layout};
 use crate::container::{Container, ListFilter, Status};
 use crate::image::{ImageSummary, Removed, Roots};
+use crate::network::Leftover;
 use crate::volume::{Backing, Volume};
 
 use super::{Engine, RemoveOptions, Result};
@@ -58,6 +59,8 @@ pub struct PruneOptions {
 /// What was removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
+    /// What deleted roots and networks had left in the kernel.
+    pub leftovers: Vec<Leftover>,
     /// Ids.
     pub containers: Vec<String>,
     /// Names.
@@ -238,7 +241,9 @@ impl Engine {
         let (images, _) = self.prune_images(options.all_images, filter)?;
         self.paths.trash().empty()?;
         self.leave_the_kernel()?;
+        let leftovers = self.networks.sweep()?;
         Ok(Pruned {
+            leftovers,
             containers,
             networks,
             volumes,

@@ -73,6 +73,7 @@ impl Engine {
         if rootless::places().is_some() {
             findings.extend([way_out(), low_ports()]);
         }
+        findings.extend(self.leftovers());
         findings.push(self.space());
         findings
     }
@@ -128,6 +129,15 @@ impl Engine {
                 None => Finding::poor(Condition::Limited, "firewall", text, "change that rule"),
             },
         }
+    }
+
+    /// Only when there are some: a line for what nearly nobody has helps nobody.
+    fn leftovers(&self) -> Option<Finding> {
+        let left = self.networks.leftovers().ok()?;
+        let found: Vec<String> = left.iter().map(ToString::to_string).collect();
+        let remedy = "`gantry system prune` removes them";
+        (!found.is_empty())
+            .then(|| Finding::poor(Condition::Limited, "leftovers", found.join("; "), remedy))
     }
 
     fn space(&self) -> Finding {

@@ -99,7 +99,7 @@ fn create(
     let mut marked = LinkMessage::default();
     marked.attributes = vec![
         LinkAttribute::IfName(network.link.clone()),
-        mark::attribute(store),
+        mark::attribute(store.paths()),
     ];
     // The kernel answers to a whole batch before a kill is heeded.
     let mut batch = Batch::default();
@@ -137,7 +137,7 @@ fn set_up(
             other => other.map_err(failed(network, "give an address to"))?,
         }
     }
-    nft::add(store.root_hash(), network)?;
+    nft::add(store.paths(), network)?;
     if !network.internal {
         forwarding::enable(store, netlink, network)?;
     }

@@ -72,7 +72,7 @@ pub(super) fn enable(
         )?;
     }
     if !opened.is_empty() {
-        nft::add_uplinks(store.root_hash(), &opened)?;
+        nft::add_uplinks(store.paths(), &opened)?;
     }
     record(&store.forwarding_path(), changed)?;
     let mut names: Vec<String> = out.into_iter().map(|(_, name)| name).collect();

@@ -39,6 +39,7 @@ mod sandbox;
 mod status;
 mod store;
 mod sublink;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod veth;
@@ -48,7 +49,6 @@ pub use error::NetworkError;
 pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
-pub use nft::remove_table;
 pub use probe::{has_way_out, probe};
 pub use record::{Network, Pool, Publish};
 pub use sandbox::{
@@ -57,3 +57,4 @@ pub use sandbox::{
 };
 pub use status::BridgeStatus;
 pub use store::NetworkStore;
+pub use sweep::Leftover;

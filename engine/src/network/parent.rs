@@ -139,7 +139,7 @@ pub(super) fn ensure(
         }
     };
     // Ours is up, also when the one who made it came no further. Others' are as they are.
-    if !found.header.flags.contains(LinkFlags::Up) && mark::is_on(store, &found) {
+    if !found.header.flags.contains(LinkFlags::Up) && mark::is_on(store.paths(), &found) {
         let mut batch = Batch::default();
         batch.up(found.header.index);
         netlink.send(&batch).map_err(failed(network, "set up"))?;
@@ -179,7 +179,7 @@ fn make(
             link.header.index = index;
             link.attributes = vec![
                 LinkAttribute::IfName(network.link.clone()),
-                mark::attribute(store),
+                mark::attribute(store.paths()),
             ];
             let mut batch = Batch::default();
             batch.set_link(link);
@@ -225,7 +225,7 @@ pub(super) fn remove(store: &NetworkStore, network: &Network) -> Result<(), Netw
     let mut netlink = Netlink::route().map_err(failed(network, "remove"))?;
     let found = netlink.interface(&network.link);
     let found = found.map_err(failed(network, "look up"))?;
-    let Some(found) = found.filter(|link| mark::is_on(store, link)) else {
+    let Some(found) = found.filter(|link| mark::is_on(store.paths(), link)) else {
         return Ok(());
     };
     let gone = netlink.remove(found.header.index);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::bridge;
 use super::error::NetworkError;
@@ -64,18 +64,13 @@ impl NetworkStore {
         self.dir().join("forwarding.json")
     }
 
-    /// The root itself.
-    pub(super) fn root(&self) -> &Path {
-        self.paths.root()
-    }
-
-    /// Hash of the root, part of every machine-wide name.
-    pub(super) fn root_hash(&self) -> &str {
-        self.paths.root_hash()
+    /// Where everything is, and what the whole machine knows this root by.
+    pub(super) fn paths(&self) -> &Paths {
+        &self.paths
     }
 
     /// Excludes makers and removers of networks of this root.
-    fn lock_all(&self) -> Result<Lock, NetworkError> {
+    pub(super) fn lock_all(&self) -> Result<Lock, NetworkError> {
         let dir = self.paths.run().join("networks");
         create_private_dir(&dir)?;
         Ok(Lock::exclusive(&dir.join("lock"))?)
@@ -299,7 +294,7 @@ impl NetworkStore {
         translate::end(self, network, &ours)?;
         // Each waits for the kernel to forget, tens of milliseconds on a busy machine: together.
         std::thread::scope(|scope| {
-            let filter = scope.spawn(|| nft::remove(self.root_hash(), network));
+            let filter = scope.spawn(|| nft::remove(self.paths(), network));
             let bridge = bridge::remove(network);
             let filter = filter
                 .join()
@@ -323,7 +318,7 @@ impl NetworkStore {
                     }
                 }
             }
-            nft::remove_table(self.root_hash())
+            nft::remove_tables(self.paths())
         })
     }
 

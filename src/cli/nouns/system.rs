@@ -132,6 +132,9 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
     ] {
         listing::print_deleted(title, names)?;
     }
+    for leftover in &removed.leftovers {
+        eprintln!("removed {leftover}");
+    }
     listing::print_reclaimed(removed.reclaimed)?;
     Ok(Exit::Success)
 }

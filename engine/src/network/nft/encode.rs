@@ -160,16 +160,25 @@ impl Transaction {
         Attributes::default().text(1, &self.table)
     }
 
-    /// Makes the table; the whole transaction fails when it exists.
-    pub(super) fn new_table(&mut self) {
-        self.request(NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, self.named());
+    /// Makes the table, with a comment of less than 255 bytes; the whole transaction fails when
+    /// it exists.
+    pub(super) fn new_table(&mut self, comment: &str) {
+        let mut named = self.named();
+        if !comment.is_empty() {
+            // Kind 0 of a table's own data, as nft writes it.
+            let mut data = vec![0, comment.len() as u8 + 1];
+            data.extend_from_slice(comment.as_bytes());
+            data.push(0);
+            named = named.bytes(6, &data);
+        }
+        self.request(NEWTABLE, NLM_F_CREATE | NLM_F_EXCL, named);
     }
 
     /// Makes the table, empty, whether there is one or not.
     pub(super) fn replace_table(&mut self) {
         self.request(NEWTABLE, NLM_F_CREATE, self.named());
         self.delete_table();
-        self.new_table();
+        self.new_table("");
     }
 
     pub(super) fn delete_table(&mut self) {
@@ -288,7 +297,7 @@ mod tests {
     #[test]
     fn a_transaction_is_a_batch_with_one_acknowledgement() {
         let mut transaction = Transaction::new("t");
-        transaction.new_table();
+        transaction.new_table("");
         transaction.chain("forward", "filter", 2, 0);
         let bytes = transaction.finish();
         let mut at = 0;

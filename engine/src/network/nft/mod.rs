@@ -27,8 +27,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::cidr::Cidr;
 use super::error::NetworkError;
+use super::mark;
 use super::netlink::Netlink;
 use super::record::Network;
+use crate::state::Paths;
 pub(super) use encode::NESTED;
 use encode::{Transaction, ifname};
 pub(super) use table::attributes_of;
@@ -37,34 +39,40 @@ pub use table::{Hook, blockers};
 /// A table that is made when something is put into it.
 struct Table {
     name: String,
+    /// Shown by `nft list`, and read by [`marks`].
+    comment: String,
     define: fn(&mut Transaction),
 }
 
 /// A root's table.
-fn table(root_hash: &str) -> Table {
+fn table(root: &Paths) -> Table {
     Table {
-        name: format!("gantry-{root_hash}"),
+        name: format!("{BEFORE}{}", root.root_hash()),
+        comment: mark::text(root),
         define: table::define,
     }
 }
 
+/// What our tables' names begin with.
+const BEFORE: &str = "gantry-";
+
 /// Lets a network's traffic through as its record says. Repeating it changes nothing.
-pub(super) fn add(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
-    change(&table(root_hash), &elements(network), Change::Add).map_err(NetworkError::Nftables)
+pub(super) fn add(root: &Paths, network: &Network) -> Result<(), NetworkError> {
+    change(&table(root), &elements(network), Change::Add).map_err(NetworkError::Nftables)
 }
 
 /// Marks interfaces that were opened for forwarding.
-pub(super) fn add_uplinks(root_hash: &str, names: &[String]) -> Result<(), NetworkError> {
+pub(super) fn add_uplinks(root: &Paths, names: &[String]) -> Result<(), NetworkError> {
     let elements: Vec<_> = names
         .iter()
         .map(|n| Element::key("uplinks", ifname(n)))
         .collect();
-    change(&table(root_hash), &elements, Change::Add).map_err(NetworkError::Nftables)
+    change(&table(root), &elements, Change::Add).map_err(NetworkError::Nftables)
 }
 
 /// Forgets a network. A table or element that is not there is fine.
-pub(super) fn remove(root_hash: &str, network: &Network) -> Result<(), NetworkError> {
-    forget(&table(root_hash), &elements(network)).map_err(NetworkError::Nftables)
+pub(super) fn remove(root: &Paths, network: &Network) -> Result<(), NetworkError> {
+    forget(&table(root), &elements(network)).map_err(NetworkError::Nftables)
 }
 
 /// Removes elements that may not be there.
@@ -85,8 +93,8 @@ fn forget(table: &Table, elements: &[Element]) -> io::Result<()> {
 }
 
 /// Removes the tables of a root, for a root that is given up. None is fine.
-pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
-    for table in [table(root_hash), ports::table(root_hash)] {
+pub fn remove_tables(root: &Paths) -> Result<(), NetworkError> {
+    for table in [table(root), ports::table(root)] {
         let mut transaction = Transaction::new(&table.name);
         transaction.delete_table();
         match run(transaction) {
@@ -95,6 +103,17 @@ pub fn remove_table(root_hash: &str) -> Result<(), NetworkError> {
         }
     }
     Ok(())
+}
+
+/// The marks on tables of all roots in the calling thread's namespace.
+pub(super) fn marks() -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    table::comments(|name, comment| {
+        if name.starts_with(BEFORE) && !found.contains(&comment) {
+            found.push(comment);
+        }
+    })?;
+    Ok(found)
 }
 
 /// In the namespace of the calling thread: what is asked of `address`, port 53, goes to these ports
@@ -113,7 +132,7 @@ pub(super) fn drop_everything(table: &str, hook: Hook) -> io::Result<()> {
         Hook::Forward => "FORWARD",
     };
     let mut transaction = Transaction::new(table);
-    transaction.new_table();
+    transaction.new_table("");
     transaction.chain_with_policy(chain, "filter", (hook as u32, 0), 0);
     run(transaction)
 }
@@ -198,6 +217,7 @@ fn change(table: &Table, elements: &[Element], change: Change) -> io::Result<()>
             return result;
         }
         let mut full = Transaction::new(&table.name);
+        full.new_table(&table.comment);
         (table.define)(&mut full);
         fill(&mut full);
         match run(full) {

@@ -15,9 +15,11 @@ use std::net::{IpAddr, SocketAddr};
 use super::encode::{Key, Transaction, ifname};
 use super::step::Step;
 use super::table::{DESTINATION_NAT_PRIORITY, OUTPUT, attributes_of};
-use super::{Change, Element, Table, change, forget};
+use super::{BEFORE, Change, Element, Table, change, forget};
+use crate::network::mark;
 use crate::network::netlink::Netlink;
 use crate::spec::Protocol;
+use crate::state::Paths;
 
 const PREROUTING: u32 = 0;
 const GETSETELEM: u16 = (10 << 8) | 13;
@@ -34,9 +36,10 @@ pub(in crate::network) struct Translation {
     pub(in crate::network) to: SocketAddr,
 }
 
-pub(super) fn table(root_hash: &str) -> Table {
+pub(super) fn table(root: &Paths) -> Table {
     Table {
-        name: format!("gantry-{root_hash}-ports"),
+        name: format!("{BEFORE}{}-ports", root.root_hash()),
+        comment: mark::text(root),
         define,
     }
 }
@@ -74,7 +77,6 @@ const FAMILIES: [Family; 2] = [
 ];
 
 fn define(t: &mut Transaction) {
-    t.new_table();
     t.set("ways", Key::Interface);
     t.map("any4", Key::Port, Key::Ipv4);
     t.map("any6", Key::Port, Key::Ipv6);
@@ -163,11 +165,11 @@ fn field(port: u16) -> [u8; 4] {
 /// Translates what comes by these interfaces. A port that led elsewhere leads here now: who asks
 /// holds its socket.
 pub(in crate::network) fn publish(
-    root_hash: &str,
+    root: &Paths,
     ways: &[String],
     translations: &[Translation],
 ) -> io::Result<()> {
-    let table = table(root_hash);
+    let table = table(root);
     let ways: Vec<_> = ways
         .iter()
         .map(|name| Element::key("ways", ifname(name)))
@@ -193,11 +195,8 @@ fn is_taken(error: &io::Error) -> bool {
 }
 
 /// Ends the translations to these addresses. A table that is not there is fine.
-pub(in crate::network) fn unpublish(
-    root_hash: &str,
-    to: &dyn Fn(IpAddr) -> bool,
-) -> io::Result<()> {
-    let table = table(root_hash);
+pub(in crate::network) fn unpublish(root: &Paths, to: &dyn Fn(IpAddr) -> bool) -> io::Result<()> {
+    let table = table(root);
     for map in MAPS {
         let listed = match list(&table.name, map) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -257,8 +256,8 @@ fn element(map: &'static str, attributes: &[u8]) -> Option<Element> {
 
 /// How many ports are translated.
 #[cfg(test)]
-pub(in crate::network) fn count(root_hash: &str) -> usize {
-    let table = table(root_hash);
+pub(in crate::network) fn count(root: &Paths) -> usize {
+    let table = table(root);
     let of = |map| list(&table.name, map).map_or(0, |elements| elements.len());
     MAPS.into_iter().map(of).sum()
 }

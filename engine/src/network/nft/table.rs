@@ -25,7 +25,6 @@ pub(super) fn define(t: &mut Transaction) {
         Accept, CtState, CtStatus, Drop, Family, In, InputName, Masquerade, NetworkHeader, NotIn,
         OutputName,
     };
-    t.new_table();
     t.set("same", Key::InterfacePair);
     t.set("bridges", Key::Interface);
     t.set("internal", Key::Interface);
@@ -103,6 +102,36 @@ pub(super) fn define_redirection(t: &mut Transaction, address: Ipv4Addr, udp: u1
     }
 }
 
+/// Names and comments of all tables of the `inet` family.
+pub(super) fn comments(mut each: impl FnMut(String, String)) -> io::Result<()> {
+    const GETTABLE: u16 = (10 << 8) | 1;
+    const NFPROTO_INET: u8 = 1;
+    Netlink::netfilter()?.dump_raw(GETTABLE, &[NFPROTO_INET, 0, 0, 0], |body| {
+        let attributes = || attributes_of(body.get(4..).unwrap_or_default());
+        let find = |wanted| attributes().find(|(kind, _)| *kind == wanted);
+        if let (Some((_, name)), Some((_, data))) = (find(1), find(6)) {
+            each(text(name), comment(data).map(text).unwrap_or_default());
+        }
+    })
+}
+
+/// The comment among a table's own data: kind 0, a length, the text.
+fn comment(mut data: &[u8]) -> Option<&[u8]> {
+    loop {
+        let (&[kind, length], rest) = data.split_first_chunk()?;
+        let (value, rest) = rest.split_at_checked(length.into())?;
+        if kind == 0 {
+            return Some(value);
+        }
+        data = rest;
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.trim_end_matches('\0').to_owned()
+}
+
 /// A hook that packets pass.
 #[derive(Clone, Copy)]
 pub enum Hook {
@@ -126,14 +155,9 @@ pub fn blockers(at: Hook) -> io::Result<Vec<String>> {
             (String::new(), String::new(), None, None);
         for (kind, value) in attributes_of(attributes) {
             let number = || value.first_chunk::<4>().map(|b| u32::from_be_bytes(*b));
-            let text = || {
-                String::from_utf8_lossy(value)
-                    .trim_end_matches('\0')
-                    .to_owned()
-            };
             match kind {
-                1 => table = text(),
-                3 => chain = text(),
+                1 => table = text(value),
+                3 => chain = text(value),
                 4 => {
                     hook = attributes_of(value)
                         .find(|(kind, _)| *kind == 1)
@@ -172,6 +196,7 @@ mod tests {
         #[test]
         fn any_attributes_can_be_read(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
             super::attributes_of(&bytes).for_each(drop);
+            super::comment(&bytes);
         }
     }
 }

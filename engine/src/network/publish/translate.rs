@@ -58,7 +58,7 @@ fn begin(
     let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
     // Interfaces may have come since the bridge was made.
     let ways = forwarding::enable(store, &mut netlink, network)?;
-    ports::publish(store.root_hash(), &ways, translations).map_err(NetworkError::Nftables)?;
+    ports::publish(store.paths(), &ways, translations).map_err(NetworkError::Nftables)?;
     crash_point("translate.begun");
     Ok(())
 }
@@ -92,7 +92,7 @@ pub(in crate::network) fn end(
         return Ok(());
     }
     at_home(|| {
-        ports::unpublish(store.root_hash(), to).map_err(NetworkError::Nftables)?;
+        ports::unpublish(store.paths(), to).map_err(NetworkError::Nftables)?;
         // A kernel without this list loses only the time until an entry ends by itself.
         let _ = conntrack::forget(to);
         crash_point("translate.ended");

@@ -7,4 +7,5 @@ mod publish;
 mod routes;
 mod sandboxes;
 mod sublinks;
+mod sweep;
 mod translate;

@@ -103,9 +103,9 @@ fn removing_a_network_forgets_its_rules() {
         disconnect(&m.store, &id("a"), &a.endpoints).unwrap();
         m.store.remove("net", &|_| false).unwrap();
         // Elements that are gone cannot be removed again, which is no error.
-        nft::remove(m.store.root_hash(), &net).unwrap();
-        remove_table(m.store.root_hash()).unwrap();
-        remove_table(m.store.root_hash()).unwrap();
+        nft::remove(m.store.paths(), &net).unwrap();
+        nft::remove_tables(m.store.paths()).unwrap();
+        nft::remove_tables(m.store.paths()).unwrap();
         assert_eq!(net.obstacle(), None);
     });
 }

@@ -44,7 +44,7 @@ fn serve(m: &Machine, sandbox: &Sandbox, host_ip: Option<IpAddr>, protocol: Prot
 }
 
 fn translated(m: &Machine) -> usize {
-    ports::count(m.store.root_hash())
+    ports::count(m.store.paths())
 }
 
 /// A server that answers each datagram with its sender's address.
