@@ -322,3 +322,61 @@ fn a_file_system_that_cannot_be_mounted_says_what_the_kernel_says() {
     );
     sandbox.finish();
 }
+
+/// A mount whose ids are mapped, of files of the one user into a container of the other.
+#[test]
+fn files_written_into_an_id_mapped_bind_belong_to_the_owner_of_the_directory() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let dir = sandbox.project().join("src");
+    fs::create_dir(&dir).expect("a directory");
+    fs::write(dir.join("old"), "x").expect("a file");
+    for path in [&dir, &dir.join("old")] {
+        chown(path, Some(4321), Some(8765)).expect("an owner");
+    }
+    let owner = |name: &str| {
+        let meta = fs::metadata(dir.join(name)).expect("a file");
+        (meta.uid(), meta.gid())
+    };
+    let script = "stat -c %u:%g /src/old; touch /src/$1; stat -c %u:%g /src/$1";
+    let mapped = format!("{}:/src:idmap", dir.display());
+    let as_mount = format!("type=bind,source={},target=/src,idmap", dir.display());
+    let run = ["container", "run", "--rm", "--network", "none"];
+    for (flags, name, seen) in [
+        (&["-v", &mapped][..], "root", "0:0"),
+        (&["--mount", &as_mount, "-u", "1:2"], "other", "1:2"),
+        (&["-v", &mapped, "-u", "4321:8765"], "same", "4321:8765"),
+    ] {
+        let args = [&run[..], flags, &["host", "sh", "-c", script, "sh", name]].concat();
+        assert_eq!(sandbox.ok(&args).stdout(), format!("{seen}\n{seen}\n"));
+        assert_eq!(owner(name), (4321, 8765), "{name}");
+    }
+    // The same in a Compose file, in both of its forms; Docker Compose passes over it.
+    sandbox.write(
+        "compose.yaml",
+        "services:
+  short:
+    image: host
+    network_mode: none
+    volumes: [\"./src:/src:idmap\"]
+    command: touch /src/short
+  long:
+    image: host
+    network_mode: none
+    volumes: [{type: bind, source: ./src, target: /src, x-gantry: {idmap: true}}]
+    command: touch /src/long
+",
+    );
+    sandbox.ok(&["up"]);
+    assert_eq!(
+        (owner("short"), owner("long")),
+        ((4321, 8765), (4321, 8765))
+    );
+    sandbox.ok(&["config"]).expect_stdout(&["idmap: true"]);
+    sandbox.ok(&["down"]);
+    sandbox
+        .run(&[&run[..], &["-v", "/proc:/src:idmap", "host", "true"]].concat())
+        .expect_code(125)
+        .expect_stderr(&["/src", "its file system may not be able to"]);
+    sandbox.finish();
+}

@@ -270,7 +270,12 @@ impl Canonical<'_> {
             set("volume", node.with(Value::Map(volume)));
         }
         for option in parsed.unknown {
-            if !matches!(option, "cached" | "delegated" | "consistent" | "") {
+            // Ours: Docker Compose passes over it.
+            if option == "idmap" && parsed.bind {
+                let mut own = Map::new();
+                own.insert("idmap".to_owned(), node.with(Value::Bool(true)));
+                map.insert("x-gantry".to_owned(), node.with(Value::Map(own)));
+            } else if !matches!(option, "cached" | "delegated" | "consistent" | "") {
                 self.problems.push(
                     Diagnostic::warning(
                         "unknown-mount-option",
@@ -278,7 +283,7 @@ impl Canonical<'_> {
                         format!("unknown mount option `{option}` is ignored"),
                     )
                     .at(path)
-                    .note("options are ro, rw, nocopy, z, Z and the propagations"),
+                    .note("options are ro, rw, nocopy, idmap, z, Z and the propagations"),
                 );
             }
         }

@@ -110,12 +110,21 @@ fn mount(
                     );
                 }
             };
+            let own = entry.extensions.get("x-gantry");
+            let idmap = own.and_then(|own| own.get("idmap"));
+            if idmap.is_some_and(|value| !value.is_boolean()) {
+                return refuse(
+                    "`x-gantry.idmap` must be true or false".to_owned(),
+                    "write `x-gantry: { idmap: true }`",
+                );
+            }
             MountKind::Bind {
                 source: PathBuf::from(&entry.source),
                 options: BindOptions {
                     create_source: options.create_host_path,
                     non_recursive,
                     propagation,
+                    idmap: idmap.and_then(serde_json::Value::as_bool) == Some(true),
                 },
             }
         }

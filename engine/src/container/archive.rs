@@ -231,7 +231,7 @@ impl Tree {
 fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let mount_error = |source| ArchiveError::Mount { source };
     let root_error = |source: io::Error| ArchiveError::Root { source };
-    let devices = Trees::of_devices(mounts).map_err(mount_error)?;
+    let made = Trees::of_engine(mounts).map_err(mount_error)?;
     let binds = Trees::of_binds(mounts).map_err(mount_error)?;
     let root = detached_root(root).map_err(mount_error)?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
@@ -243,7 +243,7 @@ fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     place(root.as_fd(), top.as_fd()).map_err(|errno| root_error(errno.into()))?;
     for index in 0..mounts.len() {
         let below = Below::new(root.as_fd());
-        let trees = [&devices, &binds];
+        let trees = [&made, &binds];
         attach(below, mounts, index, trees, &CgroupView::default()).map_err(mount_error)?;
     }
     let namespace = File::open("/proc/thread-self/ns/mnt").map_err(root_error)?;

@@ -192,6 +192,16 @@ pub struct MountPoint {
     pub read_only: bool,
 }
 
+/// Users and groups that change places between a directory and its mount: the owner of the one, and the
+/// container's user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdMap {
+    /// User of the directory, and of the container.
+    pub users: (u32, u32),
+    /// Group of the directory, and of the container.
+    pub groups: (u32, u32),
+}
+
 /// Kinds of mounts, with what each needs to be mounted again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -200,6 +210,9 @@ pub enum MountType {
     Bind {
         /// Mount options of the specification: `rbind`, `rprivate` …
         options: Vec<String>,
+        /// Ids that change places on the way.
+        #[serde(default)]
+        idmap: Option<IdMap>,
     },
     /// A volume.
     Volume {

@@ -21,6 +21,7 @@ pub mod info;
 pub mod live;
 pub mod logs;
 pub mod manage;
+mod mount_points;
 mod names;
 pub mod oci;
 pub mod record;

@@ -1,6 +1,6 @@
 //! Attaching the specification's mounts below a container's root.
 //!
-//! Three phases: [`Trees::of_devices`] mounts what lies on devices and servers, with the host's network and devices;
+//! Three phases: [`Trees::of_engine`] makes what the container's own process could not;
 //! [`Trees::of_binds`] clones the host's trees for binds while the mount namespace still
 //! is in touch with the host's (so `shared` means what it says); [`attach`] makes and places
 //! one mount. Targets are descriptors from [`Below`], so no path is looked up twice.
@@ -8,7 +8,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Mount;
+use oci_spec::runtime::{LinuxIdMapping, Mount};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -16,7 +16,8 @@ use rustix::mount::{
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
 
-use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+use crate::sys::mount::{MountAttr, Reach, mount_idmap, mount_setattr};
+use crate::sys::user_namespace;
 
 use super::below::Below;
 use super::copy_up;
@@ -88,45 +89,45 @@ fn options(mount: &Mount) -> Result<Options, MountError> {
 }
 
 impl Trees {
-    /// Mounts what lies on devices and servers. In the engine's own process: a network file system asks
+    /// What only the engine's own process can make. What lies on devices and servers: a network file system asks
     /// its server through the network that it was mounted from, and the container's cgroup keeps its processes from
-    /// opening a device.
-    pub fn of_devices(mounts: &[Mount]) -> Result<Self, MountError> {
+    /// opening a device. Binds whose ids are mapped: the map is given to a process by its number in the machine's /proc.
+    pub fn of_engine(mounts: &[Mount]) -> Result<Self, MountError> {
         let trees = mounts.iter().map(|mount| {
             let typ = mount.typ().as_deref().unwrap_or("bind");
-            if OWN.contains(&typ) {
-                return Ok(None);
-            }
             let options = options(mount)?;
-            if options.bind.is_some() {
-                return Ok(None);
-            }
             let source = mount.source().as_deref().unwrap_or(Path::new(typ));
-            let fd = detached(typ, source, &options).map_err(|(error, told)| {
-                let subject = format!("{} ({typ} of {}{told})", text(mount), source.display());
-                MountError::step("mount at", subject, error)
-            })?;
-            Ok(Some(Tree {
-                fd,
-                is_directory: true,
-            }))
+            match (options.bind, options.idmap) {
+                (Some(reach), Some(depth)) => {
+                    let tree = bound(mount, &options, reach)?;
+                    map_ids(mount, tree.fd.as_fd(), depth)?;
+                    Ok(Some(tree))
+                }
+                (None, _) if !OWN.contains(&typ) => {
+                    let fd = detached(typ, source, &options).map_err(|(error, told)| {
+                        let subject =
+                            format!("{} ({typ} of {}{told})", text(mount), source.display());
+                        MountError::step("mount at", subject, error)
+                    })?;
+                    Ok(Some(Tree {
+                        fd,
+                        is_directory: true,
+                    }))
+                }
+                _ => Ok(None),
+            }
         });
         trees.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Clones the trees of all bind mounts from the present mount namespace.
+    /// Clones the trees of all other bind mounts from the present mount namespace.
     pub fn of_binds(mounts: &[Mount]) -> Result<Self, MountError> {
         let trees = mounts.iter().map(|mount| {
             let options = options(mount)?;
-            let Some(reach) = options.bind else {
-                return Ok(None);
-            };
-            let source = mount.source().as_deref().unwrap_or(Path::new(""));
-            let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
-                MountError::step("open the bind source", source.display().to_string(), error)
-            })?;
-            refuse_proc(mount, tree.fd.as_fd())?;
-            Ok(Some(tree))
+            match (options.bind, options.idmap) {
+                (Some(reach), None) => bound(mount, &options, reach).map(Some),
+                _ => Ok(None),
+            }
         });
         trees.collect::<Result<_, _>>().map(Self)
     }
@@ -144,6 +145,16 @@ impl Trees {
             .zip(&self.0)
             .any(|(mount, tree)| tree.is_some() && normal(mount.destination()) == Path::new(place))
     }
+}
+
+/// The cloned tree of a bind's source.
+fn bound(mount: &Mount, options: &Options, reach: Reach) -> Result<Tree, MountError> {
+    let source = mount.source().as_deref().unwrap_or(Path::new(""));
+    let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
+        MountError::step("open the bind source", source.display().to_string(), error)
+    })?;
+    refuse_proc(mount, tree.fd.as_fd())?;
+    Ok(tree)
 }
 
 fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {
@@ -165,6 +176,30 @@ fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree
         is_directory: rustix::fs::FileType::from_raw_mode(mode).is_dir(),
         fd,
     })
+}
+
+/// Has the files of a cloned tree belong to others, as the mount's mappings say.
+fn map_ids(mount: &Mount, tree: BorrowedFd<'_>, reach: Reach) -> Result<(), MountError> {
+    let lines = |mappings: &Option<Vec<LinuxIdMapping>>| -> Option<String> {
+        let lines = mappings.as_ref()?.iter().map(|mapping| {
+            let (from, to) = (mapping.container_id(), mapping.host_id());
+            format!("{from} {to} {}\n", mapping.size())
+        });
+        Some(lines.collect::<String>()).filter(|lines| !lines.is_empty())
+    };
+    let maps = lines(mount.uid_mappings()).zip(lines(mount.gid_mappings()));
+    let Some((users, groups)) = maps else {
+        return Err(MountError::Option {
+            option: "idmap".to_owned(),
+            destination: text(mount),
+            reason: "it needs `uidMappings` and `gidMappings`",
+        });
+    };
+    let failed = |action| move |error| MountError::step(action, text(mount), error);
+    let ids = user_namespace::with_maps(&users, &groups).map_err(failed("make the id maps of"))?;
+    mount_idmap(tree, ids.as_fd(), reach).map_err(failed(
+        "map the ids (its file system may not be able to) of",
+    ))
 }
 
 /// A bind over /proc or into it is refused, except for the harmless ones.

@@ -3,7 +3,7 @@
 //! [`RootMount`] is the language in which `snapshot` and `container` tell `runtime` what a container's root is; none of them
 //! knows another. Everything else arrives as mounts of the OCI specification. [`Below`] resolves paths inside a root that
 //! belongs to an image, so to a stranger; no other code here opens one by path.
-//! Id-mapped mounts and SELinux labels are refused by name.
+//! SELinux labels are refused by name.
 
 mod attach;
 mod below;

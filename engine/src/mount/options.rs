@@ -17,6 +17,8 @@ pub struct Options {
     pub bind: Option<Reach>,
     /// How later mounts travel.
     pub propagation: Option<(u64, Reach)>,
+    /// Whether ids change on the way, and how far below.
+    pub idmap: Option<Reach>,
     /// A directory or file inside the source instead of the source itself.
     pub subpath: Option<String>,
     /// Whether a tmpfs begins with what it hides.
@@ -64,6 +66,7 @@ impl Options {
             recursive: MountAttr::NONE,
             bind: (typ == "bind").then_some(Reach::This),
             propagation: None,
+            idmap: None,
             subpath: None,
             copies_up: false,
             data: Vec::new(),
@@ -90,6 +93,12 @@ impl Options {
                 option: "subpath".to_owned(),
                 destination: destination.to_owned(),
                 reason: "only a bind mount has a source to look into",
+            });
+        } else if parsed.idmap.is_some() {
+            return Err(MountError::Option {
+                option: "idmap".to_owned(),
+                destination: destination.to_owned(),
+                reason: "only the ids of a bind mount are mapped",
             });
         }
         // A read-only recursive bind means everything below, as Docker does on kernels that can.
@@ -127,7 +136,8 @@ impl Options {
             "rbind" => self.bind = Some(Reach::Recursive),
             // Says nothing on any kernel we run on: every devpts mount is an instance of its own.
             "defaults" | "newinstance" | "" => {}
-            "idmap" | "ridmap" => return refuse("id-mapped mounts need a user namespace"),
+            "idmap" => self.idmap = Some(Reach::This),
+            "ridmap" => self.idmap = Some(Reach::Recursive),
             "tmpcopyup" if self.bind.is_none() => self.copies_up = true,
             "z" | "Z" => return refuse("SELinux labels are not supported"),
             _ => {

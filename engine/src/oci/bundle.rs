@@ -103,10 +103,16 @@ fn check(spec: &Spec) -> Result<(), String> {
             let place = place.display();
             return Err(format!("`mounts`: destination `{place}` is not absolute"));
         }
-        if mount.uid_mappings().is_some() || mount.gid_mappings().is_some() {
+        let maps = mount.uid_mappings().is_some() || mount.gid_mappings().is_some();
+        let options = mount.options().as_deref().unwrap_or_default();
+        if maps
+            && !options
+                .iter()
+                .any(|o| matches!(o.as_str(), "idmap" | "ridmap"))
+        {
             let place = place.display();
             return Err(format!(
-                "`mounts`: id mappings of `{place}` are not supported"
+                "`mounts`: the id mappings of `{place}` need the option `idmap` or `ridmap`"
             ));
         }
     }

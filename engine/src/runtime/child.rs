@@ -31,7 +31,7 @@ pub(super) struct Child<'a> {
     pub(super) spec: &'a Spec,
     pub(super) process: &'a Process,
     pub(super) root: &'a RootMount,
-    pub(super) devices: &'a Trees,
+    pub(super) made: &'a Trees,
     pub(super) netns: NetNs<'a>,
     pub(super) joins: &'a [(OwnedFd, LinkNameSpaceType)],
     pub(super) new_cgroup_namespace: bool,

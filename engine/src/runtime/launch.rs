@@ -266,14 +266,14 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
     let cgroups = plan.cgroup_view(launch.cgroup)?;
     let (line, childs_line) =
         Line::pair().map_err(|source| parent("make a socket pair", source))?;
-    let devices = Trees::of_devices(launch.spec.mounts().as_deref().unwrap_or_default())
+    let made = Trees::of_engine(launch.spec.mounts().as_deref().unwrap_or_default())
         .map_err(|error| Failure::mount(Stage::Mount, error))?;
     let child = Child {
         id: launch.id,
         spec: launch.spec,
         process,
         root: launch.root,
-        devices: &devices,
+        made: &made,
         netns: launch.netns,
         joins: &plan.joins,
         new_cgroup_namespace: plan.new_cgroup_namespace,

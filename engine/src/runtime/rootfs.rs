@@ -39,11 +39,11 @@ impl Child<'_> {
         self.attach_root(root.as_fd())?;
         let below = Below::new(root.as_fd());
         for index in 0..mounts.len() {
-            mount::attach(below, mounts, index, [self.devices, &binds], self.cgroups)
+            mount::attach(below, mounts, index, [self.made, &binds], self.cgroups)
                 .map_err(|error| Failure::mount(Stage::Mount, error))?;
         }
         // A directory of the host's as /dev is taken as it is, as runc takes it: nothing is made in it.
-        if ![self.devices, &binds]
+        if ![self.made, &binds]
             .iter()
             .any(|trees| trees.cover(mounts, "/dev"))
         {

@@ -58,6 +58,9 @@ pub struct BindOptions {
     pub non_recursive: bool,
     /// How later mounts travel between host and container.
     pub propagation: Propagation,
+    /// Show files of the source's owner as the container's user's, and give what that user makes to the owner.
+    #[serde(default)]
+    pub idmap: bool,
 }
 
 /// Mount propagation (mount_namespaces(7)).

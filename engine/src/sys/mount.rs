@@ -63,6 +63,18 @@ pub enum Reach {
     Recursive,
 }
 
+/// Has the files of a mount that is attached nowhere yet belong to others, as the id maps of a user namespace say (mount_setattr(2),
+/// "ID-mapped mounts"). `EINVAL` where the file system cannot do it.
+pub fn mount_idmap(mount: BorrowedFd<'_>, ids: BorrowedFd<'_>, reach: Reach) -> io::Result<()> {
+    let raw = RawAttr {
+        set: u64::from(MountAttrFlags::MOUNT_ATTR_IDMAP.bits()),
+        clear: 0,
+        propagation: 0,
+        userns_fd: ids.as_raw_fd() as u64,
+    };
+    set_raw(mount, &raw, reach)
+}
+
 /// Changes the mount that `mount` is the root of. `ENOSYS` before Linux 5.12.
 pub fn mount_setattr(mount: BorrowedFd<'_>, attr: MountAttr, reach: Reach) -> io::Result<()> {
     let raw = RawAttr {
@@ -79,6 +91,10 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, attr: MountAttr, reach: Reach) -> io
         propagation: attr.propagation,
         userns_fd: 0,
     };
+    set_raw(mount, &raw, reach)
+}
+
+fn set_raw(mount: BorrowedFd<'_>, raw: &RawAttr, reach: Reach) -> io::Result<()> {
     let flags = libc::AT_EMPTY_PATH
         | match reach {
             Reach::This => 0,
@@ -91,7 +107,7 @@ pub fn mount_setattr(mount: BorrowedFd<'_>, attr: MountAttr, reach: Reach) -> io
             mount.as_raw_fd(),
             c"".as_ptr(),
             flags,
-            &raw const raw,
+            std::ptr::from_ref(raw),
             size_of::<RawAttr>(),
         )
     })

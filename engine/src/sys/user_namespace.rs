@@ -1,9 +1,13 @@
 //! Whether this process is in a user namespace of somebody's own, where root is not the machine's
 //! root, and which ids there are (user_namespaces(7)).
 
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::OnceLock;
 
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Signal, Uid};
+
+use super::process::{self, Fork, Forked};
 
 /// The ids that exist here.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,6 +56,33 @@ pub fn outside(uid: u32) -> Option<u32> {
     let ids = Ids::read("/proc/self/uid_map");
     let range = ids.0.iter().find(|range| range.holds(uid))?;
     u32::try_from(uid - range.inside + range.outside).ok()
+}
+
+/// A new namespace that nobody is in, with these lines of `uid_map` and `gid_map`: for what takes its ids from one.
+/// The process must have one thread.
+pub fn with_maps(users: &str, groups: &str) -> io::Result<OwnedFd> {
+    let fork = Fork {
+        namespaces: libc::CLONE_NEWUSER as u64,
+        ..Fork::default()
+    };
+    match fork.run()? {
+        Forked::Child => loop {
+            // Until it is killed: it is there to be given ids.
+            let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
+                tv_sec: 3600,
+                tv_nsec: 0,
+            });
+        },
+        Forked::Parent { pid, pidfd } => {
+            let file = |name: &str| format!("/proc/{}/{name}", pid.as_raw_pid());
+            let made = std::fs::write(file("uid_map"), users)
+                .and_then(|()| std::fs::write(file("gid_map"), groups))
+                .and_then(|()| std::fs::File::open(file("ns/user")));
+            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
+            process::wait(pidfd.as_fd())?;
+            made.map(OwnedFd::from)
+        }
+    }
 }
 
 /// Whether this group exists here.

@@ -11,8 +11,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
-    Capability, Linux, LinuxCapabilities, LinuxNamespace, LinuxNamespaceBuilder,
-    LinuxNamespaceType, LinuxResources, Mount, MountBuilder, Process, Root, Spec, User,
+    Capability, Linux, LinuxCapabilities, LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace,
+    LinuxNamespaceBuilder, LinuxNamespaceType, LinuxResources, Mount, MountBuilder, Process, Root,
+    Spec, User,
 };
 
 use crate::cdi;
@@ -258,7 +259,15 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
 /// The mounts that have content while the container does not run.
 pub fn kept_mounts(record: &Record) -> Result<Vec<Mount>, ContainerError> {
     let kept = record.mounts.iter().filter(|point| !is_tmpfs(point));
-    kept.map(user_mount).collect()
+    let mut mounts = kept.map(user_mount).collect::<Result<Vec<_>, _>>()?;
+    // Who copies files does it with the ids that these have.
+    for mount in &mut mounts {
+        mount.set_uid_mappings(None).set_gid_mappings(None);
+        if let Some(options) = mount.options_mut() {
+            options.retain(|option| option != "idmap");
+        }
+    }
+    Ok(mounts)
 }
 
 fn is_tmpfs(point: &MountPoint) -> bool {
@@ -343,10 +352,17 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
 fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
     let access = if point.read_only { "ro" } else { "rw" };
     Ok(match &point.kind {
-        MountType::Bind { options } => {
+        MountType::Bind { options, idmap } => {
             let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
             words.push(access);
-            bind(&point.source, &point.target, &words)
+            words.extend(idmap.map(|_| "idmap"));
+            let mut mount = bind(&point.source, &point.target, &words);
+            if let Some(ids) = idmap {
+                mount
+                    .set_uid_mappings(Some(exchange(ids.users)))
+                    .set_gid_mappings(Some(exchange(ids.groups)));
+            }
+            mount
         }
         MountType::Volume {
             file_system: Some(given),
@@ -384,6 +400,29 @@ fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
     })
 }
 
+/// Two ids change places, all others stay.
+fn exchange((one, other): (u32, u32)) -> Vec<LinuxIdMapping> {
+    let (low, high) = (one.min(other), one.max(other));
+    let ranges = [
+        (0, 0, low),
+        (low, high, 1),
+        (low + 1, low + 1, (high - low).saturating_sub(1)),
+        (high, low, u32::from(high > low)),
+        (high + 1, high + 1, u32::MAX - high - 1),
+    ];
+    let ranges = ranges.into_iter().filter(|(.., size)| *size > 0);
+    ranges
+        .filter_map(|(container, host, size)| {
+            LinuxIdMappingBuilder::default()
+                .container_id(container)
+                .host_id(host)
+                .size(size)
+                .build()
+                .ok()
+        })
+        .collect()
+}
+
 fn tmpfs_options(options: &TmpfsOptions, access: &str) -> Vec<String> {
     let mut words: Vec<String> = ["nosuid", "nodev"].map(str::to_owned).to_vec();
     if !options.exec {
@@ -419,4 +458,33 @@ fn mount(target: &str, typ: &str, source: &Path, options: &[&str]) -> Mount {
         .options(options.iter().map(|&o| o.to_owned()).collect::<Vec<_>>())
         .build()
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_change_places() {
+        let map = |ids| -> Vec<(u32, u32, u32)> {
+            exchange(ids)
+                .iter()
+                .map(|m| (m.container_id(), m.host_id(), m.size()))
+                .collect()
+        };
+        assert_eq!(map((0, 0)), [(0, 0, 1), (1, 1, u32::MAX - 1)]);
+        assert_eq!(
+            map((1000, 0)),
+            [
+                (0, 1000, 1),
+                (1, 1, 999),
+                (1000, 0, 1),
+                (1001, 1001, u32::MAX - 1001)
+            ]
+        );
+        assert_eq!(
+            map((5, 6)),
+            [(0, 0, 5), (5, 6, 1), (6, 5, 1), (7, 7, u32::MAX - 7)]
+        );
+    }
 }

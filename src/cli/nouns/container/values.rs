@@ -352,6 +352,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
     }
     let mut read_only = false;
     let mut no_copy = false;
+    let mut idmap = false;
     let mut propagation = Propagation::default();
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
@@ -359,6 +360,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             // SELinux labels: accepted where there is no SELinux, as Docker does.
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             "nocopy" => no_copy = true,
+            "idmap" => idmap = true,
             word => propagation = self::propagation(word)?,
         }
     }
@@ -368,9 +370,11 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             options: BindOptions {
                 create_source: true,
                 propagation,
+                idmap,
                 ..BindOptions::default()
             },
         },
+        _ if idmap => return Err("`idmap` is for directories of this machine".to_owned()),
         name => MountKind::Volume {
             name: name.map(str::to_owned),
             no_copy,
@@ -466,6 +470,7 @@ pub fn mount(text: &str) -> Parsed<MountSpec> {
                 propagation: fields
                     .remove("bind-propagation")
                     .map_or(Ok(Propagation::default()), propagation)?,
+                idmap: flag(fields.remove("idmap"))?,
             },
         },
         "volume" => MountKind::Volume {

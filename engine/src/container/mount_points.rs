@@ -1,0 +1,251 @@
+//! What a container's mounts are made of, decided when it is created: sources, volumes, ids.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::image::{Image, ImageStore};
+use crate::snapshot;
+use crate::spec::{ContainerSpec, MountKind, Propagation};
+use crate::state::crash_point;
+use crate::sys::user_namespace;
+use crate::volume::{Backing, VolumeSpec};
+
+use super::ContainerError;
+use super::create::host;
+use super::info::{IdMap, MountPoint, MountType};
+use super::store::ContainerStore;
+
+/// Decides every mount's source; makes and fills volumes.
+pub(super) fn decide(
+    store: &ContainerStore,
+    images: &ImageStore,
+    image: &Image,
+    spec: &ContainerSpec,
+    user: &str,
+) -> Result<Vec<MountPoint>, ContainerError> {
+    let mut points = Vec::new();
+    for from in &spec.volumes_from {
+        points.extend(taken_over(store, from)?);
+    }
+    for mount in &spec.mounts {
+        let point = match &mount.kind {
+            MountKind::Bind { source, options } => {
+                bind_source(source, options.create_source)?;
+                let idmap = match options.idmap {
+                    true => Some(id_map(source, image, user)?),
+                    false => None,
+                };
+                MountPoint {
+                    kind: MountType::Bind {
+                        options: bind_options(options.non_recursive, options.propagation),
+                        idmap,
+                    },
+                    source: source.clone(),
+                    target: mount.target.clone(),
+                    read_only: mount.read_only,
+                }
+            }
+            MountKind::Volume {
+                name,
+                no_copy,
+                subpath,
+                labels,
+            } => volume_point(
+                store,
+                image,
+                VolumeRequest {
+                    name: name.as_deref(),
+                    labels,
+                    target: &mount.target,
+                    subpath: subpath.clone(),
+                    read_only: mount.read_only,
+                    copy: !no_copy,
+                },
+            )?,
+            MountKind::Tmpfs(options) => MountPoint {
+                kind: MountType::Tmpfs(options.clone()),
+                source: PathBuf::new(),
+                target: mount.target.clone(),
+                read_only: mount.read_only,
+            },
+            MountKind::Image { reference, subpath } => MountPoint {
+                kind: MountType::Image {
+                    reference: reference.clone(),
+                    lower: images.resolve(reference)?.lower(),
+                    subpath: subpath.clone(),
+                },
+                source: PathBuf::new(),
+                target: mount.target.clone(),
+                read_only: true,
+            },
+        };
+        // A later mount on the same target replaces what was taken over, as with Docker.
+        points.retain(|other: &MountPoint| !same_target(&other.target, &point.target));
+        points.push(point);
+    }
+    for target in image.config.config.volumes.keys() {
+        if points
+            .iter()
+            .any(|point| same_target(&point.target, target))
+        {
+            continue;
+        }
+        points.push(volume_point(
+            store,
+            image,
+            VolumeRequest {
+                name: None,
+                labels: &BTreeMap::new(),
+                target,
+                subpath: None,
+                read_only: false,
+                copy: true,
+            },
+        )?);
+    }
+    // A mount inside another's target must come after it.
+    points.sort_by_key(|point| Path::new(&point.target).components().count());
+    Ok(points)
+}
+
+fn same_target(a: &str, b: &str) -> bool {
+    Path::new(a).components().eq(Path::new(b).components())
+}
+
+fn taken_over(store: &ContainerStore, from: &str) -> Result<Vec<MountPoint>, ContainerError> {
+    let (reference, read_only) = match from.rsplit_once(':') {
+        Some((reference, "ro")) => (reference, true),
+        Some((reference, "rw")) => (reference, false),
+        _ => (from, false),
+    };
+    let other = store.read(&store.find(reference)?)?;
+    Ok(other
+        .mounts
+        .into_iter()
+        .filter(|point| !matches!(point.kind, MountType::Tmpfs(_)))
+        .map(|mut point| {
+            // It stays the other's: removing this container must not take it away.
+            if let MountType::Volume { anonymous, .. } = &mut point.kind {
+                *anonymous = false;
+            }
+            point.read_only |= read_only;
+            point
+        })
+        .collect())
+}
+
+/// The owner of a bind's source and the container's user, as the image knows them.
+fn id_map(source: &Path, image: &Image, user: &str) -> Result<IdMap, ContainerError> {
+    if !user_namespace::is_initial() {
+        return Err(ContainerError::Unsupported {
+            option: format!("`idmap` of `{}`", source.display()),
+            reason: "your files belong to root in your containers as it is".to_owned(),
+        });
+    }
+    let owner = fs::metadata(source).map_err(host("look at", source.display().to_string()))?;
+    let view = snapshot::View::open(&image.lower())?;
+    let user = if user.is_empty() { "0" } else { user };
+    let inside = crate::runtime::user::resolve(view.root(), user, &[])?;
+    Ok(IdMap {
+        users: (owner.uid(), inside.uid),
+        groups: (owner.gid(), inside.gid),
+    })
+}
+
+fn bind_source(source: &Path, create: bool) -> Result<(), ContainerError> {
+    let name = source.display().to_string();
+    if !source.is_absolute() {
+        return Err(ContainerError::Invalid(format!(
+            "bind source `{name}` is not an absolute path"
+        )));
+    }
+    match fs::metadata(source) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            fs::create_dir_all(source).map_err(host("make the bind source", name))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(ContainerError::Invalid(
+            format!("bind source path does not exist: {name}"),
+        )),
+        Err(error) => Err(host("use the bind source", name)(error)),
+    }
+}
+
+fn bind_options(non_recursive: bool, propagation: Propagation) -> Vec<String> {
+    let bind = if non_recursive { "bind" } else { "rbind" };
+    let propagation = match propagation {
+        Propagation::RPrivate => "rprivate",
+        Propagation::Private => "private",
+        Propagation::RShared => "rshared",
+        Propagation::Shared => "shared",
+        Propagation::RSlave => "rslave",
+        Propagation::Slave => "slave",
+    };
+    vec![bind.to_owned(), propagation.to_owned()]
+}
+
+struct VolumeRequest<'a> {
+    name: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    target: &'a str,
+    subpath: Option<String>,
+    read_only: bool,
+    copy: bool,
+}
+
+fn volume_point(
+    store: &ContainerStore,
+    image: &Image,
+    request: VolumeRequest<'_>,
+) -> Result<MountPoint, ContainerError> {
+    let volumes = store.volumes();
+    let existing = match request.name {
+        Some(name) => match volumes.get(name) {
+            Ok(volume) => Some(volume),
+            Err(crate::volume::VolumeError::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    let volume = match existing {
+        Some(volume) => volume,
+        None => volumes.create(&VolumeSpec {
+            name: request.name.map(str::to_owned),
+            labels: request.labels.clone(),
+            anonymous: request.name.is_none(),
+            ..VolumeSpec::default()
+        })?,
+    };
+    if request.copy && request.subpath.is_none() && volumes.is_fresh(&volume) {
+        volumes.fill(&volume, |copy| -> Result<(), ContainerError> {
+            snapshot::View::open(&image.lower())?.copy_dir(request.target, copy)?;
+            Ok(())
+        })?;
+        crash_point("create.volume_filled");
+    }
+    let file_system = volume.file_system();
+    if let (Some(_), Some(subpath)) = (&file_system, &request.subpath) {
+        return Err(ContainerError::Invalid(format!(
+            "subpath `{subpath}`: volume `{}` is not a directory of this machine, it is mounted as a whole",
+            volume.name
+        )));
+    }
+    let read_only = match &volume.backing {
+        Backing::Bind { read_only, .. } => *read_only,
+        Backing::Mounted(file_system) => file_system.options.iter().any(|word| word == "ro"),
+        Backing::Directory | Backing::Tmpfs { .. } => false,
+    };
+    Ok(MountPoint {
+        source: volume.source(volumes).unwrap_or_default(),
+        kind: MountType::Volume {
+            name: volume.name.to_string(),
+            anonymous: volume.anonymous,
+            subpath: request.subpath,
+            file_system,
+        },
+        target: request.target.to_owned(),
+        read_only: request.read_only || read_only,
+    })
+}
