@@ -138,7 +138,6 @@ const ENGINE_BORDERS: &[(&str, &[&str])] = &[
         "rootless",
         &[
             "build",
-            "cgroup",
             "container",
             "content",
             "engine",

@@ -45,6 +45,9 @@ impl User {
             user.project(),
             user.runtime(),
         ] {
+            if path.starts_with("/run") {
+                continue;
+            }
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("mode");
             chown(&path, Some(id), Some(id)).expect("owner");
         }
@@ -67,8 +70,13 @@ impl User {
         self.home.path().join("project")
     }
 
+    /// That of the user's login, if they have one.
     fn runtime(&self) -> PathBuf {
-        self.home.path().join("runtime")
+        let login = PathBuf::from(format!("/run/user/{}", self.id));
+        match login.join("bus").exists() {
+            true => login,
+            false => self.home.path().join("runtime"),
+        }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -433,4 +441,108 @@ fn what_a_network_of_a_user_cannot_have_is_refused() {
     ]);
     user.ok(&["container", "rm", "-f", "peer"]);
     user.ok(&["network", "rm", "own"]);
+}
+
+/// The user of whom `tests/vm/run` has a login, with a systemd of their own.
+const LOGGED_IN: u32 = 54_330;
+
+#[test]
+fn a_systemd_of_the_users_own_gives_limits() {
+    if !Path::new(&format!("/run/user/{LOGGED_IN}/bus")).exists() {
+        eprintln!("skipped: needs a login of user {LOGGED_IN}, as in tests/vm/run");
+        return;
+    }
+    let Some(user) = User::new(LOGGED_IN) else {
+        return;
+    };
+    let run = [
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "web",
+        "--network",
+        "none",
+    ];
+    let limits = [
+        "--memory",
+        "50m",
+        "--pids-limit",
+        "30",
+        "host",
+        "sleep",
+        "1000",
+    ];
+    let stderr = user.ok(&[&run[..], &limits[..]].concat()).stderr();
+    assert_eq!(stderr, "", "every limit is in force");
+    let inside = |file: &str| {
+        let path = format!("/sys/fs/cgroup/{file}");
+        user.ok(&["container", "exec", "web", "cat", &path])
+            .stdout()
+    };
+    assert_eq!(inside("memory.max"), "52428800\n");
+    assert_eq!(inside("pids.max"), "30\n");
+    user.ok(&[
+        "container",
+        "update",
+        "--memory",
+        "60m",
+        "--memory-swap",
+        "60m",
+        "web",
+    ]);
+    assert_eq!(inside("memory.max"), "62914560\n");
+    user.ok(&["container", "stats", "--no-stream"])
+        .expect_stdout(&["60MiB"]);
+    user.ok(&["container", "pause", "web"]);
+    user.ok(&["container", "ls"]).expect_stdout(&["(Paused)"]);
+    user.ok(&["container", "unpause", "web"]);
+    // What wants more than its limit is killed, and that is told.
+    let greedy = [
+        "container",
+        "run",
+        "--name",
+        "greedy",
+        "--network",
+        "none",
+        "--memory",
+        "20m",
+        "--memory-swap",
+        "20m",
+        "host",
+    ];
+    let grow = ["perl", "-e", "my $x = 'x' x 80_000_000; sleep 100"];
+    user.run(&[&greedy[..], &grow[..]].concat())
+        .expect_code(137);
+    user.ok(&[
+        "container",
+        "inspect",
+        "-f",
+        "{{.State.OOMKilled}}",
+        "greedy",
+    ])
+    .expect_stdout(&["true"]);
+    // A new supervisor finds the cgroup where it is.
+    support::kill_9(&user.processes("__supervisor"));
+    user.ok(&["container", "ls"]).expect_stdout(&["web"]);
+    assert_eq!(inside("memory.max"), "62914560\n");
+    user.write(
+        "Dockerfile",
+        "FROM host\nRUN cat /proc/self/cgroup > /which\n",
+    );
+    user.ok(&["image", "build", "-q", "-t", "built", "."]);
+    user.ok(&["system", "doctor"])
+        .expect_stdout(&["cgroups v2"]);
+    user.ok(&["container", "rm", "-f", "web", "greedy"]);
+    let scope = fs::read_to_string(user.runtime().join("gantry/scope.json")).expect("a scope");
+    let scope: serde_json::Value = serde_json::from_str(&scope).expect("a record");
+    let path = scope["path"].as_str().expect("a path");
+    let left: Vec<String> = fs::read_dir(format!("/sys/fs/cgroup{path}"))
+        .expect("the scope")
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !["holder", "commands"].contains(&name.as_str()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

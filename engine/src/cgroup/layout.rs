@@ -1,6 +1,7 @@
 //! Which hierarchies a machine has, which controllers live where, and where we may create.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rustix::fs::Access;
 
@@ -62,6 +63,14 @@ pub struct Layout {
     hierarchies: Vec<Hierarchy>,
 }
 
+static BASE: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says once, at the beginning of a process, below which directory of the v2 hierarchy we create: a part of the tree that was
+/// delegated to us and that our own cgroup need not be in.
+pub fn set_base(directory: PathBuf) {
+    let _ = BASE.set(directory);
+}
+
 impl Layout {
     /// Looks at this machine: /proc/self/cgroup and /proc/self/mountinfo. In a user namespace to
     /// which nothing was delegated there may be no hierarchy: then there are no limits.
@@ -117,7 +126,12 @@ impl Layout {
                 continue;
             }
             let own = own_path(own, version, &controllers);
-            let base = if writable(&path) {
+            let given = BASE
+                .get()
+                .filter(|base| version == Version::V2 && base.starts_with(&path));
+            let base = if let Some(base) = given {
+                base.clone()
+            } else if writable(&path) {
                 path.clone()
             } else {
                 // The mount may itself begin below the hierarchy's root.

@@ -18,7 +18,7 @@ mod pids;
 mod stats;
 mod tree;
 
-pub use layout::{Hierarchy, Layout, Version};
+pub use layout::{Hierarchy, Layout, Version, set_base};
 pub use stats::{IoEntry, Stats};
 
 use std::fmt;

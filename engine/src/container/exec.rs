@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::role;
+use crate::rootless;
 use crate::runtime::foreign::{Foreign, ForeignExec};
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio};
@@ -257,6 +258,7 @@ fn spawn(
         file.as_fd(),
         place.words.unwrap_or(null.as_fd()),
     ];
+    rootless::join_scope();
     spawn_role(
         executable,
         &[OsStr::new("gantry"), OsStr::new(role::EXEC)],

@@ -1,6 +1,7 @@
 //! What this machine lets us do, found out by doing it: `system doctor`.
 
 use std::fs;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -225,9 +226,21 @@ fn limits() -> Finding {
     let remedy = if user_namespace::is_initial() {
         "boot with the controllers on (`cgroup_enable=memory`, `systemd.unified_cgroup_hierarchy=1`)"
     } else {
-        "limits need root: run the command with `sudo`"
+        limits_of_users(&layout)
     };
     Finding::poor(Condition::Limited, what, found, remedy)
+}
+
+/// What gives an ordinary user limits, or more of them.
+fn limits_of_users(layout: &Layout) -> &'static str {
+    let only_v2 = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    if layout.unified().is_some() {
+        "have systemd delegate them: `Delegate=cpu cpuset io memory pids` below `[Service]` in /etc/systemd/system/user@.service.d/delegate.conf, then log in again; or run the command with `sudo`"
+    } else if only_v2 {
+        "log in by ssh, on a console or with `machinectl shell`, so that you have a systemd of your own (packages `libpam-systemd` and `dbus-user-session`); `loginctl enable-linger` keeps it; it counts when no container of yours runs. Or run the command with `sudo`"
+    } else {
+        "they need cgroup v2 alone (boot with `systemd.unified_cgroup_hierarchy=1`), or root: run the command with `sudo`"
+    }
 }
 
 fn way_out() -> Finding {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::thread::UnshareFlags;
 
+use super::scope::Scope;
 use super::{Holder, Places, RootlessError, egress, ids, step};
 use crate::role;
 use crate::state::{Durability, Lock, read_record, remove_file, write_record};
@@ -85,6 +86,10 @@ fn make(places: &Places) -> Result<Holder, RootlessError> {
     hear(&mut line)?;
     let process = ProcessRef::of(pid).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     write_record(&places.holder(), VERSION, &process, Durability::Process)?;
+    // Without it there are no limits, which is said of each one that is asked for.
+    if let Err(reason) = Scope::make(places, pid.unsigned_abs()) {
+        tracing::info!(reason, "no cgroups for the user's containers");
+    }
     Ok(Holder {
         pid: pid.unsigned_abs(),
         pidfd: child.pidfd,

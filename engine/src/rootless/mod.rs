@@ -8,17 +8,21 @@
 //! own network, and goes into the holder's only to work on bridges: there are the networks of all
 //! of the user's projects.
 //!
+//! Where the user has a systemd of their own, it gives the containers a part of the cgroup tree ([`scope`]), and limits are
+//! in force.
+//!
 //! With ranges in /etc/subuid and /etc/subgid there are 65,536 ids and more (`ids`), else one.
 
 mod egress;
 mod holder;
 mod ids;
 mod places;
+mod scope;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::OnceLock;
+use std::sync::{Once, OnceLock};
 
 use rustix::thread::ThreadNameSpaceType;
 
@@ -31,6 +35,7 @@ use crate::sys::user_namespace;
 pub(crate) use egress::main as lead_out;
 pub(crate) use holder::main as hold;
 pub use places::Places;
+use scope::Scope;
 
 /// Why an ordinary user can have no namespace.
 #[derive(Debug, thiserror::Error)]
@@ -147,8 +152,26 @@ pub(crate) fn mark() -> Option<BorrowedFd<'static>> {
 /// Set when this process is in the user's namespace; the mark is kept as long as it lives.
 static INSIDE: OnceLock<(Places, Lock)> = OnceLock::new();
 
+/// For a process that is about to start one in a cgroup of its own: takes it to where that may be done. Without such a
+/// place, and elsewhere than in a user's namespace, nothing happens: then there are no limits, or nothing is in the way.
+pub fn join_scope() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let scope = places().and_then(Scope::find);
+        if let Some(Err(reason)) = scope.map(|scope| scope.join()) {
+            tracing::warn!(
+                reason,
+                "this process cannot join the scope of the user's containers"
+            );
+        }
+    });
+}
+
 fn settle(places: Places, holder: &Holder, mark: Lock) -> Result<(), RootlessError> {
     set_home(holder.network().map_err(step("find the network of"))?);
+    if let Some(scope) = Scope::find(&places) {
+        scope.settle();
+    }
     let _ = INSIDE.set((places, mark));
     Ok(())
 }

@@ -53,6 +53,11 @@ impl Places {
         self.run.join("holder.json")
     }
 
+    /// Where the cgroups of the containers are.
+    pub(super) fn scope(&self) -> PathBuf {
+        self.run.join("scope.json")
+    }
+
     /// The number of the process that carries packets out.
     pub(super) fn egress(&self) -> PathBuf {
         self.run.join("egress.pid")

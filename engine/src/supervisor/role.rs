@@ -13,6 +13,7 @@ use std::os::unix::net::UnixStream;
 use crate::container::control::{self, Connection, Reply};
 use crate::container::{ContainerError, ContainerStore, Failure};
 use crate::role;
+use crate::rootless;
 use crate::state::{ContainerId, Paths};
 use crate::sys::{Executable, RoleChild, spawn_role};
 
@@ -91,6 +92,7 @@ pub fn spawn(
         OsStr::new(id.as_str()),
     ];
     let fds = [null.as_fd(), null.as_fd(), log.as_fd(), theirs.as_fd()];
+    rootless::join_scope();
     let child = spawn_role(executable, &arguments, &fds).map_err(failed)?;
     Ok((Connection::new(ours), child))
 }

@@ -15,6 +15,7 @@ use super::document::{Outcome, RunSpec};
 use super::execute::Runner;
 use crate::build::error::BuildError;
 use crate::build::progress::{BuildProgress, LogStream, StepId};
+use crate::rootless;
 use crate::sys::{self, Executable};
 
 /// Lines of output kept for the error.
@@ -38,6 +39,7 @@ impl Process {
         let (answer, theirs) = UnixStream::pair()?;
         let (out_read, out_write) = pipe()?;
         let (err_read, err_write) = pipe()?;
+        rootless::join_scope();
         let child = sys::spawn_role(
             &Executable::current()?,
             &[OsStr::new("gantry"), OsStr::new(crate::role::BUILD_RUN)],
