@@ -346,6 +346,18 @@ mod tests {
         assert_eq!(again.config.extra["Memory"], 5);
     }
 
+    /// A number that nobody asked for is the same number when the configuration is written again: its digest is its name.
+    #[test]
+    fn keeps_numbers_to_the_last_digit() {
+        let digits = "2".repeat(103);
+        for number in [digits.as_str(), "1.7976931348623157e308", "5e-324", "0.1"] {
+            let text = format!(r#"{{"schemaVersion":{number}}}"#);
+            let config = ImageConfig::parse(text.as_bytes()).unwrap();
+            let again = ImageConfig::parse(&config.to_bytes().unwrap()).unwrap();
+            assert_eq!(again, config, "{number}");
+        }
+    }
+
     #[test]
     fn refuses_hostile_ones() {
         let layers = vec![format!("\"{}\"", Digest::of(b"")); 500].join(",");
