@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use rustix::fs::{Mode, OFlags};
 use serde_json::{Value, json};
 
 use crate::bundle::{Bundle, ID, LIMIT};
-use crate::support::wait_for;
+use crate::support::{Run, wait_for};
 
 #[test]
 fn errors_are_in_the_log_as_json() {
@@ -67,7 +68,7 @@ fn descriptors_are_passed_on_when_the_caller_has_them() {
             .get_args()
             .map(|arg| format!("'{}'", arg.to_string_lossy()))
             .collect();
-        let mut bash = std::process::Command::new("bash");
+        let mut bash = Command::new("bash");
         let line = format!(
             "exec {} {} {redirections}",
             crate::support::GANTRY,
@@ -104,7 +105,7 @@ fn without_asking_no_descriptor_gets_in() {
     let bundle = Bundle::script("ls /proc/self/fd | tr '\\n' ' '");
     drop(bundle.command(&[]));
     let line = format!("exec {} oci run {ID} 7</ 8</etc", crate::support::GANTRY);
-    let output = std::process::Command::new("bash")
+    let output = Command::new("bash")
         .args(["-c", &line])
         .current_dir(&bundle.dir)
         .env("GANTRY_ROOT", bundle.sandbox.root())
@@ -140,6 +141,46 @@ fn the_executable_cannot_be_written_through_a_waiting_container() {
     });
     let error = written.expect("it has ended").expect_err("refused");
     assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    bundle.finish();
+}
+
+/// A directory of the machine's that the caller passes on is a descriptor of the program's, and no working directory.
+#[test]
+fn a_preserved_directory_is_no_way_out() {
+    need_kernel!();
+    let mut bundle = Bundle::new(&["sleep", "60"]);
+    let with_directory = |bundle: &Bundle, args: &[&str]| {
+        let command = bundle.command(args);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "exec 3</etc; exec \"$@\"", "sh"]);
+        shell.arg(command.get_program()).args(command.get_args());
+        shell.current_dir(&bundle.dir).env_clear();
+        shell.envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        Run::of(args, shell.output().expect("starts"))
+    };
+    bundle.ok(&["create", ID]);
+    bundle.ok(&["start", ID]);
+    let exec = [
+        "exec",
+        "--preserve-fds",
+        "1",
+        "--cwd",
+        "/proc/self/fd/3",
+        ID,
+        "pwd",
+    ];
+    let run = with_directory(&bundle, &exec).expect_code(1);
+    assert_eq!(run.stdout(), "");
+    run.expect_stderr(&["/proc/self/fd/3"]);
+    bundle.ok(&["delete", "--force", ID]);
+    bundle.change(json!({"process": {"cwd": "/proc/self/fd/3", "args": ["pwd"]}}));
+    let run = with_directory(&bundle, &["run", "--preserve-fds", "1", ID]).expect_code(1);
+    assert_eq!(run.stdout(), "");
+    run.expect_stderr(&["/proc/self/fd/3"]);
     bundle.finish();
 }
 

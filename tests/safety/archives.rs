@@ -20,6 +20,7 @@ fn archive(members: &[Member]) -> Vec<u8> {
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
         // As they are: the safe calls would refuse the hostile ones.
+        assert!(name.len() <= 100 && link.len() <= 100, "{name} {link}");
         let bytes = header.as_mut_bytes();
         bytes[..name.len()].copy_from_slice(name.as_bytes());
         bytes[157..157 + link.len()].copy_from_slice(link.as_bytes());
@@ -47,7 +48,7 @@ impl Outside {
     /// Ways to get there, each an archive.
     fn ways(&self) -> Vec<(&'static str, Vec<u8>)> {
         let dir = self.dir.display().to_string();
-        let up = "../".repeat(20) + dir.trim_start_matches('/');
+        let up = "../".repeat(12) + dir.trim_start_matches('/');
         let file = |name: &str| {
             (
                 EntryType::Regular,

@@ -46,18 +46,29 @@ fn a_hostile_configuration_stays_inside() {
         symlink(&outside, tree.join(name)).expect("link");
     }
     let import = |name: &str, changes: &[&str]| import(&sandbox, &tree, name, changes);
-    // A working directory, and /etc with its hosts file, that are links to the host.
+    fs::create_dir(outside.join("deep")).expect("folder");
+    fs::write(outside.join("hosts"), "untouched").expect("file");
+    // A working directory, and /etc with its hosts file, that are links to the host, where such things are.
     import("links", &["WORKDIR /work/deep"]);
-    sandbox.run(&[
+    let script = ": > here; /bin/busybox cat /etc/hosts";
+    sandbox
+        .ok(&["container", "run", "--rm", "links", "/bin/sh", "-c", script])
+        .expect_stdout(&["localhost"]);
+    import("plain", &[]);
+    // And a volume, which begins with what the image has at its place.
+    sandbox.ok(&[
         "container",
-        "run",
-        "--rm",
-        "links",
+        "create",
+        "-v",
+        "data:/work",
+        "plain",
         "/bin/sh",
-        "-c",
-        ": > here",
     ]);
-    assert_eq!(names(&outside), [""; 0]);
+    assert_eq!(names(&sandbox.root().join("volumes/data/_data")), [""; 0]);
+    assert_eq!(names(&outside), ["deep", "hosts"]);
+    assert_eq!(names(&outside.join("deep")), [""; 0]);
+    let hosts = fs::read_to_string(outside.join("hosts")).expect("there");
+    assert_eq!(hosts, "untouched");
 
     import("user", &["USER ../../root"]);
     sandbox

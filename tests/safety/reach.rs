@@ -62,7 +62,10 @@ fn another_user_reaches_nothing_of_a_container() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("opened");
     }
     sandbox.ok(&["container", "ls"]);
-    assert_eq!(within_reach(&sandbox.root().join("volumes")), "");
+    for part in ["volumes", "containers", "run"] {
+        let data = fs::metadata(sandbox.root().join(part)).expect("there");
+        assert_eq!(data.permissions().mode() & 0o077, 0, "{part}");
+    }
     sandbox.finish();
 }
 
