@@ -3,6 +3,8 @@
 //! Messages are read ahead, so that a request that was taken back is not worked on, and problems
 //! are looked for only when nothing else waits: while somebody types, answers come first.
 
+mod requests;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,16 +16,10 @@ use lsp_types::notification::{
     Cancel, DidChangeTextDocument, DidChangeWatchedFiles, DidCloseTextDocument,
     DidOpenTextDocument, DidSaveTextDocument, Exit, Initialized, Notification, PublishDiagnostics,
 };
-use lsp_types::request::{
-    CodeActionRequest, Completion, DocumentSymbolRequest, GotoDefinition, HoverRequest, Initialize,
-    PrepareRenameRequest, References, RegisterCapability, Rename, Request, Shutdown,
-};
+use lsp_types::request::{Initialize, RegisterCapability, Request, Shutdown};
 use lsp_types::{
-    CodeActionParams, CompletionParams, CompletionResponse, DidChangeTextDocumentParams,
-    DidCloseTextDocumentParams, DidOpenTextDocumentParams, DocumentSymbolParams,
-    GotoDefinitionParams, GotoDefinitionResponse, HoverContents, HoverParams, InitializeParams,
-    InitializeResult, MarkupContent, MarkupKind, PrepareRenameResponse, PublishDiagnosticsParams,
-    ReferenceParams, RenameParams, ServerInfo, TextDocumentPositionParams,
+    DidChangeTextDocumentParams, DidCloseTextDocumentParams, DidOpenTextDocumentParams,
+    InitializeParams, InitializeResult, PublishDiagnosticsParams, ServerInfo,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -34,10 +30,8 @@ use crate::loader::LoadOptions;
 use super::client::Client;
 use super::documents::Document;
 use super::problems::{self, Style};
-use super::references::{self, Definitions};
 use super::wire::{self, Id, Incoming, WireError, code};
 use super::workspace::Workspace;
-use super::{completion, definition, fixes, hover, symbols};
 
 /// How long nothing must be said before problems are looked for.
 const QUIET: Duration = Duration::from_millis(40);
@@ -188,138 +182,8 @@ impl<W: Write> Server<W> {
                 self.phase = Phase::Closing;
                 Ok(Value::Null)
             }
-            (Phase::Open, Completion::METHOD) => {
-                let params: CompletionParams = parse(params)?;
-                self.at_place(
-                    &params.text_document_position,
-                    |server, document, offset| {
-                        let encoding = server.client.encoding;
-                        let items =
-                            completion::complete(&mut server.workspace, document, offset, encoding);
-                        value(&CompletionResponse::Array(items))
-                    },
-                )
-            }
-            (Phase::Open, HoverRequest::METHOD) => {
-                let params: HoverParams = parse(params)?;
-                self.at_place(
-                    &params.text_document_position_params,
-                    |server, document, offset| {
-                        let Some((markdown, range)) =
-                            hover::hover(&mut server.workspace, document, offset)
-                        else {
-                            return Ok(Value::Null);
-                        };
-                        let encoding = server.client.encoding;
-                        value(&lsp_types::Hover {
-                            contents: HoverContents::Markup(MarkupContent {
-                                kind: MarkupKind::Markdown,
-                                value: markdown,
-                            }),
-                            range: Some(document.lines.positions(&document.text, &range, encoding)),
-                        })
-                    },
-                )
-            }
-            (Phase::Open, GotoDefinition::METHOD) => {
-                let params: GotoDefinitionParams = parse(params)?;
-                self.at_place(
-                    &params.text_document_position_params,
-                    |server, document, offset| {
-                        let encoding = server.client.encoding;
-                        let found =
-                            definition::find(&mut server.workspace, document, offset, encoding);
-                        value(&GotoDefinitionResponse::Array(found))
-                    },
-                )
-            }
-            (Phase::Open, References::METHOD) => {
-                let params: ReferenceParams = parse(params)?;
-                let definitions = if params.context.include_declaration {
-                    Definitions::Counted
-                } else {
-                    Definitions::LeftOut
-                };
-                self.at_place(
-                    &params.text_document_position,
-                    |server, document, offset| {
-                        value(&references::find(
-                            &mut server.workspace,
-                            document,
-                            offset,
-                            server.client.encoding,
-                            definitions,
-                        ))
-                    },
-                )
-            }
-            (Phase::Open, PrepareRenameRequest::METHOD) => {
-                self.at_place(&parse(params)?, |server, document, offset| {
-                    let Some((placeholder, at)) = references::renamable(document, offset) else {
-                        return Ok(Value::Null);
-                    };
-                    let encoding = server.client.encoding;
-                    let range = document.lines.positions(&document.text, &at, encoding);
-                    value(&PrepareRenameResponse::RangeWithPlaceholder { range, placeholder })
-                })
-            }
-            (Phase::Open, Rename::METHOD) => {
-                let params: RenameParams = parse(params)?;
-                let new = params.new_name;
-                self.at_place(
-                    &params.text_document_position,
-                    |server, document, offset| {
-                        let encoding = server.client.encoding;
-                        references::rename(&mut server.workspace, document, offset, encoding, &new)
-                            .map_err(|why| Refusal(code::REQUEST_FAILED, why))
-                            .and_then(|edit| value(&edit))
-                    },
-                )
-            }
-            (Phase::Open, CodeActionRequest::METHOD) => {
-                let params: CodeActionParams = parse(params)?;
-                let encoding = self.client.encoding;
-                match self.workspace.documents.get(&params.text_document.uri) {
-                    Some(document) if self.client.fixes => {
-                        value(&fixes::of(document, params.context.diagnostics, encoding))
-                    }
-                    _ => Ok(Value::Null),
-                }
-            }
-            (Phase::Open, DocumentSymbolRequest::METHOD) => {
-                let params: DocumentSymbolParams = parse(params)?;
-                let client = self.client;
-                match self.workspace.documents.get(&params.text_document.uri) {
-                    Some(document) if document.is_compose() => value(&symbols::symbols(
-                        document,
-                        client.encoding,
-                        client.nested_symbols,
-                    )),
-                    _ => Ok(Value::Null),
-                }
-            }
-            (Phase::Open, _) => Err(Refusal(
-                code::METHOD_NOT_FOUND,
-                format!("`{method}` is not answered here"),
-            )),
+            (Phase::Open, _) => self.request(method, params),
         }
-    }
-
-    /// Asks about a place of an open text; of texts that are not ours there is nothing to say.
-    fn at_place(
-        &mut self,
-        params: &TextDocumentPositionParams,
-        ask: impl FnOnce(&mut Self, &Document, usize) -> Result<Value, Refusal>,
-    ) -> Result<Value, Refusal> {
-        let document = self.workspace.documents.get(&params.text_document.uri);
-        let Some(document) = document.filter(|document| document.is_compose()).cloned() else {
-            return Ok(Value::Null);
-        };
-        let encoding = self.client.encoding;
-        let offset = document
-            .lines
-            .offset(&document.text, params.position, encoding);
-        ask(self, &document, offset)
     }
 
     fn initialize(&mut self, params: &InitializeParams) -> Result<Value, Refusal> {
