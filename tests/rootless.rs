@@ -473,6 +473,8 @@ fn a_systemd_of_the_users_own_gives_limits() {
         "sleep",
         "1000",
     ];
+    // The first command tells what else is missing.
+    user.ok(&["container", "ls"]);
     let stderr = user.ok(&[&run[..], &limits[..]].concat()).stderr();
     assert_eq!(stderr, "", "every limit is in force");
     let inside = |file: &str| {
@@ -533,16 +535,20 @@ fn a_systemd_of_the_users_own_gives_limits() {
     user.ok(&["image", "build", "-q", "-t", "built", "."]);
     user.ok(&["system", "doctor"])
         .expect_stdout(&["cgroups v2"]);
+    // A unit of theirs starts what a restart policy wants.
+    user.ok(&["system", "install"])
+        .expect_stdout(&["/.config/systemd/user/gantry.service", "enable-linger"]);
     user.ok(&["container", "rm", "-f", "web", "greedy"]);
     let scope = fs::read_to_string(user.runtime().join("gantry/scope.json")).expect("a scope");
     let scope: serde_json::Value = serde_json::from_str(&scope).expect("a record");
     let path = scope["path"].as_str().expect("a path");
-    let left: Vec<String> = fs::read_dir(format!("/sys/fs/cgroup{path}"))
-        .expect("the scope")
-        .flatten()
-        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !["holder", "commands"].contains(&name.as_str()))
-        .collect();
+    let below = |path: &Path| -> Vec<PathBuf> {
+        let entries = fs::read_dir(path).expect("the scope").flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| entry.path()).collect()
+    };
+    // What all containers have in common goes with the scope, when the holder does.
+    let roots = below(Path::new(&format!("/sys/fs/cgroup{path}")));
+    let left: Vec<PathBuf> = roots.iter().flat_map(|root| below(root)).collect();
     assert!(left.is_empty(), "{left:?}");
 }

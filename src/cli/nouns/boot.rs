@@ -8,6 +8,7 @@ use std::process::Command;
 
 use clap::Args;
 use gantry_engine::engine::{Attempt, Engine, EngineError, Turn};
+use gantry_engine::rootless;
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -20,9 +21,60 @@ const UNIT: &str = "gantry.service";
 /// What was typed after `install` or `uninstall`.
 #[derive(Debug, Args)]
 pub struct UnitArgs {
-    /// Where systemd's units are.
-    #[arg(long, value_name = "DIRECTORY", default_value = "/etc/systemd/system")]
-    unit_directory: PathBuf,
+    /// Where systemd's units are; default: /etc/systemd/system, of an ordinary user ~/.config/systemd/user.
+    #[arg(long, value_name = "DIRECTORY")]
+    unit_directory: Option<PathBuf>,
+}
+
+/// Whose systemd starts the containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manager {
+    /// The machine's.
+    System,
+    /// An ordinary user's own.
+    User,
+}
+
+impl Manager {
+    fn present() -> Self {
+        match rootless::places() {
+            None => Self::System,
+            Some(_) => Self::User,
+        }
+    }
+
+    /// Where its units are (systemd.unit(5)).
+    fn units(self) -> Result<PathBuf, CliError> {
+        if self == Self::System {
+            return Ok("/etc/systemd/system".into());
+        }
+        let variable = |name| std::env::var_os(name).map(PathBuf::from);
+        let configuration = variable("XDG_CONFIG_HOME")
+            .or_else(|| Some(variable("HOME")?.join(".config")))
+            .ok_or_else(|| CliError::usage("HOME is not set: use --unit-directory"))?;
+        let units = configuration.join("systemd/user");
+        if Path::new("/run/systemd/system").is_dir() {
+            fs::create_dir_all(&units).map_err(failed("create", &units))?;
+        }
+        Ok(units)
+    }
+
+    /// What is reached when everything has been started.
+    fn target(self) -> &'static str {
+        match self {
+            Self::System => "multi-user.target",
+            Self::User => "default.target",
+        }
+    }
+}
+
+impl UnitArgs {
+    fn directory(&self, manager: Manager) -> Result<PathBuf, CliError> {
+        match &self.unit_directory {
+            Some(directory) => Ok(directory.clone()),
+            None => manager.units(),
+        }
+    }
 }
 
 /// Starts what the restart policies want started.
@@ -61,7 +113,8 @@ fn tell(attempts: Vec<Attempt>) -> Result<Exit, CliError> {
 
 /// Writes the unit and enables it.
 pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
-    let directory = &args.unit_directory;
+    let manager = Manager::present();
+    let directory = &args.directory(manager)?;
     if !directory.is_dir() {
         return Err(CliError::usage(format!(
             "there is no `{}`: this machine does not start with systemd. Have its init run \
@@ -71,12 +124,12 @@ pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
         )));
     }
     let executable = std::env::current_exe().map_err(failed("find", Path::new("gantry")))?;
-    let text = unit(&executable, global.root.as_deref());
+    let text = unit(&executable, global.root.as_deref(), manager);
     let path = directory.join(UNIT);
     let partial = directory.join(format!("{UNIT}.new"));
     fs::write(&partial, text).map_err(failed("write", &partial))?;
     fs::rename(&partial, &path).map_err(failed("write", &path))?;
-    let wants = directory.join("multi-user.target.wants");
+    let wants = directory.join(format!("{}.wants", manager.target()));
     fs::create_dir_all(&wants).map_err(failed("create", &wants))?;
     let link = wants.join(UNIT);
     match symlink(Path::new("..").join(UNIT), &link) {
@@ -85,9 +138,13 @@ pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
         }
         _ => {}
     }
-    reload_systemd();
+    reload_systemd(manager);
+    let when = match manager {
+        Manager::System => "at boot",
+        Manager::User => "at your login (at boot after `loginctl enable-linger`)",
+    };
     print(&format!(
-        "{} starts containers at boot as their restart policies say\n",
+        "{} starts containers {when} as their restart policies say\n",
         path.display()
     ))?;
     Ok(Exit::Success)
@@ -95,9 +152,12 @@ pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
 
 /// Takes the unit away.
 pub fn uninstall(args: &UnitArgs) -> Result<Exit, CliError> {
-    let directory = &args.unit_directory;
+    let manager = Manager::present();
+    let directory = &args.directory(manager)?;
     for path in [
-        directory.join("multi-user.target.wants").join(UNIT),
+        directory
+            .join(format!("{}.wants", manager.target()))
+            .join(UNIT),
         directory.join(UNIT),
     ] {
         match fs::remove_file(&path) {
@@ -107,22 +167,29 @@ pub fn uninstall(args: &UnitArgs) -> Result<Exit, CliError> {
             _ => {}
         }
     }
-    reload_systemd();
+    reload_systemd(manager);
     Ok(Exit::Success)
 }
 
 /// systemd.service(5): started once, and stopped when the machine goes down.
-fn unit(executable: &Path, root: Option<&Path>) -> String {
+fn unit(executable: &Path, root: Option<&Path>, manager: Manager) -> String {
     let mut command = quoted(executable);
     if let Some(root) = root {
         command = format!("{command} --root {}", quoted(root));
     }
+    // A user's systemd knows nothing of the network, and may not raise limits.
+    let (after, limits) = match manager {
+        Manager::System => (
+            "Wants=network-online.target\nAfter=network-online.target local-fs.target\n",
+            "TasksMax=infinity\nLimitNOFILE=1048576\n",
+        ),
+        Manager::User => ("", ""),
+    };
+    let target = manager.target();
     format!(
         "[Unit]
 Description=Containers of Gantry
-Wants=network-online.target
-After=network-online.target local-fs.target
-
+{after}
 [Service]
 Type=oneshot
 RemainAfterExit=yes
@@ -130,11 +197,9 @@ ExecStart={command} system boot
 ExecStop={command} system shutdown
 TimeoutStopSec=5min
 Delegate=yes
-TasksMax=infinity
-LimitNOFILE=1048576
-
+{limits}
 [Install]
-WantedBy=multi-user.target
+WantedBy={target}
 "
     )
 }
@@ -151,9 +216,15 @@ fn quoted(path: &Path) -> String {
 }
 
 /// A systemd that runs looks at its units again; one that does not will at its start.
-fn reload_systemd() {
+fn reload_systemd(manager: Manager) {
+    let whose: &[&str] = match manager {
+        Manager::System => &[],
+        Manager::User => &["--user"],
+    };
+    let mut command = Command::new("systemctl");
+    command.args(whose).arg("daemon-reload");
     if Path::new("/run/systemd/system").is_dir()
-        && let Err(error) = Command::new("systemctl").arg("daemon-reload").status()
+        && let Err(error) = command.status()
     {
         eprintln!("warning: systemctl daemon-reload: {error}");
     }
@@ -175,6 +246,7 @@ mod tests {
         let unit = unit(
             Path::new("/opt/my tools/100%/gantry"),
             Some(Path::new("/srv/$x")),
+            Manager::System,
         );
         assert!(
             unit.contains(
