@@ -380,3 +380,48 @@ fn files_written_into_an_id_mapped_bind_belong_to_the_owner_of_the_directory() {
         .expect_stderr(&["/src", "its file system may not be able to"]);
     sandbox.finish();
 }
+
+/// An image of one layer, of several, and the machine's own; whole, and a directory or file of it.
+#[test]
+fn images_are_mounted_whole_and_in_part() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("one/d/e/file", "one layer");
+    sandbox.write("one/Dockerfile", "FROM scratch\nCOPY d /d\n");
+    sandbox.write("two/file", "two layers");
+    sandbox.write("two/Dockerfile", "FROM one\nCOPY file /d/e/other\n");
+    for name in ["one", "two"] {
+        sandbox.ok(&["image", "build", "-q", "-t", name, name]);
+    }
+    let run = |mount: &str, path: &str| {
+        let mount = format!("type=image,target=/x,source={mount}");
+        let args = [
+            "container",
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "--mount",
+            &mount,
+            "host",
+            "cat",
+            path,
+        ];
+        sandbox.run(&args)
+    };
+    for (mount, path, text) in [
+        ("one", "/x/d/e/file", "one layer"),
+        ("two", "/x/d/e/other", "two layers"),
+        ("one,image-subpath=d/e", "/x/file", "one layer"),
+        ("two,image-subpath=d/e", "/x/file", "one layer"),
+        ("two,image-subpath=d/e/other", "/x", "two layers"),
+        ("host,image-subpath=usr", "/x/bin/true", ""),
+    ] {
+        run(mount, path).expect_code(0).expect_stdout(&[text]);
+    }
+    run("two,image-subpath=d/none", "/x")
+        .expect_code(125)
+        .expect_stderr(&["cannot find `d/none`"]);
+    run("two,image-subpath=../../../etc", "/x/passwd").expect_code(125);
+    sandbox.finish();
+}

@@ -22,7 +22,7 @@ use crate::sys::user_namespace;
 use super::below::Below;
 use super::copy_up;
 use super::options::Options;
-use super::root::detached_overlay;
+use super::root::{Shown, detached_overlay};
 use super::{MountError, Overlay};
 
 /// Files of /proc that may be hidden by a bind (as LXCFS does); anything else there would deceive programs that trust it.
@@ -158,19 +158,25 @@ fn bound(mount: &Mount, options: &Options, reach: Reach) -> Result<Tree, MountEr
 }
 
 fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {
-    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let source = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    match subpath {
+        None => cloned(source.as_fd(), reach),
+        // The volume's content is not ours: its links must not lead out of it.
+        Some(subpath) => {
+            let part = Below::new(source.as_fd()).open(Path::new(subpath), OFlags::PATH)?;
+            cloned(part.as_fd(), reach)
+        }
+    }
+}
+
+fn cloned(source: BorrowedFd<'_>, reach: Reach) -> Result<Tree, Errno> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
     if reach == Reach::Recursive {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
-    let fd = match subpath {
-        None => open_tree(CWD, source, flags)?,
-        Some(subpath) => {
-            // The volume's content is not ours: its links must not lead out of it.
-            let volume = rustix::fs::open(source, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-            let part = Below::new(volume.as_fd()).open(Path::new(subpath), OFlags::PATH)?;
-            open_tree(part, "", flags | OpenTreeFlags::AT_EMPTY_PATH)?
-        }
-    };
+    let fd = open_tree(source, "", flags)?;
     let mode = rustix::fs::fstat(&fd)?.st_mode;
     Ok(Tree {
         is_directory: rustix::fs::FileType::from_raw_mode(mode).is_dir(),
@@ -248,17 +254,19 @@ pub fn attach(
     let failed = |action, error: Errno| MountError::step(action, text(mount), error);
 
     if let Some(tree) = trees.iter().find_map(|trees| trees.get(index)) {
-        let target = if tree.is_directory {
-            below.directory(mount.destination())
-        } else {
-            below.file(mount.destination())
-        };
-        let target = target.map_err(|error| failed("make the mount point", error))?;
-        set_attributes(tree.fd.as_fd(), &options)
-            .map_err(|error| MountError::step("set the options of", text(mount), error))?;
-        return place(tree.fd.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error));
+        return attach_tree(below, mount, &options, tree);
     }
 
+    if typ == "overlay" {
+        let whole = Tree {
+            fd: detached_overlay(&overlay(&options, mount)?)?,
+            is_directory: true,
+        };
+        return match &options.subpath {
+            None => attach_tree(below, mount, &options, &whole),
+            Some(subpath) => attach_tree(below, mount, &options, &part_of(&whole, subpath)?),
+        };
+    }
     let kernel = matches!(
         typ,
         "proc" | "sysfs" | "devpts" | "mqueue" | "cgroup" | "cgroup2"
@@ -273,12 +281,6 @@ pub fn attach(
         "cgroup" | "cgroup2" => {
             attach_cgroups(target.as_fd(), &options, cgroups)
                 .map_err(|error| failed("mount the cgroups at", error))?;
-        }
-        "overlay" => {
-            let tree = detached_overlay(&overlay(&options, mount)?)?;
-            set_attributes(tree.as_fd(), &options)
-                .map_err(|error| MountError::step("set the options of", text(mount), error))?;
-            place(tree.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))?;
         }
         _ => {
             let source = mount.source().as_deref().unwrap_or(Path::new(typ));
@@ -297,6 +299,36 @@ pub fn attach(
         }
     }
     Ok(())
+}
+
+/// Attaches a tree where its mount belongs.
+fn attach_tree(
+    below: Below<'_>,
+    mount: &Mount,
+    options: &Options,
+    tree: &Tree,
+) -> Result<(), MountError> {
+    let failed = |action, error: Errno| MountError::step(action, text(mount), error);
+    let target = if tree.is_directory {
+        below.directory(mount.destination())
+    } else {
+        below.file(mount.destination())
+    };
+    let target = target.map_err(|error| failed("make the mount point", error))?;
+    set_attributes(tree.fd.as_fd(), options)
+        .map_err(|error| MountError::step("set the options of", text(mount), error))?;
+    place(tree.fd.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))
+}
+
+/// A directory or file of a tree as a tree of its own. The content is an image's: its links stay in it.
+fn part_of(tree: &Tree, subpath: &str) -> Result<Tree, MountError> {
+    // Older kernels clone nothing of a mount that is attached nowhere.
+    let _shown = Shown::new(&tree.fd)?;
+    let failed = |error: Errno| MountError::step("find", subpath, error);
+    let part = Below::new(tree.fd.as_fd())
+        .open(Path::new(subpath), OFlags::PATH)
+        .map_err(failed)?;
+    cloned(part.as_fd(), Reach::This).map_err(failed)
 }
 
 /// Attributes of a cloned tree, before it is attached. A bind is private unless asked otherwise.

@@ -88,11 +88,11 @@ impl Options {
                 destination: destination.to_owned(),
                 reason: "only a tmpfs begins with what it hides",
             });
-        } else if parsed.subpath.is_some() {
+        } else if parsed.subpath.is_some() && typ != "overlay" {
             return Err(MountError::Option {
                 option: "subpath".to_owned(),
                 destination: destination.to_owned(),
-                reason: "only a bind mount has a source to look into",
+                reason: "only a bind mount or an overlay has something to look into",
             });
         } else if parsed.idmap.is_some() {
             return Err(MountError::Option {

@@ -75,11 +75,15 @@ pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError>
             ..overlay.clone()
         });
     }
-    match overlay_by(Api::Layers, overlay) {
+    let by = |api| match (overlay.lower.as_slice(), &overlay.upper) {
+        ([only], None) => view_of(only, api),
+        _ => overlay_by(api, overlay),
+    };
+    match by(Api::Layers) {
         Err(MountError::Step { source, .. })
             if Errno::from_io_error(&source) == Some(Errno::INVAL) =>
         {
-            overlay_by(Api::OneString, overlay)
+            by(Api::OneString)
         }
         other => other,
     }
@@ -140,10 +144,10 @@ fn in_one_string(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountE
 }
 
 /// A detached mount that is attached while this lives: over `/`, where no path leads to it.
-struct Shown<'a>(&'a OwnedFd);
+pub(super) struct Shown<'a>(&'a OwnedFd);
 
 impl<'a> Shown<'a> {
-    fn new(tree: &'a OwnedFd) -> Result<Self, MountError> {
+    pub(super) fn new(tree: &'a OwnedFd) -> Result<Self, MountError> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(tree, "", CWD, "/", flags)
             .map_err(|error| step("show a layer at", Path::new("/"), error))?;
