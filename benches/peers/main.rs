@@ -1,6 +1,6 @@
 //! Gantry beside Docker: one run, alternating, minimum and median of each.
 //!
-//! `cargo bench --bench peers [-- ROUNDS]`. The peer is the `docker` command (with its
+//! `cargo bench --bench peers [-- ROUNDS] [ports]`; `ports` measures published ports alone. The peer is the `docker` command (with its
 //! compose plugin) named by `GANTRY_BENCH_DOCKER`, or found in PATH, when its daemon
 //! answers; without one, our figures stand alone. Everything runs below a root of its
 //! own and is removed at the end.
@@ -8,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 
 mod floor;
+mod ports;
 mod tools;
 
 use std::time::{Duration, Instant};
@@ -20,7 +21,7 @@ fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    if Floor::dispatch() {
+    if Floor::dispatch() || ports::dispatch() {
         return;
     }
     let rounds = std::env::args()
@@ -34,22 +35,30 @@ fn main() {
         Some(docker) => println!("peer: {}\n", docker.version()),
         None => println!("peer: none answers; our figures alone\n"),
     }
+    if !std::env::args().any(|arg| arg == "ports") {
+        times(rounds, &gantry, docker.as_ref());
+        memory(&gantry);
+    }
+    let peer = docker.as_ref().map(|docker| docker as &dyn Tool);
+    ports::measure(rounds, &gantry, peer);
+    println!("\n{}", load());
+    gantry.tear_down();
+    if let Some(docker) = docker {
+        docker.tear_down();
+    }
+}
+
+fn times(rounds: usize, gantry: &Gantry, docker: Option<&Docker>) {
     println!("| what | gantry min / median | docker min / median | ratio | floor min / median |");
     println!("|---|---|---|---|---|");
     for case in CASES {
-        let (ours, theirs) = alternate(case, rounds, &gantry, docker.as_ref());
+        let (ours, theirs) = alternate(case, rounds, gantry, docker);
         row(
             case.name,
             &ours,
             theirs.as_deref(),
             &case.floor.measure(rounds),
         );
-    }
-    memory(&gantry);
-    println!("\n{}", load());
-    gantry.tear_down();
-    if let Some(docker) = docker {
-        docker.tear_down();
     }
 }
 

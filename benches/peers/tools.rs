@@ -7,13 +7,48 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::ports;
+
 /// What is measured of each tool.
 pub trait Tool {
     /// `container run --rm IMAGE true` on a network.
     fn run_true(&self, network: &str);
     /// A Compose verb on a project of so many services.
     fn compose(&self, services: usize, args: &[&str]);
+    /// The command, for verbs of `container` that all tools have.
+    fn command(&self) -> Command;
+    /// Ids of the processes that relay a published port.
+    fn relays(&self, port: u16) -> Vec<u32>;
+
+    /// Runs a server in a container; the port of this machine where it is published.
+    fn publish(&self) -> u16 {
+        let mut args = vec![
+            "container",
+            "run",
+            "-d",
+            "--name",
+            SERVER,
+            "-p",
+            "127.0.0.1::80",
+            IMAGE,
+        ];
+        args.extend(ports::SERVER);
+        run(self.command(), &args);
+        let mut command = self.command();
+        command.args(["container", "port", SERVER, "80"]);
+        let output = command.output().expect("the program starts");
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let port = text.rsplit(':').next().and_then(|port| port.parse().ok());
+        port.unwrap_or_else(|| panic!("no port in `{text}`"))
+    }
+
+    /// Removes the server.
+    fn unpublish(&self) {
+        run(self.command(), &["container", "rm", "-f", SERVER]);
+    }
 }
+
+const SERVER: &str = "gantry-bench-port";
 
 const IMAGE: &str = "gantry-bench:latest";
 const SERVICE: &str = "    image: gantry-bench:latest\n    pull_policy: never\n    command: [sh, -c, \"trap 'exit 0' TERM; sleep 100000 & wait\"]\n";
@@ -47,26 +82,21 @@ impl Gantry {
         gantry
     }
 
-    fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
-        command.env("GANTRY_ROOT", self.dir.path().join("root"));
-        command
-    }
-
     /// Private memory of all processes of a role (`__supervisor`) that this executable runs in, in bytes.
     pub fn private_memory(role: &str) -> u64 {
+        let processes = Self::processes(role).into_iter();
+        processes.map(private_bytes).sum()
+    }
+
+    /// Processes of a role that this executable runs in.
+    fn processes(role: &str) -> Vec<u32> {
         let program = fs::metadata(env!("CARGO_BIN_EXE_gantry")).expect("program");
-        let mut found = 0;
-        for entry in fs::read_dir("/proc").expect("proc").flatten() {
+        processes(|path, words| {
             use std::os::unix::fs::MetadataExt;
-            let same = fs::metadata(entry.path().join("exe"))
+            let same = fs::metadata(path.join("exe"))
                 .is_ok_and(|exe| exe.ino() == program.ino() && exe.dev() == program.dev());
-            let command = fs::read_to_string(entry.path().join("cmdline")).unwrap_or_default();
-            if same && command.split([' ', '\0']).nth(1) == Some(role) {
-                found += private_bytes(&entry.path());
-            }
-        }
-        found
+            same && words.get(1).is_some_and(|word| word == role)
+        })
     }
 
     /// Removes everything.
@@ -98,6 +128,16 @@ impl Tool for Gantry {
 
     fn compose(&self, services: usize, args: &[&str]) {
         compose(self.command(), self.dir.path(), services, args);
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gantry"));
+        command.env("GANTRY_ROOT", self.dir.path().join("root"));
+        command
+    }
+
+    fn relays(&self, _: u16) -> Vec<u32> {
+        Self::processes("__supervisor")
     }
 }
 
@@ -153,10 +193,6 @@ impl Docker {
         )
     }
 
-    fn command(&self) -> Command {
-        Command::new(&self.program)
-    }
-
     /// Removes the image.
     pub fn tear_down(self) {
         run(self.command(), &["image", "rm", "-f", IMAGE]);
@@ -176,6 +212,28 @@ impl Tool for Docker {
         command.arg("compose");
         compose(command, self.dir.path(), services, args);
     }
+
+    fn command(&self) -> Command {
+        Command::new(&self.program)
+    }
+
+    fn relays(&self, port: u16) -> Vec<u32> {
+        let port = port.to_string();
+        processes(|_, words| words[0].ends_with("docker-proxy") && words.contains(&port))
+    }
+}
+
+/// Processes by their place in /proc and the words of their command lines.
+fn processes(wanted: impl Fn(&Path, &[String]) -> bool) -> Vec<u32> {
+    let entries = fs::read_dir("/proc").expect("proc").flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let path = PathBuf::from(format!("/proc/{pid}"));
+        let line = fs::read_to_string(path.join("cmdline")).unwrap_or_default();
+        let words: Vec<String> = line.split([' ', '\0']).map(str::to_owned).collect();
+        wanted(&path, &words)
+    })
+    .collect()
 }
 
 fn compose(mut command: Command, dir: &Path, services: usize, args: &[&str]) {
@@ -204,6 +262,9 @@ fn folder() -> tempfile::TempDir {
         .find(|path| Path::new(path).is_file())
         .expect("the benchmark needs a static busybox (package busybox-static)");
     fs::copy(busybox, bin.join("busybox")).expect("busybox");
+    // The server of published ports is this program.
+    let own = std::env::current_exe().expect("own path");
+    fs::copy(own, bin.join(ports::SERVER[0])).expect("own copy");
     for applet in ["sh", "true", "sleep"] {
         symlink("busybox", bin.join(applet)).expect("applet");
     }
@@ -229,8 +290,8 @@ fn run(mut command: Command, args: &[&str]) {
     );
 }
 
-fn private_bytes(process: &Path) -> u64 {
-    let rollup = fs::read_to_string(process.join("smaps_rollup")).unwrap_or_default();
+fn private_bytes(process: u32) -> u64 {
+    let rollup = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
     rollup
         .lines()
         .filter(|line| line.starts_with("Private_"))
