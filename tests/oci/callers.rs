@@ -123,7 +123,7 @@ fn the_executable_cannot_be_written_through_a_waiting_container() {
     let copy = bundle.dir.join("gantry");
     fs::copy(crate::support::GANTRY, &copy).expect("a copy");
     drop(bundle.command(&[]));
-    let create = std::process::Command::new(&copy)
+    let create = Command::new(&copy)
         .args(["oci", "create", ID])
         .current_dir(&bundle.dir)
         .env("GANTRY_ROOT", bundle.sandbox.root())
