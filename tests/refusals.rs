@@ -48,7 +48,7 @@ const REFUSED: &[Case] = &[
         "no such OCI runtime",
     ),
     up(
-        "gpus: §all",
+        "§gpus: all",
         "services.web.gpus[0]",
         "no device `nvidia.com/gpu=all` is described below `/etc/cdi` and `/var/run/cdi`",
     ),
