@@ -1,4 +1,5 @@
-//! Networks of containers: bridges, macvlan and ipvlan, leases, veth pairs, nftables, names, DNS, published ports.
+//! Networks of containers: bridges, macvlan and ipvlan, leases, veth pairs, nftables, names,
+//! DNS, published ports.
 //!
 //! A [`NetworkStore`] holds the records. [`connect`] gives one container its network
 //! namespace with an interface on each of its networks and returns a [`Sandbox`];

@@ -1,4 +1,5 @@
-//! The packet filter of a state root: one nftables table, spoken to by netlink.
+//! The packet filter of a state root: one nftables table, spoken to by netlink, and where ports
+//! are translated a second one ([`ports`]).
 //!
 //! The table `gantry-<root hash>` has constant rules over sets, so a network costs a few set
 //! elements and never a rule of its own:
