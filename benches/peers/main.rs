@@ -1,13 +1,15 @@
 //! Gantry beside Docker: one run, alternating, minimum and median of each.
 //!
-//! `cargo bench --bench peers [-- ROUNDS] [ports]`; `ports` measures published ports alone. The peer is the `docker` command (with its
-//! compose plugin) named by `GANTRY_BENCH_DOCKER`, or found in PATH, when its daemon
+//! `cargo bench --bench peers [-- ROUNDS] [times|many|ports|logs]...`; without names, everything is measured. The peer
+//! is the `docker` command (with its compose plugin) named by `GANTRY_BENCH_DOCKER`, or found in PATH, when its daemon
 //! answers; without one, our figures stand alone. Everything runs below a root of its
 //! own and is removed at the end.
 
 #![expect(clippy::print_stdout, reason = "the table is what a benchmark is for")]
 
 mod floor;
+mod logs;
+mod many;
 mod ports;
 mod tools;
 
@@ -21,7 +23,7 @@ fn main() {
     if std::env::args().any(|arg| arg == "--test") {
         return;
     }
-    if Floor::dispatch() || ports::dispatch() {
+    if Floor::dispatch() || ports::dispatch() || logs::dispatch() {
         return;
     }
     let rounds = std::env::args()
@@ -35,12 +37,26 @@ fn main() {
         Some(docker) => println!("peer: {}\n", docker.version()),
         None => println!("peer: none answers; our figures alone\n"),
     }
-    if !std::env::args().any(|arg| arg == "ports") {
+    let parts = ["times", "many", "ports", "logs"];
+    let named = |part: &str| std::env::args().any(|arg| arg == part);
+    let wanted = |part| named(part) || !parts.into_iter().any(named);
+    if wanted("times") {
         times(rounds, &gantry, docker.as_ref());
         memory(&gantry);
     }
     let peer = docker.as_ref().map(|docker| docker as &dyn Tool);
-    ports::measure(rounds, &gantry, peer);
+    for (part, measure) in [
+        (
+            "many",
+            many::measure as fn(usize, &dyn Tool, Option<&dyn Tool>),
+        ),
+        ("ports", ports::measure),
+        ("logs", logs::measure),
+    ] {
+        if wanted(part) {
+            measure(rounds, &gantry, peer);
+        }
+    }
     println!("\n{}", load());
     gantry.tear_down();
     if let Some(docker) = docker {

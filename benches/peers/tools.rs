@@ -44,7 +44,28 @@ pub trait Tool {
 
     /// Removes the server.
     fn unpublish(&self) {
-        run(self.command(), &["container", "rm", "-f", SERVER]);
+        self.remove(SERVER);
+    }
+
+    /// Runs a program of the image to its end, what it writes in the container's log.
+    fn log(&self, name: &str, program: &[&str]) {
+        let flags = [
+            "container",
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            "none",
+            IMAGE,
+        ];
+        run(self.command(), &[&flags, program].concat());
+        run(self.command(), &["container", "wait", name]);
+    }
+
+    /// Removes a container.
+    fn remove(&self, name: &str) {
+        run(self.command(), &["container", "rm", "-f", name]);
     }
 }
 
