@@ -108,7 +108,11 @@ impl Bundle {
     /// Does an operation. Its output goes to files: a container that lives on would keep pipes open.
     pub fn oci(&self, args: &[&str]) -> Run {
         let (stdout, stderr) = (self.dir.join("stdout"), self.dir.join("stderr"));
-        let open = |path: &Path| fs::File::create(path).expect("a file for output");
+        // A new file each time: a container of an earlier command still writes into that one's.
+        let open = |path: &Path| {
+            let _ = fs::remove_file(path);
+            fs::File::create(path).expect("a file for output")
+        };
         let status = self
             .command(args)
             .stdout(open(&stdout))
