@@ -6,7 +6,6 @@ use super::super::dns::packet::tests::question;
 use super::super::*;
 use super::machine::*;
 use crate::network::dns::{Config, Responder};
-use crate::network::netlink::{Batch, Netlink};
 use crate::spec::EndpointSpec;
 
 const A: u16 = 1;
@@ -260,15 +259,7 @@ fn internal_networks_ask_nobody_by_no_way() {
         assert_eq!(heard(), (false, false));
         // By hand, with a route of the container's own, on a machine that forwards everything.
         std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-        b.netns
-            .visit(|| {
-                let mut inside = Netlink::route().unwrap();
-                let (index, _) = inside.link("eth0").unwrap().unwrap();
-                let mut batch = Batch::default();
-                batch.default_route(index, net.pools[0].gateway);
-                inside.send(&batch).unwrap();
-            })
-            .unwrap();
+        route_by_hand(&b.netns, &net);
         ask_in_vain(&b.netns, "203.0.113.1");
         assert_eq!(heard(), (false, false));
     });

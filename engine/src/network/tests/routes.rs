@@ -52,15 +52,7 @@ fn internal_networks_have_no_way_out_even_with_a_route() {
         let a = m.container("a", &[on("closed")]);
         ask(&a.netns, ip("203.0.113.1"), 80, MOMENT).unwrap_err();
         // A container with the right to change its routes gets no further.
-        a.netns
-            .visit(|| {
-                let mut inside = Netlink::route().unwrap();
-                let (index, _) = inside.link("eth0").unwrap().unwrap();
-                let mut batch = Batch::default();
-                batch.default_route(index, net.pools[0].gateway);
-                inside.send(&batch).unwrap();
-            })
-            .unwrap();
+        route_by_hand(&a.netns, &net);
         ask(&a.netns, ip("203.0.113.1"), 80, MOMENT).unwrap_err();
         let b = m.container("b", &[on("closed")]);
         tell_client_addresses(&b.netns, 80, false);
