@@ -78,16 +78,22 @@ fn a_volume_comes_back_from_its_archive_as_it_was() {
     sandbox.finish();
 }
 
-#[test]
-fn an_archive_changes_a_volume_as_a_whole_or_not_at_all() {
-    need_kernel!();
+/// `one.tar`, which holds `new`, and the volume `two`, which holds `old`.
+fn archive_and_volume() -> Sandbox {
     let sandbox = Sandbox::new();
     sandbox.ok(&["volume", "create", "one"]);
     fs::write(data(&sandbox, "one").join("new"), "new").expect("a file");
     sandbox.ok(&["volume", "export", "-o", "one.tar", "one"]);
     sandbox.ok(&["volume", "create", "two"]);
+    fs::write(data(&sandbox, "two").join("old"), "old").expect("a file");
+    sandbox
+}
+
+#[test]
+fn an_archive_changes_a_volume_as_a_whole_or_not_at_all() {
+    need_kernel!();
+    let sandbox = archive_and_volume();
     let old = data(&sandbox, "two").join("old");
-    fs::write(&old, "old").expect("a file");
 
     sandbox
         .run(&["volume", "import", "two", "one.tar"])
@@ -174,12 +180,7 @@ fn an_archive_changes_a_volume_as_a_whole_or_not_at_all() {
 #[test]
 fn an_import_that_is_killed_leaves_one_of_both() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    sandbox.ok(&["volume", "create", "one"]);
-    fs::write(data(&sandbox, "one").join("new"), "new").expect("a file");
-    sandbox.ok(&["volume", "export", "-o", "one.tar", "one"]);
-    sandbox.ok(&["volume", "create", "two"]);
-    fs::write(data(&sandbox, "two").join("old"), "old").expect("a file");
+    let sandbox = archive_and_volume();
     let import = ["volume", "import", "--replace", "two", "one.tar"];
     let token = sandbox.project().join("token");
     fs::write(&token, "").expect("a token");
