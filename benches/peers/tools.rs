@@ -57,6 +57,9 @@ pub trait Tool {
             name,
             "--network",
             "none",
+            // Everything is kept: by default the oldest lines make room.
+            "--log-opt",
+            "max-size=1g",
             IMAGE,
         ];
         run(self.command(), &[&flags, program].concat());

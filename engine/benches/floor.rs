@@ -103,6 +103,7 @@ fn measure(scratch: &Path, rounds: usize) -> Result<(), Failure> {
             spec: &spec,
             root: &root,
             netns: NetNs::Host,
+            userns: None,
             cgroup: Some(&group),
             stdio: Stdio::Null,
             seccomp: Seccomp::Default,
@@ -189,6 +190,7 @@ fn bare_start(root: &RootMount, entry: &Entry) -> Result<(), Failure> {
     let fork = Fork {
         namespaces: namespaces as u64,
         cgroup: entry.directory.as_ref().map(AsFd::as_fd),
+        ..Fork::default()
     };
     match fork.run()? {
         Forked::Child => {

@@ -19,6 +19,7 @@ use crate::container::archive::ArchiveError;
 use crate::container::control::WaitFor as Until;
 use crate::container::events::{Action, Event, EventFilter, EventStream};
 use crate::container::exec::{self, Attendance};
+use crate::container::ids::IdRange;
 use crate::container::manage::Containers;
 use crate::container::{ContainerError, oci};
 use crate::error::{Classify, ErrorKind};
@@ -190,12 +191,10 @@ impl Engine {
     /// volumes, binds and image mounts.
     pub fn files(&self, reference: &str) -> Result<Tree> {
         let container = self.containers.inspect(reference)?;
+        let record = self.containers.store().read(&container.id)?;
         let tree = match container.state.pid {
-            Some(pid) => Tree::of_process(pid),
-            None => {
-                let record = self.containers.store().read(&container.id)?;
-                Tree::with_mounts(&record.root, &oci::kept_mounts(&record)?)
-            }
+            Some(pid) => Tree::of_process(pid, record.ids.map(IdRange::root)),
+            None => Tree::with_mounts(&record.root, &oci::kept_mounts(&record)?),
         };
         Ok(tree?)
     }
@@ -205,7 +204,7 @@ impl Engine {
         let id = self.containers.store().find(reference)?;
         let record = self.containers.store().read(&id)?;
         let tree = match self.inspect(id.as_str())?.state.pid {
-            Some(pid) => Tree::of_process(pid)?,
+            Some(pid) => Tree::of_process(pid, record.ids.map(IdRange::root))?,
             None => Tree::of_root(&record.root)?,
         };
         tree.export(out)?;

@@ -234,7 +234,7 @@ static RESTART: Shape = hints(&["no", "always", "on-failure", "unless-stopped"])
 static NETWORK_MODE: Shape = hints(&["none", "host", "bridge", "service:"]);
 static IPC: Shape = hints(&["private", "shareable", "host", "none", "service:"]);
 static UTS: Shape = hints(&["host"]);
-static USERNS: Shape = hints(&["host"]);
+static USERNS: Shape = hints(&["host", "private"]);
 static SIGNAL: Shape = hints(&[
     "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGKILL",
 ]);
@@ -1561,7 +1561,7 @@ pub static SERVICE_KEYS: Keys = keys(
         a(
             "userns_mode",
             &USERNS,
-            "The user namespace: `host` for the machine's",
+            "The user namespace: `host` for the machine's, `private` for ids that nobody else has",
         ),
         a(
             "volumes",

@@ -1,7 +1,7 @@
 //! What runs and how: command, environment, user, terminal, restarts, probes, logs.
 
 use gantry_engine::spec::{
-    ContainerSpec, Healthcheck, LogDriver, LogSpec, NamespaceMode, RestartPolicy,
+    ContainerSpec, Healthcheck, LogDriver, LogSpec, NamespaceMode, RestartPolicy, UserNamespace,
 };
 
 use crate::model;
@@ -39,7 +39,7 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     // Docker's name for its own one.
     let other = !matches!(service.runtime.as_str(), "" | "runc");
     spec.runtime = other.then(|| service.runtime.clone());
-    spec.userns = namespace(context, "userns_mode", &service.userns_mode, findings);
+    spec.user_namespace = user_namespace(context, findings);
     spec.cgroup_parent = some(&service.cgroup_parent);
 }
 
@@ -133,6 +133,18 @@ fn log(context: &Context<'_>, findings: &mut Findings) -> LogSpec {
     }
 }
 
+fn user_namespace(context: &Context<'_>, findings: &mut Findings) -> UserNamespace {
+    let mode = &context.service.userns_mode;
+    if mode.is_empty() {
+        return UserNamespace::Host;
+    }
+    match namespace(context, "userns_mode", mode, findings) {
+        NamespaceMode::Private => UserNamespace::Private,
+        NamespaceMode::Host => UserNamespace::Host,
+        NamespaceMode::Container(name) => UserNamespace::Container(name),
+    }
+}
+
 fn namespace(
     context: &Context<'_>,
     attribute: &str,
@@ -151,7 +163,7 @@ fn namespace(
                 findings.refuse(
                     context.path(attribute),
                     format!("`{attribute}: {other}` is not supported"),
-                    "use `host`, `service:NAME` or `container:NAME`",
+                    "use `host`, `private`, `service:NAME` or `container:NAME`",
                 );
                 NamespaceMode::Private
             }

@@ -16,3 +16,4 @@ mod limits;
 mod process;
 mod refusals;
 mod terminals;
+mod user_namespaces;

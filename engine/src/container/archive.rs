@@ -19,6 +19,8 @@ use rustix::mount::MountPropagationFlags;
 use crate::error::{Classify, ErrorKind};
 use crate::layer::{ExtractOptions, LayerError, extract};
 use crate::mount::{Below, CgroupView, MountError, RootMount, Trees, attach, detached_root, place};
+use crate::runtime::NsRoot;
+use crate::sys::user_namespace;
 
 /// Directories in one another that no honest tree has.
 const DEPTH: usize = 256;
@@ -82,13 +84,16 @@ pub enum PathType {
 #[derive(Debug)]
 pub struct Tree {
     root: OwnedFd,
+    /// What the root of its user namespace is for us, if it has one of its own: then what its files belong to is not
+    /// what they belong to for us.
+    ids: Option<NsRoot>,
     /// Where its mounts are, and as long as which they are.
     _namespace: Option<OwnedFd>,
 }
 
 impl Tree {
     /// Of a running container, with everything that is mounted in it.
-    pub fn of_process(pid: i32) -> Result<Self, ArchiveError> {
+    pub fn of_process(pid: i32, ids: Option<NsRoot>) -> Result<Self, ArchiveError> {
         let path = format!("/proc/{pid}/root");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root =
@@ -97,6 +102,7 @@ impl Tree {
             })?;
         Ok(Self {
             root,
+            ids,
             _namespace: None,
         })
     }
@@ -106,6 +112,7 @@ impl Tree {
         let root = detached_root(root).map_err(|source| ArchiveError::Mount { source })?;
         Ok(Self {
             root,
+            ids: None,
             _namespace: None,
         })
     }
@@ -124,6 +131,25 @@ impl Tree {
             Ok(tree) => tree,
             Err(panic) => std::panic::resume_unwind(panic),
         }
+    }
+
+    /// Does what makes files, as the container's own root would.
+    fn make<T>(
+        &self,
+        doing: &'static str,
+        path: &str,
+        f: impl FnOnce() -> Result<T, ArchiveError>,
+    ) -> Result<T, ArchiveError> {
+        let Some(root) = self.ids else {
+            return f();
+        };
+        user_namespace::in_the_name_of(root.uid, root.gid, f).map_err(|source| {
+            ArchiveError::Path {
+                doing,
+                path: path.to_owned(),
+                source,
+            }
+        })?
     }
 
     fn below(&self) -> Below<'_> {
@@ -158,16 +184,13 @@ impl Tree {
         let (fd, stat) = self.open(path, link).map_err(failed("read", path))?;
         let name = relative(path).file_name().unwrap_or(OsStr::new("."));
         let mut archive = tar::Builder::new(out);
-        append(
-            &mut archive,
-            fd,
-            &stat,
-            Path::new(name),
-            Reach::Everything,
-            0,
-        )
-        .and_then(|()| archive.finish())
-        .map_err(|source| ArchiveError::Write { source })
+        let walk = Walk {
+            reach: Reach::Everything,
+            ids: self.ids,
+        };
+        append(&mut archive, fd, &stat, Path::new(name), walk, 0)
+            .and_then(|()| archive.finish())
+            .map_err(|source| ArchiveError::Write { source })
     }
 
     /// Writes the whole root as a tar archive, without what is mounted in it.
@@ -175,15 +198,13 @@ impl Tree {
         let failed = |source| ArchiveError::Write { source };
         let mut archive = tar::Builder::new(out);
         let root = mount_of(&self.root).map_err(|errno| failed(errno.into()))?;
-        append_children(
-            &mut archive,
-            &self.root,
-            Path::new(""),
-            Reach::Mount(root),
-            1,
-        )
-        .and_then(|()| archive.finish())
-        .map_err(failed)
+        let walk = Walk {
+            reach: Reach::Mount(root),
+            ids: self.ids,
+        };
+        append_children(&mut archive, &self.root, Path::new(""), walk, 1)
+            .and_then(|()| archive.finish())
+            .map_err(failed)
     }
 
     /// Unpacks a tar archive, compressed or not, into a directory that exists.
@@ -194,20 +215,26 @@ impl Tree {
             .open(relative(directory), flags)
             .map_err(failed("write to", directory))?;
         let path = PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()));
-        extract(archive, &path, &ExtractOptions::default())
-            .map(drop)
-            .map_err(|source| ArchiveError::Unpack {
-                path: directory.to_owned(),
-                source,
-            })
+        let options = ExtractOptions {
+            first: self.ids.map(|root| (root.uid, root.gid)),
+            ..ExtractOptions::default()
+        };
+        self.make("write to", directory, || {
+            extract(archive, &path, &options)
+                .map(drop)
+                .map_err(|source| ArchiveError::Unpack {
+                    path: directory.to_owned(),
+                    source,
+                })
+        })
     }
 
     /// Makes a directory, and those before it, if missing.
     pub fn make_directory(&self, path: &str) -> Result<(), ArchiveError> {
-        self.below()
-            .directory(relative(path))
-            .map(drop)
-            .map_err(failed("make", path))
+        self.make("make", path, || {
+            let made = self.below().directory(relative(path));
+            made.map(drop).map_err(failed("make", path))
+        })
     }
 
     /// Deletes a path with everything below it; a missing one is fine.
@@ -231,8 +258,8 @@ impl Tree {
 fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let mount_error = |source| ArchiveError::Mount { source };
     let root_error = |source: io::Error| ArchiveError::Root { source };
-    let made = Trees::of_engine(mounts).map_err(mount_error)?;
-    let binds = Trees::of_binds(mounts).map_err(mount_error)?;
+    let made = Trees::of_engine(mounts, None).map_err(mount_error)?;
+    let binds = Trees::of_binds(mounts, None).map_err(mount_error)?;
     let root = detached_root(root).map_err(mount_error)?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
         .map_err(|errno| root_error(errno.into()))?;
@@ -249,6 +276,7 @@ fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let namespace = File::open("/proc/thread-self/ns/mnt").map_err(root_error)?;
     Ok(Tree {
         root,
+        ids: None,
         _namespace: Some(namespace.into()),
     })
 }
@@ -268,6 +296,24 @@ fn failed(doing: &'static str, path: &str) -> impl Fn(Errno) -> ArchiveError {
 
 fn relative(path: &str) -> &Path {
     Path::new(path.trim_start_matches('/'))
+}
+
+/// A walk through a container's files.
+#[derive(Clone, Copy)]
+struct Walk {
+    reach: Reach,
+    ids: Option<NsRoot>,
+}
+
+impl Walk {
+    /// Whose a file is in the container.
+    fn owner(self, stat: &Stat) -> (u32, u32) {
+        let inside = |id: u32, first: u32| id.checked_sub(first).unwrap_or(id);
+        match self.ids {
+            None => (stat.st_uid, stat.st_gid),
+            Some(root) => (inside(stat.st_uid, root.uid), inside(stat.st_gid, root.gid)),
+        }
+    }
 }
 
 /// How far a walk goes.
@@ -292,17 +338,18 @@ fn append(
     fd: OwnedFd,
     stat: &Stat,
     name: &Path,
-    reach: Reach,
+    walk: Walk,
     depth: usize,
 ) -> io::Result<()> {
-    let elsewhere = match reach {
+    let elsewhere = match walk.reach {
         Reach::Everything => false,
         Reach::Mount(mount) => mount_of(&fd)? != mount,
     };
     let mut header = tar::Header::new_gnu();
     header.set_mode(stat.st_mode & 0o7777);
-    header.set_uid(stat.st_uid.into());
-    header.set_gid(stat.st_gid.into());
+    let (uid, gid) = walk.owner(stat);
+    header.set_uid(uid.into());
+    header.set_gid(gid.into());
     header.set_mtime(u64::try_from(stat.st_mtime).unwrap_or(0));
     header.set_size(0);
     match FileType::from_raw_mode(stat.st_mode) {
@@ -312,7 +359,7 @@ fn append(
             if elsewhere {
                 return Ok(());
             }
-            append_children(archive, &fd, name, reach, depth + 1)
+            append_children(archive, &fd, name, walk, depth + 1)
         }
         FileType::RegularFile if elsewhere => {
             header.set_entry_type(tar::EntryType::Regular);
@@ -361,7 +408,7 @@ fn append_children(
     archive: &mut tar::Builder<&mut dyn Write>,
     directory: &OwnedFd,
     name: &Path,
-    reach: Reach,
+    walk: Walk,
     depth: usize,
 ) -> io::Result<()> {
     if depth > DEPTH {
@@ -382,7 +429,7 @@ fn append_children(
             other => other?,
         };
         let stat = rustix::fs::fstat(&fd)?;
-        append(archive, fd, &stat, &name.join(child), reach, depth)?;
+        append(archive, fd, &stat, &name.join(child), walk, depth)?;
     }
     Ok(())
 }
@@ -418,6 +465,7 @@ mod tests {
     fn tree(dir: &Path) -> Tree {
         Tree {
             root: crate::mount::open_root(dir).unwrap(),
+            ids: None,
             _namespace: None,
         }
     }

@@ -6,7 +6,7 @@
 
 use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode, Resources};
 
-use super::{ContainerError, oci, signal};
+use super::{ContainerError, ids, oci, signal};
 
 /// Longest host name the kernel takes.
 const LONGEST_HOSTNAME: usize = 64;
@@ -219,6 +219,9 @@ fn security(spec: &ContainerSpec, found: &mut Found) {
                 oci::capability_list(std::slice::from_ref(name)),
             );
         }
+    }
+    if let Some((option, why)) = ids::conflict(spec) {
+        found.say(Place::Option(option), why);
     }
     for name in spec.sysctls.keys() {
         found.refused(Place::Key("sysctls", name.clone()), oci::sysctl(spec, name));

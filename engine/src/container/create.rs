@@ -14,13 +14,14 @@ use crate::image::{HealthConfig, Image, ImageStore, RunConfig};
 use crate::runtime::defaults;
 use crate::snapshot;
 use crate::spec::{
-    ContainerSpec, FileSpec, Healthcheck, NamespaceMode, NetworkMode, RestartPolicy,
+    ContainerSpec, FileSpec, Healthcheck, NamespaceMode, NetworkMode, RestartPolicy, UserNamespace,
 };
 use crate::state::{
     ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
 };
 use crate::sys::{self, user_namespace::owner};
 
+use super::ids::{self, IdRange};
 use super::record::{Files, ProbeConfig, Record, Resolved};
 use super::store::ContainerStore;
 use super::{ContainerError, mount_points, names, signal};
@@ -48,13 +49,14 @@ pub fn create(
     let id = ContainerId::random().map_err(host("read random numbers from", "getrandom"))?;
     let resolved = resolve(&spec, &image, &id)?;
     resolve_references(store, &mut spec)?;
+    let ids = ids::choose(store, &spec, &id)?;
 
     let files = Files::new(store.paths(), &id);
     create_private_dir(&files.dir)?;
     // While it is held, name and directory are a creation under way and not a leftover.
     let _creating = Lock::exclusive(&files.lock())?;
     crash_point("create.directory");
-    let made = make(store, images, &image, spec, resolved, id, &files);
+    let made = make(store, images, &image, spec, (resolved, ids), id, &files);
     match made {
         Ok((id, name)) => Ok(Created {
             id,
@@ -74,7 +76,7 @@ fn make(
     images: &ImageStore,
     image: &Image,
     mut spec: ContainerSpec,
-    resolved: Resolved,
+    (resolved, ids): (Resolved, Option<IdRange>),
     id: ContainerId,
     files: &Files,
 ) -> Result<(ContainerId, Name), ContainerError> {
@@ -120,6 +122,7 @@ fn make(
         resolved,
         mounts,
         root,
+        ids,
     };
     let written = store.write(&record, durability);
     if written.is_err() {
@@ -170,9 +173,6 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
         return Err(ContainerError::Invalid(
             "`--rm` and a restart policy contradict each other; choose one".to_owned(),
         ));
-    }
-    if let NamespaceMode::Container(_) = spec.userns {
-        return unsupported("user namespace `container:`", "only `host` is known");
     }
     if let NamespaceMode::Container(_) = spec.cgroup {
         return unsupported(
@@ -228,6 +228,9 @@ fn resolve_references(
     spec: &mut ContainerSpec,
 ) -> Result<(), ContainerError> {
     if let NetworkMode::Container(other) = &mut spec.network {
+        *other = store.find(other)?.to_string();
+    }
+    if let UserNamespace::Container(other) = &mut spec.user_namespace {
         *other = store.find(other)?.to_string();
     }
     for mode in [&mut spec.pid, &mut spec.ipc, &mut spec.uts] {

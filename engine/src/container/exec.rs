@@ -25,6 +25,7 @@ use crate::spec::{SeccompSpec, SecuritySpec};
 use crate::sys::wire;
 use crate::sys::{Executable, RoleChild, spawn_role};
 
+use super::ids::IdRange;
 use super::record::{ProcessRef, Record};
 use super::store::ContainerStore;
 use super::{ContainerError, Failure, oci};
@@ -63,6 +64,7 @@ pub struct Streams<'a> {
 #[derive(Serialize, Deserialize)]
 struct Assignment {
     init: ProcessRef,
+    ids: Option<IdRange>,
     cgroup: String,
     process: Process,
     user: String,
@@ -327,19 +329,19 @@ fn assignment(
         .working_dir
         .as_deref()
         .unwrap_or(&record.resolved.working_dir);
-    let process = oci::base_process(
-        if spec.privileged {
-            &privileged
-        } else {
-            security
-        },
-        spec.argv.clone(),
-        env.into_iter().map(|(k, v)| format!("{k}={v}")).collect(),
-        working_dir,
-        spec.tty,
-    )?;
+    let security = if spec.privileged {
+        &privileged
+    } else {
+        security
+    };
+    let env = env.into_iter().map(|(k, v)| format!("{k}={v}")).collect();
+    let mut process = oci::any_process(&record.spec, security, spec.argv.clone(), env)?;
+    process
+        .set_terminal(Some(spec.tty))
+        .set_cwd(working_dir.into());
     Ok(Assignment {
         init,
+        ids: record.ids,
         cgroup: record.cgroup.clone(),
         process,
         user: spec
@@ -575,6 +577,7 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         None => crate::runtime::exec(Exec {
             target: ExecTarget {
                 init: init.as_fd(),
+                userns: assignment.ids.map(IdRange::root),
                 cgroup: Some(&cgroup),
             },
             process: &assignment.process,

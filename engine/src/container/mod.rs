@@ -17,6 +17,7 @@ pub mod ending;
 mod error;
 pub mod events;
 pub mod exec;
+pub mod ids;
 pub mod info;
 pub mod live;
 pub mod logs;

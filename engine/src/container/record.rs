@@ -18,6 +18,7 @@ use crate::spec::ContainerSpec;
 use crate::state::{ContainerId, Name};
 pub use crate::sys::ProcessRef;
 
+use super::ids::IdRange;
 use super::info::{Health, MountPoint};
 
 /// Version of all three.
@@ -44,6 +45,9 @@ pub struct Record {
     pub root: RootMount,
     /// Its cgroup, relative to each hierarchy's root.
     pub cgroup: String,
+    /// The machine's ids that its user namespace has; `None` is the machine's own namespace.
+    #[serde(default)]
+    pub ids: Option<IdRange>,
 }
 
 /// Decisions made at creation, so that the supervisor needs neither image nor defaults.

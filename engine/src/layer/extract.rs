@@ -13,6 +13,8 @@ use super::{Decoder, LayerError, Limits, Reader};
 pub struct ExtractOptions {
     /// Give everything to this user and group instead of those in the archive.
     pub owner: Option<(u32, u32)>,
+    /// What the ids of the archive count from, in place of 0: the root of a user namespace.
+    pub first: Option<(u32, u32)>,
     /// What the archive may claim.
     pub limits: Limits,
     /// An archive without the mark of its end is damaged. Many writers leave it out.
@@ -37,6 +39,7 @@ pub fn extract(
 ) -> Result<Extracted, LayerError> {
     let mut tree =
         Tree::open(directory, options.owner).map_err(LayerError::io("open", directory))?;
+    tree.count_ids_from(options.first.unwrap_or_default());
     let decoder = Decoder::new(archive)?;
     let mut reader = Reader::new(
         std::io::BufReader::with_capacity(64 << 10, decoder),

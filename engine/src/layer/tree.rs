@@ -82,6 +82,8 @@ pub(super) struct Tree {
     /// Parents that no entry described.
     pub implied: BTreeSet<Vec<u8>>,
     owner: Option<(u32, u32)>,
+    /// What the ids of entries count from.
+    first: (u32, u32),
     buffer: Vec<u8>,
 }
 
@@ -99,8 +101,14 @@ impl Tree {
             times: BTreeMap::new(),
             implied: BTreeSet::new(),
             owner,
+            first: (0, 0),
             buffer: vec![0; 128 << 10],
         })
+    }
+
+    /// Has the ids of entries count from these, and not from 0.
+    pub fn count_ids_from(&mut self, first: (u32, u32)) {
+        self.first = first;
     }
 
     fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
@@ -172,7 +180,7 @@ impl Tree {
 
     fn describe_directory(&mut self, path: &[u8], entry: &Entry) -> Result<(), Errno> {
         let fd = self.readable(path)?;
-        let (uid, gid) = self.owner.unwrap_or((entry.uid, entry.gid));
+        let (uid, gid) = self.owner_of(entry);
         describe(fd.as_fd(), entry, uid, gid)?;
         self.implied.remove(path);
         self.times.insert(path.to_vec(), entry.mtime);

@@ -66,7 +66,7 @@ pub struct CgroupHierarchy {
 pub struct Trees(Vec<Option<Tree>>);
 
 /// File systems that are the container's own, or the kernel's: made where they are attached.
-const OWN: &[&str] = &[
+pub(super) const OWN: &[&str] = &[
     "bind", "cgroup", "cgroup2", "devpts", "mqueue", "overlay", "proc", "ramfs", "sysfs", "tmpfs",
 ];
 
@@ -92,7 +92,8 @@ impl Trees {
     /// What only the engine's own process can make. What lies on devices and servers: a network file system asks
     /// its server through the network that it was mounted from, and the container's cgroup keeps its processes from
     /// opening a device. Binds whose ids are mapped: the map is given to a process by its number in the machine's /proc.
-    pub fn of_engine(mounts: &[Mount]) -> Result<Self, MountError> {
+    /// A mount that names no map has that of the container's user namespace.
+    pub fn of_engine(mounts: &[Mount], ids: Option<BorrowedFd<'_>>) -> Result<Self, MountError> {
         let trees = mounts.iter().map(|mount| {
             let typ = mount.typ().as_deref().unwrap_or("bind");
             let options = options(mount)?;
@@ -100,15 +101,18 @@ impl Trees {
             match (options.bind, options.idmap) {
                 (Some(reach), Some(depth)) => {
                     let tree = bound(mount, &options, reach)?;
-                    map_ids(mount, tree.fd.as_fd(), depth)?;
+                    map_ids(mount, tree.fd.as_fd(), depth, ids)?;
                     Ok(Some(tree))
                 }
-                (None, _) if !OWN.contains(&typ) => {
+                (None, idmap) if !OWN.contains(&typ) => {
                     let fd = detached(typ, source, &options).map_err(|(error, told)| {
                         let subject =
                             format!("{} ({typ} of {}{told})", text(mount), source.display());
                         MountError::step("mount at", subject, error)
                     })?;
+                    if let Some(depth) = idmap {
+                        map_ids(mount, fd.as_fd(), depth, ids)?;
+                    }
                     Ok(Some(Tree {
                         fd,
                         is_directory: true,
@@ -120,12 +124,17 @@ impl Trees {
         trees.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Clones the trees of all other bind mounts from the present mount namespace.
-    pub fn of_binds(mounts: &[Mount]) -> Result<Self, MountError> {
+    /// Clones the trees of all other bind mounts from the present mount namespace. For a container with a user
+    /// namespace of its own also makes overlays: their layers are not its to open.
+    pub fn of_binds(mounts: &[Mount], ids: Option<BorrowedFd<'_>>) -> Result<Self, MountError> {
         let trees = mounts.iter().map(|mount| {
             let options = options(mount)?;
+            let is_overlay = mount.typ().as_deref() == Some("overlay");
             match (options.bind, options.idmap) {
                 (Some(reach), None) => bound(mount, &options, reach).map(Some),
+                (None, None) if is_overlay && ids.is_some() => {
+                    overlaid(mount, &options, ids).map(Some)
+                }
                 _ => Ok(None),
             }
         });
@@ -184,8 +193,13 @@ fn cloned(source: BorrowedFd<'_>, reach: Reach) -> Result<Tree, Errno> {
     })
 }
 
-/// Has the files of a cloned tree belong to others, as the mount's mappings say.
-fn map_ids(mount: &Mount, tree: BorrowedFd<'_>, reach: Reach) -> Result<(), MountError> {
+/// Has the files of a cloned tree belong to others, as the mount's mappings say, or the container's user namespace.
+fn map_ids(
+    mount: &Mount,
+    tree: BorrowedFd<'_>,
+    reach: Reach,
+    ids: Option<BorrowedFd<'_>>,
+) -> Result<(), MountError> {
     let lines = |mappings: &Option<Vec<LinuxIdMapping>>| -> Option<String> {
         let lines = mappings.as_ref()?.iter().map(|mapping| {
             let (from, to) = (mapping.container_id(), mapping.host_id());
@@ -193,17 +207,20 @@ fn map_ids(mount: &Mount, tree: BorrowedFd<'_>, reach: Reach) -> Result<(), Moun
         });
         Some(lines.collect::<String>()).filter(|lines| !lines.is_empty())
     };
+    let failed = |action| move |error| MountError::step(action, text(mount), error);
     let maps = lines(mount.uid_mappings()).zip(lines(mount.gid_mappings()));
-    let Some((users, groups)) = maps else {
+    let made = maps
+        .map(|(users, groups)| user_namespace::with_maps(&users, &groups))
+        .transpose()
+        .map_err(failed("make the id maps of"))?;
+    let Some(ids) = made.as_ref().map(AsFd::as_fd).or(ids) else {
         return Err(MountError::Option {
             option: "idmap".to_owned(),
             destination: text(mount),
-            reason: "it needs `uidMappings` and `gidMappings`",
+            reason: "it needs `uidMappings` and `gidMappings`, or a user namespace of the container's own",
         });
     };
-    let failed = |action| move |error| MountError::step(action, text(mount), error);
-    let ids = user_namespace::with_maps(&users, &groups).map_err(failed("make the id maps of"))?;
-    mount_idmap(tree, ids.as_fd(), reach).map_err(failed(
+    mount_idmap(tree, ids, reach).map_err(failed(
         "map the ids (its file system may not be able to) of",
     ))
 }
@@ -258,14 +275,7 @@ pub fn attach(
     }
 
     if typ == "overlay" {
-        let whole = Tree {
-            fd: detached_overlay(&overlay(&options, mount)?)?,
-            is_directory: true,
-        };
-        return match &options.subpath {
-            None => attach_tree(below, mount, &options, &whole),
-            Some(subpath) => attach_tree(below, mount, &options, &part_of(&whole, subpath)?),
-        };
+        return attach_tree(below, mount, &options, &overlaid(mount, &options, None)?);
     }
     let kernel = matches!(
         typ,
@@ -318,6 +328,22 @@ fn attach_tree(
     set_attributes(tree.fd.as_fd(), options)
         .map_err(|error| MountError::step("set the options of", text(mount), error))?;
     place(tree.fd.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))
+}
+
+/// An overlay, or a part of it.
+fn overlaid(
+    mount: &Mount,
+    options: &Options,
+    ids: Option<BorrowedFd<'_>>,
+) -> Result<Tree, MountError> {
+    let whole = Tree {
+        fd: detached_overlay(&overlay(options, mount)?, ids)?,
+        is_directory: true,
+    };
+    match &options.subpath {
+        None => Ok(whole),
+        Some(subpath) => part_of(&whole, subpath),
+    }
 }
 
 /// A directory or file of a tree as a tree of its own. The content is an image's: its links stay in it.

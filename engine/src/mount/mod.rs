@@ -19,7 +19,7 @@ pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
 pub use options::{names as option_names, propagation};
 pub use protect::{expand as expand_pattern, mask, protect};
-pub use root::detached_root;
+pub use root::{detached_root, mapped_root};
 
 use std::path::PathBuf;
 

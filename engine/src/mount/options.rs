@@ -94,11 +94,11 @@ impl Options {
                 destination: destination.to_owned(),
                 reason: "only a bind mount or an overlay has something to look into",
             });
-        } else if parsed.idmap.is_some() {
+        } else if parsed.idmap.is_some() && super::attach::OWN.contains(&typ) {
             return Err(MountError::Option {
                 option: "idmap".to_owned(),
                 destination: destination.to_owned(),
-                reason: "only the ids of a bind mount are mapped",
+                reason: "only the ids of a bind mount, or of a device or server, are mapped",
             });
         }
         // A read-only recursive bind means everything below, as Docker does on kernels that can.

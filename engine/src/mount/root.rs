@@ -5,7 +5,7 @@
 //! in /proc/self/fd.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{CWD, Mode, OFlags};
@@ -16,7 +16,7 @@ use rustix::mount::{
     move_mount, open_tree, unmount,
 };
 
-use crate::sys::mount::{MountAttr, Reach, mount_setattr};
+use crate::sys::mount::{MountAttr, Reach, mount_idmap, mount_setattr};
 use crate::sys::user_namespace;
 
 use super::{MountError, Overlay, RootMount, graft};
@@ -35,8 +35,14 @@ const FSCONFIG_LIMIT: usize = 255;
 
 /// Makes the mount; it is attached nowhere and vanishes with its descriptor.
 pub fn detached_root(root: &RootMount) -> Result<OwnedFd, MountError> {
+    mapped_root(root, None)
+}
+
+/// The same, with files that belong to the users of this user namespace: the ids on disk are those inside. A directory
+/// is shown as it is.
+pub fn mapped_root(root: &RootMount, ids: Option<BorrowedFd<'_>>) -> Result<OwnedFd, MountError> {
     match root {
-        RootMount::Overlay(overlay) => detached_overlay(overlay),
+        RootMount::Overlay(overlay) => detached_overlay(overlay, ids),
         RootMount::Directory { path, read_only } => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -64,7 +70,10 @@ pub(super) fn step(
 
 /// Makes an overlay; also used for `overlay` mounts below the root. The caller is in a mount namespace of its
 /// own: for older kernels mounts are attached there for a moment.
-pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError> {
+pub(super) fn detached_overlay(
+    overlay: &Overlay,
+    ids: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, MountError> {
     if let Some((lowest, layers)) = overlay.lower.split_last()
         && lowest == Path::new("/")
         && !user_namespace::is_initial()
@@ -76,8 +85,8 @@ pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError>
         });
     }
     let by = |api| match (overlay.lower.as_slice(), &overlay.upper) {
-        ([only], None) => view_of(only, api),
-        _ => overlay_by(api, overlay),
+        ([only], None) => view_of(only, api, ids),
+        _ => overlay_by(api, overlay, ids),
     };
     match by(Api::Layers) {
         Err(MountError::Step { source, .. })
@@ -89,30 +98,57 @@ pub(super) fn detached_overlay(overlay: &Overlay) -> Result<OwnedFd, MountError>
     }
 }
 
-fn overlay_by(api: Api, overlay: &Overlay) -> Result<OwnedFd, MountError> {
+fn overlay_by(
+    api: Api,
+    overlay: &Overlay,
+    ids: Option<BorrowedFd<'_>>,
+) -> Result<OwnedFd, MountError> {
     let mut views = Vec::new();
-    let lower = separate(&overlay.lower, &mut views, api)?;
+    let mut overlay = overlay.clone();
+    overlay.lower = separate(&overlay.lower, &mut views, api, ids)?;
+    if let (Some(ids), Some(upper), Some(work)) = (ids, &mut overlay.upper, &mut overlay.work) {
+        // Both are to be on one mount.
+        let both = upper.parent().unwrap_or(Path::new("/")).to_owned();
+        let tree = mapped(&both, ids)?;
+        for place in [upper, work] {
+            let inside = place.strip_prefix(&both).unwrap_or(place);
+            *place = by_descriptor(&tree).join(inside);
+        }
+        views.push(tree);
+    }
     match api {
-        Api::Layers => layer_by_layer(overlay, &lower),
+        Api::Layers => layer_by_layer(&overlay),
         Api::OneString => {
             let _shown = views
                 .iter()
                 .map(Shown::new)
                 .collect::<Result<Vec<_>, _>>()?;
-            in_one_string(overlay, &lower)
+            in_one_string(&overlay)
         }
     }
+}
+
+/// A directory as a mount of its own, whose files belong to the users of a user namespace.
+fn mapped(directory: &Path, ids: BorrowedFd<'_>) -> Result<OwnedFd, MountError> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let tree = open_tree(CWD, directory, flags)
+        .map_err(|error| step("open the layer", directory, error))?;
+    mount_idmap(tree.as_fd(), ids, Reach::This).map_err(|error| {
+        let action = "map the ids (its file system may not be able to) of";
+        step(action, directory, error)
+    })?;
+    Ok(tree)
 }
 
 /// By mount(2), for kernels before 6.5, and for those that take no detached mount as a layer (before 6.15): one
 /// string of short names, at a place that is hidden in the present namespace for a moment; a clone of the mount
 /// is detached and stays.
-fn in_one_string(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountError> {
+fn in_one_string(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     // Without an upper directory, the one that must be there because of the names.
     let place = overlay.upper.as_deref().unwrap_or(Path::new("/proc"));
     let failed = |error: Errno| step("mount the overlay of", place, error);
     let mut names = Names::default();
-    let layers = lower.iter().map(|layer| names.short(layer));
+    let layers = overlay.lower.iter().map(|layer| names.short(layer));
     let layers = layers.collect::<Result<Vec<_>, _>>()?.join(":");
     let mut data = format!("index=off,lowerdir={layers}");
     for (key, path) in [("upperdir", &overlay.upper), ("workdir", &overlay.work)] {
@@ -166,17 +202,20 @@ fn by_descriptor(fd: &OwnedFd) -> PathBuf {
     format!("/proc/self/fd/{}", fd.as_raw_fd()).into()
 }
 
-/// Layers of which none contains another: one that does is replaced by a view of it.
+/// Layers of which none contains another: one that does is replaced by a view of it. All belong to the users of
+/// the namespace, if there is one.
 fn separate(
     layers: &[PathBuf],
     views: &mut Vec<OwnedFd>,
     api: Api,
+    ids: Option<BorrowedFd<'_>>,
 ) -> Result<Vec<PathBuf>, MountError> {
     let separated = layers.iter().map(|layer| {
-        if !contains_another(layer, layers) {
-            return Ok(layer.clone());
-        }
-        let view = view_of(layer, api)?;
+        let view = match (contains_another(layer, layers), ids) {
+            (true, _) => view_of(layer, api, ids)?,
+            (false, Some(ids)) => mapped(layer, ids)?,
+            (false, None) => return Ok(layer.clone()),
+        };
         let name = by_descriptor(&view);
         views.push(view);
         Ok(name)
@@ -184,13 +223,13 @@ fn separate(
     separated.collect()
 }
 
-fn layer_by_layer(overlay: &Overlay, lower: &[PathBuf]) -> Result<OwnedFd, MountError> {
+fn layer_by_layer(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     let failed = |action, error: Errno| MountError::step(action, "overlay", error);
     let fs = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)
         .map_err(|error| failed("open the file system", error))?;
     fsconfig_set_string(&fs, "source", "overlay").map_err(|error| failed("configure", error))?;
     let mut names = Names::default();
-    for layer in lower {
+    for layer in &overlay.lower {
         fsconfig_set_string(&fs, "lowerdir+", &names.of(layer)?)
             .map_err(|error| step("use the layer", layer, error))?;
     }
@@ -241,7 +280,7 @@ fn contains_another(layer: &Path, layers: &[PathBuf]) -> bool {
 
 /// The layer seen through a read-only overlay of its own, which is another file system with other inodes. An
 /// overlay without an upper directory needs two layers: the second is a directory that is certainly empty.
-fn view_of(layer: &Path, api: Api) -> Result<OwnedFd, MountError> {
+fn view_of(layer: &Path, api: Api, ids: Option<BorrowedFd<'_>>) -> Result<OwnedFd, MountError> {
     let failed = |error: Errno| step("make a view of the layer", layer, error);
     let empty = || {
         let fs = fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
@@ -250,16 +289,26 @@ fn view_of(layer: &Path, api: Api) -> Result<OwnedFd, MountError> {
         let attr = MountAttrFlags::MOUNT_ATTR_RDONLY;
         fsmount(&fs, FsMountFlags::FSMOUNT_CLOEXEC, attr)
     };
-    let empty = empty().map_err(failed)?;
+    // Nothing is in it, so its ids need no map.
+    let mut trees = vec![empty().map_err(failed)?];
+    let mut lower = vec![by_descriptor(&trees[0]), layer.to_owned()];
+    if let Some(ids) = ids {
+        let tree = mapped(layer, ids)?;
+        lower[1] = by_descriptor(&tree);
+        trees.push(tree);
+    }
+    let _shown = match api {
+        Api::Layers => Vec::new(),
+        Api::OneString => trees
+            .iter()
+            .map(Shown::new)
+            .collect::<Result<Vec<_>, _>>()?,
+    };
     let view = Overlay {
-        lower: vec![by_descriptor(&empty), layer.to_owned()],
+        lower,
         ..Overlay::default()
     };
-    let _shown = match api {
-        Api::Layers => None,
-        Api::OneString => Some(Shown::new(&empty)?),
-    };
-    overlay_by(api, &view)
+    overlay_by(api, &view, None)
 }
 
 /// Names of directories for the kernel's parser; keeps the descriptors behind short ones open.
@@ -327,7 +376,7 @@ mod tests {
             work: Some(work),
             volatile: true,
         };
-        let root = overlay_by(api, &overlay).expect("mounted");
+        let root = overlay_by(api, &overlay, None).expect("mounted");
         let below = Below::new(root.as_fd());
         let read = |path| below.read(Path::new(path), 10).expect("read");
         assert_eq!(read("/file"), b"0");

@@ -63,8 +63,17 @@ impl NetNs {
         })
     }
 
-    /// Makes a namespace, runs `f` in it with its descriptor, and returns to the present one.
-    pub(super) fn create<T: Send>(f: impl FnOnce(&NetNs) -> T + Send) -> io::Result<(NetNs, T)> {
+    /// Makes a namespace, runs `f` in it with its descriptor, and returns to the present one. It belongs to the given
+    /// user namespace, or to ours.
+    pub(super) fn create<T: Send>(
+        userns: Option<BorrowedFd<'_>>,
+        f: impl FnOnce(&NetNs) -> T + Send,
+    ) -> io::Result<(NetNs, T)> {
+        if let Some(userns) = userns {
+            let ns = Self(user_namespace::network_of(userns)?);
+            let out = ns.visit(|| f(&ns))?;
+            return Ok((ns, out));
+        }
         away(|| {
             // A namespace of this thread alone; nothing else of it is shared away.
             unshare(CloneFlags::CLONE_NEWNET)?;

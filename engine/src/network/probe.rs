@@ -15,7 +15,7 @@ use crate::spec::NetworkDriver;
 /// Makes a namespace, and in it a bridge, a veth pair and a packet filter. Returns the drivers of
 /// networks that the kernel does not have.
 pub fn probe() -> Result<Vec<NetworkDriver>, NetworkError> {
-    let (_, result) = NetNs::create(|_| {
+    let (_, result) = NetNs::create(None, |_| {
         let mut netlink = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
         for (name, kind, step) in [
             ("probe-bridge", InfoKind::Bridge, "make a bridge"),

@@ -1,6 +1,7 @@
 //! A container's network namespace and its endpoints on networks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::BorrowedFd;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,8 @@ pub struct Request<'a> {
     pub endpoints: &'a [EndpointSpec],
     /// Whether the container of an id still lives; leases of others are taken back when needed.
     pub alive: &'a (dyn Fn(&str) -> bool + Sync),
+    /// The user namespace that the network namespace is to belong to; `None` is ours.
+    pub userns: Option<BorrowedFd<'a>>,
 }
 
 /// A namespace that is ready for a container.
@@ -91,7 +94,7 @@ fn connect_here(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, 
     };
     let undo = Undo::new(store, request.owner);
     let (places, undo) = take_places(store, &mut host, request, wanted, &[], undo)?;
-    let (netns, endpoints) = NetNs::create(|ns| {
+    let (netns, endpoints) = NetNs::create(request.userns, |ns| {
         let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
         no_link_local(&places);
         plug(&mut host, ns, &places)?;
@@ -104,8 +107,8 @@ fn connect_here(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, 
 }
 
 /// A namespace with nothing but `lo`, for mode `none`.
-pub fn loopback() -> Result<Sandbox, NetworkError> {
-    let (netns, result) = NetNs::create(|_| {
+pub fn loopback(userns: Option<BorrowedFd<'_>>) -> Result<Sandbox, NetworkError> {
+    let (netns, result) = NetNs::create(userns, |_| {
         let mut inside = Netlink::route()?;
         let mut batch = Batch::default();
         batch.up(LOOPBACK);

@@ -1,6 +1,6 @@
 //! From a bundle to a container that waits for its start.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -15,14 +15,16 @@ use sha2::{Digest, Sha256};
 use crate::cgroup::{Cgroup, CgroupError, LimitWarning};
 use crate::mount::RootMount;
 use crate::runtime::seccomp::{Profile, Seccomp};
-use crate::runtime::{Init, Launch, Lookup, NetNs, Parked, Stdio, WindowSize, defaults, prepare};
+use crate::runtime::{
+    Init, Launch, Lookup, NetNs, Parked, Stdio, UserNs, WindowSize, defaults, prepare,
+};
 use crate::state::{Durability, crash_point, write_file};
 use crate::sys::{ProcessRef, wire};
 
 use super::bundle::{self, Bundle};
 use super::console::Console;
 use super::store::{Held, Record, START};
-use super::{OciError, Store};
+use super::{OciError, Store, userns};
 
 /// How a container is created.
 #[derive(Clone, Debug)]
@@ -71,6 +73,7 @@ pub fn create(store: &Store, options: &CreateOptions) -> Result<Created, OciErro
             .as_ref()
             .and_then(|l| l.seccomp().as_ref()),
     )?;
+    let userns = userns::of(&bundle.spec)?;
     let held = store.reserve(&options.id)?;
     crash_point("oci.create.reserved");
     let mut record = Record {
@@ -81,6 +84,7 @@ pub fn create(store: &Store, options: &CreateOptions) -> Result<Created, OciErro
         created: Timestamp::now(),
         owner: rustix::process::getuid().as_raw(),
         spec: bundle.spec,
+        userns: userns.as_ref().map(|(_, root)| *root),
         init: None,
     };
     let made = held.write(&record).and_then(|()| make_cgroup(&record));
@@ -89,6 +93,7 @@ pub fn create(store: &Store, options: &CreateOptions) -> Result<Created, OciErro
         launch(
             &record,
             &process,
+            userns.as_ref().map(|(fd, _)| fd.as_fd()),
             &cgroup,
             stdio,
             profile,
@@ -149,7 +154,7 @@ pub(super) fn streams(
                 .to_owned(),
         ));
     }
-    let copy = |stream: std::os::fd::BorrowedFd<'_>| {
+    let copy = |stream: BorrowedFd<'_>| {
         stream
             .try_clone_to_owned()
             .map_err(|error| OciError::Invalid(format!("standard streams: {error}")))
@@ -182,6 +187,7 @@ fn cgroup_path(spec: &Spec, held: &Held, id: &str) -> String {
 fn launch(
     record: &Record,
     process: &Process,
+    userns: Option<BorrowedFd<'_>>,
     cgroup: &Cgroup,
     stdio: Stdio,
     profile: Option<Profile>,
@@ -204,6 +210,12 @@ fn launch(
             None if has_network => NetNs::New,
             None => NetNs::Host,
         },
+        userns: userns.zip(record.userns).map(|(fd, root)| UserNs {
+            fd,
+            root,
+            // The files of a bundle have their owners already.
+            maps_root: false,
+        }),
         cgroup: Some(cgroup),
         stdio,
         seccomp: profile
@@ -256,7 +268,7 @@ fn device_rules(limits: &LinuxResources) -> Vec<LinuxDeviceCgroup> {
     [nothing, asked, harmless].concat()
 }
 
-fn namespaces(spec: &Spec) -> impl Iterator<Item = &oci_spec::runtime::LinuxNamespace> {
+pub(super) fn namespaces(spec: &Spec) -> impl Iterator<Item = &oci_spec::runtime::LinuxNamespace> {
     let linux = spec.linux().as_ref();
     linux
         .and_then(|l| l.namespaces().as_ref())

@@ -96,6 +96,14 @@ pub enum OciError {
         /// The kernel's answer.
         source: io::Error,
     },
+    /// A user namespace.
+    #[error("cannot {action} the user namespace of the container")]
+    UserNamespace {
+        /// What was tried.
+        action: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
     /// A process would not end.
     #[error("container `{id}` does not end")]
     Lives {
@@ -153,7 +161,9 @@ impl Classify for OciError {
             | Self::Invalid(_)
             | Self::Preserved { .. } => ErrorKind::Invalid,
             Self::Limit { .. } => ErrorKind::Unsupported,
-            Self::File { source, .. } | Self::Seal { source } => Classify::kind(source),
+            Self::File { source, .. }
+            | Self::UserNamespace { source, .. }
+            | Self::Seal { source } => Classify::kind(source),
             Self::Lives { .. } => ErrorKind::Unavailable,
             Self::Runtime(source) => source.kind(),
             Self::Cgroup(source) => source.kind(),

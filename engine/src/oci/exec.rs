@@ -77,6 +77,7 @@ pub fn exec(
     let mut started = runtime::exec(runtime::Exec {
         target: ExecTarget {
             init: init.as_fd(),
+            userns: record.userns,
             cgroup: Some(&cgroup),
         },
         process: &process,

@@ -37,7 +37,7 @@ pub fn features() -> Value {
         "hooks": HookPoint::ALL.map(HookPoint::name),
         "mountOptions": option_names(),
         "linux": {
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "uts"],
+            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
             "capabilities": capabilities,
             "cgroup": {
                 "v1": has(Version::V1),
@@ -58,7 +58,7 @@ pub fn features() -> Value {
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
             "memoryPolicy": {},
-            "mountExtensions": { "idmap": { "enabled": false } },
+            "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": false },
         },
     })

@@ -21,6 +21,7 @@ mod features;
 mod start;
 mod store;
 mod update;
+mod userns;
 
 pub use create::{Attachment, CreateOptions, Created, create};
 pub use end::{Force, delete, kill, kill_all, pause, resume};

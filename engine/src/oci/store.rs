@@ -19,6 +19,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::{Cgroup, Layout};
+use crate::runtime::NsRoot;
 use crate::state::{Durability, Lock, read_record, write_record};
 use crate::sys::ProcessRef;
 
@@ -49,6 +50,9 @@ pub(super) struct Record {
     pub(super) spec: Spec,
     /// Relative to each hierarchy's root.
     pub(super) cgroup: String,
+    /// What the root of its user namespace is outside, if it has one of its own.
+    #[serde(default)]
+    pub(super) userns: Option<NsRoot>,
     /// Its first process, as soon as it waits.
     pub(super) init: Option<ProcessRef>,
 }

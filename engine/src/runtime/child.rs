@@ -16,12 +16,14 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
 use crate::cgroup::TaskFile;
 use crate::mount::{Below, CgroupView, RootMount, Trees, open_root};
-use crate::sys::{namespace, signal};
+use crate::sys::process::{Fork, Forked, exit_now};
+use crate::sys::{namespace, signal, user_namespace};
 
-use super::launch::{Init, Lookup, NetNs, Stdio};
+use super::launch::{Init, Lookup, NetNs, NsRoot, Stdio, UserNs};
 use super::parking::{Ready, fail};
-use super::process::Payload;
-use super::report::{Failure, Line};
+use super::process::{Payload, raise_limits};
+use super::report::{Failure, Line, Message};
+use super::rootfs::HostTrees;
 use super::terminal::{self, Terminal};
 use super::{Stage, Warning};
 
@@ -33,6 +35,7 @@ pub(super) struct Child<'a> {
     pub(super) root: &'a RootMount,
     pub(super) made: &'a Trees,
     pub(super) netns: NetNs<'a>,
+    pub(super) userns: Option<UserNs<'a>>,
     pub(super) joins: &'a [(OwnedFd, LinkNameSpaceType)],
     pub(super) new_cgroup_namespace: bool,
     pub(super) tasks: &'a [TaskFile],
@@ -49,23 +52,75 @@ pub(super) struct Child<'a> {
 
 impl Child<'_> {
     /// Sets up, waits for the word, becomes the program. Ends the process in any case.
-    pub(super) fn run(&self, line: OwnedFd) -> ! {
-        let line = Line::from_fd(line);
-        match self.set_up(&line) {
+    pub(super) fn run(&self, line: Line) -> ! {
+        let set_up = || {
+            let mut warnings = Vec::new();
+            let trees = self.prepare(&mut warnings)?;
+            self.set_up(&line, &trees, warnings)
+        };
+        match set_up() {
             Ok(ready) => ready.park(line),
             Err(failure) => fail(&line, failure),
         }
     }
 
-    /// The steps up to the parking place, in order.
-    fn set_up(&self, line: &Line) -> Result<Ready<'_>, Failure> {
+    /// Makes the process that [`Self::run`] is about in a user namespace, where it is a child of our parent and
+    /// has what only we could prepare. Ends this process.
+    pub(super) fn send_another(&self, line: Line, userns: UserNs<'_>, namespaces: u64) -> ! {
         let mut warnings = Vec::new();
+        let prepared = self.prepare(&mut warnings).and_then(|trees| {
+            raise_limits(self.process)?;
+            give_streams(self.stdio, userns.root);
+            user_namespace::enter(userns.fd)
+                .and_then(|()| user_namespace::become_root())
+                .map_err(|error| Failure::new(Stage::Namespace, "user", error))?;
+            Ok(trees)
+        });
+        let trees = match prepared {
+            Ok(trees) => trees,
+            Err(failure) => fail(&line, failure),
+        };
+        let fork = Fork {
+            namespaces,
+            sibling: true,
+            ..Fork::default()
+        };
+        match fork.run() {
+            Err(error) => fail(&line, Failure::new(Stage::Namespace, "new", error)),
+            Ok(Forked::Child) => {
+                // The change of ids has undone it.
+                let set_up = be_invisible().and_then(|()| self.set_up(&line, &trees, warnings));
+                match set_up {
+                    Ok(ready) => ready.park(line),
+                    Err(failure) => fail(&line, failure),
+                }
+            }
+            Ok(Forked::Parent { pidfd, .. }) => {
+                let told = line.send(&Message::Sent, Some(pidfd.as_fd()));
+                exit_now(if told.is_ok() { 0 } else { 125 })
+            }
+        }
+    }
+
+    /// The steps that need the rights of who launches, in a mount namespace that is not the host's.
+    fn prepare(&self, warnings: &mut Vec<Warning>) -> Result<HostTrees, Failure> {
         be_invisible()?;
         join_cgroup(self.tasks)?;
-        self.enter_namespaces()?;
-        self.adjust_oom_score(&mut warnings)?;
+        self.join_namespaces()?;
+        adjust_oom_score(self.process, warnings)?;
+        self.host_trees()
+    }
+
+    /// The steps from there to the parking place, in order.
+    fn set_up(
+        &self,
+        line: &Line,
+        trees: &HostTrees,
+        mut warnings: Vec<Warning>,
+    ) -> Result<Ready<'_>, Failure> {
+        self.make_namespaces()?;
         set_lsm_label(self.process, &mut warnings)?;
-        let terminal = self.build_root(line)?;
+        let terminal = self.build_root(line, trees)?;
         self.name_host()?;
         let payload = Payload::resolve(self.process, self.user, self.groups, self.filtered)?;
         take_streams(self.stdio, terminal.as_ref(), payload.uid())?;
@@ -89,42 +144,29 @@ impl Child<'_> {
         self.spec.linux().as_ref()
     }
 
-    fn enter_namespaces(&self) -> Result<(), Failure> {
-        let failed = |what: &str, error: io::Error| Failure::new(Stage::Namespace, what, error);
+    fn join_namespaces(&self) -> Result<(), Failure> {
         for (fd, kind) in self.joins {
             namespace::enter(fd.as_fd(), *kind)
-                .map_err(|error| failed(&format!("{kind:?}").to_lowercase(), error))?;
+                .map_err(|error| no_namespace(&format!("{kind:?}").to_lowercase(), error))?;
         }
-        match self.netns {
-            NetNs::Host => {}
-            // Made by clone3; its loopback device is down.
-            NetNs::New => {
-                namespace::bring_up_loopback().map_err(|error| failed("lo", error))?;
-            }
-            NetNs::Join(fd) => namespace::enter(fd, LinkNameSpaceType::Network)
-                .map_err(|error| failed("network", error))?,
-        }
-        if self.new_cgroup_namespace {
-            // Only now: the new namespace's root is the cgroup its creator is in.
-            namespace::unshare(UnshareFlags::NEWCGROUP).map_err(|error| failed("cgroup", error))?;
+        if let NetNs::Join(fd) = self.netns {
+            namespace::enter(fd, LinkNameSpaceType::Network)
+                .map_err(|error| no_namespace("network", error))?;
         }
         Ok(())
     }
 
-    fn adjust_oom_score(&self, warnings: &mut Vec<Warning>) -> Result<(), Failure> {
-        let Some(score) = self.process.oom_score_adj() else {
-            return Ok(());
-        };
-        match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                warnings.push(Warning {
-                    what: format!("oom_score_adj {score}"),
-                    why: "lowering it needs CAP_SYS_RESOURCE".to_owned(),
-                });
-                Ok(())
-            }
-            other => other.map_err(|error| Failure::new(Stage::Limits, "oom_score_adj", error)),
+    fn make_namespaces(&self) -> Result<(), Failure> {
+        if let NetNs::New = self.netns {
+            // Made by clone3; its loopback device is down.
+            namespace::bring_up_loopback().map_err(|error| no_namespace("lo", error))?;
         }
+        if self.new_cgroup_namespace {
+            // Only now: the new namespace's root is the cgroup its creator is in.
+            namespace::unshare(UnshareFlags::NEWCGROUP)
+                .map_err(|error| no_namespace("cgroup", error))?;
+        }
+        Ok(())
     }
 
     fn name_host(&self) -> Result<(), Failure> {
@@ -160,6 +202,26 @@ impl Child<'_> {
     }
 }
 
+fn no_namespace(what: &str, error: io::Error) -> Failure {
+    Failure::new(Stage::Namespace, what, error)
+}
+
+/// Gives pipes among the streams to the root of a user namespace, who then may give them to the user: both ids of
+/// a file must be known there for that.
+pub(super) fn give_streams(stdio: &Stdio, root: NsRoot) {
+    let Stdio::Fds {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio
+    else {
+        return;
+    };
+    for stream in [stdin, stdout, stderr] {
+        terminal::give(stream.as_fd(), root.uid, Some(root.gid));
+    }
+}
+
 /// From the first moment on nobody in a shared pid namespace can look into us.
 pub(super) fn be_invisible() -> Result<(), Failure> {
     signal::reset_all();
@@ -174,6 +236,26 @@ pub(super) fn join_cgroup(tasks: &[TaskFile]) -> Result<(), Failure> {
             .map_err(|error| Failure::new(Stage::Cgroup, task.path(), error))?;
     }
     Ok(())
+}
+
+/// How soon the kernel ends the process for lack of memory.
+pub(super) fn adjust_oom_score(
+    process: &Process,
+    warnings: &mut Vec<Warning>,
+) -> Result<(), Failure> {
+    let Some(score) = process.oom_score_adj() else {
+        return Ok(());
+    };
+    match std::fs::write("/proc/self/oom_score_adj", score.to_string()) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            warnings.push(Warning {
+                what: format!("oom_score_adj {score}"),
+                why: "lowering it needs CAP_SYS_RESOURCE".to_owned(),
+            });
+            Ok(())
+        }
+        other => other.map_err(|error| Failure::new(Stage::Limits, "oom_score_adj", error)),
+    }
 }
 
 /// The AppArmor profile of the next execve; the host's /proc is still in place, so nobody in the

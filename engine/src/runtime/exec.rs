@@ -11,15 +11,17 @@ use rustix::thread::ThreadNameSpaceType;
 
 use crate::cgroup::{Cgroup, TaskFile};
 use crate::mount::{Below, open_root};
-use crate::sys::namespace;
 use crate::sys::process::{Fork, Forked, NoReturn};
+use crate::sys::{namespace, user_namespace};
 
-use super::child::{be_invisible, join_cgroup, set_lsm_label, take_streams};
+use super::child::{
+    adjust_oom_score, be_invisible, give_streams, join_cgroup, set_lsm_label, take_streams,
+};
 use super::error::parent;
-use super::launch::{Init, Started, Stdio, cannot_clone, park};
+use super::launch::{Init, NsRoot, Started, Stdio, cannot_clone, park};
 use super::parking::{Ready, fail};
 use super::plan::{PidNamespace, refuse_process};
-use super::process::Payload;
+use super::process::{Payload, raise_limits};
 use super::report::{Failure, Line};
 use super::seccomp::Seccomp;
 use super::terminal::Terminal;
@@ -30,6 +32,8 @@ use super::{RuntimeError, Stage};
 pub struct ExecTarget<'a> {
     /// Its first process.
     pub init: BorrowedFd<'a>,
+    /// What the root of its user namespace is for us; `None` if it is in ours.
+    pub userns: Option<NsRoot>,
     /// Its cgroup; `None` stays in ours.
     pub cgroup: Option<&'a Cgroup>,
 }
@@ -60,10 +64,10 @@ pub fn exec(exec: Exec<'_>) -> Result<Started, RuntimeError> {
     let (line, childs_line) =
         Line::pair().map_err(|source| parent("make a socket pair", source))?;
     let fork = Fork {
-        namespaces: 0,
         cgroup: entry
             .as_ref()
             .and_then(|entry| entry.directory.as_ref().map(AsFd::as_fd)),
+        ..Fork::default()
     };
     let _pids = PidNamespace::of_process(exec.target.init)?;
     match fork.run().map_err(cannot_clone)? {
@@ -100,14 +104,9 @@ fn set_up<'a>(exec: &'a Exec<'_>, tasks: &[TaskFile]) -> Result<SetUp<'a>, Failu
     let mut warnings = Vec::new();
     be_invisible()?;
     join_cgroup(tasks)?;
+    adjust_oom_score(exec.process, &mut warnings)?;
     set_lsm_label(exec.process, &mut warnings)?;
-    let namespaces = ThreadNameSpaceType::MOUNT
-        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
-        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
-        | ThreadNameSpaceType::NETWORK
-        | ThreadNameSpaceType::CONTROL_GROUP;
-    namespace::enter_process(exec.target.init, namespaces)
-        .map_err(|error| Failure::new(Stage::Namespace, "container", error))?;
+    enter(exec)?;
     let root =
         open_root(Path::new("/")).map_err(|error| Failure::new(Stage::Namespace, "/", error))?;
     let terminal = match exec.stdio {
@@ -120,4 +119,24 @@ fn set_up<'a>(exec: &'a Exec<'_>, tasks: &[TaskFile]) -> Result<SetUp<'a>, Failu
     payload.limit(&mut warnings)?;
     payload.become_user("exec", &mut warnings)?;
     Ok((payload, terminal, warnings))
+}
+
+fn enter(exec: &Exec<'_>) -> Result<(), Failure> {
+    let failed = |error| Failure::new(Stage::Namespace, "container", error);
+    let mut namespaces = ThreadNameSpaceType::MOUNT
+        | ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME
+        | ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION
+        | ThreadNameSpaceType::NETWORK
+        | ThreadNameSpaceType::CONTROL_GROUP;
+    let Some(root) = exec.target.userns else {
+        return namespace::enter_process(exec.target.init, namespaces).map_err(failed);
+    };
+    raise_limits(exec.process)?;
+    give_streams(&exec.stdio, root);
+    namespaces |= ThreadNameSpaceType::USER;
+    namespace::enter_process(exec.target.init, namespaces)
+        .and_then(|()| user_namespace::become_root())
+        .map_err(failed)?;
+    // The change of ids has undone it.
+    be_invisible()
 }

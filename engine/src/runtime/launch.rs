@@ -7,6 +7,7 @@ use std::path::Path;
 use oci_spec::runtime::{ContainerState, Spec, State};
 use rustix::net::SocketType;
 use rustix::process::{Pid, Signal, pidfd_send_signal};
+use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
 use crate::mount::{RootMount, Trees};
@@ -28,13 +29,16 @@ pub struct Launch<'a> {
     pub id: &'a str,
     /// Process, mounts (in order; binds by host path), namespaces, devices, masks, sysctls …
     /// A namespace with a path is joined, one without is new, one not listed is the host's;
-    /// `network` is ignored in favour of [`Launch::netns`], `resources` and `cgroupsPath` in favour of [`Launch::cgroup`],
-    /// `linux.seccomp` in favour of [`Launch::seccomp`].
+    /// `network` is ignored in favour of [`Launch::netns`], `user` and the mappings of `linux` in favour of
+    /// [`Launch::userns`], `resources` and `cgroupsPath` in favour of [`Launch::cgroup`], `linux.seccomp` in favour of
+    /// [`Launch::seccomp`].
     pub spec: &'a Spec,
     /// The root file system.
     pub root: &'a RootMount,
     /// The network namespace.
     pub netns: NetNs<'a>,
+    /// The user namespace; `None` stays in ours.
+    pub userns: Option<UserNs<'a>>,
     /// The cgroup its processes live in; `None` stays in ours.
     pub cgroup: Option<&'a Cgroup>,
     /// The first three descriptors.
@@ -66,6 +70,26 @@ pub enum NetNs<'a> {
     New,
     /// This one.
     Join(BorrowedFd<'a>),
+}
+
+/// A user namespace of a container's own, which has all other new namespaces too.
+#[derive(Clone, Copy, Debug)]
+pub struct UserNs<'a> {
+    /// It.
+    pub fd: BorrowedFd<'a>,
+    /// What its root is for us.
+    pub root: NsRoot,
+    /// Whether the root's layers hold the ids inside, and not ours.
+    pub maps_root: bool,
+}
+
+/// What the root of a user namespace is for the namespace around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NsRoot {
+    /// Its user.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
 }
 
 /// When a container's program is looked for.
@@ -266,7 +290,8 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
     let cgroups = plan.cgroup_view(launch.cgroup)?;
     let (line, childs_line) =
         Line::pair().map_err(|source| parent("make a socket pair", source))?;
-    let made = Trees::of_engine(launch.spec.mounts().as_deref().unwrap_or_default())
+    let mounts = launch.spec.mounts().as_deref().unwrap_or_default();
+    let made = Trees::of_engine(mounts, launch.userns.map(|userns| userns.fd))
         .map_err(|error| Failure::mount(Stage::Mount, error))?;
     let child = Child {
         id: launch.id,
@@ -275,6 +300,7 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
         root: launch.root,
         made: &made,
         netns: launch.netns,
+        userns: launch.userns,
         joins: &plan.joins,
         new_cgroup_namespace: plan.new_cgroup_namespace,
         tasks,
@@ -288,26 +314,55 @@ pub fn prepare(launch: Launch<'_>) -> Result<Parked, RuntimeError> {
         lookup: launch.lookup,
         state: launch.state,
     };
+    let _pids = plan.enter_pid_namespace()?;
     let fork = Fork {
-        namespaces: plan.new_namespaces,
+        // What belongs to a user namespace is made in it, by the process that the child makes there.
+        namespaces: match launch.userns {
+            Some(_) => libc::CLONE_NEWNS as u64,
+            None => plan.new_namespaces,
+        },
         cgroup: entry
             .as_ref()
             .and_then(|entry| entry.directory.as_ref().map(AsFd::as_fd)),
+        ..Fork::default()
     };
-    let _pids = plan.enter_pid_namespace()?;
     match fork.run().map_err(cannot_clone)? {
         Forked::Child => {
             let _never_back = NoReturn;
-            child.run(childs_line.into_fd())
+            let line = Line::from_fd(childs_line.into_fd());
+            match launch.userns {
+                Some(userns) => child.send_another(line, userns, plan.new_namespaces),
+                None => child.run(line),
+            }
         }
         Forked::Parent { pid, pidfd } => {
             drop(childs_line);
             // Compiled here, while the child mounts on another CPU.
             let filter = launch.seccomp.compile(process.capabilities().as_ref());
+            let (pid, pidfd) = match launch.userns {
+                Some(_) => sent(pidfd, &line)?,
+                None => (pid, pidfd),
+            };
             park(pid, pidfd, line, filter, |parked| {
                 parked.run_hooks(launch.spec, launch.state)
             })
         }
+    }
+}
+
+/// The process in a user namespace, in place of the one that has made it and ends.
+fn sent(messenger: OwnedFd, line: &Line) -> Result<(Pid, OwnedFd), RuntimeError> {
+    let heard = line.receive();
+    let exit = crate::sys::process::wait(messenger.as_fd())
+        .map_err(|source| parent("wait for the process", source))?;
+    match heard.map_err(|error| parent("hear from the container's process", error))? {
+        Some((Message::Sent, Some(pidfd))) => {
+            let pid = crate::sys::process::pid_of(pidfd.as_fd())
+                .map_err(|error| parent("look at the container's process", error))?;
+            Ok((pid, pidfd))
+        }
+        Some((Message::Failed(failure), _)) => Err(failure.into()),
+        _ => Err(RuntimeError::Vanished { exit }),
     }
 }
 
@@ -348,7 +403,7 @@ pub(super) fn park(
             Ok(parked)
         }
         Some((Message::Failed(failure), _)) => Err(failure.into()),
-        Some((Message::Mounted, _)) | None => Err(RuntimeError::Vanished {
+        Some((Message::Mounted | Message::Sent, _)) | None => Err(RuntimeError::Vanished {
             exit: parked.end()?,
         }),
     }

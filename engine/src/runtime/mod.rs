@@ -8,9 +8,9 @@
 //!
 //! Everything here is synchronous and refuses to run in a process with a second thread:
 //! the child goes on in a copy of our memory, where another thread's locks never open.
-//! What the module will not do: networks (it takes a namespace's fd), images and snapshots
-//! (it takes a [`crate::mount::RootMount`]), restart policies, logs. `intelRdt`, `timeOffsets`,
-//! user namespaces and SELinux labels of the specification are refused by name.
+//! What the module will not do: networks and user namespaces (it takes a namespace's fd), images and snapshots
+//! (it takes a [`crate::mount::RootMount`]), restart policies, logs. `intelRdt`, `timeOffsets`
+//! and SELinux labels of the specification are refused by name.
 
 mod bundle;
 mod caps;
@@ -36,6 +36,6 @@ pub use bundle::make as bundle;
 pub use error::{RuntimeError, Stage, Warning};
 pub use exec::{Exec, ExecTarget, exec};
 pub use launch::{
-    Init, Launch, Lookup, NetNs, Parked, Started, Stdio, WindowSize, is_waiting, prepare,
-    release_waiting,
+    Init, Launch, Lookup, NetNs, NsRoot, Parked, Started, Stdio, UserNs, WindowSize, is_waiting,
+    prepare, release_waiting,
 };

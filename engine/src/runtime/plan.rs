@@ -79,9 +79,8 @@ impl<'a> Plan<'a> {
                 Ns::Ipc => self.new_namespaces |= libc::CLONE_NEWIPC as u64,
                 Ns::Pid => self.new_namespaces |= libc::CLONE_NEWPID as u64,
                 Ns::Cgroup => self.new_cgroup_namespace = true,
-                // The launch itself says what the network is.
-                Ns::Network => {}
-                Ns::User => return Err(invalid("user namespaces are not supported yet")),
+                // The launch itself says what these are.
+                Ns::Network | Ns::User => {}
                 Ns::Time => return Err(invalid("time namespaces are not supported")),
             }
             return Ok(());
@@ -94,13 +93,12 @@ impl<'a> Plan<'a> {
                 self.pids = Some(open(path)?);
                 return Ok(());
             }
-            Ns::Network => return Ok(()),
+            Ns::Network | Ns::User => return Ok(()),
             Ns::Mount => {
                 return Err(invalid(
                     "joining a mount namespace by path is not supported",
                 ));
             }
-            Ns::User => return Err(invalid("user namespaces are not supported yet")),
             Ns::Time => return Err(invalid("time namespaces are not supported")),
         };
         self.joins.push((open(path)?, kind));
@@ -257,15 +255,6 @@ fn refuse(spec: &Spec) -> Result<(), RuntimeError> {
         (
             "linux.mountLabel",
             linux.is_some_and(|l| l.mount_label().as_ref().is_some_and(|m| !m.is_empty())),
-        ),
-        (
-            "linux.uidMappings",
-            linux.is_some_and(|l| {
-                let mappings = [l.uid_mappings(), l.gid_mappings()];
-                mappings
-                    .iter()
-                    .any(|m| m.as_ref().is_some_and(|m| !m.is_empty()))
-            }),
         ),
     ];
     refuse_present(&refused)?;

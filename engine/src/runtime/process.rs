@@ -389,6 +389,29 @@ fn set_limit(limit: &PosixRlimit, warnings: &mut Vec<Warning>) -> Result<(), Fai
     Ok(())
 }
 
+/// Raises the hard limits that are to be higher: in a user namespace nobody may. What we may not either is found
+/// again by [`Payload::limit`].
+pub(super) fn raise_limits(process: &Process) -> Result<(), Failure> {
+    process.rlimits().iter().flatten().try_for_each(raise_limit)
+}
+
+fn raise_limit(limit: &PosixRlimit) -> Result<(), Failure> {
+    let (resource, name) = resource(limit.typ());
+    let mut present = rustix::process::getrlimit(resource);
+    let unlimited = limit.hard() == u64::MAX;
+    if present
+        .maximum
+        .is_none_or(|most| !unlimited && limit.hard() <= most)
+    {
+        return Ok(());
+    }
+    present.maximum = (!unlimited).then_some(limit.hard());
+    match rustix::process::setrlimit(resource, present) {
+        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Err(error) => Err(Failure::new(Stage::Limits, name, error)),
+    }
+}
+
 fn resource(typ: PosixRlimitType) -> (Resource, &'static str) {
     use PosixRlimitType as T;
     match typ {

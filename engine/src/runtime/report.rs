@@ -34,6 +34,8 @@ pub(super) enum Message {
     },
     /// Everything is mounted: the hooks outside may run.
     Mounted,
+    /// Another process is what was asked for; its pidfd comes along. It is a child of who hears this.
+    Sent,
     /// A step failed.
     Failed(Failure),
 }

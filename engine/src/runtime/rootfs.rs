@@ -2,7 +2,7 @@
 //! protected, and made the root by pivot_root.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
@@ -15,35 +15,62 @@ use rustix::mount::{
 use crate::mount::{self, Below, RootMount, open_root};
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 use crate::sys::process::exit_now;
+use crate::sys::user_namespace;
 
 use super::Stage;
 use super::bundle::ROOTFS;
 use super::child::Child;
 use super::hook::{self, HookPoint};
-use super::launch::Stdio;
+use super::launch::{Stdio, UserNs};
 use super::parking::own_state;
 use super::report::{Failure, Line, Message};
 use super::terminal::Terminal;
 
+/// What is made before the container's own namespaces are.
+pub(super) struct HostTrees {
+    root: OwnedFd,
+    binds: mount::Trees,
+}
+
 impl Child<'_> {
+    /// Makes the root, and what comes from the host, and leaves the host's mounts.
+    pub(super) fn host_trees(&self) -> Result<HostTrees, Failure> {
+        let Some(UserNs { root, .. }) = self.userns else {
+            return self.trees(None);
+        };
+        // An overlay makes copies, and signs of what is deleted, in the name of who has mounted it.
+        user_namespace::in_the_name_of(root.uid, root.gid, || self.trees(self.userns))
+            .map_err(|error| Failure::new(Stage::Root, "/", error))?
+    }
+
+    fn trees(&self, userns: Option<UserNs<'_>>) -> Result<HostTrees, Failure> {
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
+        let binds = mount::Trees::of_binds(mounts, userns.map(|userns| userns.fd))
+            .map_err(|error| Failure::mount(Stage::Mount, error))?;
+        leave_the_hosts_mounts()?;
+        let ids = userns.filter(|userns| userns.maps_root);
+        let root = mount::mapped_root(self.root, ids.map(|userns| userns.fd))
+            .map_err(|error| Failure::mount(Stage::Root, error))?;
+        Ok(HostTrees { root, binds })
+    }
+
     /// Mounts everything and makes it our root. The terminal comes from the container's own devpts.
-    pub(super) fn build_root(&self, line: &Line) -> Result<Option<Terminal>, Failure> {
+    pub(super) fn build_root(
+        &self,
+        line: &Line,
+        HostTrees { root, binds }: &HostTrees,
+    ) -> Result<Option<Terminal>, Failure> {
         // Modes of nodes and directories are meant as they are written.
         rustix::process::umask(Mode::empty());
         let mounts = self.spec.mounts().as_deref().unwrap_or_default();
-        let binds =
-            mount::Trees::of_binds(mounts).map_err(|error| Failure::mount(Stage::Mount, error))?;
-        leave_the_hosts_mounts()?;
-        let root =
-            mount::detached_root(self.root).map_err(|error| Failure::mount(Stage::Root, error))?;
         self.attach_root(root.as_fd())?;
         let below = Below::new(root.as_fd());
         for index in 0..mounts.len() {
-            mount::attach(below, mounts, index, [self.made, &binds], self.cgroups)
+            mount::attach(below, mounts, index, [self.made, binds], self.cgroups)
                 .map_err(|error| Failure::mount(Stage::Mount, error))?;
         }
         // A directory of the host's as /dev is taken as it is, as runc takes it: nothing is made in it.
-        if ![self.made, &binds]
+        if ![self.made, binds]
             .iter()
             .any(|trees| trees.cover(mounts, "/dev"))
         {
@@ -87,8 +114,13 @@ impl Child<'_> {
             (RootMount::Overlay(_), None) => Path::new("/"),
         };
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
-        move_mount(root, "", CWD, place, flags)
-            .map_err(|error| Failure::new(Stage::Root, place.display().to_string(), error))
+        let attach = |place: &Path| move_mount(root, "", CWD, place, flags);
+        let attached = match attach(place) {
+            // The root of a user namespace of its own may not be let in on the way there.
+            Err(Errno::ACCESS) if self.userns.is_some() => attach(Path::new("/")),
+            other => other,
+        };
+        attached.map_err(|error| Failure::new(Stage::Root, place.display().to_string(), error))
     }
 
     /// The hooks before the change of root: those outside are our parent's, which is told that it is time.

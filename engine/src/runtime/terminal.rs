@@ -3,7 +3,7 @@
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, OFlags, Uid};
+use rustix::fs::{FileType, Gid, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
@@ -81,16 +81,20 @@ pub(super) fn give_streams_to(uid: u32) {
         rustix::stdio::stdout(),
         rustix::stdio::stderr(),
     ] {
-        let Ok(stat) = rustix::fs::fstat(stream) else {
-            continue;
-        };
-        let pts = || {
-            rustix::fs::fstatfs(stream).is_ok_and(|stat| stat.f_type as u64 == DEVPTS_SUPER_MAGIC)
-        };
-        let ours = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo || pts();
-        if ours && stat.st_uid != uid {
-            let _ = rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), None);
-        }
+        give(stream, uid, None);
+    }
+}
+
+/// Gives one stream to a user, and a group, if it is a pipe or a terminal.
+pub(super) fn give(stream: BorrowedFd<'_>, uid: u32, gid: Option<u32>) {
+    let Ok(stat) = rustix::fs::fstat(stream) else {
+        return;
+    };
+    let pts =
+        || rustix::fs::fstatfs(stream).is_ok_and(|stat| stat.f_type as u64 == DEVPTS_SUPER_MAGIC);
+    let ours = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo || pts();
+    if ours && stat.st_uid != uid {
+        let _ = rustix::fs::fchown(stream, Some(Uid::from_raw(uid)), gid.map(Gid::from_raw));
     }
 }
 

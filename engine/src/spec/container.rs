@@ -108,7 +108,8 @@ pub struct ContainerSpec {
     /// cgroup namespace.
     pub cgroup: NamespaceMode,
     /// User namespace.
-    pub userns: NamespaceMode,
+    #[serde(default)]
+    pub user_namespace: UserNamespace,
     /// Where output goes.
     pub log: LogSpec,
     /// Another OCI runtime, by name or path; `None` and `gantry` are our own.
@@ -142,6 +143,19 @@ pub enum NamespaceMode {
     /// The machine's.
     Host,
     /// That of another container, by name or id, which must be running.
+    Container(String),
+}
+
+/// Which ids the users of a container are for the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserNamespace {
+    /// The same: root is the machine's root, with fewer rights.
+    #[default]
+    Host,
+    /// Ids that nobody else has: root is nobody outside.
+    Private,
+    /// Those of another container, by name or id, whose other namespaces can then be shared too.
     Container(String),
 }
 

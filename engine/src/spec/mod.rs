@@ -13,7 +13,9 @@ mod ports;
 mod resources;
 mod security;
 
-pub use container::{ContainerSpec, FileSpec, LogDriver, LogSpec, NamespaceMode, RestartPolicy};
+pub use container::{
+    ContainerSpec, FileSpec, LogDriver, LogSpec, NamespaceMode, RestartPolicy, UserNamespace,
+};
 pub use health::Healthcheck;
 pub use mounts::{BindOptions, MountKind, MountSpec, Propagation, TmpfsOptions};
 pub use network::{

@@ -12,7 +12,8 @@ use crate::mount::RootMount;
 use crate::runtime::foreign::{Foreign, ForeignParked};
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{
-    self, Init, Launch, Lookup, NetNs, Parked, RuntimeError, Started, Stdio, Warning,
+    self, Init, Launch, Lookup, NetNs, NsRoot, Parked, RuntimeError, Started, Stdio, UserNs,
+    Warning,
 };
 
 use super::pipes::Pipes;
@@ -28,6 +29,8 @@ pub struct Job {
     pub root: RootMount,
     /// Its network namespace; `None` is the host's.
     pub netns: Option<OwnedFd>,
+    /// Its user namespace, and what its root is outside; `None` is the host's.
+    pub userns: Option<(OwnedFd, NsRoot)>,
     /// Its cgroup.
     pub cgroup: Cgroup,
     /// Its system call filter.
@@ -102,6 +105,11 @@ impl Job {
                 .netns
                 .as_ref()
                 .map_or(NetNs::Host, |fd| NetNs::Join(fd.as_fd())),
+            userns: self.userns.as_ref().map(|(fd, root)| UserNs {
+                fd: fd.as_fd(),
+                root: *root,
+                maps_root: true,
+            }),
             cgroup: Some(&self.cgroup),
             stdio,
             seccomp: self.seccomp.as_seccomp(),

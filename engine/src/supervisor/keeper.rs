@@ -128,6 +128,7 @@ enum State {
 pub fn run(job: Job, supervisor: OwnedFd, listener: OwnedFd) -> io::Result<()> {
     let mut kept = vec![supervisor.as_fd(), listener.as_fd()];
     kept.extend(job.netns.as_ref().map(AsFd::as_fd));
+    kept.extend(job.userns.as_ref().map(|(fd, _)| fd.as_fd()));
     kept.extend(job.pipes.descriptors());
     kept.extend(crate::rootless::mark());
     close_all_but(&kept)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_local};
@@ -28,12 +29,16 @@ pub struct Network {
     pub responder: Option<dns::Responder>,
 }
 
-/// Gives a container its network.
-pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, ContainerError> {
+/// Gives a container its network, which belongs to its user namespace if it has one of its own.
+pub fn connect(
+    store: &ContainerStore,
+    record: &Record,
+    userns: Option<BorrowedFd<'_>>,
+) -> Result<Network, ContainerError> {
     let mut network = Network::default();
     match &record.spec.network {
         NetworkMode::Host => {}
-        NetworkMode::None => network.netns = Some(network::loopback()?.netns),
+        NetworkMode::None => network.netns = Some(network::loopback(userns)?.netns),
         NetworkMode::Container(other) => {
             let pid = init_of(store, &other.parse()?)?;
             let netns = NetNs::of_process(pid as u32)
@@ -46,7 +51,10 @@ pub fn connect(store: &ContainerStore, record: &Record) -> Result<Network, Conta
                 .map_err(|error| error.naming(|command| supervised(store, record, command)))?;
             let sandbox = network::connect(
                 &NetworkStore::open(store.paths()),
-                &request(record, endpoints, &|owner| is_alive(store, owner)),
+                &Request {
+                    userns,
+                    ..request(record, endpoints, &|owner| is_alive(store, owner))
+                },
             )?;
             network.netns = Some(sandbox.netns);
             network.endpoints = sandbox.endpoints;
@@ -84,6 +92,7 @@ pub fn request<'a>(
         mac_address: record.spec.mac_address.as_deref(),
         endpoints,
         alive,
+        userns: None,
     }
 }
 

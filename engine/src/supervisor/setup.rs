@@ -12,13 +12,14 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::Pid;
 
 use crate::cgroup::{Cgroup, Layout};
+use crate::container::ids::IdRange;
 use crate::container::live::{self, Standing};
 use crate::container::record::{Phase, ProcessRef, Record};
 use crate::container::{ContainerError, ContainerStore, oci};
 use crate::network::publish::Listener;
 use crate::runtime::seccomp::Profile;
 use crate::runtime::{Init, RuntimeError};
-use crate::spec::SeccompSpec;
+use crate::spec::{SeccompSpec, UserNamespace};
 use crate::state::{ContainerId, Lock, StateError, crash_point, create_private_dir, failed};
 use crate::sys::process::{Fork, Forked, exit_now};
 use crate::sys::wire;
@@ -44,6 +45,8 @@ pub struct Assets {
 pub struct Held {
     /// That we, and nobody else, supervise it. Given up before the last words to clients.
     pub lock: Option<Lock>,
+    /// Its user namespace; `None` is the host's.
+    pub userns: Option<OwnedFd>,
     /// Its network.
     pub network: Network,
     /// Its cgroup.
@@ -98,6 +101,7 @@ impl Assets {
     pub fn launch(&mut self) -> Result<(), ContainerError> {
         self.status.save()?;
         crash_point("supervise.locked");
+        self.held.userns = userns(self.status.store(), &self.status.record)?;
         self.connect()?;
         crash_point("supervise.connected");
         self.make_cgroup()?;
@@ -114,7 +118,8 @@ impl Assets {
 
     fn connect(&mut self) -> Result<(), ContainerError> {
         let status = &mut self.status;
-        self.held.network = net::connect(status.store(), &status.record)?;
+        let userns = self.held.userns.as_ref().map(AsFd::as_fd);
+        self.held.network = net::connect(status.store(), &status.record, userns)?;
         status.live.endpoints = self.held.network.endpoints.clone();
         status.live.ports = self
             .held
@@ -175,6 +180,8 @@ impl Assets {
             spec: oci::spec(record, files, &find_init)?,
             root: record.root.clone(),
             netns,
+            // It is the keeper's from here on.
+            userns: self.held.userns.take().zip(record.ids.map(IdRange::root)),
             cgroup,
             seccomp: filter(record)?,
             init: if record.spec.init == Some(true) {
@@ -246,6 +253,22 @@ impl Assets {
         self.held.control = Some(socket);
         Ok(())
     }
+}
+
+/// A container's user namespace, if it has one of its own.
+fn userns(store: &ContainerStore, record: &Record) -> Result<Option<OwnedFd>, ContainerError> {
+    let Some(ids) = record.ids else {
+        return Ok(None);
+    };
+    let made = match &record.spec.user_namespace {
+        UserNamespace::Container(other) => {
+            let init = init_of(store, &other.parse()?)?;
+            fs::File::open(format!("/proc/{init}/ns/user")).map(OwnedFd::from)
+        }
+        UserNamespace::Private | UserNamespace::Host => ids.namespace(),
+    };
+    made.map(Some)
+        .map_err(host("make", "the user namespace of the container"))
 }
 
 /// Locks the run directory's lock file, the present one.

@@ -16,6 +16,8 @@ pub struct Fork<'a> {
     pub namespaces: u64,
     /// The v2 cgroup the child is born in.
     pub cgroup: Option<BorrowedFd<'a>>,
+    /// The new process is a child of our parent (`CLONE_PARENT`).
+    pub sibling: bool,
 }
 
 /// Which of the two processes we are.
@@ -66,9 +68,19 @@ impl Fork<'_> {
                     CLONE_INTO_CGROUP
                 } else {
                     0
+                }
+                | if self.sibling {
+                    libc::CLONE_PARENT as u64
+                } else {
+                    0
                 },
             pidfd: &raw mut pidfd as u64,
-            exit_signal: libc::SIGCHLD as u64,
+            // A sibling's end is told as ours is.
+            exit_signal: if self.sibling {
+                0
+            } else {
+                libc::SIGCHLD as u64
+            },
             cgroup: self.cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
             ..CloneArgs::default()
         };
@@ -217,6 +229,15 @@ pub fn exit_of(pidfd: BorrowedFd<'_>) -> Option<Exit> {
     // not know the request answers with an error and writes nothing.
     let answer = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO as _, &raw mut info) };
     (answer == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| Exit::from_status(info.exit_code))
+}
+
+/// The number that the process behind a pidfd has here (proc_pid_fdinfo(5)).
+pub fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<Pid> {
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid =
+        number.and_then(|number| Pid::from_raw(number.trim().parse().ok().filter(|pid| *pid > 0)?));
+    pid.ok_or_else(|| io::Error::from_raw_os_error(libc::ESRCH))
 }
 
 /// Joins a new session keyring, so that keys of the caller's session stay out of reach.

@@ -2,11 +2,13 @@
 //! root, and which ids there are (user_namespaces(7)).
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
 use rustix::process::{Gid, Signal, Uid};
+use rustix::thread::{CapabilitiesSecureBits, LinkNameSpaceType, UnshareFlags};
 
+use super::namespace::{self, unshare};
 use super::process::{self, Fork, Forked};
 
 /// The ids that exist here.
@@ -66,23 +68,130 @@ pub fn with_maps(users: &str, groups: &str) -> io::Result<OwnedFd> {
         ..Fork::default()
     };
     match fork.run()? {
-        Forked::Child => loop {
-            // Until it is killed: it is there to be given ids.
-            let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
-                tv_sec: 3600,
-                tv_nsec: 0,
-            });
-        },
+        Forked::Child => stay(),
         Forked::Parent { pid, pidfd } => {
             let file = |name: &str| format!("/proc/{}/{name}", pid.as_raw_pid());
             let made = std::fs::write(file("uid_map"), users)
                 .and_then(|()| std::fs::write(file("gid_map"), groups))
                 .and_then(|()| std::fs::File::open(file("ns/user")));
-            let _ = rustix::process::pidfd_send_signal(&pidfd, Signal::KILL);
-            process::wait(pidfd.as_fd())?;
+            end(pidfd.as_fd())?;
             made.map(OwnedFd::from)
         }
     }
+}
+
+/// A new network namespace that belongs to this user namespace. The process must have one thread.
+pub fn network_of(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    visited(
+        namespace,
+        || unshare(UnshareFlags::NEWNET),
+        |proc| std::fs::File::open(format!("{proc}/ns/net")).map(OwnedFd::from),
+    )
+}
+
+/// The user and the group that a namespace's root is for us; `None` if it has none. The process must have one thread.
+pub fn root_of(namespace: BorrowedFd<'_>) -> io::Result<Option<(u32, u32)>> {
+    let root = |map: &str| {
+        let ids = Ids::read(map);
+        let root = ids.0.iter().find(|range| range.inside == 0);
+        root.and_then(|range| u32::try_from(range.outside).ok())
+    };
+    visited(
+        namespace,
+        || Ok(()),
+        |proc| Ok(root(&format!("{proc}/uid_map")).zip(root(&format!("{proc}/gid_map")))),
+    )
+}
+
+/// Has a process enter a namespace and do something there, and looks at it by its directory of /proc.
+fn visited<T>(
+    namespace: BorrowedFd<'_>,
+    act: impl FnOnce() -> io::Result<()>,
+    look: impl FnOnce(&str) -> io::Result<T>,
+) -> io::Result<T> {
+    let (heard, said) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    match Fork::default().run()? {
+        Forked::Child => {
+            let done = enter(namespace).and_then(|()| act());
+            let errno = done.err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
+            let _ = rustix::io::write(&said, &errno.unwrap_or(0).to_ne_bytes());
+            stay()
+        }
+        Forked::Parent { pid, pidfd } => {
+            drop(said);
+            let mut errno = [0; 4];
+            let seen = match rustix::io::read(&heard, &mut errno) {
+                Ok(4) if errno == [0; 4] => look(&format!("/proc/{}", pid.as_raw_pid())),
+                Ok(4) => Err(io::Error::from_raw_os_error(i32::from_ne_bytes(errno))),
+                Ok(_) => Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) => Err(error.into()),
+            };
+            end(pidfd.as_fd())?;
+            seen
+        }
+    }
+}
+
+/// Enters a namespace, which gives this process every right over what belongs to it and leaves it none over
+/// anything else. What its ids are is said by [`become_root`]. It must have one thread.
+pub fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
+    namespace::enter(namespace, LinkNameSpaceType::User)
+}
+
+/// Becomes the root of the namespace that was entered: until then the process has ids that nobody has there.
+pub fn become_root() -> io::Result<()> {
+    let (gid, uid) = (Gid::from_raw(0), Uid::from_raw(0));
+    if may_set_groups() {
+        rustix::thread::set_thread_groups(&[])?;
+    }
+    rustix::thread::set_thread_res_gid(gid, gid, gid)?;
+    rustix::thread::set_thread_res_uid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// Does something with files in the name of a user and a group, with all the rights that this thread has otherwise: what
+/// is made is theirs. Who is known here by other ids than where the file lies can make nothing there.
+pub fn in_the_name_of<T>(uid: u32, gid: u32, f: impl FnOnce() -> T) -> io::Result<T> {
+    // Else the change of ids would take rights over files away.
+    let bits = rustix::thread::capabilities_secure_bits()?;
+    rustix::thread::set_capabilities_secure_bits(bits | CapabilitiesSecureBits::NO_SETUID_FIXUP)?;
+    let _back = Back {
+        bits,
+        uid: nix::unistd::setfsuid(uid.into()),
+        gid: nix::unistd::setfsgid(gid.into()),
+    };
+    Ok(f())
+}
+
+/// What a thread was before it acted in another's name.
+struct Back {
+    bits: CapabilitiesSecureBits,
+    uid: nix::unistd::Uid,
+    gid: nix::unistd::Gid,
+}
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        nix::unistd::setfsuid(self.uid);
+        nix::unistd::setfsgid(self.gid);
+        // What was in force a moment ago is allowed.
+        let _ = rustix::thread::set_capabilities_secure_bits(self.bits);
+    }
+}
+
+/// Until it is killed: the process is there for its namespaces.
+fn stay() -> ! {
+    loop {
+        let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
+            tv_sec: 3600,
+            tv_nsec: 0,
+        });
+    }
+}
+
+fn end(child: BorrowedFd<'_>) -> io::Result<()> {
+    let _ = rustix::process::pidfd_send_signal(child, Signal::KILL);
+    process::wait(child).map(drop)
 }
 
 /// Whether this group exists here.

@@ -126,6 +126,7 @@ fn process(container: &mut Container, arguments: &[&str]) -> Process {
 
 fn target<'a>(started: &'a Started, container: &'a Container) -> ExecTarget<'a> {
     ExecTarget {
+        userns: None,
         init: started.pidfd.as_fd(),
         cgroup: Some(&container.cgroup),
     }

@@ -156,6 +156,7 @@ impl Container {
             spec: &self.spec,
             root: &self.root,
             netns: self.netns,
+            userns: None,
             cgroup: Some(&self.cgroup),
             stdio,
             seccomp: self.seccomp,

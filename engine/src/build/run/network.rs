@@ -21,13 +21,14 @@ impl Connected {
         let store = NetworkStore::open(&Paths::new(spec.root.clone(), spec.run_dir.clone()));
         let sandbox = match &spec.network {
             Network::Host => None,
-            Network::None => Some(network::loopback()?),
+            Network::None => Some(network::loopback(None)?),
             Network::Named(name) => {
                 let endpoint = EndpointSpec {
                     network: name.clone(),
                     ..Default::default()
                 };
                 let request = Request {
+                    userns: None,
                     owner: &spec.id,
                     name: &format!("build-{}", &spec.id[..12]),
                     hostname: &spec.hostname,

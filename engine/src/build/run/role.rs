@@ -135,6 +135,7 @@ fn launch(
         spec: &described,
         root: &root,
         netns: network.netns().map_or(NetNs::Host, NetNs::Join),
+        userns: None,
         cgroup: cgroup.as_ref(),
         stdio: stdio()?,
         seccomp,

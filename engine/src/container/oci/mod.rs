@@ -24,6 +24,7 @@ use crate::state::ContainerId;
 use crate::sys::user_namespace;
 
 use super::ContainerError;
+use super::ids::IdRange;
 use super::info::{MountPoint, MountType};
 use super::record::{Files, Record};
 
@@ -45,7 +46,7 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
             root
         }))
         .set_mounts(Some(mounts(record, files)?))
-        .set_linux(Some(linux(asked, init)?));
+        .set_linux(Some(linux(record, init)?));
     // In the machine's namespace, or another container's, the name is theirs. (The crate's default
     // specification has one, so it is taken away.)
     let named = asked.uts == NamespaceMode::Private;
@@ -60,37 +61,33 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
 
 /// The specification of a container's first process.
 fn process(record: &Record) -> Result<Process, ContainerError> {
-    let asked = &record.spec;
-    let mut process = base_process(
-        &asked.security,
+    let mut process = any_process(
+        &record.spec,
+        &record.spec.security,
         record.resolved.argv.clone(),
         record.resolved.env.clone(),
-        &record.resolved.working_dir,
-        asked.tty,
     )?;
     process
-        .set_rlimits(Some(limits::rlimits(asked)?))
-        .set_oom_score_adj(asked.resources.oom_score_adj);
+        .set_terminal(Some(record.spec.tty))
+        .set_cwd(PathBuf::from(&record.resolved.working_dir));
     Ok(process)
 }
 
 /// What the first and every further process of a container have in common.
-pub fn base_process(
+pub fn any_process(
+    asked: &ContainerSpec,
     security: &SecuritySpec,
     argv: Vec<String>,
     env: Vec<String>,
-    working_dir: &str,
-    tty: bool,
 ) -> Result<Process, ContainerError> {
     let mut process = Process::default();
     process
-        .set_terminal(Some(tty))
         .set_user(User::default())
         .set_args(Some(argv))
         .set_env(Some(env))
-        .set_cwd(PathBuf::from(working_dir))
         .set_capabilities(Some(capabilities(security)?))
-        .set_rlimits(None)
+        .set_rlimits(Some(limits::rlimits(asked)?))
+        .set_oom_score_adj(asked.resources.oom_score_adj)
         .set_no_new_privileges(Some(security.no_new_privileges));
     Ok(process)
 }
@@ -135,7 +132,8 @@ pub fn capability_list(names: &[String]) -> Result<(bool, Vec<Capability>), Cont
     Ok((all, list))
 }
 
-fn linux(asked: &ContainerSpec, init: FindInit<'_>) -> Result<Linux, ContainerError> {
+fn linux(record: &Record, init: FindInit<'_>) -> Result<Linux, ContainerError> {
+    let asked = &record.spec;
     let privileged = asked.security.privileged;
     let mut linux = Linux::default();
     linux
@@ -151,7 +149,7 @@ fn linux(asked: &ContainerSpec, init: FindInit<'_>) -> Result<Linux, ContainerEr
             .set_masked_paths(Some(defaults::masked_paths()))
             .set_readonly_paths(Some(defaults::readonly_paths()));
     }
-    let sysctls = sysctls(asked)?;
+    let sysctls = sysctls(asked, record.ids)?;
     if !sysctls.is_empty() {
         linux.set_sysctl(Some(sysctls));
     }
@@ -235,7 +233,10 @@ pub fn sysctl(asked: &ContainerSpec, key: &str) -> Result<String, ContainerError
 }
 
 /// Only kernel parameters that a namespace of the container's own holds back from the host.
-fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerError> {
+fn sysctls(
+    asked: &ContainerSpec,
+    ids: Option<IdRange>,
+) -> Result<HashMap<String, String>, ContainerError> {
     let mut result = HashMap::new();
     for (key, value) in &asked.sysctls {
         result.insert(sysctl(asked, key)?, value.clone());
@@ -243,7 +244,8 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
     // Docker's two: unprivileged ping and low ports in the container's own network.
     if has_own_network(asked) {
         // The kernel takes a range only if its ends exist.
-        let ping_groups = format!("0 {}", user_namespace::last_group().min(i32::MAX as u32));
+        let last = ids.map_or_else(user_namespace::last_group, |ids| ids.count - 1);
+        let ping_groups = format!("0 {}", last.min(i32::MAX as u32));
         for (key, value) in [
             ("net.ipv4.ip_unprivileged_port_start", "0"),
             ("net.ipv4.ping_group_range", ping_groups.as_str()),
@@ -259,7 +261,8 @@ fn sysctls(asked: &ContainerSpec) -> Result<HashMap<String, String>, ContainerEr
 /// The mounts that have content while the container does not run.
 pub fn kept_mounts(record: &Record) -> Result<Vec<Mount>, ContainerError> {
     let kept = record.mounts.iter().filter(|point| !is_tmpfs(point));
-    let mut mounts = kept.map(user_mount).collect::<Result<Vec<_>, _>>()?;
+    let kept = kept.map(|point| user_mount(point, None));
+    let mut mounts = kept.collect::<Result<Vec<_>, _>>()?;
     // Who copies files does it with the ids that these have.
     for mount in &mut mounts {
         mount.set_uid_mappings(None).set_gid_mappings(None);
@@ -303,7 +306,8 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
         true => &["/dev/pts", "/dev/mqueue"],
         false => &[],
     };
-    let mut result: Vec<Mount> = dev.into_iter().map(user_mount).collect::<Result<_, _>>()?;
+    let dev = dev.into_iter().map(|point| user_mount(point, record.ids));
+    let mut result: Vec<Mount> = dev.collect::<Result<_, _>>()?;
     result.extend(
         defaults::mounts(asked.shm_size.unwrap_or(defaults::SHM_SIZE), sys)
             .into_iter()
@@ -326,6 +330,9 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
             }
         }
     }
+    // What is ours on disk is the container's own too.
+    let mut own = vec!["rbind", "rprivate", "rw"];
+    own.extend(record.ids.map(|_| "idmap"));
     let own_files = [
         (files.resolv_conf(), "/etc/resolv.conf"),
         (files.hostname(), "/etc/hostname"),
@@ -333,23 +340,20 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
     ];
     for (source, target) in own_files {
         if !targets.contains(Path::new(target)) {
-            result.push(bind(&source, target, &["rbind", "rprivate", "rw"]));
+            result.push(bind(&source, target, &own));
         }
     }
     for point in others {
-        result.push(user_mount(point)?);
+        result.push(user_mount(point, record.ids)?);
     }
     for (index, file) in asked.files.iter().enumerate() {
-        result.push(bind(
-            &files.given(index),
-            &file.target,
-            &["rbind", "rprivate", "rw"],
-        ));
+        result.push(bind(&files.given(index), &file.target, &own));
     }
     Ok(result)
 }
 
-fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
+/// A volume has the ids that the container has inside; other directories have those of the machine, unless `idmap` says more.
+fn user_mount(point: &MountPoint, ids: Option<IdRange>) -> Result<Mount, ContainerError> {
     let access = if point.read_only { "ro" } else { "rw" };
     Ok(match &point.kind {
         MountType::Bind { options, idmap } => {
@@ -357,10 +361,10 @@ fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
             words.push(access);
             words.extend(idmap.map(|_| "idmap"));
             let mut mount = bind(&point.source, &point.target, &words);
-            if let Some(ids) = idmap {
+            if let Some(exchanged) = idmap {
                 mount
-                    .set_uid_mappings(Some(exchange(ids.users)))
-                    .set_gid_mappings(Some(exchange(ids.groups)));
+                    .set_uid_mappings(Some(exchange(exchanged.users, ids)))
+                    .set_gid_mappings(Some(exchange(exchanged.groups, ids)));
             }
             mount
         }
@@ -376,12 +380,14 @@ fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
             })?;
             let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
             words.push(access);
+            words.extend(ids.filter(|_| !is_tmpfs(point)).map(|_| "idmap"));
             mount(&point.target, &given.kind, Path::new(&given.device), &words)
         }
         MountType::Volume { subpath, .. } => {
             let sub = subpath.as_ref().map(|path| format!("subpath={path}"));
             let mut words = vec!["rbind", "rprivate", access];
             words.extend(sub.as_deref());
+            words.extend(ids.map(|_| "idmap"));
             bind(&point.source, &point.target, &words)
         }
         MountType::Tmpfs(options) => {
@@ -400,8 +406,8 @@ fn user_mount(point: &MountPoint) -> Result<Mount, ContainerError> {
     })
 }
 
-/// Two ids change places, all others stay.
-fn exchange((one, other): (u32, u32)) -> Vec<LinuxIdMapping> {
+/// Two ids change places, all others stay; those are then the ones of a user namespace.
+fn exchange((one, other): (u32, u32), ids: Option<IdRange>) -> Vec<LinuxIdMapping> {
     let (low, high) = (one.min(other), one.max(other));
     let ranges = [
         (0, 0, low),
@@ -410,7 +416,14 @@ fn exchange((one, other): (u32, u32)) -> Vec<LinuxIdMapping> {
         (high, low, u32::from(high > low)),
         (high + 1, high + 1, u32::MAX - high - 1),
     ];
-    let ranges = ranges.into_iter().filter(|(.., size)| *size > 0);
+    let IdRange { first, count } = ids.unwrap_or(IdRange {
+        first: 0,
+        count: u32::MAX,
+    });
+    let ranges = ranges.into_iter().filter_map(|(disk, inside, size)| {
+        let size = size.min(count.checked_sub(inside)?);
+        (size > 0).then_some((disk, first + inside, size))
+    });
     ranges
         .filter_map(|(container, host, size)| {
             LinuxIdMappingBuilder::default()
@@ -466,12 +479,13 @@ mod tests {
 
     #[test]
     fn ids_change_places() {
-        let map = |ids| -> Vec<(u32, u32, u32)> {
-            exchange(ids)
+        let map_into = |exchanged, ids| -> Vec<(u32, u32, u32)> {
+            exchange(exchanged, ids)
                 .iter()
                 .map(|m| (m.container_id(), m.host_id(), m.size()))
                 .collect()
         };
+        let map = |exchanged| map_into(exchanged, None);
         assert_eq!(map((0, 0)), [(0, 0, 1), (1, 1, u32::MAX - 1)]);
         assert_eq!(
             map((1000, 0)),
@@ -485,6 +499,15 @@ mod tests {
         assert_eq!(
             map((5, 6)),
             [(0, 0, 5), (5, 6, 1), (6, 5, 1), (7, 7, u32::MAX - 7)]
+        );
+        let ids = Some(IdRange {
+            first: 700_000,
+            count: 100,
+        });
+        assert_eq!(
+            map_into((1000, 5), ids),
+            [(0, 700_000, 5), (6, 700_006, 94), (1000, 700_005, 1)],
+            "1000 on disk is 5 inside; what is 1000 inside is nobody there"
         );
     }
 }

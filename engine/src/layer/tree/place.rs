@@ -83,8 +83,10 @@ impl Tree {
         Ok(0)
     }
 
-    fn owner_of(&self, entry: &Entry) -> (u32, u32) {
-        self.owner.unwrap_or((entry.uid, entry.gid))
+    pub(super) fn owner_of(&self, entry: &Entry) -> (u32, u32) {
+        let (uid, gid) = self.first;
+        self.owner
+            .unwrap_or((entry.uid.saturating_add(uid), entry.gid.saturating_add(gid)))
     }
 
     fn file<R: Read>(

@@ -77,6 +77,7 @@ impl Machine {
     ) -> Result<Sandbox, NetworkError> {
         let owner = id(name);
         let request = Request {
+            userns: None,
             owner: &owner,
             name,
             hostname: name,
@@ -99,7 +100,7 @@ impl Machine {
         };
         use std::os::fd::{AsFd, AsRawFd};
         let mut host = Netlink::route().unwrap();
-        let (ns, ()) = NetNs::create(|ns| {
+        let (ns, ()) = NetNs::create(None, |ns| {
             let mut peer = LinkMessage::default();
             peer.attributes = vec![
                 LinkAttribute::IfName("out0".into()),

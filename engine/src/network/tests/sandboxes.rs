@@ -94,6 +94,7 @@ fn leases_of_dead_containers_are_taken_back_when_needed() {
         let endpoints = [on("small")];
         let owner = id("b");
         let request = Request {
+            userns: None,
             owner: &owner,
             name: "b",
             hostname: "b",
@@ -159,6 +160,7 @@ fn networks_come_and_go_while_a_container_runs() {
         let endpoints = [on("two")];
         let owner = id("a");
         let request = Request {
+            userns: None,
             owner: &owner,
             name: "a",
             hostname: "a",

@@ -303,6 +303,7 @@ fn a_running_container_joins_and_leaves_a_macvlan() {
         let owner = id("a");
         let endpoints = [on("lan")];
         let request = Request {
+            userns: None,
             owner: &owner,
             name: "a",
             hostname: "a",

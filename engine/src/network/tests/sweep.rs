@@ -18,6 +18,7 @@ fn other_root(root: &std::path::Path) -> (NetworkStore, Network, Sandbox) {
     let network = store.create(&spec).unwrap();
     let owner = id("a");
     let request = Request {
+        userns: None,
         owner: &owner,
         name: "a",
         hostname: "a",

@@ -186,6 +186,7 @@ fn who_holds_a_port_takes_it_over_and_dead_members_lose_theirs() {
         let endpoints: [EndpointSpec; 1] = [on("small")];
         let owner = id("d");
         let request = Request {
+            userns: None,
             owner: &owner,
             name: "d",
             hostname: "d",

@@ -257,7 +257,7 @@ pub struct ContainerOptions {
     /// Another OCI runtime, by name or path: crun, runc, runsc.
     #[arg(long)]
     pub runtime: Option<String>,
-    /// User namespace: host.
+    /// User namespace: host, private (root is nobody outside), container:NAME.
     #[arg(long)]
     pub userns: Option<String>,
     /// UTS namespace: host.
@@ -354,7 +354,7 @@ impl ContainerOptions {
             ipc: values::namespace("ipc", self.ipc.as_deref())?,
             uts: values::namespace("uts", self.uts.as_deref())?,
             cgroup: values::namespace("cgroupns", self.cgroupns.as_deref())?,
-            userns: values::namespace("userns", self.userns.as_deref())?,
+            user_namespace: values::user_namespace(self.userns.as_deref())?,
             log: self.log()?,
             auto_remove: self.rm,
             ..ContainerSpec::default()

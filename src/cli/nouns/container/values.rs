@@ -8,6 +8,7 @@ use std::time::Duration;
 use gantry_engine::spec::{
     BindOptions, BlockIoDevice, EndpointSpec, ExtraHost, Link, MountKind, MountSpec, NamespaceMode,
     NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions, Ulimit,
+    UserNamespace,
 };
 use indexmap::IndexMap;
 
@@ -184,12 +185,22 @@ pub fn namespace(flag: &str, value: Option<&str>) -> Result<NamespaceMode, CliEr
         Some("shareable") if flag == "ipc" => Ok(NamespaceMode::Private),
         Some("host") => Ok(NamespaceMode::Host),
         Some(text) => match text.strip_prefix("container:") {
-            Some(name) if !name.is_empty() && flag != "userns" => {
-                Ok(NamespaceMode::Container(name.to_owned()))
-            }
+            Some(name) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),
             _ => Err(bad(flag, text, "private, host or container:NAME")),
         },
     }
+}
+
+/// `host`, `private`, `container:NAME`, or nothing for the machine's.
+pub fn user_namespace(value: Option<&str>) -> Result<UserNamespace, CliError> {
+    let Some(text) = value.filter(|text| !text.is_empty()) else {
+        return Ok(UserNamespace::Host);
+    };
+    Ok(match namespace("userns", Some(text))? {
+        NamespaceMode::Private => UserNamespace::Private,
+        NamespaceMode::Host => UserNamespace::Host,
+        NamespaceMode::Container(name) => UserNamespace::Container(name),
+    })
 }
 
 /// An endpoint with nothing but its network.

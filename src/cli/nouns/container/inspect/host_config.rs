@@ -2,7 +2,8 @@
 
 use gantry_engine::container::{Container, MountPoint, MountType};
 use gantry_engine::spec::{
-    BlockIoDevice, ContainerSpec, LogDriver, NamespaceMode, NetworkMode, RestartPolicy, SeccompSpec,
+    BlockIoDevice, ContainerSpec, LogDriver, NamespaceMode, NetworkMode, RestartPolicy,
+    SeccompSpec, UserNamespace,
 };
 use serde_json::{Map, Value, json};
 
@@ -57,7 +58,7 @@ pub fn host_config(container: &Container) -> Value {
         "Sysctls": spec.sysctls,
         "Tmpfs": tmpfs(&container.mounts),
         "UTSMode": namespace(&spec.uts),
-        "UsernsMode": namespace(&spec.userns),
+        "UsernsMode": user_namespace(&spec.user_namespace),
         "ShmSize": spec.shm_size.unwrap_or(64 << 20),
         "Runtime": spec.runtime.as_deref().unwrap_or("gantry"),
         "Isolation": "",
@@ -140,6 +141,15 @@ fn namespace(mode: &NamespaceMode) -> String {
         NamespaceMode::Private => String::new(),
         NamespaceMode::Host => "host".to_owned(),
         NamespaceMode::Container(name) => format!("container:{name}"),
+    }
+}
+
+/// Docker's empty text is the daemon's choice, which is the machine's here.
+fn user_namespace(namespace: &UserNamespace) -> String {
+    match namespace {
+        UserNamespace::Host => String::new(),
+        UserNamespace::Private => "private".to_owned(),
+        UserNamespace::Container(name) => format!("container:{name}"),
     }
 }
 
