@@ -151,6 +151,26 @@ const REFUSED: &[Case] = &[
         "the volume driver `nfs`",
     ),
     up(
+        "volumes: [\"data:/data\"]\n---\nvolumes:\n  data:\n    §driver_opts: {type: nfs, o: \"addr=127.0.0.1\"}",
+        "volumes.data.driver_opts",
+        "`type=nfs` needs a `device`",
+    ),
+    up(
+        "networks: [net]\n---\nnetworks:\n  net:\n    driver_opts: {mtu: §huge}",
+        "networks.net.driver_opts.mtu",
+        "it is between 68 and 65535",
+    ),
+    up(
+        "volumes:\n  - §type: bind\n    source: /\n    target: /x\n    x-gantry: {idmapp: true}",
+        "services.web.volumes[0]",
+        "`idmapp` is not known in the `x-gantry` of a mount",
+    ),
+    up(
+        "volumes:\n  - §type: tmpfs\n    target: /x\n    x-gantry: {idmap: true}",
+        "services.web.volumes[0]",
+        "only the ids of a bind mount are mapped",
+    ),
+    up(
         "volumes:\n  - §type: bind\n    source: /\n    target: /x\n    bind: {propagation: sideways}",
         "services.web.volumes[0]",
         "`sideways` is no mount propagation",

@@ -25,6 +25,28 @@ pub(super) fn keys(service: &Service) -> Vec<String> {
     keys
 }
 
+/// What is ours alone: whether the ids of a bind mount are mapped.
+fn own(entry: &Mount) -> Result<bool, String> {
+    let Some(own) = entry.extensions.get("x-gantry") else {
+        return Ok(false);
+    };
+    let own = own
+        .as_object()
+        .ok_or("`x-gantry` must be a mapping".to_owned())?;
+    if let Some(key) = own.keys().find(|key| *key != "idmap") {
+        return Err(format!("`{key}` is not known in the `x-gantry` of a mount"));
+    }
+    match own.get("idmap") {
+        None => Ok(false),
+        Some(_) if entry.r#type != MountType::Bind => {
+            Err("only the ids of a bind mount are mapped (`x-gantry.idmap`)".to_owned())
+        }
+        Some(idmap) => idmap
+            .as_bool()
+            .ok_or("`x-gantry.idmap` must be true or false".to_owned()),
+    }
+}
+
 /// A volume of the project.
 pub(super) fn volume(project: &str, key: &str, volume: &model::Volume) -> VolumeSpec {
     let hash = model::volume_hash(volume);
@@ -91,6 +113,12 @@ fn mount(
         findings.refuse(path, message, hint);
         None
     };
+    let idmap = match own(entry) {
+        Ok(idmap) => idmap,
+        Err(message) => {
+            return refuse(message, "write `x-gantry: { idmap: true }` at a bind mount");
+        }
+    };
     let kind = match entry.r#type {
         MountType::Bind => {
             let options = entry.bind.clone().unwrap_or_default();
@@ -110,21 +138,13 @@ fn mount(
                     );
                 }
             };
-            let own = entry.extensions.get("x-gantry");
-            let idmap = own.and_then(|own| own.get("idmap"));
-            if idmap.is_some_and(|value| !value.is_boolean()) {
-                return refuse(
-                    "`x-gantry.idmap` must be true or false".to_owned(),
-                    "write `x-gantry: { idmap: true }`",
-                );
-            }
             MountKind::Bind {
                 source: PathBuf::from(&entry.source),
                 options: BindOptions {
                     create_source: options.create_host_path,
                     non_recursive,
                     propagation,
-                    idmap: idmap.and_then(serde_json::Value::as_bool) == Some(true),
+                    idmap,
                 },
             }
         }

@@ -1,6 +1,9 @@
 //! Attributes that the engine cannot do, and those that mean nothing on one machine.
 
 use gantry_engine::container::create::find_runtime;
+use gantry_engine::network::{NetworkError, check_options};
+use gantry_engine::spec::NetworkDriver;
+use gantry_engine::volume::{Backing, VolumeError};
 
 use crate::model::{Deploy, Project, Service};
 
@@ -44,6 +47,21 @@ pub(super) fn project(project: &Project, findings: &mut Findings) {
                 "use `bridge`, `macvlan` or `ipvlan`; `network_mode: host` and `none` need no network",
             ),
         }
+        let driver = NetworkDriver::of_name(&network.driver).unwrap_or_default();
+        if let Err(error) = check_options(driver, &network.driver_opts) {
+            let path = format!("networks.{key}.driver_opts");
+            match error {
+                NetworkError::DriverOption { ref name, .. }
+                | NetworkError::UnknownDriverOption {
+                    option: ref name, ..
+                } => findings.refuse(
+                    format!("{path}.{name}"),
+                    error.to_string(),
+                    "change the option, or leave it out",
+                ),
+                other => findings.refuse(path, other.to_string(), "change the options"),
+            }
+        }
         if !matches!(network.ipam.driver.as_str(), "" | "default") {
             findings.refuse(
                 format!("networks.{key}.ipam.driver"),
@@ -61,6 +79,14 @@ pub(super) fn project(project: &Project, findings: &mut Findings) {
                 format!("volumes.{key}.driver"),
                 format!("the volume driver `{}` is not supported", volume.driver),
                 "use `local`",
+            );
+        } else if let Err(VolumeError::Unsupported { reason, .. }) =
+            Backing::from_options(&volume.name, &volume.driver_opts)
+        {
+            findings.refuse(
+                format!("volumes.{key}.driver_opts"),
+                reason,
+                "a directory is `type: none`, `o: bind` and a `device`; a server's is `type: nfs`, `o: addr=…` and a `device`",
             );
         }
     }

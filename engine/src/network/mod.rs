@@ -50,6 +50,7 @@ pub use error::NetworkError;
 pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
+pub use options::check_options;
 pub use probe::{has_way_out, probe};
 pub use record::{Network, Pool, Publish};
 pub use sandbox::{

@@ -25,6 +25,14 @@ pub(super) struct Options {
     pub(super) ipvlan: (IpVlanMode, IpVlanFlags),
 }
 
+/// Whether a driver knows these options and their values; the error names the first that is wrong.
+pub fn check_options(
+    driver: NetworkDriver,
+    given: &BTreeMap<String, String>,
+) -> Result<(), NetworkError> {
+    Options::parse(driver, given).map(drop)
+}
+
 impl Options {
     pub(super) fn parse(
         driver: NetworkDriver,
