@@ -181,6 +181,12 @@ impl Reference {
         if self.host != DEFAULT_HOST {
             return format!("{}/{}", self.host, self.repository);
         }
+        // What begins like a host's name needs the host before it.
+        if let Some((first, _)) = self.repository.split_once('/')
+            && is_explicit_host(first)
+        {
+            return format!("{}/{}", self.host, self.repository);
+        }
         match self.repository.strip_prefix("library/") {
             // `library/a/b` keeps its prefix: without it the text would mean another name.
             Some(rest) if !rest.contains('/') => rest.to_owned(),
@@ -328,6 +334,11 @@ mod tests {
             "library/a/b:latest",
         );
         check("localhost/x", "localhost/x:latest", "localhost/x:latest");
+        check(
+            "index.docker.io/example.com/x",
+            "docker.io/example.com/x:latest",
+            "docker.io/example.com/x:latest",
+        );
         check(
             "localhost:5000/x:y",
             "localhost:5000/x:y",
