@@ -119,10 +119,7 @@ fn overlay_by(
     match api {
         Api::Layers => layer_by_layer(&overlay),
         Api::OneString => {
-            let _shown = views
-                .iter()
-                .map(Shown::new)
-                .collect::<Result<Vec<_>, _>>()?;
+            let _shown = Shown::all(&views)?;
             in_one_string(&overlay)
         }
     }
@@ -188,6 +185,14 @@ impl<'a> Shown<'a> {
         move_mount(tree, "", CWD, "/", flags)
             .map_err(|error| step("show a layer at", Path::new("/"), error))?;
         Ok(Self(tree))
+    }
+
+    /// Several, each over the one before; the topmost comes first and is dropped first, because a name of one that
+    /// lies below another leads to the topmost.
+    fn all(trees: &'a [OwnedFd]) -> Result<Vec<Self>, MountError> {
+        let mut shown = trees.iter().map(Self::new).collect::<Result<Vec<_>, _>>()?;
+        shown.reverse();
+        Ok(shown)
     }
 }
 
@@ -299,10 +304,7 @@ fn view_of(layer: &Path, api: Api, ids: Option<BorrowedFd<'_>>) -> Result<OwnedF
     }
     let _shown = match api {
         Api::Layers => Vec::new(),
-        Api::OneString => trees
-            .iter()
-            .map(Shown::new)
-            .collect::<Result<Vec<_>, _>>()?,
+        Api::OneString => Shown::all(&trees)?,
     };
     let view = Overlay {
         lower,
@@ -367,8 +369,10 @@ mod tests {
         for (number, layer) in lower.iter().enumerate() {
             std::fs::write(layer.join("file"), number.to_string()).expect("written");
         }
-        // One that contains others, as the machine's root does below the mask of the `host` image.
+        // Two that contain others, as the machine's root does below the mask of the `host` image.
         std::fs::write(scratch.path().join("outer"), "seen").expect("written");
+        std::fs::create_dir(lower[0].join("inner")).expect("made");
+        lower.push(lower[0].join("inner"));
         lower.push(scratch.path().to_owned());
         let overlay = Overlay {
             lower,
