@@ -107,10 +107,13 @@ fn set_up<'a>(exec: &'a Exec<'_>, tasks: &[TaskFile]) -> Result<SetUp<'a>, Failu
     adjust_oom_score(exec.process, &mut warnings)?;
     set_lsm_label(exec.process, &mut warnings)?;
     enter(exec)?;
-    let root =
-        open_root(Path::new("/")).map_err(|error| Failure::new(Stage::Namespace, "/", error))?;
     let terminal = match exec.stdio {
-        Stdio::Terminal { size } => Some(Terminal::open(Below::new(root.as_fd()), size)?),
+        // The descriptor of the root goes again: a working directory could be named by it.
+        Stdio::Terminal { size } => {
+            let root = open_root(Path::new("/"))
+                .map_err(|error| Failure::new(Stage::Namespace, "/", error))?;
+            Some(Terminal::open(Below::new(root.as_fd()), size)?)
+        }
         _ => None,
     };
     let filtered = exec.seccomp.is_some();
