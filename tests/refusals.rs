@@ -236,6 +236,11 @@ const REFUSED: &[Case] = &[
         "services.web.logging.driver",
         "the log driver `syslog`",
     ),
+    up(
+        "platform: §linux/mips64le",
+        "services.web.platform",
+        "programs for mips64le need an emulator here",
+    ),
     up("pid: §elsewhere", "services.web.pid", "`pid: elsewhere`"),
     up("ipc: §elsewhere", "services.web.ipc", "`ipc: elsewhere`"),
     up("uts: §elsewhere", "services.web.uts", "`uts: elsewhere`"),

@@ -1,6 +1,6 @@
 //! Attributes that the engine cannot do, and those that mean nothing on one machine.
 
-use gantry_engine::container::create::find_runtime;
+use gantry_engine::container::create::{find_platform, find_runtime};
 use gantry_engine::network::{NetworkError, check_options};
 use gantry_engine::spec::NetworkDriver;
 use gantry_engine::volume::{Backing, VolumeError};
@@ -94,6 +94,15 @@ pub(super) fn project(project: &Project, findings: &mut Findings) {
 
 /// Refuses what a service asks for.
 pub(super) fn service(name: &str, service: &Service, findings: &mut Findings) {
+    if !service.platform.is_empty()
+        && let Err(error) = find_platform(&service.platform)
+    {
+        findings.refuse(
+            format!("services.{name}.platform"),
+            error.to_string(),
+            "leave `platform` out for this machine's own",
+        );
+    }
     let of_windows = windows(service);
     for Refusal {
         given,

@@ -33,10 +33,7 @@ fn what_the_machine_does_not_have_is_named_with_its_service() {
             "network_mode: container:nobody",
             &["no such container: nobody"],
         ),
-        (
-            "platform: plan9/vax",
-            &["plan9/vax", "its own architecture"],
-        ),
+        ("platform: plan9/vax", &["plan9/vax", "programs for Linux"]),
         (
             "secrets: [s]\nsecrets: { s: { file: ./nope } }\nx-a:\n   b: c",
             &["nope"],

@@ -103,38 +103,6 @@ impl Platform {
         crate::image::Platform::parse(&self.to_string())
             .unwrap_or_else(|_| crate::image::Platform::host())
     }
-
-    /// Why its commands cannot run, and what to do.
-    pub(super) fn needs_emulator(&self) -> String {
-        format!(
-            "RUN needs an emulator for {} here: register one with binfmt_misc (qemu-user-static), or build on such a machine",
-            self.arch
-        )
-    }
-
-    /// Whether programs of this platform run on a machine: its own, or emulated by a registered binfmt.
-    pub(super) fn runs_on(&self, host: &Self) -> bool {
-        let native = self.arch == host.arch
-            || matches!(
-                (host.arch.as_str(), self.arch.as_str()),
-                ("amd64", "386") | ("arm64", "arm")
-            );
-        if self.os != host.os {
-            return false;
-        }
-        let name = match self.arch.as_str() {
-            "amd64" => "x86_64",
-            "386" => "i386",
-            "arm64" => "aarch64",
-            "loong64" => "loongarch64",
-            "mips64le" => "mips64el",
-            "mipsle" => "mipsel",
-            other => other,
-        };
-        native
-            || std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{name}"))
-                .is_ok_and(|text| text.starts_with("enabled"))
-    }
 }
 
 impl std::fmt::Display for Platform {

@@ -132,12 +132,13 @@ impl Recipe {
                 && stage.from.platform.is_none()
                 && stage.instructions.iter().any(is_run)
         });
-        if !runs || self.platform.runs_on(&self.host) {
+        let platform = self.platform.of_image();
+        if !runs || platform.runs_here() {
             return Ok(());
         }
         Err(BuildError::Unsupported {
             option: format!("--platform {}", self.platform),
-            reason: self.platform.needs_emulator(),
+            reason: platform.needs_emulator(),
         })
     }
 }

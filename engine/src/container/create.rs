@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::cdi;
-use crate::image::{HealthConfig, Image, ImageStore, RunConfig};
+use crate::image::{HealthConfig, Image, ImageStore, Platform, RunConfig};
 use crate::runtime::defaults;
 use crate::snapshot;
 use crate::spec::{
@@ -45,7 +45,7 @@ pub fn create(
 ) -> Result<Created, ContainerError> {
     let mut warnings = Vec::new();
     validate(&spec, &mut warnings)?;
-    let image = images.resolve(&spec.image)?;
+    let image = resolve_image(images, &spec)?;
     let id = ContainerId::random().map_err(host("read random numbers from", "getrandom"))?;
     let resolved = resolve(&spec, &image, &id)?;
     resolve_references(store, &mut spec)?;
@@ -196,30 +196,32 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             "only `unconfined` is accepted",
         );
     }
-    if let Some(platform) = &spec.platform {
-        let ours = match std::env::consts::ARCH {
-            "x86_64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        let mut parts = platform.split('/');
-        let (os, arch) = (
-            parts.next().unwrap_or_default(),
-            parts.next().unwrap_or(ours),
-        );
-        if os != "linux" || (arch != ours && !(arch == "386" && ours == "amd64")) {
-            return unsupported(
-                &format!("platform `{platform}`"),
-                "this machine runs its own architecture only",
-            );
-        }
-    }
     if !spec.ports.is_empty() && matches!(spec.network, NetworkMode::Host | NetworkMode::None) {
         // Docker discards them and says so.
         warnings
             .push("published ports are discarded when using host or none network mode".to_owned());
     }
     Ok(())
+}
+
+/// The image, for the platform that was asked for.
+fn resolve_image(images: &ImageStore, spec: &ContainerSpec) -> Result<Image, ContainerError> {
+    match &spec.platform {
+        None => Ok(images.resolve(&spec.image)?),
+        Some(text) => Ok(images.resolve_for(&spec.image, &find_platform(text)?)?),
+    }
+}
+
+/// A platform whose programs run on this machine.
+pub fn find_platform(text: &str) -> Result<Platform, ContainerError> {
+    let platform = Platform::parse(text)?;
+    if platform.runs_here() {
+        return Ok(platform);
+    }
+    Err(ContainerError::Unsupported {
+        option: format!("platform `{text}`"),
+        reason: platform.needs_emulator(),
+    })
 }
 
 /// Replaces names of other containers by ids, so that a rename does not break them.

@@ -112,6 +112,44 @@ impl Platform {
             _ => (self.variant == offered.variant).then_some(0),
         }
     }
+
+    /// Whether programs for it run on this machine: as they are, or by an emulator that is registered with the kernel
+    /// (binfmt_misc).
+    pub fn runs_here(&self) -> bool {
+        let native = self.architecture == architecture()
+            || matches!(
+                (architecture(), self.architecture.as_str()),
+                ("amd64", "386") | ("arm64", "arm")
+            );
+        let name = match self.architecture.as_str() {
+            "amd64" => "x86_64",
+            "386" => "i386",
+            "arm64" => "aarch64",
+            "loong64" => "loongarch64",
+            "mips64le" => "mips64el",
+            "mipsle" => "mipsel",
+            other => other,
+        };
+        let emulated = || {
+            std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{name}"))
+                .is_ok_and(|text| text.starts_with("enabled"))
+        };
+        self.os == "linux" && (native || emulated())
+    }
+
+    /// Why its programs do not run, and what to do.
+    pub fn needs_emulator(&self) -> String {
+        if self.os != "linux" {
+            return format!(
+                "this machine runs programs for Linux, not for `{}`",
+                self.os
+            );
+        }
+        format!(
+            "programs for {} need an emulator here: register one with binfmt_misc (qemu-user-static), or use such a machine",
+            self.architecture
+        )
+    }
 }
 
 impl fmt::Display for Platform {

@@ -21,7 +21,6 @@ mod stubs;
 use super::error::BuildError;
 use super::explain::Ingredients;
 use super::parse::{CommandLine, Instruction, RunFlags};
-use super::platform::{self, Platform};
 use super::stage::Stage;
 use crate::error::ErrorKind;
 use command::Command;
@@ -66,10 +65,8 @@ pub(super) fn run(
 
 /// Refuses programs that nobody here can run. The image says what they are: one without a word is ours.
 fn runnable(stage: &Stage<'_, '_>, instruction: &Instruction) -> Result<(), BuildError> {
-    let host = Platform::host();
-    let image = stage.result.config.platform().to_string();
-    let platform = platform::parse(&image, &host).unwrap_or_else(|_| host.clone());
-    if platform.runs_on(&host) {
+    let platform = stage.result.config.platform();
+    if platform.runs_here() {
         return Ok(());
     }
     let message = format!(

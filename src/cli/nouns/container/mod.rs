@@ -18,7 +18,8 @@ pub(super) use refused::refuse;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use gantry_engine::engine::{Engine, RemoveOptions, StopOptions, WaitFor};
+use gantry_engine::container::create::find_platform;
+use gantry_engine::engine::{Engine, EngineError, RemoveOptions, StopOptions, WaitFor};
 use gantry_engine::spec::ContainerSpec;
 
 use crate::cli::error::CliError;
@@ -283,6 +284,10 @@ fn make(
         )));
     }
     let policy = super::image::PullPolicy::parse(&options.pull)?;
+    // Before anything is pulled that could not run.
+    if let Some(platform) = &spec.platform {
+        find_platform(platform).map_err(EngineError::from)?;
+    }
     super::image::ensure(
         engine,
         &spec.image,

@@ -110,7 +110,11 @@ pub fn ensure(
     quiet: bool,
 ) -> Result<(), CliError> {
     if policy != PullPolicy::Always {
-        match engine.images().resolve(name) {
+        let found = match self::platform(platform)? {
+            Some(platform) => engine.images().resolve_for(name, &platform),
+            None => engine.images().resolve(name),
+        };
+        match found {
             Ok(_) => return Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound && policy == PullPolicy::Missing => {
                 eprintln!("image `{name}` is not here; pulling it");
