@@ -88,3 +88,67 @@ fn a_shared_stage_that_fails_fails_all_and_says_why_once_each() {
     assert!(left <= 1, "{left} locks");
     sandbox.finish();
 }
+
+#[test]
+fn a_service_is_built_after_those_it_is_made_of_named_or_not() {
+    need_kernel!();
+    let sandbox = Sandbox::of_compose(
+        r#"services:
+  base: {build: {dockerfile_inline: "FROM host\nRUN echo base > /made"}}
+  top:
+    build:
+      dockerfile_inline: "FROM below\nRUN cat /made"
+      additional_contexts: {below: "service:base"}
+      tags: [top:further]
+    image: top:main
+"#,
+    );
+    sandbox.ok(&["build", "top"]);
+    sandbox.ok(&["image", "inspect", "top:further"]);
+    sandbox
+        .ok(&["build", "--check"])
+        .expect_stdout(&["Check complete, no warnings found."]);
+    sandbox
+        .ok(&["--dry-run", "push", "top"])
+        .expect_stdout(&["image top:main push", "image top:further push"]);
+    sandbox.write(
+        "compose.yaml",
+        "services: {odd: {build: {dockerfile_inline: \"from host\\nMAINTAINER me\"}}}\n",
+    );
+    sandbox
+        .run(&["build", "--check"])
+        .expect_code(1)
+        .expect_stdout(&["warnings found: 2"]);
+    sandbox.finish();
+}
+
+#[test]
+fn what_a_build_uses_is_not_pruned() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("base/Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    sandbox.write(
+        "top/Dockerfile",
+        "FROM host AS slow\nRUN sleep 2\nFROM base:1\nCOPY --from=slow /etc/hostname /\n",
+    );
+    let project = sandbox.project();
+    let folder = |name: &str| project.join(name).display().to_string();
+    sandbox.ok(&["image", "build", "-q", "-t", "base:1", &folder("base")]);
+    let build = sandbox.spawn(&["image", "build", "-t", "top:1", &folder("top")]);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    sandbox.ok(&["system", "prune", "-af"]);
+    let output = build.wait_with_output().expect("it ends");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    sandbox.ok(&[
+        "image",
+        "inspect",
+        "top:1",
+        "-f",
+        "{{.Config.Env}}{{.Config.Healthcheck}}",
+    ]);
+    sandbox.finish();
+}

@@ -31,7 +31,7 @@ pub fn request(
     overrides: &BuildOverrides,
     findings: &mut Findings,
 ) -> Option<BuildSpec> {
-    let service = project.services.get(name)?;
+    let service = project.any_service(name)?;
     let build = service.build.as_ref()?;
     refuse(name, build, findings);
     let path = |attribute: &str| format!("services.{name}.build.{attribute}");
@@ -225,7 +225,7 @@ fn ssh(build: &Build, overrides: &BuildOverrides) -> Vec<String> {
 /// `service:x` is the image of that service.
 fn context(project: &Project, value: &str) -> String {
     match value.strip_prefix("service:") {
-        Some(other) => match project.services.get(other) {
+        Some(other) => match project.any_service(other) {
             Some(service) => format!(
                 "docker-image://{}",
                 image_name(&project.name, other, service)
@@ -239,7 +239,7 @@ fn context(project: &Project, value: &str) -> String {
 /// Services whose image a build needs first.
 #[must_use]
 pub fn prerequisites(project: &Project, name: &str) -> Vec<String> {
-    let build = project.services.get(name).and_then(|s| s.build.as_ref());
+    let build = project.any_service(name).and_then(|s| s.build.as_ref());
     build
         .into_iter()
         .flat_map(|build| build.additional_contexts.values())

@@ -101,7 +101,7 @@ fn narrowed(mut index: Value, tag: Option<&str>, digest: Option<&str>) -> Result
         },
     };
     let mut chosen = chosen.clone();
-    if let Some(annotations) = chosen["annotations"].as_object_mut() {
+    if let Some(annotations) = chosen.get_mut("annotations").and_then(Value::as_object_mut) {
         annotations.remove("io.containerd.image.name");
         annotations.remove("org.opencontainers.image.ref.name");
     }
@@ -140,5 +140,8 @@ mod tests {
         assert!(digest(Some("two"), None).is_err());
         assert!(digest(None, Some("sha256:c")).is_err());
         assert!(narrowed(json!({}), None, None).is_err());
+        let plain = json!({"manifests": [{"digest": "sha256:a"}]});
+        let chosen = narrowed(plain.clone(), None, None).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&chosen).unwrap(), plain);
     }
 }

@@ -102,6 +102,7 @@ impl Stage<'_, '_> {
         if policy != PullPolicy::Always || local {
             match store::resolve(solver.images, name, self.platform())? {
                 Ok(image) => {
+                    self.protect(&image);
                     solver.tell(BuildProgress::Cached { step, name: shown });
                     return Ok(image);
                 }
@@ -148,6 +149,14 @@ impl Stage<'_, '_> {
         }
     }
 
+    /// Keeps the layers of an image until the build has ended, whoever removes the image.
+    fn protect(&self, image: &Image) {
+        for layer in &image.layers {
+            // Unprotected, it is gone at worst, and the next step says so.
+            let _ = self.solver.lease.protect(&layer.chain_id);
+        }
+    }
+
     /// The image of an OCI layout, brought into the store.
     fn layout_image(&mut self, span: Span, value: &str) -> Result<Image, BuildError> {
         let solver = self.solver;
@@ -169,10 +178,7 @@ impl Stage<'_, '_> {
             });
             error
         })?;
-        for layer in &image.layers {
-            // Unprotected, it is gone at worst, and the next step says so.
-            let _ = solver.lease.protect(&layer.chain_id);
-        }
+        self.protect(&image);
         solver.tell(BuildProgress::Done {
             step,
             elapsed: begun.elapsed(),

@@ -123,6 +123,7 @@ impl Engine {
                 text: text.into_bytes(),
             },
             pull: build::PullPolicy::Never,
+            platforms: vec![image.config.platform().to_string()],
             args: IndexMap::new(),
             ..BuildRequest::default()
         };

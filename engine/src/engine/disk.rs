@@ -238,6 +238,9 @@ impl Engine {
         } else {
             Vec::new()
         };
+        if options.all_images {
+            self.images.forget_cached(None)?;
+        }
         let (images, _) = self.prune_images(options.all_images, filter)?;
         self.paths.trash().empty()?;
         self.leave_the_kernel()?;

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
@@ -209,7 +210,7 @@ impl ImageStore {
         let leased = lease::protected(&self.root.join("leases"))?;
         layers.extend(&leased);
         blobs.extend(&leased);
-        layers.extend(self.build_cache_layers()?);
+        layers.extend(self.cached_layers()?.into_iter().map(|(_, layer)| layer));
         for id in self.ids()? {
             let record = self.record(&id)?;
             blobs.insert(id);
@@ -280,8 +281,37 @@ impl ImageStore {
         }
     }
 
-    /// Layers that the builder's cache records name.
-    fn build_cache_layers(&self) -> Result<Vec<ChainId>, ImageError> {
+    /// Takes a layer, and those over it, out of the build cache: their steps run again. Without a layer, all of them.
+    pub fn forget_cached(&self, layer: Option<&ChainId>) -> Result<(), ImageError> {
+        for (record, cached) in self.cached_layers()? {
+            let is_over = |layer: &ChainId| {
+                let chain = self.layers.chain(&cached);
+                chain.is_ok_and(|chain| chain.iter().any(|one| one.chain_id == *layer))
+            };
+            if layer.is_none_or(|layer| cached == *layer || is_over(layer)) {
+                match fs::remove_file(&record) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(ImageError::io("remove", record)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if layer.is_none() {
+            // With what the builder remembers of its steps beside them.
+            for entry in fs::read_dir(self.root.join("build/cache"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// The builder's cache records, and the layers that they name.
+    fn cached_layers(&self) -> Result<Vec<(PathBuf, ChainId)>, ImageError> {
         #[derive(Deserialize)]
         struct Cached {
             layer: Option<ChainId>,
@@ -301,7 +331,7 @@ impl ImageStore {
             if let Ok(text) = fs::read(&path)
                 && let Ok(Cached { layer: Some(layer) }) = serde_json::from_slice(&text)
             {
-                layers.push(layer);
+                layers.push((path, layer));
             }
         }
         Ok(layers)

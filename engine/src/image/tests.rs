@@ -150,6 +150,22 @@ fn the_builders_cache_counts_as_used() {
     fs::write(root.path().join("build/cache/broken.json"), "{").unwrap();
     store.collect(&Roots::default()).unwrap();
     assert!(store.layers().contains(&kept.chain_id));
+    // Of another layer nothing is known; of this one, or all, nothing any more.
+    let other = layer(&store, None, "b", "2");
+    let record = root.path().join("build/cache/k.json");
+    store.forget_cached(Some(&other.chain_id)).unwrap();
+    assert!(record.exists());
+    let top = layer(&store, Some(&kept.chain_id), "c", "3");
+    fs::write(&record, format!(r#"{{"layer":"{}"}}"#, top.chain_id)).unwrap();
+    store.forget_cached(Some(&kept.chain_id)).unwrap();
+    assert!(!record.exists(), "what is over it goes too");
+    store.forget_cached(None).unwrap();
+    assert_eq!(
+        fs::read_dir(root.path().join("build/cache"))
+            .unwrap()
+            .count(),
+        0
+    );
 }
 
 #[test]

@@ -210,6 +210,14 @@ impl Tree {
         remove_all(parent.as_fd(), name)
     }
 
+    /// As [`Self::finish`], with a time for directories that no entry described.
+    pub fn finish_at(mut self, time: TarTime) -> Result<BTreeSet<Vec<u8>>, LayerError> {
+        for path in &self.implied {
+            self.times.insert(path.clone(), time);
+        }
+        self.finish()
+    }
+
     /// Gives directories their times. Nothing may be placed afterwards.
     pub fn finish(self) -> Result<BTreeSet<Vec<u8>>, LayerError> {
         for (path, time) in self.times.iter().rev() {

@@ -16,7 +16,7 @@ use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use super::tar::show;
+use super::tar::{TarTime, show};
 use super::tree::{Tree, clean, split};
 use super::{DiffId, LayerError, Limits, Reader, merged};
 use crate::content::Digest;
@@ -107,7 +107,8 @@ pub fn unpack(
             size += tree.place(&path, &entry, &mut reader)?;
         }
     }
-    let implied = tree.finish()?;
+    // The same archive gives the same files, whenever it is unpacked.
+    let implied = tree.finish_at(TarTime::default())?;
     let hashing = reader.finish()?.into_inner();
     Ok(Unpacked {
         diff_id: Digest::from_hasher(hashing.hasher),

@@ -47,7 +47,7 @@ pub async fn push(
     let several = images.len() > 1;
     let mut children = Vec::new();
     for image in images {
-        let platform = image.config.platform();
+        let (id, platform) = (image.id, image.config.platform());
         let (own, elsewhere) = (store.clone(), known_at(store, reference, &image)?);
         let (manifest, bytes) = tokio::task::spawn_blocking(move || {
             let image = own.with_archives(image)?;
@@ -62,6 +62,8 @@ pub async fn push(
             by_digest: several,
         };
         let pushed = upload.run(store, reference, options, progress).await?;
+        // What is there is known by its digest from now on, and lent to other repositories.
+        store.tag(&id, &reference.with_digest(pushed.digest))?;
         if !several {
             return Ok(pushed);
         }

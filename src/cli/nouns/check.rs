@@ -68,6 +68,16 @@ fn repair(engine: &Engine, problems: &[Problem]) -> Result<(), CliError> {
             engine.images().discard(&problem.damage).map_err(wrap)?;
         }
     }
+    for problem in problems {
+        if let Damage::Layer(layer) = &problem.damage {
+            // What was built here is built again, and not taken from the cache.
+            let images = engine.images();
+            images.forget_cached(Some(layer)).map_err(wrap)?;
+            if problem.images.is_empty() {
+                images.discard(&problem.damage).map_err(wrap)?;
+            }
+        }
+    }
     for id in images {
         let Some(name) = origin(engine, &id)? else {
             continue;

@@ -1,12 +1,16 @@
 //! `build`: build or rebuild services.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use clap::Args;
 
+use crate::backend::BuildEvent;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::session::Session;
 use crate::cli::{apply, builds};
+use crate::executor::Event;
 use crate::loader::Dependencies;
 use crate::lower::build::BuildOverrides;
 use crate::lower::image_name;
@@ -130,7 +134,17 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         return Ok(Exit::Success);
     }
     let reporter = apply::reporter_unless(args.quiet, global, "Building");
-    let events = |event| reporter.tell(event);
+    let warnings = AtomicUsize::new(0);
+    let events = |event| {
+        if let Event::Build {
+            event: BuildEvent::Warning(_),
+            ..
+        } = &event
+        {
+            warnings.fetch_add(1, Ordering::Relaxed);
+        }
+        reporter.tell(event);
+    };
     let built = builds::run(
         global,
         &*session.backend,
@@ -148,5 +162,16 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
         other => other,
     };
     reporter.finish();
-    pushed.map(|()| Exit::Success)
+    pushed?;
+    match (args.check, warnings.into_inner()) {
+        (false, _) => Ok(Exit::Success),
+        (true, 0) => {
+            crate::cli::output::print("Check complete, no warnings found.\n")?;
+            Ok(Exit::Success)
+        }
+        (true, count) => {
+            crate::cli::output::print(&format!("Check complete, warnings found: {count}\n"))?;
+            Ok(Exit::Failure)
+        }
+    }
 }

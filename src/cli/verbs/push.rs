@@ -39,7 +39,7 @@ pub fn run(global: &Global, args: PushArgs) -> Result<Exit, CliError> {
     let reporter = apply::reporter_unless(args.quiet, global, "Pushing");
     let mut result = Ok(());
     // Only what is built here and has a name of its own can be meant.
-    for (name, service) in project.services.iter().filter(|(_, s)| s.is_buildable()) {
+    'services: for (name, service) in project.services.iter().filter(|(_, s)| s.is_buildable()) {
         if service.image.is_empty() {
             reporter.tell(phase(
                 &format!("{}-{name}", project.name),
@@ -47,18 +47,22 @@ pub fn run(global: &Global, args: PushArgs) -> Result<Exit, CliError> {
             ));
             continue;
         }
-        if global.dry_run {
-            crate::cli::output::print(&format!("image {} push\n", service.image))?;
-            continue;
-        }
-        let pushed = push_one(&*session.backend, &service.image, args.quiet, &|event| {
-            reporter.tell(event)
-        });
-        if let Err(error) = pushed
-            && !args.ignore_push_failures
-        {
-            result = Err(error.into());
-            break;
+        // The further names of what is built go too.
+        let tags = service.build.iter().flat_map(|build| &build.tags);
+        for image in std::iter::once(&service.image).chain(tags) {
+            if global.dry_run {
+                crate::cli::output::print(&format!("image {image} push\n"))?;
+                continue;
+            }
+            let pushed = push_one(&*session.backend, image, args.quiet, &|event| {
+                reporter.tell(event)
+            });
+            if let Err(error) = pushed
+                && !args.ignore_push_failures
+            {
+                result = Err(error.into());
+                break 'services;
+            }
         }
     }
     reporter.finish();

@@ -310,6 +310,8 @@ fn undescribed_parents_look_as_they_do_below() {
         fs::metadata(upper.join("tmp")).unwrap().mode() & 0o7777,
         0o755
     );
+    let time = fs::metadata(upper.join("new")).unwrap().mtime();
+    assert_eq!(time, 0, "the same whenever it is unpacked");
     fill_implied(&unpacked, &upper, &[lower]).unwrap();
     let data = fs::metadata(upper.join("tmp")).unwrap();
     assert_eq!(

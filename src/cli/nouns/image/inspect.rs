@@ -129,20 +129,52 @@ pub(super) fn inspect(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliEr
     })
 }
 
+/// Settings that an image need not have: a template that asks for one gets nothing, and no error.
+const SETTINGS: &[&str] = &[
+    "Cmd",
+    "Entrypoint",
+    "Env",
+    "ExposedPorts",
+    "Healthcheck",
+    "Labels",
+    "OnBuild",
+    "Shell",
+    "Volumes",
+];
+
 fn describe(engine: &Engine, image: &Image) -> Result<Value, ImageError> {
     let (tags, digests) = engine.images().names(&image.id)?;
     let config = serde_json::to_value(&image.config).unwrap_or_default();
+    let mut settings = config.get("config").cloned().unwrap_or_default();
+    if !settings.is_object() {
+        settings = json!({});
+    }
+    let absent = |key: &&str| settings.get(*key).is_none();
+    for key in SETTINGS.iter().copied().filter(absent).collect::<Vec<_>>() {
+        settings[key] = Value::Null;
+    }
+    for key in ["StopSignal", "User", "WorkingDir"] {
+        if settings.get(key).is_none() {
+            settings[key] = json!("");
+        }
+    }
+    let comment = image.config.history.last().map(|step| &step.comment);
     Ok(json!({
         "Id": image.id.to_string(),
         "RepoTags": tags.iter().map(Reference::familiar).collect::<Vec<_>>(),
         "RepoDigests": digests.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "Comment": comment.cloned().unwrap_or_default(),
         "Created": image.config.created,
         "Author": image.config.author,
-        "Config": config.get("config").cloned().unwrap_or_else(|| json!({})),
+        "Config": settings,
         "Architecture": image.config.architecture,
         "Variant": image.config.variant,
         "Os": image.config.os,
         "Size": image.size(),
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": { "LowerDir": image.lower().iter().map(|dir| dir.display().to_string()).collect::<Vec<_>>().join(":") },
+        },
         "RootFS": {
             "Type": "layers",
             "Layers": image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>(),

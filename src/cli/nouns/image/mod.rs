@@ -5,6 +5,7 @@ mod check;
 mod import;
 mod inspect;
 mod list;
+mod meter;
 mod transfer;
 
 use clap::{Args, Subcommand};

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
-use gantry_engine::image::{Platform, Transfer, TransferState};
+use gantry_engine::image::Platform;
 use gantry_engine::registry::{self, RegistryOptions};
 
+use super::meter::Meter;
 use super::{reference, wrap};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print, read_archive, write_archive};
-use crate::ui::text;
 
 /// What was typed after `load`.
 #[derive(Debug, Args)]
@@ -141,8 +141,9 @@ fn pull(engine: &Engine, name: &str, wanted: Option<&str>, quiet: bool) -> Resul
         platform: platform(wanted)?,
         ..RegistryOptions::of_machine()
     };
+    let meter = Meter::new(quiet);
     registry::pull_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
-        tell(&transfer, quiet);
+        meter.tell(&transfer);
     })
     .map_err(|source| CliError::Registry {
         what: format!("pull image `{name}`"),
@@ -157,32 +158,25 @@ pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
         platform: platform(args.platform.as_deref())?,
         ..RegistryOptions::of_machine()
     };
-    registry::push_blocking(engine.images(), &name, &options, &|transfer| {
-        tell(&transfer, args.quiet);
+    let meter = Meter::new(args.quiet);
+    let pushed = registry::push_blocking(engine.images(), &name, &options, &|transfer| {
+        meter.tell(&transfer);
     })
     .map_err(|source| CliError::Registry {
         what: format!("push image `{}`", args.name),
         source: Box::new(source),
     })?;
+    drop(meter);
+    print(&match args.quiet {
+        true => format!("{}\n", name.familiar()),
+        false => format!(
+            "{}: digest: {} size: {}\n",
+            name.tag().unwrap_or_default(),
+            pushed.digest,
+            pushed.size
+        ),
+    })?;
     Ok(Exit::Success)
-}
-
-/// One line a layer that is done: pipes and terminals alike are not flooded.
-fn tell(transfer: &Transfer, quiet: bool) {
-    let word = match transfer.state {
-        TransferState::Done => "done",
-        TransferState::Exists => "already exists",
-        TransferState::Mounted => "taken from another repository",
-        TransferState::Retrying => "trying again",
-        TransferState::Waiting | TransferState::Downloading | TransferState::Uploading => return,
-    };
-    if !quiet {
-        let size = transfer
-            .total
-            .map(|bytes| format!(" ({})", text::size(bytes)))
-            .unwrap_or_default();
-        eprintln!("{}: {word}{size}", text::printable(&transfer.layer));
-    }
 }
 
 pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {

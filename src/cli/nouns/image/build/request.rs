@@ -71,6 +71,10 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         check: args.check,
         ..BuildRequest::default()
     };
+    // As buildx does: a build argument that nobody has to write.
+    if let Ok(epoch) = std::env::var(EPOCH) {
+        request.args.entry(EPOCH.to_owned()).or_insert(epoch);
+    }
     for text in &args.secret {
         let (id, source) = secret(text)?;
         request.secrets.insert(id, source);
@@ -138,6 +142,9 @@ fn stdin_context(request: &mut BuildRequest) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The time that a reproducible build has (reproducible-builds.org).
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 fn arguments(list: &[String]) -> Result<indexmap::IndexMap<String, String>, CliError> {
     let environment = values::environment(&[], list)?;
     Ok(environment
@@ -167,6 +174,8 @@ fn output(text: &str) -> Result<build::Output, CliError> {
         match key {
             "type" => kind = Some(value),
             "dest" => dest = Some(PathBuf::from(value)),
+            // Done in any case, where SOURCE_DATE_EPOCH is given.
+            "rewrite-timestamp" if matches!(value, "true" | "1") => {}
             other => {
                 return Err(values::bad(
                     "output",
@@ -223,6 +232,15 @@ fn secret(text: &str) -> Result<(String, SecretSource), CliError> {
         None if std::env::var_os(&id).is_some() => environment_secret(text, &id)?,
         None => SecretSource::File(id.clone().into()),
     };
+    if let SecretSource::File(path) = &source
+        && let Err(error) = std::fs::metadata(path)
+    {
+        return Err(values::bad(
+            "secret",
+            text,
+            format!("`{}`: {error}", path.display()),
+        ));
+    }
     Ok((id, source))
 }
 
@@ -235,7 +253,21 @@ fn environment_secret(text: &str, name: &str) -> Result<SecretSource, CliError> 
 
 fn ssh(text: &str) -> Result<(String, PathBuf), CliError> {
     match text.split_once('=') {
-        Some((id, path)) => Ok((id.to_owned(), path.into())),
+        Some((id, path)) => {
+            use std::os::unix::fs::FileTypeExt as _;
+            let found = std::fs::metadata(path)
+                .map_err(|error| values::bad("ssh", text, format!("`{path}`: {error}")))?;
+            if !found.file_type().is_socket() {
+                return Err(values::bad(
+                    "ssh",
+                    text,
+                    format!(
+                        "`{path}` is no agent's socket; add the key to an agent (`ssh-add`) and name that"
+                    ),
+                ));
+            }
+            Ok((id.to_owned(), path.into()))
+        }
         None => std::env::var_os("SSH_AUTH_SOCK")
             .map(|socket| (text.to_owned(), socket.into()))
             .ok_or_else(|| values::bad("ssh", text, "no agent runs: SSH_AUTH_SOCK is not set")),
