@@ -6,6 +6,7 @@
 
 mod json;
 mod plain;
+mod step_list;
 mod steps;
 mod tty;
 

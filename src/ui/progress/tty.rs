@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use super::step_list::Steps;
 use super::steps::StepLogs;
-use crate::backend::BuildEvent;
 use crate::executor::{Event, Kind, Phase};
 use crate::ui::text::{printable, size};
 
@@ -152,6 +152,7 @@ struct Row {
     begun: Instant,
     ended: Option<Instant>,
     layers: BTreeMap<String, (u64, u64)>,
+    steps: Steps,
 }
 
 impl List {
@@ -167,6 +168,7 @@ impl List {
                 begun: Instant::now(),
                 ended: None,
                 layers: BTreeMap::new(),
+                steps: Steps::default(),
             });
         }
         &mut self.rows[at]
@@ -202,15 +204,7 @@ impl List {
                         && (row.name == *service || row.name.ends_with(service.as_str()))
                 });
                 if let Some(row) = building {
-                    match event {
-                        BuildEvent::Started(step) | BuildEvent::Cached(step) => {
-                            row.detail.clone_from(step)
-                        }
-                        BuildEvent::Log { line, .. } if !line.trim().is_empty() => {
-                            line.trim_end().clone_into(&mut row.detail);
-                        }
-                        _ => {}
-                    }
+                    row.steps.apply(event);
                 }
             }
             Event::Warning(_) => {}
@@ -240,16 +234,17 @@ impl List {
             .map(|row| row.title().chars().count())
             .max()
             .unwrap_or(0);
+        let spinner = SPINNER[self.beat % SPINNER.len()];
+        let mut lines = Vec::new();
+        for row in &self.rows {
+            lines.push(row.line(width, columns, spinner, self.colour));
+            lines.extend(row.steps.lines(columns, self.colour));
+        }
         // What goes on is at the end of a list that is too long for the terminal.
         // Not the whole of it: terminals that clear all they have keep it in their history.
-        let shown = height.saturating_sub(3).min(self.rows.len());
-        for row in &self.rows[self.rows.len() - shown..] {
-            text += &row.line(
-                width,
-                columns,
-                SPINNER[self.beat % SPINNER.len()],
-                self.colour,
-            );
+        let shown = height.saturating_sub(3).min(lines.len());
+        for line in &lines[lines.len() - shown..] {
+            text += line;
             text.push('\n');
         }
         self.drawn = shown + 1;
@@ -281,17 +276,21 @@ impl Row {
         if !self.detail.is_empty() {
             let _ = write!(middle, "  {}", printable(&self.detail));
         }
-        // The mark, blanks and the time take the rest of the line.
-        let room = columns.saturating_sub(time.chars().count() + 5);
-        let middle: String = middle.chars().take(room).collect();
-        let gap = room - middle.chars().count();
-        let blanks = " ".repeat(gap);
+        let (middle, blanks) = fitted(&middle, &time, columns, 5);
         if colour {
             format!(" \x1b[{code}m{mark}\x1b[0m {middle}{blanks} \x1b[34m{time}\x1b[0m")
         } else {
             format!(" {mark} {middle}{blanks} {time}")
         }
     }
+}
+
+/// What fits of a text on a line that ends with a time and has so many characters besides, and the blanks between.
+pub(super) fn fitted(text: &str, time: &str, columns: usize, besides: usize) -> (String, String) {
+    let room = columns.saturating_sub(time.chars().count() + besides);
+    let text: String = text.chars().take(room).collect();
+    let gap = room - text.chars().count();
+    (text, " ".repeat(gap))
 }
 
 #[cfg(test)]
