@@ -64,7 +64,7 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
                 child: None,
             });
             held.terminal = terminal;
-            take_over(store, status, held).map(Adopted::Running)
+            take_over(store, status, held)
         }
         Some((Answer::Exited(ended), _, socket)) => {
             held.keeper = Some(KeeperHandle {
@@ -75,7 +75,7 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
         }
         // The keeper is gone too: what it wrote down last, if anything.
         _ => match read_record::<Ended>(&files.exit(), 1)? {
-            None if runs(&status.live) => take_over(store, status, held).map(Adopted::Running),
+            None if runs(&status.live) => take_over(store, status, held),
             ended => end(status, held, ended),
         },
     }
@@ -93,16 +93,36 @@ fn runs(live: &Live) -> bool {
 fn take_over(
     store: &ContainerStore,
     status: Status,
-    held: Held,
-) -> Result<Box<Assets>, ContainerError> {
+    mut held: Held,
+) -> Result<Adopted, ContainerError> {
+    held.network = match net::reconnect(store, &status.record, &status.live) {
+        // Ended since it was said to run: its namespace goes with it, even before it is reaped.
+        Err(ContainerError::Host { source, .. }) if is_gone(&source) => {
+            let ended = match &held.keeper {
+                Some(keeper) => wire::receive::<Answer>(keeper.socket.as_fd())
+                    .ok()
+                    .flatten(),
+                None => None,
+            };
+            let ended = match ended {
+                Some((Answer::Exited(ended), _)) => Some(ended),
+                _ => read_record::<Ended>(&status.files.exit(), 1)?,
+            };
+            return end(status, held, ended);
+        }
+        other => other?,
+    };
     let mut assets = Assets {
         status,
         held,
         warnings: Vec::new(),
     };
-    assets.held.network = net::reconnect(store, &assets.status.record, &assets.status.live)?;
     assets.listen()?;
-    Ok(Box::new(assets))
+    Ok(Adopted::Running(Box::new(assets)))
+}
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ESRCH)
 }
 
 /// Asks the keeper how things are.
