@@ -380,6 +380,7 @@ fn cp_goes_both_ways_running_or_not_and_never_out() {
     assert!(!sandbox.project().join("evil").exists());
 
     for (from, to, reason) in [
+        ("web:/tmp/renamed", "nowhere/", "nowhere/"),
         ("web:/missing", ".", "web:/missing"),
         ("f", "web:/missing/f", "web:/missing"),
         ("missing", "web:/tmp", "missing"),
@@ -543,10 +544,130 @@ fn events_are_told_with_filters() {
             "json",
         ])
         .expect_stdout(&["\"exitCode\":\"137\"", "\"Actor\":{\"ID\":"]);
+    let template = "{{.Status}} {{.From}} {{.Scope}} {{len .ID}} {{.Actor.Attributes.exitCode}} {{.Actor.ID | eq .ID}}";
+    let died = ["--since", "1h", "--until", "0s", "-f", "event=die"];
+    sandbox
+        .ok(&[&["system", "events", "--format", template], &died[..]].concat())
+        .expect_stdout(&["die host local 64 137 true"]);
     sandbox
         .run(&["system", "events", "--filter", "colour=red"])
         .expect_code(2)
         .expect_stderr(&["colour"]);
+    sandbox.finish();
+}
+
+#[test]
+fn what_cannot_be_as_asked_is_refused_before_anything_is_made() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("junk.json", "junk");
+    let all = |flags: &[&str]| -> Vec<String> {
+        let command = ["container", "create", "--name", "asked"];
+        [&command, flags, &["host", "true"]]
+            .concat()
+            .iter()
+            .map(ToString::to_string)
+            .collect()
+    };
+    for (flags, reason) in [
+        (
+            &["--tmpfs", "/v", "-v", "data:/v"][..],
+            "Duplicate mount point: /v",
+        ),
+        (
+            &["-m", "64m", "--memory-reservation", "128m"],
+            "reservation",
+        ),
+        (&["--memory-swappiness", "101"], "swappiness"),
+        (&["--cpu-period", "999"], "period"),
+        (&["--cpu-quota", "999"], "quota"),
+        (&["--cpuset-cpus", "99999"], "requested CPUs"),
+        (&["--cpuset-mems", "99999"], "requested memory nodes"),
+        (
+            &["--network", "container:x", "-h", "h"],
+            "conflicting options",
+        ),
+        (
+            &["--network", "container:x", "-p", "80"],
+            "conflicting options",
+        ),
+        (&["--security-opt", "seccomp=junk.json"], "junk.json"),
+        (&["--security-opt", "seccomp=missing.json"], "missing.json"),
+        (&["--cidfile", "nowhere/id"], "nowhere/id"),
+        (&["--link", "nobody"], "no such container: nobody"),
+    ] {
+        let command = all(flags);
+        let command: Vec<&str> = command.iter().map(String::as_str).collect();
+        let run = sandbox.run(&command);
+        assert_ne!(run.code(), 0, "{flags:?}");
+        run.expect_stderr(&[reason]);
+    }
+    assert_eq!(sandbox.ok(&["container", "ls", "-aq"]).stdout(), "");
+
+    // What is there when nothing else is gives way, and 0 is the default.
+    sandbox.write("own.json", r#"{"defaultAction": "SCMP_ACT_ALLOW"}"#);
+    let command = all(&[
+        "-v",
+        "/v",
+        "--tmpfs",
+        "/v",
+        "--shm-size",
+        "0",
+        "--memory-swappiness",
+        "-1",
+        "--network",
+        "none",
+        "--security-opt",
+        "seccomp=own.json",
+        "--expose",
+        "90-92/udp",
+    ]);
+    sandbox.ok(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    let own = sandbox.project().join("own.json");
+    assert_eq!(
+        inspect(&sandbox, "asked", "{{index .HostConfig.SecurityOpt 0}}").trim(),
+        format!("seccomp={}", own.display())
+    );
+    assert_eq!(
+        inspect(&sandbox, "asked", "{{json .Config.ExposedPorts}}").trim(),
+        r#"{"90/udp":{},"91/udp":{},"92/udp":{}}"#
+    );
+    sandbox
+        .run(&["container", "update", "--cpu-period", "999", "asked"])
+        .expect_code(1);
+    sandbox.finish();
+}
+
+#[test]
+fn a_probe_that_takes_too_long_ends_with_what_it_started() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let probe = [
+        "--network",
+        "none",
+        "--health-cmd",
+        "sleep 1000; true",
+        "--health-timeout",
+        "200ms",
+        "--health-interval",
+        "300ms",
+        "--health-retries",
+        "1",
+    ];
+    run(&sandbox, "probed", &probe);
+    let unhealthy = || {
+        let health = inspect(&sandbox, "probed", "{{.State.Health.Status}}");
+        (health == "unhealthy").then_some(())
+    };
+    wait_for(Duration::from_secs(20), unhealthy).expect("unhealthy");
+    // The next probe may be under way: one, and not one for each that has been.
+    wait_for(Duration::from_secs(10), || {
+        let failures = inspect(&sandbox, "probed", "{{.State.Health.FailingStreak}}");
+        (failures.parse::<u32>().unwrap_or(0) >= 3).then_some(())
+    })
+    .expect("several probes");
+    let processes = sandbox.ok(&["container", "top", "probed"]).stdout();
+    assert!(processes.matches("sleep 1000").count() <= 2, "{processes}");
     sandbox.finish();
 }
 

@@ -62,6 +62,14 @@ fn a_volume_comes_back_from_its_archive_as_it_was() {
 
     sandbox.ok(&["volume", "export", "-o", "data.tar", "data"]);
     sandbox.ok(&["volume", "import", "copy", "data.tar"]);
+    // One that exists is as good as a new one; one that cannot be filled is not made.
+    let again = sandbox.ok(&["volume", "create", "copy"]).stdout();
+    assert_eq!(again, "copy\n");
+    sandbox.write("junk.tar", "junk");
+    let junk = ["volume", "import", "junk", "junk.tar"];
+    sandbox.run(&junk).expect_code(1);
+    let names = sandbox.ok(&["volume", "ls", "-q"]).stdout();
+    assert!(!names.contains("junk"), "{names}");
     let to = data(&sandbox, "copy");
     for name in ["", "sub", "sub/file", "again", "link", ".wh.kept", "device"] {
         assert_eq!(looks(&to.join(name)), looks(&from.join(name)), "{name}");

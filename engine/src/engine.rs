@@ -42,7 +42,6 @@ pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
-pub use crate::sys::cpus;
 pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use doctor::{Condition, Finding};

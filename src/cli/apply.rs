@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
+use gantry_engine::container::machine::Machine;
+
 use crate::backend::{Backend, BackendError, ProjectLock};
 use crate::cli::builds;
 use crate::cli::error::CliError;
@@ -42,7 +44,7 @@ pub fn lowered(
             .map(|entry| (entry.service.clone(), entry.replicas))
             .collect(),
         underscores: global.compatibility,
-        cpus: Some(gantry_engine::engine::cpus()),
+        machine: Some(Machine::this()),
     };
     let (stack, findings) = crate::lower::lower(project, &overrides);
     accept(global, findings)?;
@@ -57,7 +59,7 @@ pub fn known(global: &Global, session: &Session) -> Option<Stack> {
     let overrides = Overrides {
         scale: BTreeMap::new(),
         underscores: global.compatibility,
-        cpus: None,
+        machine: None,
     };
     let project = session.project.clone()?;
     Some(crate::lower::lower(project, &overrides).0)

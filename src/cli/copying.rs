@@ -124,6 +124,12 @@ pub fn copy_out(
         fs::create_dir(destination)
             .map_err(failed(format!("create `{}`", destination.display())))?;
         (destination.clone(), Some(PathBuf::new()))
+    } else if destination.as_os_str().as_encoded_bytes().ends_with(b"/") {
+        return Err(CliError::NotFound {
+            what: "directory",
+            name: destination.display().to_string(),
+            hint: None,
+        });
     } else {
         let parent = destination.parent().filter(|p| !p.as_os_str().is_empty());
         let name = destination.file_name().map(PathBuf::from);

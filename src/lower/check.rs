@@ -1,19 +1,20 @@
 //! What the engine finds wrong with a service's container, told at the place in the file.
 
 use gantry_engine::container::check::{Place, beyond, check};
+use gantry_engine::container::machine::Machine;
 use gantry_engine::spec::ContainerSpec;
 
 use super::{Context, Findings};
 
-/// What this machine, with so many CPUs, does not have. A file is shared between machines: so this is asked only
+/// What this machine does not have. A file is shared between machines: so this is asked only
 /// where containers are made.
 pub(super) fn machine(
     context: &Context<'_>,
     spec: &ContainerSpec,
-    cpus: usize,
+    machine: &Machine,
     findings: &mut Findings,
 ) {
-    if let Some(problem) = beyond(cpus, &spec.resources) {
+    if let Some(problem) = beyond(machine, &spec.resources) {
         let path = context.path(&attribute(context, &problem.place));
         findings.refuse(path, problem.message, help(&problem.place));
     }
@@ -36,6 +37,16 @@ fn attribute(context: &Context<'_>, place: &Place) -> String {
         Place::Option("memory") => "mem_limit".to_owned(),
         Place::Option("cpus") if service.cpus.0 == 0.0 => "deploy.resources.limits.cpus".to_owned(),
         Place::Option("cpuset_cpus") => "cpuset".to_owned(),
+        Place::Option("memory_reservation") if service.mem_reservation.0 == 0 => {
+            "deploy.resources.reservations.memory".to_owned()
+        }
+        Place::Option("memory_reservation") => "mem_reservation".to_owned(),
+        Place::Option("memory_swappiness") => "mem_swappiness".to_owned(),
+        Place::Shared("dns") if service.dns.is_empty() && service.dns_search.is_empty() => {
+            "dns_opt".to_owned()
+        }
+        Place::Shared("dns") if service.dns.is_empty() => "dns_search".to_owned(),
+        Place::Shared(name) => (*name).to_owned(),
         Place::Option("block_io_weight") => "blkio_config.weight".to_owned(),
         Place::Option(name) => (*name).to_owned(),
         Place::Item(list, index) => format!("{list}[{index}]"),
@@ -90,12 +101,17 @@ fn help(place: &Place) -> &'static str {
         Place::Option("hostname") => "use a shorter one",
         Place::Option("mac_address") | Place::Endpoint(..) => "write `02:42:ac:11:00:02`",
         Place::Option("block_io_weight") => "use a number from 10 to 1000",
+        Place::Option("memory_reservation") => "lower it, or raise the limit of memory",
+        Place::Option("memory_swappiness") => "use a number from 0 to 100",
+        Place::Option("cpu_period") => "use a number from 1000 to 1000000",
+        Place::Option("cpu_quota") => "use 1000 or more, or leave it out for no limit",
+        Place::Shared(_) => "leave it out here, and set it at the container whose network this is",
         Place::Option(_) => "remove the character `\\0`",
         Place::Key("env", _) => "write `NAME=value`",
         Place::Key("log", _) => "`max-size: 10m` and `max-file: 3` are the options",
         Place::Key("ulimits", _) => "for instance `nofile: { soft: 1024, hard: 4096 }`",
         Place::Key(..) => "set it on the machine, or leave it out",
-        Place::Mount(_) => "mount it at an absolute path below `/`",
+        Place::Mount(_) => "mount it at an absolute path below `/`, and nothing else there",
         Place::Item("cap_add" | "cap_drop", _) => "use a name such as `NET_ADMIN`, or `ALL`",
         Place::Item("expose", _) => "write `8080` or `8080/udp`",
         Place::Item(..) => "type, `major:minor`, and letters of `rwm`",

@@ -23,6 +23,7 @@ pub use security::security_option;
 
 use std::collections::BTreeMap;
 
+use gantry_engine::container::machine::Machine;
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};
 use indexmap::IndexMap;
 use sha2::{Digest as _, Sha256};
@@ -52,8 +53,8 @@ pub struct Stack {
 /// What is not in the file: what the command line adds, and what the machine has.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
-    /// CPUs of the machine on which containers are made now.
-    pub cpus: Option<usize>,
+    /// The machine on which containers are made now.
+    pub machine: Option<Machine>,
     /// `--scale`.
     pub scale: BTreeMap<String, u32>,
     /// `--compatibility`.
@@ -75,8 +76,8 @@ pub fn lower(project: Project, overrides: &Overrides) -> (Stack, Findings) {
             separator: separator(overrides),
         };
         let spec = template(&context, &mut findings);
-        if let Some(cpus) = overrides.cpus {
-            check::machine(&context, &spec, cpus, &mut findings);
+        if let Some(machine) = &overrides.machine {
+            check::machine(&context, &spec, machine, &mut findings);
         }
         templates.insert(name.clone(), spec);
     }

@@ -7,6 +7,7 @@
 
 mod eval;
 mod parse;
+mod printf;
 
 use serde_json::Value;
 
@@ -140,6 +141,13 @@ mod tests {
             "2 web-1=3",
         );
         check("{{truncate .Name 3}}|{{.Name}}\\t{{.ID}}", "web|web-1\tabc");
+        check("{{printf \"%-6s|%03d\" .Name .Count}}", "web-1 |003");
+        check("{{slice .Name 0 3}} {{len (slice .Names 1)}}", "web 1");
+        check("{{lt .Count 3.5}} {{ge \"a\" \"b\"}}", "true false");
+        check(
+            "{{$n := .Name}}{{with .State}}{{$n}} {{.Status}}{{end}}",
+            "web-1 running",
+        );
         check("{{.State}}", "map[Running:true Status:running]");
         check("{{.Nothing}}", "<no value>");
     }
@@ -177,6 +185,14 @@ mod tests {
                 name: "frob".into()
             }
         );
+        let hidden = error("{{if .A}}{{$x := 1}}{{end}}{{$x}}");
+        assert!(matches!(hidden, TemplateError::UnknownField { .. }));
+        for wrong in ["{{slice \"ab\" 3}}", "{{lt .A \"x\"}}", "{{lt 1}}"] {
+            assert!(
+                matches!(error(wrong), TemplateError::Type { .. }),
+                "{wrong}"
+            );
+        }
         assert!(matches!(error("{{.A"), TemplateError::Syntax { .. }));
         assert!(matches!(error("{{if .A}}"), TemplateError::Syntax { .. }));
         assert!(matches!(error("{{end}}"), TemplateError::Syntax { .. }));

@@ -7,14 +7,14 @@
 use crate::network::{Network, NetworkError, NetworkStore};
 use crate::spec::{EndpointSpec, NetworkMode, Resources, RestartPolicy};
 use crate::state::{ContainerId, Durability, Lock, Name, crash_point};
-use crate::sys;
 
 use super::control::{Connection, Reply, Request};
 use super::events::{Action, Event};
 use super::live::{self, Standing};
+use super::machine::Machine;
 use super::manage::Containers;
 use super::record::Record;
-use super::{ContainerError, oci};
+use super::{ContainerError, check, oci};
 
 /// What `update` changes; `None` stays as it is.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -162,10 +162,12 @@ impl Containers {
                 }
                 record.spec.restart = restart;
             }
-            if let Some(problem) = super::check::beyond(sys::cpus(), &update.resources) {
+            record.spec.resources.change(&update.resources);
+            let problems = check::limits(&record.spec.resources).into_iter();
+            let beyond = check::beyond(&Machine::this(), &update.resources);
+            if let Some(problem) = problems.chain(beyond).next() {
                 return Err(ContainerError::Invalid(problem.message));
             }
-            record.spec.resources.change(&update.resources);
             // What cannot be said to a cgroup is refused before it is written down.
             oci::resources(&record.spec.resources).map(drop)
         })?;

@@ -4,8 +4,11 @@
 //! All problems come at once, each with the option it is about, so that a caller can point at
 //! the place its user wrote. [`super::create`] refuses the first one.
 
+use std::path::Path;
+
 use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode, Resources};
 
+use super::machine::Machine;
 use super::{ContainerError, ids, oci, signal};
 
 /// Longest host name the kernel takes.
@@ -24,6 +27,8 @@ pub enum Place {
     Mount(String),
     /// An option of the endpoint on this network.
     Endpoint(String, &'static str),
+    /// An option that the container has decided whose network this one shares.
+    Shared(&'static str),
 }
 
 /// One thing that is wrong.
@@ -44,22 +49,67 @@ pub fn check(spec: &ContainerSpec) -> Vec<Problem> {
     mounts(spec, &mut found);
     network(spec, &mut found);
     security(spec, &mut found);
-    resources(spec, &mut found);
+    resources(&spec.resources, &mut found);
+    ulimits(spec, &mut found);
     found.0
 }
 
-/// What a specification asks for that a machine with so many CPUs does not have.
+/// What a specification asks for that a machine does not have.
 #[must_use]
-pub fn beyond(cpus: usize, resources: &Resources) -> Option<Problem> {
-    let asked = resources.cpus?;
+pub fn beyond(machine: &Machine, asked: &Resources) -> Option<Problem> {
+    let cpus = machine.cpus;
     // Below a hundredth the kernel takes no quota.
-    let possible = (0.01..=cpus as f64).contains(&asked);
-    (!possible).then(|| Problem {
-        place: Place::Option("cpus"),
-        message: format!(
-            "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available, and not {asked}"
+    if let Some(share) = asked.cpus
+        && !(0.01..=cpus as f64).contains(&share)
+    {
+        return Some(Problem {
+            place: Place::Option("cpus"),
+            message: format!(
+                "range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available, and not {share}"
+            ),
+        });
+    }
+    let lists = [
+        ("cpuset_cpus", "CPUs", &asked.cpuset_cpus, &machine.cpu_list),
+        (
+            "cpuset_mems",
+            "memory nodes",
+            &asked.cpuset_mems,
+            &machine.node_list,
         ),
+    ];
+    lists
+        .into_iter()
+        .find_map(|(option, what, wanted, available)| {
+            let wanted = wanted.as_deref()?;
+            (!is_part(wanted, available)).then(|| Problem {
+                place: Place::Option(option),
+                message: format!(
+                    "requested {what} are not available: requested {wanted}, available {available}"
+                ),
+            })
+        })
+}
+
+/// Whether a list of numbers has none that another one has not.
+fn is_part(wanted: &str, available: &str) -> bool {
+    let (Some(wanted), Some(available)) = (number_list(wanted), number_list(available)) else {
+        // What is no list is refused as such.
+        return true;
+    };
+    wanted.iter().all(|(first, last)| {
+        available
+            .iter()
+            .any(|(from, to)| from <= first && last <= to)
     })
+}
+
+/// Everything that is wrong with limits by themselves.
+#[must_use]
+pub fn limits(asked: &Resources) -> Vec<Problem> {
+    let mut found = Found::default();
+    resources(asked, &mut found);
+    found.0
 }
 
 #[derive(Default)]
@@ -158,14 +208,20 @@ fn process(spec: &ContainerSpec, found: &mut Found) {
 }
 
 fn mounts(spec: &ContainerSpec, found: &mut Found) {
-    for mount in &spec.mounts {
+    for (index, mount) in spec.mounts.iter().enumerate() {
         let target = &mount.target;
+        let parts = |target| Path::new(target).components();
         let message = if target.contains('\0') {
             format!("the mount target `{target}` holds a NUL character")
         } else if !target.starts_with('/') {
             format!("the mount target `{target}` is not an absolute path")
         } else if target.split('/').all(|part| matches!(part, "" | ".")) {
             "nothing can be mounted over the container's root `/`".to_owned()
+        } else if spec.mounts[..index]
+            .iter()
+            .any(|earlier| parts(&earlier.target).eq(parts(target)))
+        {
+            format!("Duplicate mount point: {target}")
         } else {
             continue;
         };
@@ -186,6 +242,9 @@ fn network(spec: &ContainerSpec, found: &mut Found) {
             }
         }
     }
+    if let NetworkMode::Container(_) = spec.network {
+        shared_network(spec, found);
+    }
     for (index, port) in spec.expose.iter().enumerate() {
         if !is_exposed_port(port) {
             found.say(
@@ -196,16 +255,55 @@ fn network(spec: &ContainerSpec, found: &mut Found) {
     }
 }
 
+/// Name, addresses and ports are those of the container whose network it is.
+fn shared_network(spec: &ContainerSpec, found: &mut Found) {
+    let dns = &spec.dns;
+    let asked = [
+        ("hostname", spec.hostname.is_some(), "hostname"),
+        (
+            "dns",
+            !(dns.servers.is_empty() && dns.search.is_empty() && dns.options.is_empty()),
+            "dns",
+        ),
+        (
+            "extra_hosts",
+            !spec.extra_hosts.is_empty(),
+            "custom host-to-IP mapping",
+        ),
+        ("mac_address", spec.mac_address.is_some(), "mac-address"),
+        (
+            "ports",
+            !spec.ports.is_empty() || spec.publish_all,
+            "port publishing",
+        ),
+        ("expose", !spec.expose.is_empty(), "port exposing"),
+    ];
+    for (option, _, what) in asked.into_iter().filter(|(_, asked, _)| *asked) {
+        found.say(
+            Place::Shared(option),
+            format!("conflicting options: {what} and the network mode of another container"),
+        );
+    }
+}
+
 /// `80`, `80/udp`, `8000-8010/tcp`.
 fn is_exposed_port(text: &str) -> bool {
+    exposed_ports(text).is_some()
+}
+
+/// The ports of an entry of `expose`, one by one: `80/tcp` for `80`; `None` when it is none.
+pub(super) fn exposed_ports(text: &str) -> Option<Vec<String>> {
     let (ports, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let numbers = (first.parse::<u16>(), last.parse::<u16>());
-    matches!(numbers, (Ok(first), Ok(last)) if first > 0 && first <= last)
-        && matches!(
-            protocol.to_ascii_lowercase().as_str(),
-            "tcp" | "udp" | "sctp"
-        )
+    let (first, last) = (first.parse::<u16>().ok()?, last.parse::<u16>().ok()?);
+    let protocol = protocol.to_ascii_lowercase();
+    let possible =
+        first > 0 && first <= last && matches!(protocol.as_str(), "tcp" | "udp" | "sctp");
+    possible.then(|| {
+        (first..=last)
+            .map(|port| format!("{port}/{protocol}"))
+            .collect()
+    })
 }
 
 fn security(spec: &ContainerSpec, found: &mut Found) {
@@ -234,15 +332,47 @@ fn security(spec: &ContainerSpec, found: &mut Found) {
     }
 }
 
-fn resources(spec: &ContainerSpec, found: &mut Found) {
-    let asked = &spec.resources;
+fn resources(asked: &Resources, found: &mut Found) {
     found.refused(Place::Option("memory"), oci::memory(asked));
+    if let (Some(limit), Some(reservation)) = (asked.memory, asked.memory_reservation)
+        && limit < reservation
+    {
+        found.say(
+            Place::Option("memory_reservation"),
+            "minimum memory limit can not be less than memory reservation limit: \
+             lower the reservation, or allow more memory",
+        );
+    }
+    if let Some(swappiness) = asked.memory_swappiness
+        && swappiness > 100
+    {
+        found.say(
+            Place::Option("memory_swappiness"),
+            format!("invalid value {swappiness} of memory swappiness: valid is 0 to 100"),
+        );
+    }
     found.refused(Place::Option("cpus"), oci::cpu(asked));
+    if let Some(period) = asked.cpu_period.filter(|period| *period != 0)
+        && !(1_000..=1_000_000).contains(&period)
+    {
+        found.say(
+            Place::Option("cpu_period"),
+            format!("CPU CFS period {period} is not between 1000 (1 ms) and 1000000 (1 s)"),
+        );
+    }
+    if let Some(quota) = asked.cpu_quota
+        && !matches!(quota, -1 | 0 | 1_000..)
+    {
+        found.say(
+            Place::Option("cpu_quota"),
+            format!("CPU CFS quota {quota} is less than 1000 (1 ms)"),
+        );
+    }
     for (option, list) in [
         ("cpuset_cpus", &asked.cpuset_cpus),
         ("cpuset_mems", &asked.cpuset_mems),
     ] {
-        if let Some(list) = list.as_deref().filter(|list| !is_number_list(list)) {
+        if let Some(list) = list.as_deref().filter(|list| number_list(list).is_none()) {
             found.say(
                 Place::Option(option),
                 format!("`{list}` is not a list of numbers such as `0-3,6`"),
@@ -257,6 +387,9 @@ fn resources(spec: &ContainerSpec, found: &mut Found) {
             format!("the block I/O weight {weight} is not between 10 and 1000"),
         );
     }
+}
+
+fn ulimits(spec: &ContainerSpec, found: &mut Found) {
     for (name, limit) in &spec.ulimits {
         found.refused(
             Place::Key("ulimits", name.clone()),
@@ -265,114 +398,15 @@ fn resources(spec: &ContainerSpec, found: &mut Found) {
     }
 }
 
-/// The kernel's list format: numbers and ranges, separated by commas.
-fn is_number_list(text: &str) -> bool {
-    text.trim().split(',').all(|entry| {
+/// The kernel's list format, as ranges: numbers and ranges, separated by commas.
+fn number_list(text: &str) -> Option<Vec<(u32, u32)>> {
+    let ranges = text.trim().split(',').map(|entry| {
         let (first, last) = entry.split_once('-').unwrap_or((entry, entry));
-        matches!(
-            (first.trim().parse::<u32>(), last.trim().parse::<u32>()),
-            (Ok(first), Ok(last)) if first <= last
-        )
-    })
+        let (first, last) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (first <= last).then_some((first, last))
+    });
+    ranges.collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::spec::{LogSpec, MountKind, MountSpec, TmpfsOptions, Ulimit};
-
-    fn places(spec: &ContainerSpec) -> Vec<Place> {
-        check(spec).into_iter().map(|found| found.place).collect()
-    }
-
-    #[test]
-    fn a_plain_container_is_right() {
-        let spec = ContainerSpec {
-            command: Some(vec!["true".to_owned()]),
-            working_dir: Some("/srv".to_owned()),
-            stop_signal: Some("SIGINT".to_owned()),
-            expose: ["80", "53/udp", "8000-8010"].map(str::to_owned).to_vec(),
-            mac_address: Some("02:42:ac:11:00:02".to_owned()),
-            ..ContainerSpec::default()
-        };
-        assert_eq!(check(&spec), []);
-    }
-
-    #[test]
-    fn a_share_of_the_cpus_is_one_that_the_machine_has() {
-        let refused = |cpus| {
-            let asked = Resources {
-                cpus,
-                ..Resources::default()
-            };
-            beyond(2, &asked).map(|problem| problem.message)
-        };
-        for possible in [None, Some(0.01), Some(0.5), Some(2.0)] {
-            assert_eq!(refused(possible), None, "{possible:?}");
-        }
-        for impossible in [0.009, 2.01, 64.0, f64::INFINITY, f64::NAN] {
-            let message = refused(Some(impossible)).expect("refused");
-            assert!(message.contains("0.01 to 2.00"), "{message}");
-        }
-    }
-
-    #[test]
-    fn every_wrong_option_is_found_with_its_place() {
-        let mut spec = ContainerSpec {
-            command: Some(vec!["a\0b".to_owned()]),
-            env: [(String::new(), Some("x".to_owned()))]
-                .into_iter()
-                .collect(),
-            working_dir: Some("here".to_owned()),
-            hostname: Some("h".repeat(65)),
-            stop_signal: Some("SIGNOTHING".to_owned()),
-            log: LogSpec {
-                options: [("tag".to_owned(), "x".to_owned())].into(),
-                ..LogSpec::default()
-            },
-            mac_address: Some("zz".to_owned()),
-            expose: ["x", "0", "9-8", "80/icmp"].map(str::to_owned).to_vec(),
-            device_cgroup_rules: vec!["bogus".to_owned()],
-            ..ContainerSpec::default()
-        };
-        for target in ["there", "/", "//./"] {
-            spec.mounts.push(MountSpec {
-                target: target.to_owned(),
-                kind: MountKind::Tmpfs(TmpfsOptions::default()),
-                read_only: false,
-            });
-        }
-        spec.security.cap_add = vec!["NET_ADMIN".to_owned(), "NOTHING".to_owned()];
-        spec.sysctls
-            .insert("kernel.panic".to_owned(), "1".to_owned());
-        spec.ulimits
-            .insert("nofile".to_owned(), Ulimit { soft: 2, hard: 1 });
-        spec.resources.memory = Some(5);
-        spec.resources.cpuset_cpus = Some("3-1".to_owned());
-        spec.resources.block_io.weight = Some(5);
-        let expected = [
-            Place::Option("command"),
-            Place::Key("env", String::new()),
-            Place::Option("working_dir"),
-            Place::Option("hostname"),
-            Place::Option("stop_signal"),
-            Place::Key("log", "tag".to_owned()),
-            Place::Mount("there".to_owned()),
-            Place::Mount("/".to_owned()),
-            Place::Mount("//./".to_owned()),
-            Place::Option("mac_address"),
-            Place::Item("expose", 0),
-            Place::Item("expose", 1),
-            Place::Item("expose", 2),
-            Place::Item("expose", 3),
-            Place::Item("cap_add", 1),
-            Place::Key("sysctls", "kernel.panic".to_owned()),
-            Place::Item("device_cgroup_rules", 0),
-            Place::Option("memory"),
-            Place::Option("cpuset_cpus"),
-            Place::Option("block_io_weight"),
-            Place::Key("ulimits", "nofile".to_owned()),
-        ];
-        assert_eq!(places(&spec), expected);
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! The order matters for crashes: directory, volumes, files, name, and the record last. A directory
 //! without a record is a creation that died; it is nobody's container and is swept away.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,20 +12,23 @@ use jiff::Timestamp;
 
 use crate::cdi;
 use crate::image::{HealthConfig, Image, ImageStore, Platform, RunConfig};
-use crate::runtime::defaults;
+use crate::runtime::seccomp::Profile;
+use crate::runtime::{RuntimeError, defaults};
 use crate::snapshot;
 use crate::spec::{
-    ContainerSpec, FileSpec, Healthcheck, NamespaceMode, NetworkMode, RestartPolicy, UserNamespace,
+    ContainerSpec, FileSpec, Healthcheck, NamespaceMode, NetworkMode, RestartPolicy, SeccompSpec,
+    UserNamespace,
 };
 use crate::state::{
     ContainerId, Durability, Lock, Name, crash_point, create_private_dir, write_file,
 };
-use crate::sys::{self, user_namespace::owner};
+use crate::sys::user_namespace::owner;
 
 use super::ids::{self, IdRange};
+use super::machine::Machine;
 use super::record::{Files, ProbeConfig, Record, Resolved};
 use super::store::ContainerStore;
-use super::{ContainerError, mount_points, names, signal};
+use super::{ContainerError, check, mount_points, names, signal};
 
 /// A container just made.
 #[derive(Clone, Debug)]
@@ -160,8 +164,8 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
             reason: reason.to_owned(),
         })
     };
-    let problems = super::check::check(spec).into_iter();
-    let beyond = super::check::beyond(sys::cpus(), &spec.resources);
+    let problems = check::check(spec).into_iter();
+    let beyond = check::beyond(&Machine::this(), &spec.resources);
     if let Some(problem) = problems.chain(beyond).next() {
         return Err(ContainerError::Invalid(problem.message));
     }
@@ -169,6 +173,9 @@ fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), Cont
         name.parse::<Name>()?;
     }
     cdi::find(&spec.cdi_devices)?;
+    if let SeccompSpec::File(path) = &spec.security.seccomp {
+        Profile::read(path).map_err(RuntimeError::from)?;
+    }
     if spec.auto_remove && spec.restart != RestartPolicy::No {
         return Err(ContainerError::Invalid(
             "`--rm` and a restart policy contradict each other; choose one".to_owned(),
@@ -229,8 +236,14 @@ fn resolve_references(
     store: &ContainerStore,
     spec: &mut ContainerSpec,
 ) -> Result<(), ContainerError> {
-    if let NetworkMode::Container(other) = &mut spec.network {
-        *other = store.find(other)?.to_string();
+    match &mut spec.network {
+        NetworkMode::Container(other) => *other = store.find(other)?.to_string(),
+        NetworkMode::Networks(endpoints) => {
+            for link in endpoints.iter().flat_map(|endpoint| &endpoint.links) {
+                store.find(&link.target)?;
+            }
+        }
+        NetworkMode::Host | NetworkMode::None => {}
     }
     if let UserNamespace::Container(other) = &mut spec.user_namespace {
         *other = store.find(other)?.to_string();
@@ -270,20 +283,6 @@ fn resolve(
         .map(Duration::from_secs);
     let mut labels = config.labels.clone();
     labels.extend(spec.labels.clone());
-    let mut exposed: Vec<String> = config.exposed_ports.keys().cloned().collect();
-    exposed.extend(spec.expose.iter().cloned());
-    exposed.extend(
-        spec.ports
-            .iter()
-            .map(|port| format!("{}/{}", port.container_port, port.protocol)),
-    );
-    exposed.iter_mut().for_each(|port| {
-        if !port.contains('/') {
-            port.push_str("/tcp");
-        }
-    });
-    exposed.sort();
-    exposed.dedup();
     Ok(Resolved {
         argv,
         entrypoint_len,
@@ -301,7 +300,7 @@ fn resolve(
             .or(image_grace)
             .unwrap_or(Duration::from_secs(10)),
         labels,
-        exposed,
+        exposed: exposed(spec, config),
         probe: probe(spec.healthcheck.as_ref(), config),
         runtime: spec
             .runtime
@@ -310,6 +309,20 @@ fn resolve(
             .transpose()?
             .flatten(),
     })
+}
+
+/// The documented ports of image and specification, and the published ones, one by one.
+fn exposed(spec: &ContainerSpec, config: &RunConfig) -> Vec<String> {
+    let documented = config.exposed_ports.keys().chain(&spec.expose);
+    let published = spec
+        .ports
+        .iter()
+        .map(|port| format!("{}/{}", port.container_port, port.protocol));
+    let ports: BTreeSet<String> = documented
+        .flat_map(|text| check::exposed_ports(text).unwrap_or_else(|| vec![text.clone()]))
+        .chain(published)
+        .collect();
+    ports.into_iter().collect()
 }
 
 /// The program of a runtime, by name or path; `None` for our own.

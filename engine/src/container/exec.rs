@@ -606,6 +606,8 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
     if let Some(timeout) = assignment.timeout
         && !ends_within(started.pidfd.as_fd(), timeout).map_err(host("wait in"))?
     {
+        // It leads a session and so a group, in which the programs are that it started.
+        let _ = rustix::process::kill_process_group(started.pid, rustix::process::Signal::KILL);
         let _ = rustix::process::pidfd_send_signal(&started.pidfd, rustix::process::Signal::KILL);
         started.wait()?;
         return Ok(crate::supervisor::role::PROBE_TIMED_OUT);

@@ -21,6 +21,7 @@ pub mod ids;
 pub mod info;
 pub mod live;
 pub mod logs;
+pub mod machine;
 pub mod manage;
 mod mount_points;
 mod names;

@@ -98,13 +98,27 @@ impl Engine {
         archive: impl Read,
         present: Present,
     ) -> Result<Volume> {
-        let volume = match self.volumes().get(name) {
-            Err(VolumeError::NotFound(_)) => self.create_volume(&VolumeSpec {
-                name: Some(name.to_owned()),
-                ..VolumeSpec::default()
-            })?,
-            found => found?,
+        let found = match self.volumes().get(name) {
+            Err(VolumeError::NotFound(_)) => None,
+            found => Some(found?),
         };
+        if let Some(volume) = found {
+            return self.fill_volume(volume, archive, present);
+        }
+        let made = self.create_volume(&VolumeSpec {
+            name: Some(name.to_owned()),
+            ..VolumeSpec::default()
+        })?;
+        let filled = self.fill_volume(made, archive, present);
+        if filled.is_err() {
+            // Best effort: the first error is the one to tell. A container may have taken it by now.
+            let _ = self.remove_volume(name);
+        }
+        filled
+    }
+
+    fn fill_volume(&self, volume: Volume, archive: impl Read, present: Present) -> Result<Volume> {
+        let name = volume.name.as_str();
         match &volume.backing {
             Backing::Directory => {}
             Backing::Bind { device, .. } => {

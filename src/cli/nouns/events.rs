@@ -155,11 +155,33 @@ impl Told {
         value
     }
 
+    /// What templates call the fields whose names in JSON are small.
+    fn add_fields(&self, row: &mut Value) {
+        let of_container = |text: &str| match self.kind.as_str() {
+            "container" => json!(text),
+            _ => json!(""),
+        };
+        row["Status"] = of_container(&self.action);
+        row["ID"] = of_container(&self.id);
+        row["From"] = of_container(self.attribute("image"));
+        for (field, key) in [
+            ("Scope", "scope"),
+            ("Time", "time"),
+            ("TimeNano", "timeNano"),
+        ] {
+            row[field] = row[key].clone();
+        }
+    }
+
     fn print(&self, format: Option<&Format>) -> Result<(), CliError> {
         if let Some(format) = format {
+            let mut row = self.to_json();
+            if matches!(format, Format::Columns(_) | Format::Template(_)) {
+                self.add_fields(&mut row);
+            }
             let list = List {
                 format: format.clone(),
-                rows: vec![self.to_json()],
+                rows: vec![row],
             };
             return list.print(|| Table::new(&[], 0));
         }

@@ -169,9 +169,17 @@ fn create(engine: &Engine, args: CreateArgs) -> Result<Exit, CliError> {
             "only local is supported",
         ));
     }
+    let labels = values::labels(&[], &args.label)?;
+    if let (Some(name), true) = (&args.name, args.opt.is_empty())
+        && let Ok(volume) = engine.volumes().get(name)
+    {
+        // One that exists is as good, whatever it is made of.
+        print(&format!("{}\n", volume.name))?;
+        return Ok(Exit::Success);
+    }
     let volume = engine.create_volume(&VolumeSpec {
         name: args.name,
-        labels: values::labels(&[], &args.label)?,
+        labels,
         options: values::pairs("opt", &args.opt)?,
         ..VolumeSpec::default()
     })?;

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::TemplateError;
 use super::parse::{Node, Pipe, Term};
+use super::printf::printf;
 
 pub fn render(nodes: &[Node], root: &Value) -> Result<String, TemplateError> {
     let mut scope = Scope {
@@ -24,9 +25,14 @@ struct Scope<'a> {
 
 impl Scope<'_> {
     fn nodes(&mut self, nodes: &[Node], out: &mut String) -> Result<(), TemplateError> {
+        let outer = self.variables.len();
         for node in nodes {
             match node {
                 Node::Text(text) => out.push_str(text),
+                Node::Declare(name, pipe) => {
+                    let value = self.pipe(pipe)?;
+                    self.variables.push((name.clone(), value));
+                }
                 Node::Print(pipe) => out.push_str(&text_of(&self.pipe(pipe)?)),
                 Node::If {
                     branches,
@@ -69,6 +75,8 @@ impl Scope<'_> {
                 }
             }
         }
+        // What a block declares ends with it.
+        self.variables.truncate(outer);
         Ok(())
     }
 
@@ -227,7 +235,7 @@ fn truth(value: &Value) -> bool {
 }
 
 /// Go's `%v`.
-fn text_of(value: &Value) -> String {
+pub(super) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => "<no value>".to_owned(),
         Value::String(text) => text.clone(),
@@ -292,6 +300,19 @@ fn function(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
         }
         "eq" => json!(arguments.get(1..).unwrap_or_default().contains(first)),
         "ne" => json!(arguments.get(1) != Some(first)),
+        "lt" | "le" | "gt" | "ge" => {
+            let [left, right] = arguments else {
+                return Err(wrong(name, first));
+            };
+            let order = order(left, right).ok_or_else(|| wrong(name, left))?;
+            json!(match name {
+                "lt" => order.is_lt(),
+                "le" => order.is_le(),
+                "gt" => order.is_gt(),
+                _ => order.is_ge(),
+            })
+        }
+        "slice" => slice(first, arguments.get(1..).unwrap_or_default())?,
         "not" => json!(!truth(first)),
         "and" => arguments
             .iter()
@@ -331,6 +352,35 @@ fn length(value: &Value) -> Result<usize, TemplateError> {
     }
 }
 
+/// Numbers and texts have an order, each among themselves.
+fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
+    match (left, right) {
+        (Value::String(left), Value::String(right)) => Some(left.cmp(right)),
+        (Value::Number(left), Value::Number(right)) => match (left.as_i64(), right.as_i64()) {
+            (Some(left), Some(right)) => Some(left.cmp(&right)),
+            _ => left.as_f64()?.partial_cmp(&right.as_f64()?),
+        },
+        _ => None,
+    }
+}
+
+/// `slice x 1 3` is Go's `x[1:3]`; both ends may be left out.
+fn slice(value: &Value, ends: &[Value]) -> Result<Value, TemplateError> {
+    let end = |n: usize, default: usize| match ends.get(n) {
+        None => Some(default),
+        Some(end) => end.as_u64().and_then(|end| usize::try_from(end).ok()),
+    };
+    let range = || Some(end(0, 0)?..end(1, length(value).ok()?)?);
+    let part = range()
+        .filter(|_| ends.len() <= 2)
+        .and_then(|range| match value {
+            Value::String(text) => text.get(range).map(|part| json!(part)),
+            Value::Array(list) => list.get(range).map(|part| json!(part)),
+            _ => None,
+        });
+    part.ok_or_else(|| wrong("slice", value))
+}
+
 fn index(value: &Value, keys: &[Value]) -> Result<Value, TemplateError> {
     let mut at = value;
     for key in keys {
@@ -345,26 +395,4 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, TemplateError> {
         };
     }
     Ok(at.clone())
-}
-
-/// `%s`, `%d`, `%v` and `%q`.
-fn printf(format: &str, arguments: &[Value]) -> String {
-    let mut out = String::new();
-    let mut arguments = arguments.iter();
-    let mut chars = format.chars();
-    while let Some(c) = chars.next() {
-        match (c, c == '%') {
-            (_, true) => match chars.next() {
-                Some('%') => out.push('%'),
-                Some('q') => out.push_str(&format!(
-                    "{:?}",
-                    arguments.next().map(text_of).unwrap_or_default()
-                )),
-                Some(_) => out.push_str(&arguments.next().map(text_of).unwrap_or_default()),
-                None => out.push('%'),
-            },
-            (c, false) => out.push(c),
-        }
-    }
-    out
 }

@@ -1,5 +1,7 @@
 //! Template text to nodes.
 
+use serde_json::Number;
+
 use super::TemplateError;
 
 /// A piece of a template.
@@ -7,6 +9,8 @@ use super::TemplateError;
 pub enum Node {
     Text(String),
     Print(Pipe),
+    /// `$x := …`.
+    Declare(String, Pipe),
     If {
         branches: Vec<(Pipe, Vec<Node>)>,
         otherwise: Vec<Node>,
@@ -38,7 +42,7 @@ pub enum Term {
     /// `$x.A`; the name is empty for `$`.
     Variable(String, Vec<String>),
     Text(String),
-    Number(i64),
+    Number(Number),
     Bool(bool),
     Function(String),
     /// `( … ).A`.
@@ -102,7 +106,7 @@ enum Piece {
 enum Token {
     Word(String),
     Text(String),
-    Number(i64),
+    Number(Number),
     Symbol(char),
     Assign,
     /// `.A` that follows `)` or a variable without a blank belongs to it.
@@ -190,10 +194,12 @@ fn tokens(action: &str, at: usize) -> Result<Vec<Token>, TemplateError> {
             glued = true;
         } else if c.is_ascii_digit() || c == '-' {
             chars.next();
-            let text = format!("{c}{}", word(&mut chars));
-            let number = text
-                .parse()
-                .map_err(|_| syntax(format!("`{text}` is no number"), at))?;
+            let mut text = format!("{c}{}", word(&mut chars));
+            if chars.next_if_eq(&'.').is_some() {
+                text = format!("{text}.{}", word(&mut chars));
+            }
+            let number =
+                number(&text).ok_or_else(|| syntax(format!("`{text}` is no number"), at))?;
             tokens.push(Token::Number(number));
         } else if c.is_alphabetic() || c == '_' {
             tokens.push(Token::Word(word(&mut chars)));
@@ -212,6 +218,13 @@ fn tokens(action: &str, at: usize) -> Result<Vec<Token>, TemplateError> {
         }
     }
     Ok(tokens)
+}
+
+fn number(text: &str) -> Option<Number> {
+    match text.parse::<i64>() {
+        Ok(number) => Some(number.into()),
+        Err(_) => Number::from_f64(text.parse().ok()?),
+    }
 }
 
 type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
@@ -276,7 +289,12 @@ impl Parser<'_> {
                     Some(Token::Word(word)) if ["if", "range", "with"].contains(&word.as_str()) => {
                         nodes.push(self.block(word, &tokens[1..], *at)?);
                     }
-                    _ => nodes.push(Node::Print(pipe_of(tokens, *at)?)),
+                    _ => nodes.push(match variables(tokens) {
+                        (names, rest) if names.len() == 1 => {
+                            Node::Declare(names.concat(), pipe_of(rest, *at)?)
+                        }
+                        _ => Node::Print(pipe_of(tokens, *at)?),
+                    }),
                 },
             }
         }
@@ -374,7 +392,7 @@ impl Parser<'_> {
     }
 }
 
-/// `$a, $b := …` of a range.
+/// `$a, $b := …` of a range, `$a := …` anywhere.
 fn variables(tokens: &[Token]) -> (Vec<String>, &[Token]) {
     match tokens {
         [
@@ -421,7 +439,7 @@ fn pipe(tokens: &mut Tokens<'_>, at: usize, depth: usize) -> Result<Pipe, Templa
             Token::Variable(name) => Term::Variable(name.clone(), glued_path(tokens)),
             Token::Path(path, _) => Term::Field(path.clone()),
             Token::Text(text) => Term::Text(text.clone()),
-            Token::Number(number) => Term::Number(*number),
+            Token::Number(number) => Term::Number(number.clone()),
             Token::Word(word) if word == "true" || word == "false" => Term::Bool(word == "true"),
             Token::Word(word) => Term::Function(word.clone()),
             Token::Symbol(_) | Token::Assign => return Err(syntax("unexpected sign", at)),

@@ -100,7 +100,9 @@ pub fn cpu(asked: &Resources) -> Result<Option<LinuxCpu>, ContainerError> {
         cpu.set_period(Some(PERIOD))
             .set_quota(Some((cpus * PERIOD as f64) as i64));
     } else {
-        cpu.set_period(asked.cpu_period).set_quota(asked.cpu_quota);
+        // Docker: 0 is the default of both.
+        cpu.set_period(asked.cpu_period.filter(|period| *period != 0))
+            .set_quota(asked.cpu_quota.filter(|quota| *quota != 0));
     }
     cpu.set_shares(asked.cpu_shares)
         .set_realtime_period(asked.cpu_rt_period)

@@ -309,15 +309,21 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
     let dev = dev.into_iter().map(|point| user_mount(point, record.ids));
     let mut result: Vec<Mount> = dev.collect::<Result<_, _>>()?;
     result.extend(
-        defaults::mounts(asked.shm_size.unwrap_or(defaults::SHM_SIZE), sys)
-            .into_iter()
-            // A mount of the user's on /dev/shm, /sys … takes the place of ours.
-            .filter(|mount| !targets.contains(mount.destination().as_path()))
-            .filter(|mount| {
-                !hidden
-                    .iter()
-                    .any(|path| mount.destination() == Path::new(path))
-            }),
+        defaults::mounts(
+            asked
+                .shm_size
+                .filter(|size| *size != 0)
+                .unwrap_or(defaults::SHM_SIZE),
+            sys,
+        )
+        .into_iter()
+        // A mount of the user's on /dev/shm, /sys … takes the place of ours.
+        .filter(|mount| !targets.contains(mount.destination().as_path()))
+        .filter(|mount| {
+            !hidden
+                .iter()
+                .any(|path| mount.destination() == Path::new(path))
+        }),
     );
     match asked.ipc {
         NamespaceMode::Private => {}

@@ -97,7 +97,10 @@ impl Profile {
             source,
         };
         let text = std::fs::read_to_string(path).map_err(failed)?;
-        Self::parse(&text)
+        Self::parse(&text).map_err(|error| SeccompError::File {
+            path: path.to_owned(),
+            source: Box::new(error),
+        })
     }
 }
 
@@ -111,6 +114,14 @@ pub enum SeccompError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// The file's text is wrong.
+    #[error("cannot use seccomp profile `{}`", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<SeccompError>,
     },
     /// The text is not a profile.
     #[error("seccomp profile is not in Docker's JSON format")]
@@ -126,6 +137,7 @@ pub enum SeccompError {
 impl Classify for SeccompError {
     fn kind(&self) -> ErrorKind {
         match self {
+            Self::File { source, .. } => source.kind(),
             Self::Read { source, .. } => Classify::kind(source),
             Self::Syntax(_) | Self::Profile { .. } => ErrorKind::Invalid,
         }

@@ -15,6 +15,7 @@ pub(super) mod values;
 pub(super) use inspect::volume_name;
 pub(super) use refused::refuse;
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -277,12 +278,37 @@ fn make(
     spec: ContainerSpec,
     cidfile: Option<&std::path::Path>,
 ) -> Result<String, CliError> {
-    if let Some(path) = cidfile.filter(|path| path.exists()) {
-        return Err(CliError::usage(format!(
-            "--cidfile `{}` exists already",
-            path.display()
-        )));
+    let Some(path) = cidfile else {
+        return make_unwritten(engine, options, spec);
+    };
+    let failed = |source| CliError::Io {
+        what: format!("write `{}`", path.display()),
+        source,
+    };
+    // Opened first: a container whose id cannot be written would be nobody's.
+    let mut file = match std::fs::File::create_new(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(CliError::usage(format!(
+                "--cidfile `{}` exists already",
+                path.display()
+            )));
+        }
+        opened => opened.map_err(failed)?,
+    };
+    let made = make_unwritten(engine, options, spec);
+    match &made {
+        Ok(id) => file.write_all(id.as_bytes()).map_err(failed)?,
+        // Best effort: the first error is the one to tell.
+        Err(_) => drop(std::fs::remove_file(path)),
     }
+    made
+}
+
+fn make_unwritten(
+    engine: &Engine,
+    options: &ContainerOptions,
+    spec: ContainerSpec,
+) -> Result<String, CliError> {
     let policy = super::image::PullPolicy::parse(&options.pull)?;
     // Before anything is pulled that could not run.
     if let Some(platform) = &spec.platform {
@@ -297,14 +323,7 @@ fn make(
     )?;
     let created = engine.create(spec)?;
     crate::cli::output::warn(&created.warnings);
-    let id = created.id.to_string();
-    if let Some(path) = cidfile {
-        std::fs::write(path, &id).map_err(|source| CliError::Io {
-            what: format!("write `{}`", path.display()),
-            source,
-        })?;
-    }
-    Ok(id)
+    Ok(created.id.to_string())
 }
 
 fn port(engine: &Engine, args: &PortArgs) -> Result<Exit, CliError> {

@@ -176,9 +176,9 @@ pub struct ContainerOptions {
     /// Memory plus swap; -1 is unlimited.
     #[arg(long, allow_hyphen_values = true)]
     pub memory_swap: Option<String>,
-    /// Swappiness, 0 to 100.
-    #[arg(long)]
-    pub memory_swappiness: Option<u64>,
+    /// Swappiness, 0 to 100; -1 is the machine's.
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(i64).range(-1..))]
+    pub memory_swappiness: Option<i64>,
     /// Mount: type=bind|volume|tmpfs|image,source=…,target=…
     #[arg(long)]
     pub mount: Vec<String>,
@@ -370,6 +370,7 @@ impl ContainerOptions {
             .extend(values::each("mount", &self.mount, values::mount)?);
         spec.mounts
             .extend(values::each("tmpfs", &self.tmpfs, values::tmpfs)?);
+        values::yield_anonymous(&mut spec.mounts);
         for (name, limit) in values::each("ulimit", &self.ulimit, values::ulimit)? {
             spec.ulimits.insert(name, limit);
         }
@@ -447,8 +448,12 @@ impl ContainerOptions {
             read_only_rootfs: self.read_only,
             ..SecuritySpec::default()
         };
+        let here = std::env::current_dir().map_err(|source| CliError::Io {
+            what: "find the working directory".to_owned(),
+            source,
+        })?;
         for option in &self.security_opt {
-            crate::lower::security_option(option, &mut security, std::path::Path::new(""))
+            crate::lower::security_option(option, &mut security, &here)
                 .then_some(())
                 .ok_or_else(|| values::bad("security-opt", option, "no such option"))?;
         }
@@ -460,7 +465,7 @@ impl ContainerOptions {
             memory: values::bytes("memory", &self.memory)?,
             memory_reservation: values::bytes("memory-reservation", &self.memory_reservation)?,
             memory_swap: values::memory_swap(self.memory_swap.as_deref())?,
-            memory_swappiness: self.memory_swappiness,
+            memory_swappiness: self.memory_swappiness.and_then(|n| u64::try_from(n).ok()),
             oom_kill_disable: self.oom_kill_disable,
             oom_score_adj: self.oom_score_adj,
             cpus: self.cpus,

@@ -400,6 +400,28 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
     })
 }
 
+/// Drops anonymous volumes where something else is mounted too: as with Docker, they are only what is there
+/// when nothing else is.
+pub fn yield_anonymous(mounts: &mut Vec<MountSpec>) {
+    let anonymous = |mount: &MountSpec| matches!(mount.kind, MountKind::Volume { name: None, .. });
+    let same = |a: &MountSpec, b: &MountSpec| {
+        Path::new(&a.target)
+            .components()
+            .eq(Path::new(&b.target).components())
+    };
+    let all = mounts.clone();
+    let mut index = 0;
+    mounts.retain(|mount| {
+        let (before, after) = (&all[..index], &all[index + 1..]);
+        index += 1;
+        !anonymous(mount)
+            || !(before.iter().any(|other| same(other, mount))
+                || after
+                    .iter()
+                    .any(|other| !anonymous(other) && same(other, mount)))
+    });
+}
+
 fn absolute(path: &str) -> Parsed<PathBuf> {
     std::path::absolute(path).map_err(|error| error.to_string())
 }
