@@ -1,5 +1,9 @@
 //! Flag values in Docker's short syntaxes.
 
+mod mount;
+
+pub use mount::mount;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -472,82 +476,6 @@ pub fn tmpfs(text: &str) -> Parsed<MountSpec> {
 
 fn octal(text: &str) -> Parsed<u32> {
     u32::from_str_radix(text, 8).map_err(|_| format!("`{text}` is not an octal mode"))
-}
-
-/// `type=…,source=…,target=…`.
-pub fn mount(text: &str) -> Parsed<MountSpec> {
-    let mut fields: BTreeMap<&str, &str> = BTreeMap::new();
-    for part in text.split(',') {
-        let (key, value) = part.split_once('=').unwrap_or((part, "true"));
-        let key = match key {
-            "src" => "source",
-            "dst" | "destination" => "target",
-            "ro" => "readonly",
-            key => key,
-        };
-        fields.insert(key, value);
-    }
-    let kind = fields.remove("type").unwrap_or("volume");
-    let target = fields
-        .remove("target")
-        .ok_or("target= is missing")?
-        .to_owned();
-    let read_only = flag(fields.remove("readonly"))?;
-    let source = fields.remove("source");
-    let kind = match kind {
-        "bind" => MountKind::Bind {
-            source: absolute(source.ok_or("a bind needs source=")?)?,
-            options: BindOptions {
-                create_source: flag(fields.remove("bind-create-src"))?,
-                non_recursive: fields.remove("bind-recursive") == Some("disabled"),
-                propagation: fields
-                    .remove("bind-propagation")
-                    .map_or(Ok(Propagation::default()), propagation)?,
-                idmap: flag(fields.remove("idmap"))?,
-            },
-        },
-        "volume" => MountKind::Volume {
-            name: source.map(str::to_owned),
-            no_copy: flag(fields.remove("volume-nocopy"))?,
-            subpath: fields.remove("volume-subpath").map(str::to_owned),
-            labels: fields
-                .remove("volume-label")
-                .map(|label| label.split_once('=').unwrap_or((label, "")))
-                .map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .into_iter()
-                .collect(),
-        },
-        "tmpfs" => MountKind::Tmpfs(TmpfsOptions {
-            size: fields.remove("tmpfs-size").map(size).transpose()?,
-            mode: fields.remove("tmpfs-mode").map(octal).transpose()?,
-            ..TmpfsOptions::default()
-        }),
-        "image" => MountKind::Image {
-            reference: source.ok_or("an image mount needs source=")?.to_owned(),
-            subpath: fields.remove("image-subpath").map(str::to_owned),
-        },
-        other => {
-            return Err(format!(
-                "type `{other}` is not supported: bind, volume, tmpfs or image"
-            ));
-        }
-    };
-    match fields.keys().next() {
-        Some(unknown) => Err(format!("`{unknown}` is not a known option")),
-        None => Ok(MountSpec {
-            target,
-            kind,
-            read_only,
-        }),
-    }
-}
-
-fn flag(value: Option<&str>) -> Parsed<bool> {
-    match value {
-        None | Some("false" | "0") => Ok(false),
-        Some("true" | "1" | "") => Ok(true),
-        Some(other) => Err(format!("`{other}` is neither true nor false")),
-    }
 }
 
 #[cfg(test)]
