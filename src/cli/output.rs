@@ -26,6 +26,27 @@ pub fn print(text: &str) -> Result<(), CliError> {
     }
 }
 
+/// Prints what a template has made of others' names, labels and the like: on a terminal they are shown, and do nothing
+/// to it; a pipe gets them as they are.
+///
+/// # Errors
+/// As [`print()`].
+pub fn print_made(text: &str) -> Result<(), CliError> {
+    if io::stdout().is_terminal() {
+        return print(&tamed(text));
+    }
+    print(text)
+}
+
+/// Control characters but ends of lines and tabs made visible.
+fn tamed(text: &str) -> String {
+    let lines = text.split_inclusive('\n').map(|line| {
+        let body = line.strip_suffix('\n');
+        printable(body.unwrap_or(line)) + if body.is_some() { "\n" } else { "" }
+    });
+    lines.collect()
+}
+
 /// Tells, on standard error, what was asked for and is not so.
 pub fn warn(warnings: &[String]) {
     for warning in warnings {
@@ -125,7 +146,7 @@ impl List {
                     text += &template.render(row)?;
                     text.push('\n');
                 }
-                print(&text)
+                print_made(&text)
             }
             Format::Columns(template) => {
                 let titles = template.titles();
@@ -136,5 +157,16 @@ impl List {
                 print(&table.render())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tamed;
+
+    #[test]
+    fn a_label_does_nothing_to_a_terminal() {
+        assert_eq!(tamed("a\tb\nc\x1b[2J\r\nd"), "a\tb\nc\\x1b[2J\\r\nd");
+        assert_eq!(tamed(""), "");
     }
 }

@@ -94,16 +94,44 @@ fn a_missing_external_thing_is_named_with_the_command_that_makes_it() {
 #[test]
 fn a_limit_that_cannot_be_in_force_is_told() {
     crate::need_kernel!();
-    let sandbox = Sandbox::of_compose(&service("cpuset: \"4095\"\n    command: [\"true\"]"));
-    // No machine of ours has that many processors.
+    // v2 has no such controller, and v1 gives nothing of what the group above does not have.
+    let sandbox = Sandbox::of_compose(&service("cpu_rt_runtime: 1000\n    command: [\"true\"]"));
     sandbox
         .ok(UP)
-        .expect_stderr(&["warning:", "web-1", "cpuset"]);
+        .expect_stderr(&["warning:", "web-1", "realtime"]);
     sandbox
         .ok(&["run", "--rm", "-T", "web"])
-        .expect_stderr(&["warning:", "cpuset"]);
+        .expect_stderr(&["warning:", "realtime"]);
     sandbox
         .ok(&[
+            "container",
+            "run",
+            "--rm",
+            "--cpu-rt-runtime",
+            "1000",
+            "host",
+            "true",
+        ])
+        .expect_stderr(&["warning:", "realtime"]);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
+fn processors_that_are_not_there_are_refused() {
+    crate::need_kernel!();
+    // No machine of ours has that many.
+    let sandbox = Sandbox::new();
+    let compose = service("cpuset: \"4095\"\n    command: [\"true\"]");
+    refuse(
+        &sandbox,
+        compose.as_bytes(),
+        UP,
+        1,
+        &["4095", "not available"],
+    );
+    sandbox
+        .run(&[
             "container",
             "run",
             "--rm",
@@ -112,8 +140,8 @@ fn a_limit_that_cannot_be_in_force_is_told() {
             "host",
             "true",
         ])
-        .expect_stderr(&["warning:", "cpuset"]);
-    sandbox.ok(&["down"]);
+        .expect_code(125)
+        .expect_stderr(&["4095", "not available"]);
     sandbox.finish();
 }
 

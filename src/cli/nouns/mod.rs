@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::output::print;
+use crate::cli::output::{print, print_made};
 use crate::ui::template::{Format, Template};
 
 /// The engine below the root that the flags name.
@@ -105,7 +105,7 @@ fn print_inspected(
         }
         Some(format) => {
             for value in &found {
-                print(&render(format, value)?)?;
+                print_made(&render(format, value)?)?;
             }
         }
     }

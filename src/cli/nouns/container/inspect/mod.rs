@@ -171,11 +171,11 @@ fn healthcheck(check: &Healthcheck) -> Value {
     };
     let mut value = json!({});
     if let Some(test) = test {
-        value["Test"] = json!(
-            std::iter::once("CMD")
-                .chain(test.iter().map(String::as_str))
-                .collect::<Vec<_>>()
-        );
+        let words: Vec<&str> = test.iter().map(String::as_str).collect();
+        value["Test"] = match words.as_slice() {
+            ["/bin/sh", "-c", script] => json!(["CMD-SHELL", script]),
+            words => json!([&["CMD"], words].concat()),
+        };
     }
     for (key, time) in [
         ("Interval", interval),
