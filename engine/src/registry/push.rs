@@ -45,7 +45,7 @@ pub async fn push(
         lease.protect(&layer.chain_id)?;
     }
     let several = images.len() > 1;
-    let mut children = Vec::new();
+    let (mut children, mut ids) = (Vec::new(), Vec::new());
     for image in images {
         let (id, platform) = (image.id, image.config.platform());
         let (own, elsewhere) = (store.clone(), known_at(store, reference, &image)?);
@@ -62,11 +62,15 @@ pub async fn push(
             by_digest: several,
         };
         let pushed = upload.run(store, reference, options, progress).await?;
-        // What is there is known by its digest from now on, and lent to other repositories.
-        store.tag(&id, &reference.with_digest(pushed.digest))?;
         if !several {
+            // What is there is known by its digest from now on, and lent to other repositories. The digest goes
+            // with the name: so it is that of the image that the name means first.
+            if store.resolve_id(&name)? == id {
+                store.tag(&id, &reference.with_digest(pushed.digest))?;
+            }
             return Ok(pushed);
         }
+        ids.push(id);
         let media_type = media_type(&manifest);
         children.push((
             platform,
@@ -89,6 +93,7 @@ pub async fn push(
     let digest = target
         .manifest(&index.media_type, bytes, reference.tag())
         .await?;
+    store.tag_variants(&ids, &reference.with_digest(digest))?;
     Ok(Pushed { digest, size })
 }
 
