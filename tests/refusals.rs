@@ -250,6 +250,31 @@ const REFUSED: &[Case] = &[
         "`userns_mode: keep-id`",
     ),
     up(
+        "userns_mode: §private\nprivileged: true",
+        "services.web.userns_mode",
+        "a privileged container has the machine's rights",
+    ),
+    up(
+        "userns_mode: private\npid: §host",
+        "services.web.pid",
+        "the pid namespace of the machine cannot be used",
+    ),
+    up(
+        "userns_mode: private\nnetwork_mode: §host",
+        "services.web.network_mode",
+        "the network namespace of the machine cannot be used",
+    ),
+    up(
+        "userns_mode: private\nnetwork_mode: §service:other\n---\n  other: {image: host}",
+        "services.web.network_mode",
+        "has its user namespace too",
+    ),
+    up(
+        "hostname: §web\nuts: host",
+        "services.web.hostname",
+        "needs a UTS namespace of the container's own",
+    ),
+    up(
         "security_opt:\n  - §everything=off",
         "services.web.security_opt[0]",
         "not a known security option",

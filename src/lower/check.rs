@@ -48,6 +48,8 @@ fn attribute(context: &Context<'_>, place: &Place) -> String {
         Place::Shared("dns") if service.dns.is_empty() => "dns_search".to_owned(),
         Place::Shared(name) => (*name).to_owned(),
         Place::Option("block_io_weight") => "blkio_config.weight".to_owned(),
+        Place::Option("user_namespace") => "userns_mode".to_owned(),
+        Place::Option("network") => "network_mode".to_owned(),
         Place::Option(name) => (*name).to_owned(),
         Place::Item(list, index) => format!("{list}[{index}]"),
         Place::Key("env", name) => format!("environment.{name}"),
@@ -98,7 +100,7 @@ fn help(place: &Place) -> &'static str {
         Place::Option("memory") => "use `6m` or more",
         Place::Option("cpus") => "use a number such as `0.5`, or leave it out for all of them",
         Place::Option("cpuset_cpus") => "write `0-3` or `0,2`",
-        Place::Option("hostname") => "use a shorter one",
+        Place::Option("hostname") => "use one of at most 64 bytes, and no `uts: host`",
         Place::Option("mac_address") | Place::Endpoint(..) => "write `02:42:ac:11:00:02`",
         Place::Option("block_io_weight") => "use a number from 10 to 1000",
         Place::Option("memory_reservation") => "lower it, or raise the limit of memory",
@@ -106,7 +108,14 @@ fn help(place: &Place) -> &'static str {
         Place::Option("cpu_period") => "use a number from 1000 to 1000000",
         Place::Option("cpu_quota") => "use 1000 or more, or leave it out for no limit",
         Place::Shared(_) => "leave it out here, and set it at the container whose network this is",
-        Place::Option(_) => "remove the character `\\0`",
+        Place::Option("user_namespace") => "leave it out, or leave out what it contradicts",
+        Place::Option("pid" | "ipc" | "uts" | "cgroup" | "network") => {
+            "leave it out, or let `userns_mode` be that of the same container"
+        }
+        Place::Option("entrypoint" | "command" | "user" | "domainname") => {
+            "remove the character `\\0`"
+        }
+        Place::Option(_) => "leave it out, or use another value",
         Place::Key("env", _) => "write `NAME=value`",
         Place::Key("log", _) => "`max-size: 10m` and `max-file: 3` are the options",
         Place::Key("ulimits", _) => "for instance `nofile: { soft: 1024, hard: 4096 }`",

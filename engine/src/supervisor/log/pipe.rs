@@ -3,7 +3,6 @@
 //! The content is looked at with tee(2), which leaves it in the pipe; its lines go into the file;
 //! then it is taken out. See [`super::journal`] for what a successor makes of a batch that was cut short.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -25,7 +24,6 @@ pub struct LogPipe {
     stream: Stream,
     pipe: OwnedFd,
     look: (OwnedFd, OwnedFd),
-    nowhere: File,
     journal: Journal,
     /// The beginning of a line whose end has not come yet; it is in the journal too.
     begun: Vec<u8>,
@@ -54,7 +52,6 @@ impl LogPipe {
             stream,
             pipe,
             look,
-            nowhere: File::options().write(true).open("/dev/null")?,
             journal,
             begun: left.before,
         };
@@ -74,9 +71,9 @@ impl LogPipe {
             }
             return self.journal.undone();
         }
-        let head = self.look(batch.taken as usize)?;
+        let mut head = self.look(batch.taken as usize)?;
         if head.len() as u64 == batch.taken && journal::hash(&head) == batch.hash {
-            self.take(head.len())?;
+            self.take(&mut head)?;
         }
         self.begun = after;
         self.journal.done()
@@ -116,7 +113,7 @@ impl LogPipe {
             log.write(&entries)?;
         }
         crate::state::crash_point("log.written");
-        self.take(seen.len())?;
+        self.take(&mut seen)?;
         crate::state::crash_point("log.taken");
         self.begun = after;
         self.journal.done()?;
@@ -166,22 +163,15 @@ impl LogPipe {
         Ok(seen)
     }
 
-    /// Takes bytes out that have been looked at.
-    fn take(&mut self, mut count: usize) -> io::Result<()> {
-        while count > 0 {
-            match rustix::pipe::splice(
-                &self.pipe,
-                None,
-                &self.nowhere,
-                None,
-                count,
-                SpliceFlags::NONBLOCK,
-            ) {
-                Ok(0) => break,
-                Ok(taken) => count -= taken,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            }
+    /// Takes bytes out that have been looked at, into memory that holds them already.
+    ///
+    /// All of them or, when the process is killed, none: a successor knows no third case. That is
+    /// why it is one read(2): while a pipe has content, reading it looks at no signal, and the
+    /// memory is there. splice(2) looks at them between one buffer of the pipe and the next.
+    fn take(&self, seen: &mut [u8]) -> io::Result<()> {
+        let taken = rustix::io::retry_on_intr(|| rustix::io::read(&self.pipe, &mut *seen))?;
+        if taken < seen.len() {
+            return Err(io::Error::other("a pipe gave less than it had shown"));
         }
         Ok(())
     }
@@ -279,7 +269,7 @@ mod tests {
             pipe.step(&mut log).unwrap();
             rig.say(b"gun\none\ntwo\nthr");
             // What `step` does, up to the stage.
-            let seen = pipe.look(BATCH).unwrap();
+            let mut seen = pipe.look(BATCH).unwrap();
             let mut text = pipe.begun.clone();
             text.extend_from_slice(&seen);
             let mut entries = Vec::new();
@@ -298,7 +288,7 @@ mod tests {
                 _ => log.write(&entries).unwrap(),
             }
             if stage == "taken" {
-                pipe.take(seen.len()).unwrap();
+                pipe.take(&mut seen).unwrap();
             }
             drop((pipe, log));
             let (mut pipe, mut log) = rig.open();
