@@ -9,40 +9,25 @@ use std::time::Duration;
 
 use support::{Sandbox, find_program};
 
-/// Whether this machine's file system shows its files under other ids, as layers here must be.
-fn maps_ids(sandbox: &Sandbox) -> bool {
-    let tried = sandbox.run(&[
-        "container",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "--userns",
-        "private",
-        "host",
-        "true",
-    ]);
-    let refused = tried.stderr().contains("map the ids");
-    if refused {
+const PRIVATE: [&str; 2] = ["--userns", "private"];
+
+/// A place for a test, or `None` where layers cannot be shown under other ids.
+fn place(sandbox: Sandbox) -> Option<Sandbox> {
+    let tried = sandbox.run_in_new(&PRIVATE, &["true"]);
+    if tried.stderr().contains("map the ids") {
         eprintln!("skipped: this file system maps no ids");
-    } else {
-        tried.expect_code(0);
+        sandbox.finish();
+        return None;
     }
-    !refused
+    tried.expect_code(0);
+    Some(sandbox)
 }
 
-/// A container that sleeps, with these options.
+/// A container with a user namespace, without a network.
 #[track_caller]
 fn start(sandbox: &Sandbox, name: &str, options: &[&str]) {
-    let command = ["container", "run", "-d", "--name", name];
-    let program = ["host", "sleep", "1000"];
-    sandbox.ok(&[&command, options, &program].concat());
-}
-
-#[track_caller]
-fn inside(sandbox: &Sandbox, name: &str, script: &str) -> String {
-    let args = ["container", "exec", name, "sh", "-c", script];
-    sandbox.ok(&args).stdout().trim().to_owned()
+    let private = ["--userns", "private", "--network", "none"];
+    sandbox.start_sleeper(name, &[&private, options].concat());
 }
 
 /// The users of a container's first process for the machine.
@@ -57,30 +42,28 @@ fn user_outside(sandbox: &Sandbox, name: &str) -> u32 {
 #[test]
 fn root_inside_is_nobody_outside() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
-    let private = ["--userns", "private", "--network", "none"];
-    start(&sandbox, "one", &private);
-    start(&sandbox, "two", &private);
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
+    start(&sandbox, "one", &[]);
+    start(&sandbox, "two", &[]);
     let users = ["one", "two"].map(|name| user_outside(&sandbox, name));
     assert!(users.iter().all(|user| *user >= 524_288), "{users:?}");
     assert_ne!(users[0], users[1], "each has ids of its own");
 
-    assert_eq!(inside(&sandbox, "one", "id -u; id -g"), "0\n0");
-    let map = inside(&sandbox, "one", "cat /proc/self/uid_map");
+    assert_eq!(sandbox.inside("one", "id -u; id -g"), "0\n0");
+    let map = sandbox.inside("one", "cat /proc/self/uid_map");
     let map: Vec<&str> = map.split_whitespace().collect();
     assert_eq!(map, ["0", users[0].to_string().as_str(), "65536"]);
     // The files of the image are the container's, and every user can be had.
     let files =
         "stat -c %u /etc/passwd / /etc/hosts; touch /x && chown 65534:7 /x && stat -c %u:%g /x";
-    assert_eq!(inside(&sandbox, "one", files), "0\n0\n0\n65534:7");
+    assert_eq!(sandbox.inside("one", files), "0\n0\n0\n65534:7");
     let other = "setpriv --reuid 4000 --regid 4000 --clear-groups id -u";
-    assert_eq!(inside(&sandbox, "one", other), "4000");
+    assert_eq!(sandbox.inside("one", other), "4000");
     // What belongs to the machine's root is out of reach, by whatever way.
     let kernel = "echo 1 2>/dev/null > /proc/sys/kernel/panic || echo refused";
-    assert_eq!(inside(&sandbox, "one", kernel), "refused");
+    assert_eq!(sandbox.inside("one", kernel), "refused");
     sandbox.ok(&["container", "rm", "-f", "one", "two"]);
     sandbox.finish();
 }
@@ -88,75 +71,40 @@ fn root_inside_is_nobody_outside() {
 #[test]
 fn namespaces_are_the_containers_own_with_every_right_over_them() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
     let script = "ip link set lo down && ip link set lo up && mount -t tmpfs none /mnt && hostname other && hostname; cat /proc/sys/net/ipv4/ip_unprivileged_port_start";
-    let told = sandbox.ok(&[
-        "container",
-        "run",
-        "--rm",
-        "--userns",
-        "private",
-        "--cap-add",
-        "SYS_ADMIN",
-        "--cap-add",
-        "NET_ADMIN",
-        "--security-opt",
-        "seccomp=unconfined",
-        "host",
-        "sh",
-        "-c",
-        script,
-    ]);
-    assert_eq!(told.stdout(), "other\n0\n");
+    let rights = ["--cap-add", "SYS_ADMIN", "--cap-add", "NET_ADMIN"];
+    let calls = ["--security-opt", "seccomp=unconfined"];
+    let options = [&PRIVATE[..], &rights, &calls].concat();
+    let told = sandbox.run_in_new(&options, &["sh", "-c", script]);
+    assert_eq!(told.expect_code(0).stdout(), "other\n0\n");
     sandbox.finish();
 }
 
 #[test]
 fn volumes_and_binds_have_the_owners_that_they_should() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
     let shared = sandbox.project().join("shared");
     fs::create_dir_all(&shared).expect("a directory");
     chown(&shared, Some(1234), Some(1234)).expect("given away");
     let bind = format!("{}:/plain", shared.display());
     let mapped = format!("{}:/mapped:idmap", shared.display());
-    let options = [
-        "--userns",
-        "private",
-        "--network",
-        "none",
-        "-v",
-        "data:/data",
-        "-v",
-        &bind,
-        "-v",
-        &mapped,
-    ];
-    start(&sandbox, "one", &options);
+    let volumes = ["-v", "data:/data", "-v", &bind, "-v", &mapped];
+    start(&sandbox, "one", &volumes);
     let script = "stat -c %u /data /plain /mapped; touch /data/file /mapped/file; chown 33 /data/file; touch /plain/file 2>/dev/null || echo closed";
-    assert_eq!(inside(&sandbox, "one", script), "0\n65534\n0\nclosed");
+    assert_eq!(sandbox.inside("one", script), "0\n65534\n0\nclosed");
     let outside = |path: &Path| fs::metadata(path).expect("made").uid();
     assert_eq!(outside(&shared.join("file")), 1234);
     assert_eq!(outside(&sandbox.root().join("volumes/data/_data/file")), 33);
     // A container without such a namespace sees the volume as it is.
-    let args = [
-        "container",
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        "-v",
-        "data:/data",
-        "host",
-    ];
     let look = ["stat", "-c", "%u", "/data/file"];
-    assert_eq!(sandbox.ok(&[&args[..], &look].concat()).stdout(), "33\n");
+    let seen = sandbox.run_in_new(&["-v", "data:/data"], &look);
+    assert_eq!(seen.stdout(), "33\n");
     sandbox.ok(&["container", "rm", "-f", "one"]);
     sandbox.ok(&["volume", "rm", "data"]);
     sandbox.finish();
@@ -165,21 +113,16 @@ fn volumes_and_binds_have_the_owners_that_they_should() {
 #[test]
 fn files_go_in_and_out_with_their_owners() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
-    start(
-        &sandbox,
-        "one",
-        &["--userns", "private", "--network", "none"],
-    );
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
+    start(&sandbox, "one", &[]);
     sandbox.write("file", "text");
     let file = sandbox.project().join("file");
     let from = file.to_str().expect("text");
     sandbox.ok(&["container", "cp", from, "one:/srv/file"]);
     let look = "stat -c %u:%g /srv/file; cat /srv/file; chown 12:13 /srv/file; rm /etc/passwd";
-    assert_eq!(inside(&sandbox, "one", look), "0:0\ntext");
+    assert_eq!(sandbox.inside("one", look), "0:0\ntext");
     let archive = sandbox
         .ok(&["container", "cp", "one:/srv/file", "-"])
         .stdout();
@@ -210,34 +153,24 @@ fn files_go_in_and_out_with_their_owners() {
 #[test]
 fn streams_belong_to_whoever_runs() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
-    let command = [
-        "container",
-        "run",
-        "-d",
-        "--name",
-        "one",
-        "--userns",
-        "private",
-        "--user",
-        "33",
-    ];
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
+    let command = ["container", "run", "-d", "--name", "one", "--user", "33"];
     let program = [
         "host",
         "sh",
         "-c",
         "echo first > /dev/stdout; echo second > /dev/stderr; exec sleep 1000",
     ];
-    sandbox.ok(&[&command[..], &program].concat());
+    sandbox.ok(&[&command[..], &PRIVATE, &program].concat());
     let logs = support::wait_for(Duration::from_secs(20), || {
         let run = sandbox.ok(&["container", "logs", "one"]);
         let told = run.stdout() + &run.stderr();
         (told.contains("first") && told.contains("second")).then_some(told)
     });
     assert!(logs.is_some(), "both lines arrive");
+    let script = "echo third > /dev/stdout; id -u";
     let exec = [
         "container",
         "exec",
@@ -246,11 +179,11 @@ fn streams_belong_to_whoever_runs() {
         "one",
         "sh",
         "-c",
-        "echo third > /dev/stdout; id -u",
+        script,
     ];
     assert_eq!(sandbox.ok(&exec).stdout(), "third\n44\n");
     sandbox.ok(&["container", "restart", "-t", "0", "one"]);
-    assert_eq!(inside(&sandbox, "one", "id -u"), "33");
+    assert_eq!(sandbox.inside("one", "id -u"), "33");
     sandbox.ok(&["container", "rm", "-f", "one"]);
     sandbox.finish();
 }
@@ -258,35 +191,17 @@ fn streams_belong_to_whoever_runs() {
 #[test]
 fn containers_share_namespaces_by_sharing_their_user_namespace() {
     need_kernel!();
-    let sandbox = Sandbox::new();
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
-    start(
-        &sandbox,
-        "one",
-        &["--userns", "private", "--network", "none"],
-    );
-    let join = [
-        "container",
-        "run",
-        "--rm",
-        "--userns",
-        "container:one",
-        "--pid",
-        "container:one",
-        "--network",
-        "container:one",
-        "--ipc",
-        "container:one",
-        "host",
-        "sh",
-        "-c",
-        "cat /proc/1/comm; kill 1",
-    ];
-    assert_eq!(sandbox.ok(&join).stdout(), "sleep\n");
-    start(&sandbox, "plain", &["--network", "none"]);
-    let run = ["container", "run", "--rm", "--network", "none"];
+    let Some(sandbox) = place(Sandbox::new()) else {
+        return;
+    };
+    start(&sandbox, "one", &[]);
+    let shared: Vec<&str> = ["--userns", "--pid", "--network", "--ipc"]
+        .into_iter()
+        .flat_map(|option| [option, "container:one"])
+        .collect();
+    let joined = sandbox.run_in_new(&shared, &["sh", "-c", "cat /proc/1/comm; kill 1"]);
+    assert_eq!(joined.expect_code(0).stdout(), "sleep\n");
+    sandbox.start_sleeper("plain", &["--network", "none"]);
     for (options, part) in [
         (
             &["--userns", "private", "--pid", "host"][..],
@@ -305,8 +220,8 @@ fn containers_share_namespaces_by_sharing_their_user_namespace() {
         (&["--userns", "container:nobody"], "nobody"),
         (&["--userns", "keep-id"], "private, host or container:NAME"),
     ] {
-        let args = [&run[..], options, &["host", "true"]].concat();
-        sandbox.run(&args).expect_code(125).expect_stderr(&[part]);
+        let run = sandbox.run_in_new(options, &["true"]);
+        run.expect_code(125).expect_stderr(&[part]);
     }
     sandbox.ok(&["container", "rm", "-f", "one", "plain"]);
     sandbox.finish();
@@ -319,7 +234,7 @@ fn a_project_runs_with_services_that_have_user_namespaces() {
         eprintln!("skipped: no busybox");
         return;
     }
-    let sandbox = Sandbox::of_compose(
+    let Some(sandbox) = place(Sandbox::of_compose(
         r#"services:
   web:
     image: host
@@ -344,10 +259,9 @@ volumes: {data: {}}
 secrets: {key: {environment: KEY}}
 configs: {note: {content: "and a note"}}
 "#,
-    );
-    if !maps_ids(&sandbox) {
-        return sandbox.finish();
-    }
+    )) else {
+        return;
+    };
     let output = sandbox
         .command(&["up", "-d", "--quiet-pull"])
         .env("KEY", "a key ")
@@ -375,9 +289,9 @@ fn a_further_process_has_the_limits_of_the_container() {
         "--network",
         "none",
     ];
-    start(&sandbox, "one", &limits);
+    sandbox.start_sleeper("one", &limits);
     let look = "ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj";
-    assert_eq!(inside(&sandbox, "one", look), "500\n600\n300");
+    assert_eq!(sandbox.inside("one", look), "500\n600\n300");
     sandbox.ok(&["container", "rm", "-f", "one"]);
     sandbox.finish();
 }

@@ -157,6 +157,30 @@ impl Sandbox {
         self.run(args).expect_code(0)
     }
 
+    /// Runs a program in a container that is gone after it; without a network, unless the options name one.
+    pub fn run_in_new(&self, options: &[&str], program: &[&str]) -> Run {
+        let network: &[&str] = match options.contains(&"--network") {
+            true => &[],
+            false => &["--network", "none"],
+        };
+        let command = ["container", "run", "--rm"];
+        self.run(&[&command, network, options, &["host"], program].concat())
+    }
+
+    /// Starts a container that sleeps.
+    #[track_caller]
+    pub fn start_sleeper(&self, name: &str, options: &[&str]) {
+        let command = ["container", "run", "-d", "--name", name];
+        self.ok(&[&command, options, &["host", "sleep", "1000"]].concat());
+    }
+
+    /// What a script prints in a running container, without white space at its ends.
+    #[track_caller]
+    pub fn inside(&self, name: &str, script: &str) -> String {
+        let command = ["container", "exec", name, "sh", "-c", script];
+        self.ok(&command).stdout().trim().to_owned()
+    }
+
     /// Starts it with piped output, to be ended by the test.
     pub fn spawn(&self, args: &[&str]) -> Child {
         self.command(args)

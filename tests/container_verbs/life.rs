@@ -1,0 +1,206 @@
+//! Ends, probes, tables and events.
+
+use super::*;
+
+#[test]
+fn a_program_that_must_be_killed_can_be_restarted() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.start_sleeper("web", &["--network", "none"]);
+    for timeout in ["0", "1"] {
+        sandbox.ok(&["container", "restart", "-t", timeout, "web"]);
+        assert_eq!(
+            inspect(&sandbox, "web", "{{.State.Status}}{{.State.Error}}"),
+            "running"
+        );
+    }
+    sandbox.inside("web", "true");
+    sandbox.finish();
+}
+
+#[test]
+fn a_probe_that_takes_too_long_ends_with_what_it_started() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let probe = [
+        "--network",
+        "none",
+        "--health-cmd",
+        "sleep 1000; true",
+        "--health-timeout",
+        "200ms",
+        "--health-interval",
+        "300ms",
+        "--health-retries",
+        "1",
+    ];
+    sandbox.start_sleeper("probed", &probe);
+    let unhealthy = || {
+        let health = inspect(&sandbox, "probed", "{{.State.Health.Status}}");
+        (health == "unhealthy").then_some(())
+    };
+    wait_for(Duration::from_secs(20), unhealthy).expect("unhealthy");
+    // The next probe may be under way: one, and not one for each that has been.
+    wait_for(Duration::from_secs(10), || {
+        let failures = inspect(&sandbox, "probed", "{{.State.Health.FailingStreak}}");
+        (failures.parse::<u32>().unwrap_or(0) >= 3).then_some(())
+    })
+    .expect("several probes");
+    let processes = sandbox.ok(&["container", "top", "probed"]).stdout();
+    assert!(processes.matches("sleep 1000").count() <= 2, "{processes}");
+    sandbox.finish();
+}
+
+#[test]
+fn stats_and_lists_show_what_docker_shows() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.start_sleeper(
+        "web",
+        &["--network", "none", "--memory", "64m", "-l", "tier=front"],
+    );
+    sandbox.ok(&[
+        "container",
+        "create",
+        "--name",
+        "idle",
+        "--network",
+        "none",
+        "host",
+        "true",
+    ]);
+    let stats = sandbox.ok(&["container", "stats", "--no-stream"]).stdout();
+    assert!(
+        stats.starts_with("CONTAINER ID   NAME      CPU %"),
+        "{stats}"
+    );
+    assert!(
+        stats.contains("/ 64MiB") && !stats.contains("idle"),
+        "{stats}"
+    );
+    let pids = sandbox
+        .ok(&[
+            "container",
+            "stats",
+            "--no-stream",
+            "-a",
+            "--format",
+            "{{.Name}} {{.PIDs}}",
+        ])
+        .stdout();
+    assert_eq!(pids, "idle 0\nweb 1\n");
+    sandbox
+        .run(&["container", "stats", "--no-stream", "nobody"])
+        .expect_code(1);
+    sandbox.ok(&["system", "df", "-v"]).expect_stdout(&[
+        "Images space usage:",
+        "LOCAL VOLUMES",
+        "idle",
+        "VOLUME NAME",
+    ]);
+    for (filter, expected) in [
+        ("status=running", "web\n"),
+        ("status=created", "idle\n"),
+        ("label=tier", "web\n"),
+        ("label=tier=back", ""),
+        ("since=web", "idle\n"),
+        ("before=idle", "web\n"),
+        ("volume=data", ""),
+        ("is-task=true", ""),
+    ] {
+        let args = [
+            "container",
+            "ls",
+            "-a",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+        ];
+        let args: Vec<&str> = args.into_iter().chain([filter]).collect();
+        assert_eq!(sandbox.ok(&args).stdout(), expected, "{filter}");
+    }
+    sandbox
+        .run(&["container", "ls", "--filter", "status=odd"])
+        .expect_code(2)
+        .expect_stderr(&["status=odd", "running"]);
+    sandbox
+        .ok(&["container", "prune", "-f", "--filter", "label=tier"])
+        .expect_stdout(&["Total reclaimed space: 0B"]);
+    sandbox.ok(&["container", "inspect", "idle"]);
+    sandbox
+        .ok(&["container", "prune", "-f", "--filter", "label!=tier"])
+        .expect_stdout(&["Deleted Containers:"]);
+    sandbox
+        .run(&["container", "inspect", "idle"])
+        .expect_code(1);
+    if support::find_program("ps").is_some() {
+        let top = sandbox
+            .ok(&["container", "top", "web", "-eo", "pid,args"])
+            .stdout();
+        assert!(top.contains("PID") && top.contains("sleep 1000"), "{top}");
+        assert_eq!(top.lines().count(), 2, "{top}");
+    }
+    sandbox.finish();
+}
+
+#[test]
+fn events_are_told_with_filters() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.start_sleeper("web", &["--network", "none", "-l", "tier=front"]);
+    sandbox.ok(&["container", "update", "--pids-limit", "50", "web"]);
+    sandbox.ok(&["volume", "create", "data"]);
+    sandbox.ok(&["container", "rm", "-f", "web"]);
+    let told = |filter: &[&str]| {
+        let mut args = vec![
+            "system", "events", "--since", "1h", "--until", "0s", "--format",
+        ];
+        args.push("{{.Type}} {{.Action}}");
+        for text in filter {
+            args.extend(["--filter", text]);
+        }
+        let text = sandbox.ok(&args).stdout();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let of_web = told(&["container=web"]);
+    assert_eq!(of_web.first().map(String::as_str), Some("container create"));
+    assert!(
+        of_web.contains(&"container update".to_owned()),
+        "{of_web:?}"
+    );
+    assert_eq!(
+        of_web.last().map(String::as_str),
+        Some("container destroy"),
+        "{of_web:?}"
+    );
+    assert_eq!(told(&["type=volume"]), ["volume create"]);
+    assert_eq!(
+        told(&["label=tier=front", "event=start"]),
+        ["container start"]
+    );
+    assert_eq!(told(&["image=nothing"]), Vec::<String>::new());
+    sandbox
+        .ok(&[
+            "system",
+            "events",
+            "--since",
+            "1h",
+            "--until",
+            "0s",
+            "-f",
+            "event=die",
+            "--format",
+            "json",
+        ])
+        .expect_stdout(&["\"exitCode\":\"137\"", "\"Actor\":{\"ID\":"]);
+    let template = "{{.Status}} {{.From}} {{.Scope}} {{len .ID}} {{.Actor.Attributes.exitCode}} {{.Actor.ID | eq .ID}}";
+    let died = ["--since", "1h", "--until", "0s", "-f", "event=die"];
+    sandbox
+        .ok(&[&["system", "events", "--format", template], &died[..]].concat())
+        .expect_stdout(&["die host local 64 137 true"]);
+    sandbox
+        .run(&["system", "events", "--filter", "colour=red"])
+        .expect_code(2)
+        .expect_stderr(&["colour"]);
+    sandbox.finish();
+}
