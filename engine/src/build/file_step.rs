@@ -6,6 +6,7 @@ use super::digest::{Fields, Hash};
 use super::error::BuildError;
 use super::explain::Ingredients;
 use super::former::Unfit;
+use super::history::LayerOf;
 use super::stage::Stage;
 use super::store;
 use super::tree::{Tree, View};
@@ -77,7 +78,7 @@ impl Stage<'_, '_> {
         self.result.config.config.working_dir.clone_from(&path);
         let name = self.vertex_name(&format!("WORKDIR {path}"));
         if path == "/" {
-            self.history(&format!("WORKDIR {path}"), None);
+            self.history(format!("WORKDIR {path}"), LayerOf::Nothing);
             return Ok(());
         }
         let user = self.result.config.config.user.clone();
@@ -107,7 +108,7 @@ impl Stage<'_, '_> {
             .add("the user", user.as_bytes());
         let made = self.file_vertex(span, &name, key, Canvas::Root, &mut write)?;
         self.explain(&name, &format!("WORKDIR {text}"), &made, &ingredients);
-        self.push(key, made, &format!("WORKDIR {path}"));
+        self.push(key, made, format!("WORKDIR {path}"));
         Ok(())
     }
 

@@ -13,6 +13,7 @@
 mod attributes;
 mod cache;
 mod chmod;
+mod configuration;
 mod context;
 mod copier;
 mod copy;
@@ -29,6 +30,7 @@ pub mod fuzzing;
 mod git;
 mod glob;
 mod graph;
+mod history;
 mod ignore;
 mod layout;
 mod lint;

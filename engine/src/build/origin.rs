@@ -44,7 +44,6 @@ impl Stage<'_, '_> {
                     key: stack_key(&stack),
                     stack,
                     variables: Variables::from_env(&image.config.config.env),
-                    created: image.config.created.clone(),
                     config: image.config.clone(),
                     steps: Vec::new(),
                 };

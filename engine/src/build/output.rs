@@ -11,7 +11,7 @@ use super::ignore::Patterns;
 use super::request::Output;
 use super::solve::{Solver, StageResult};
 use super::tree::{Tree, View};
-use super::{BuildOutcome, overlay, select, sharing, store};
+use super::{BuildOutcome, history, overlay, select, sharing, store};
 use crate::error::Classify;
 use crate::image::{Image, Platform, Reference};
 
@@ -111,6 +111,7 @@ fn add(solver: &Solver<'_>, result: &StageResult) -> Result<Image, BuildError> {
     config.config.labels.extend(solver.request.labels.clone());
     config.base = (!result.stack.below.is_empty()).then(|| "host".to_owned());
     config.created = None;
+    history::date(&mut config.history);
     // A base image's own list is about its own steps.
     config.extra.remove(sharing::INLINE);
     if let Some(steps) = sharing::inline(solver, result) {

@@ -37,8 +37,6 @@ pub(super) struct StageResult {
     pub(super) key: Hash,
     pub(super) config: ImageConfig,
     pub(super) variables: Variables,
-    /// When the topmost layer was made.
-    pub(super) created: Option<String>,
     /// Those that other machines could take from a cache, in order.
     pub(super) steps: Vec<Step>,
 }

@@ -1,6 +1,6 @@
 //! One stage, walked from `FROM` to its end: configuration, variables, and the stack of layers.
 //!
-//! Instructions that only change the configuration are done here; those that make files go to `run`
+//! Instructions that only change the configuration go to `configuration`; those that make files to `file_step`, `run`
 //! and `copy`.
 
 use super::diagnostic::{Source, Span};
@@ -8,15 +8,13 @@ use super::digest::{Fields, Hash};
 use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::Origin;
-use super::parse::{self, Argument, CommandLine, HealthTest, Instruction, Kind, error};
+use super::history::LayerOf;
+use super::parse::{self, CommandLine, Instruction, Kind, error};
 use super::platform::Platform;
-use super::sharing::Step;
 use super::solve::{Solver, StageResult};
 use super::store::Stack;
-use super::values;
 use super::variables::Variables;
-use super::vertex::Made;
-use crate::image::{Empty, HealthConfig, History, ImageConfig};
+use crate::image::ImageConfig;
 
 /// The shell where no `SHELL` was given.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -31,7 +29,7 @@ pub(super) struct Stage<'s, 'a> {
     pub(super) result: StageResult,
     pub(super) no_cache: bool,
     /// `CMD` was given in this stage.
-    cmd_set: bool,
+    pub(super) cmd_set: bool,
     /// Steps done and steps in all, for vertex names.
     pub(super) done: usize,
     total: usize,
@@ -98,7 +96,6 @@ fn scratch(platform: &Platform) -> StageResult {
         stack,
         config,
         variables: Variables::default(),
-        created: None,
         steps: Vec::new(),
     }
 }
@@ -170,13 +167,17 @@ impl Stage<'_, '_> {
         .map_err(|reason| self.wrong(span, reason, None))
     }
 
-    fn expand_opt(&self, span: Span, text: Option<&str>) -> Result<Option<String>, BuildError> {
+    pub(super) fn expand_opt(
+        &self,
+        span: Span,
+        text: Option<&str>,
+    ) -> Result<Option<String>, BuildError> {
         text.map(|text| self.expand(span, text)).transpose()
     }
 
     fn instruction(&mut self, instruction: &Instruction) -> Result<(), BuildError> {
         let span = instruction.span;
-        match &instruction.kind {
+        let text = match &instruction.kind {
             Kind::From(_) => {
                 return Err(self.wrong(span, "FROM isn't allowed as an ONBUILD trigger", None));
             }
@@ -192,125 +193,25 @@ impl Stage<'_, '_> {
                 return super::copy::run(self, instruction, flags, words);
             }
             Kind::Workdir(path) => return self.workdir(span, path),
-            Kind::Arg(arguments) => return self.argument(span, arguments, &instruction.text),
-            Kind::Env(pairs) => self.env(span, &pairs.list)?,
-            Kind::Label(pairs) => self.labels(span, &pairs.list)?,
-            Kind::Maintainer(text) => self.result.config.author.clone_from(text),
-            Kind::Cmd(command) => {
-                self.result.config.config.cmd =
-                    Some(self.wrapped(command)).filter(|words| !words.is_empty());
-                self.cmd_set = true;
-            }
-            Kind::Entrypoint(command) => {
-                self.result.config.config.entrypoint =
-                    Some(self.wrapped(command)).filter(|words| !words.is_empty());
-                if !self.cmd_set {
-                    self.result.config.config.cmd = None;
-                }
-            }
-            Kind::Shell(words) => self.result.config.config.shell = Some(words.clone()),
-            Kind::User(text) => self.user(span, text)?,
-            Kind::Volume(paths) => self.volumes(span, paths)?,
-            Kind::Expose(words) => {
-                for word in words {
-                    self.expose(span, word)?;
-                }
-            }
-            Kind::StopSignal(text) => self.stop_signal(span, text)?,
-            Kind::Healthcheck(test) => self.result.config.config.healthcheck = Some(health(test)),
             Kind::Onbuild(text) => {
                 self.result.config.config.on_build.push(text.clone());
                 return Ok(());
             }
-        }
-        self.history(
-            &format!(
-                "{} {}",
-                instruction.keyword.to_uppercase(),
-                instruction.text
-            ),
-            None,
-        );
-        Ok(())
-    }
-
-    fn labels(&mut self, span: Span, pairs: &[(String, String)]) -> Result<(), BuildError> {
-        let mut expanded = Vec::with_capacity(pairs.len());
-        for (name, value) in pairs {
-            expanded.push((self.expand(span, name)?, self.expand(span, value)?));
-        }
-        self.result.config.config.labels.extend(expanded);
-        Ok(())
-    }
-
-    fn user(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
-        let user = self.expand(span, text)?;
-        if user.is_empty() {
-            return Err(self.wrong(span, "USER is blank after expansion", None));
-        }
-        self.result.config.config.user = user;
-        Ok(())
-    }
-
-    fn volumes(&mut self, span: Span, paths: &[String]) -> Result<(), BuildError> {
-        for path in paths {
-            let path = self.expand(span, path)?;
-            if path.is_empty() {
-                return Err(self.wrong(span, "VOLUME specified can not be an empty string", None));
-            }
-            self.result.config.config.volumes.insert(path, Empty {});
-        }
-        Ok(())
-    }
-
-    fn stop_signal(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
-        let signal = self.expand(span, text)?;
-        if !values::is_signal(&signal) {
-            let help = "write a signal's name as SIGTERM, or its number";
-            return Err(self.wrong(span, format!("invalid signal `{signal}`"), Some(help)));
-        }
-        self.result.config.config.stop_signal = signal;
-        Ok(())
-    }
-
-    /// Adds a line of history; `layer` is when a layer was made.
-    pub(super) fn history(&mut self, text: &str, layer: Option<&str>) {
-        let created = match layer {
-            Some(created) => Some(created.to_owned()),
-            None if self.solver.epoch.is_some() => Some(self.solver.now()),
-            None => self.result.created.clone(),
+            Kind::Arg(arguments) => self.argument(span, arguments)?,
+            Kind::Env(pairs) => self.env(span, &pairs.list)?,
+            Kind::Label(pairs) => self.labels(span, &pairs.list)?,
+            Kind::Maintainer(author) => self.maintainer(author),
+            Kind::Cmd(command) => self.cmd(command),
+            Kind::Entrypoint(command) => self.entrypoint(command),
+            Kind::Shell(words) => self.shell(words),
+            Kind::User(text) => self.user(span, text)?,
+            Kind::Volume(paths) => self.volumes(span, paths)?,
+            Kind::Expose(words) => self.expose(span, words)?,
+            Kind::StopSignal(text) => self.stop_signal(span, text)?,
+            Kind::Healthcheck(test) => self.healthcheck(test),
         };
-        let comment = "buildkit.dockerfile.v0".to_owned();
-        let created_by = if layer.is_some() {
-            format!("{text} # buildkit")
-        } else {
-            text.to_owned()
-        };
-        let history = History {
-            created,
-            created_by,
-            comment,
-            empty_layer: layer.is_none(),
-            ..History::default()
-        };
-        self.result.config.history.push(history);
-    }
-
-    /// Puts a layer on the stack.
-    pub(super) fn push(&mut self, key: Hash, made: Made, history: &str) {
-        self.history(history, Some(&made.created));
-        self.result.config.rootfs.diff_ids.push(made.layer.diff_id);
-        if self.result.stack.below.is_empty() {
-            self.result.steps.push(Step {
-                key: made.key,
-                layer: made.layer.clone(),
-                created: made.created.clone(),
-                name: made.name,
-            });
-        }
-        self.result.stack.layers.push(made.layer);
-        self.result.key = key;
-        self.result.created = Some(made.created);
+        self.history(text, LayerOf::Nothing);
+        Ok(())
     }
 
     /// The words of a command, in the shell where that is asked for.
@@ -324,92 +225,5 @@ impl Stage<'_, '_> {
         };
         words.push(command.words.join(" "));
         words
-    }
-
-    fn argument(
-        &mut self,
-        span: Span,
-        arguments: &[Argument],
-        text: &str,
-    ) -> Result<(), BuildError> {
-        for argument in arguments {
-            let expanded = Argument {
-                name: self.expand(span, &argument.name)?,
-                default: self.expand_opt(span, argument.default.as_deref())?,
-            };
-            let stage = self.solver.stages.list[self.index]
-                .from
-                .name
-                .clone()
-                .unwrap_or_default();
-            let mut globals = self.solver.globals.clone();
-            if !stage.is_empty() {
-                globals
-                    .entry("TARGETSTAGE".into())
-                    .and_modify(|value| *value = stage);
-            }
-            self.result
-                .variables
-                .declare(&expanded, &self.solver.request.args, &globals);
-        }
-        self.history(&format!("ARG {text}"), None);
-        Ok(())
-    }
-
-    /// All values are those from before the instruction.
-    fn env(&mut self, span: Span, pairs: &[(String, String)]) -> Result<(), BuildError> {
-        let mut expanded = Vec::with_capacity(pairs.len());
-        for (name, value) in pairs {
-            let name = self.expand(span, name)?;
-            if name.is_empty() {
-                return Err(self.wrong(span, "ENV names can not be blank", None));
-            }
-            expanded.push((name, self.expand(span, value)?));
-        }
-        for (name, value) in expanded {
-            self.result.variables.set(&name, &value);
-            let env = &mut self.result.config.config.env;
-            let entry = format!("{name}={value}");
-            match env
-                .iter_mut()
-                .find(|old| old.split_once('=').is_some_and(|(old, _)| old == name))
-            {
-                Some(old) => *old = entry,
-                None => env.push(entry),
-            }
-        }
-        Ok(())
-    }
-
-    fn expose(&mut self, span: Span, word: &str) -> Result<(), BuildError> {
-        let lookup = |name: &str| self.result.variables.get(name);
-        let expander = Expander {
-            escape: self.solver.file.directives.escape,
-            lookup: &lookup,
-            keep_quotes: false,
-        };
-        let words = expander
-            .words(word)
-            .map_err(|reason| self.wrong(span, reason, None))?;
-        for word in words {
-            let ports = values::ports(&word).map_err(|reason| self.wrong(span, reason, None))?;
-            self.result
-                .config
-                .config
-                .exposed_ports
-                .extend(ports.into_iter().map(|port| (port, Empty {})));
-        }
-        Ok(())
-    }
-}
-
-fn health(test: &HealthTest) -> HealthConfig {
-    HealthConfig {
-        test: test.test.clone(),
-        interval: test.interval,
-        timeout: test.timeout,
-        start_period: test.start_period,
-        start_interval: test.start_interval,
-        retries: test.retries,
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use indexmap::IndexMap;
+use indexmap::{IndexMap, IndexSet};
 
 use super::parse::Argument;
 
@@ -27,8 +27,8 @@ const PROXIES: [&str; 10] = [
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variables {
     values: IndexMap<String, String>,
-    /// Declared arguments that have a value, in order of declaration.
-    arguments: IndexMap<String, String>,
+    /// Declared arguments, in order of declaration.
+    arguments: IndexSet<String>,
 }
 
 impl Variables {
@@ -58,26 +58,30 @@ impl Variables {
     }
 
     /// `ARG`, its name and default expanded already. The caller's value goes first, then the default,
-    /// then the value of a global argument of that name.
+    /// then the value of a global argument of that name. Gives the one that was taken.
     pub(super) fn declare(
         &mut self,
         argument: &Argument,
         given: &IndexMap<String, String>,
         globals: &BTreeMap<String, String>,
-    ) {
+    ) -> Option<String> {
         let value = given
             .get(&argument.name)
             .or(argument.default.as_ref())
             .or_else(|| globals.get(&argument.name));
         if let Some(value) = value {
             self.values.insert(argument.name.clone(), value.clone());
-            self.arguments.insert(argument.name.clone(), value.clone());
         }
+        self.arguments.insert(argument.name.clone());
+        value.cloned()
     }
 
-    /// Declared arguments, for history.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.arguments.iter()
+    /// Declared arguments and their values of this point, for history.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.arguments.iter().map(|name| {
+            let value = self.values.get(name).map_or("", String::as_str);
+            (name.as_str(), value)
+        })
     }
 
     /// The environment of a command.
@@ -131,6 +135,8 @@ mod tests {
         assert_eq!(variables.get("G").as_deref(), Some("global"));
         variables.declare(&argument("U", None), &given, &globals);
         assert_eq!(variables.get("U"), None);
-        assert_eq!(variables.arguments().count(), 3);
+        let arguments: Vec<_> = variables.arguments().collect();
+        let expected = [("A", "env2"), ("B", "given"), ("G", "global"), ("U", "")];
+        assert_eq!(arguments, expected);
     }
 }

@@ -88,7 +88,8 @@ pub(super) fn run(
     };
     let made = make(stage, span, &name, key, &job, from.tree, &items)?;
     stage.explain(&name, &text, &made, &ingredients);
-    stage.push(key, made, &text);
+    let history = words.history(&flags, written);
+    stage.push(key, made, history);
     if let Some(index) = &from.tree.index {
         index.save();
     }

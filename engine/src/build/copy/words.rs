@@ -57,6 +57,8 @@ impl<'f> Flags<'f> {
 /// The words of the instruction, expanded.
 pub(super) struct Words {
     pub(super) sources: Vec<String>,
+    /// As it was written.
+    pub(super) written_dest: String,
     /// Absolute.
     pub(super) dest: String,
     pub(super) chown: Option<String>,
@@ -74,10 +76,14 @@ impl Words {
         flags: &Flags<'_>,
         words: &SourcesAndDest,
     ) -> Result<Self, BuildError> {
-        let dest = stage.expand(span, &words.dest)?;
+        let written_dest = stage.expand(span, &words.dest)?;
         let dest = values::absolute(
             &stage.result.config.config.working_dir,
-            if dest.is_empty() { "." } else { &dest },
+            if written_dest.is_empty() {
+                "."
+            } else {
+                &written_dest
+            },
         );
         let given = |text: Option<&str>| -> Result<Option<String>, BuildError> {
             let text = text.map(|text| stage.expand(span, text)).transpose()?;
@@ -107,6 +113,7 @@ impl Words {
         })?;
         Ok(Self {
             sources: each(&words.sources)?,
+            written_dest,
             dest,
             chown: given(flags.chown)?,
             chmod,
@@ -114,5 +121,25 @@ impl Words {
             checksum: given(flags.checksum)?,
             exclude,
         })
+    }
+
+    /// What the history says: not where the files come from, nor how they are linked.
+    pub(super) fn history(&self, flags: &Flags<'_>, words: &SourcesAndDest) -> String {
+        let mut text = if flags.add { "ADD" } else { "COPY" }.to_owned();
+        if flags.parents {
+            text += " --parents";
+        }
+        for (flag, value) in [("chown", &self.chown), ("chmod", &self.chmod)] {
+            if let Some(value) = value {
+                text += &format!(" --{flag}={value}");
+            }
+        }
+        for source in &self.sources {
+            text += &format!(" {source}");
+        }
+        for file in &words.files {
+            text += &format!(" <<{}", file.name);
+        }
+        text + &format!(" {} # buildkit", self.written_dest)
     }
 }

@@ -58,8 +58,8 @@ pub(super) fn run(
             runner.execute(step)
         })?;
     stage.explain(&name, &written, &made, &ingredients);
-    let history = history(stage, &command.argv);
-    stage.push(key, made, &history);
+    let history = stage.run_history(&command.argv);
+    stage.push(key, made, history);
     Ok(())
 }
 
@@ -74,18 +74,4 @@ fn runnable(stage: &Stage<'_, '_>, instruction: &Instruction) -> Result<(), Buil
         platform.needs_emulator()
     );
     Err(stage.wrong(instruction.span, message, None))
-}
-
-/// The line of history: with the values of the build arguments that the command saw.
-fn history(stage: &Stage<'_, '_>, argv: &[String]) -> String {
-    let arguments: Vec<String> = stage
-        .result
-        .variables
-        .arguments()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    match arguments.as_slice() {
-        [] => format!("RUN {}", argv.join(" ")),
-        all => format!("RUN |{} {} {}", all.len(), all.join(" "), argv.join(" ")),
-    }
 }
