@@ -4,7 +4,7 @@ use super::copier::{Attributes, Copier, CopyError};
 use super::diagnostic::Span;
 use super::digest::{Fields, Hash};
 use super::error::BuildError;
-use super::explain::Ingredients;
+use super::explain::{Ingredients, STEP_BEFORE};
 use super::former::Unfit;
 use super::history::LayerOf;
 use super::stage::Stage;
@@ -103,7 +103,7 @@ impl Stage<'_, '_> {
         };
         let mut ingredients = Ingredients::default();
         ingredients
-            .add("the step before", &self.result.key)
+            .add(STEP_BEFORE, &self.result.key)
             .add("the directory", path.as_bytes())
             .add("the user", user.as_bytes());
         let made = self.file_vertex(span, &name, key, Canvas::Root, &mut write)?;

@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use super::source::Item;
 use super::words::{Flags, Words};
 use crate::build::digest::{Fields, Hash};
-use crate::build::explain::Ingredients;
+use crate::build::explain::{Ingredients, STEP_BEFORE};
 use crate::build::ignore::Patterns;
 use crate::build::select::{self, Selected};
 use crate::build::stage::Stage;
@@ -29,23 +29,25 @@ pub(super) fn of(
 ) -> io::Result<Hash> {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     let (chown, chmod) = (or_empty(&words.chown), or_empty(&words.chmod));
+    let switches = [
+        u8::from(flags.link),
+        u8::from(flags.parents),
+        u8::from(flags.unpack.unwrap_or(true)),
+    ];
     ingredients
-        .add("the step before", &stage.result.key)
+        .add(STEP_BEFORE, &stage.result.key)
         .add("the destination", words.dest.as_bytes())
         .add("--chown", chown.as_bytes())
         .add("--chmod", chmod.as_bytes())
-        .add("--exclude", words.exclude.texts.join("\n").as_bytes());
+        .add("--exclude", words.exclude.texts.join("\n").as_bytes())
+        .add("--link, --parents or --unpack", &switches);
     let mut fields = Fields::new(if flags.add { "add" } else { "copy" });
     fields
         .add(&stage.result.key)
         .add(words.dest.as_bytes())
         .add(chown.as_bytes())
         .add(chmod.as_bytes())
-        .add(&[
-            u8::from(flags.link),
-            u8::from(flags.parents),
-            u8::from(flags.unpack.unwrap_or(true)),
-        ])
+        .add(&switches)
         .list(&words.exclude.texts);
     for item in items {
         match item {

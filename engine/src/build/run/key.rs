@@ -4,7 +4,7 @@ use super::command::Command;
 use super::mounts::{Source, one_source, with_tree};
 use crate::build::copy::{self, Origin};
 use crate::build::digest::{Fields, Hash};
-use crate::build::explain::Ingredients;
+use crate::build::explain::{Ingredients, STEP_BEFORE};
 use crate::build::ignore::Patterns;
 use crate::build::origin::Files;
 use crate::build::parse::mount::MountType;
@@ -19,7 +19,13 @@ pub(super) fn of(
     let config = &stage.result.config.config;
     let network = format!("{:?}", command.network);
     let hosts = stage.solver.request.extra_hosts.iter();
-    let script = command.script.as_ref().map(|script| script.text.as_bytes());
+    let hosts: Vec<String> = hosts
+        .map(|host| format!("{} {:?}", host.name, host.address))
+        .collect();
+    let script = command.script.as_ref();
+    let script = script
+        .map(|script| script.text.as_bytes())
+        .unwrap_or_default();
     let mut fields = Fields::new("run");
     fields
         .add(&stage.result.key)
@@ -29,14 +35,17 @@ pub(super) fn of(
         .add(config.user.as_bytes())
         .add(network.as_bytes())
         .add(&[u8::from(command.insecure)])
-        .list(hosts.map(|host| format!("{} {:?}", host.name, host.address)))
-        .add(script.unwrap_or_default());
+        .list(&hosts)
+        .add(script);
     ingredients
-        .add("the step before", &stage.result.key)
+        .add(STEP_BEFORE, &stage.result.key)
         .add("the command", command.argv.join("\0").as_bytes())
         .add("the working directory", config.working_dir.as_bytes())
         .add("the user", config.user.as_bytes())
         .add("the network", network.as_bytes())
+        .add("the security", &[u8::from(command.insecure)])
+        .add("the hosts", hosts.join("\n").as_bytes())
+        .add("the script", script)
         .variables(&command.env);
     for source in &command.mounts {
         add_mount(stage, &mut fields, source, ingredients)?;
@@ -64,7 +73,13 @@ fn add_mount(
         &mount.env,
         mount.required,
     );
-    fields.add(format!("{attributes:?}").as_bytes());
+    let attributes = format!("{attributes:?}");
+    fields.add(attributes.as_bytes());
+    let options = format!("{:?} {} {attributes}", mount.kind, mount.read_only);
+    ingredients.add(
+        format!("the mount of `{}`", source.target),
+        options.as_bytes(),
+    );
     if let (MountType::Bind, Some(files)) = (mount.kind, &source.files) {
         let digest = content(stage, files, &mount.source)?;
         ingredients.add(format!("what is mounted on `{}`", source.target), &digest);

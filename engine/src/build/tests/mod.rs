@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod explain;
 mod former;
 mod platforms;
 mod sharing;
