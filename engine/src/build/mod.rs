@@ -75,7 +75,7 @@ pub use request::{
 };
 pub use run::run_role;
 
-use crate::image::{ImageStore, Reference};
+use crate::image::ImageStore;
 use crate::state::Paths;
 use recipe::Recipe;
 use scratch::Scratch;
@@ -261,12 +261,7 @@ fn refuse(request: &BuildRequest) -> Result<(), BuildError> {
             });
         }
     }
-    for tag in &request.tags {
-        Reference::parse(tag).map_err(|reason| BuildError::Option {
-            option: format!("tag `{tag}`"),
-            reason: reason.to_string(),
-        })?;
-    }
+    output::references(&request.tags)?;
     Ok(())
 }
 

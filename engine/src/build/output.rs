@@ -1,6 +1,7 @@
 //! What becomes of the result: an image in the store, an archive, plain files.
 
 use std::io::Write;
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,7 +14,8 @@ use super::solve::{Solver, StageResult};
 use super::tree::{Tree, View};
 use super::{BuildOutcome, history, overlay, select, sharing, store};
 use crate::error::Classify;
-use crate::image::{Image, Platform, Reference};
+use crate::image::{Descriptor, Image, Platform, Reference};
+use crate::layer::{self, TarOptions};
 
 /// A platform's build and what it gave.
 type Built<'b> = (&'b Solver<'b>, Arc<StageResult>);
@@ -29,48 +31,52 @@ pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(
         outputs => outputs,
     };
     let mut images: Vec<Image> = Vec::new();
+    let mut archived = None;
     for output in outputs {
         match output {
             Output::None => {}
             Output::Local(path) if several => {
                 for (solver, result) in built {
-                    // As the reference does: `linux_arm64`.
-                    local(
-                        result,
-                        &path.join(solver.platform.to_string().replace('/', "_")),
-                    )?;
+                    local(result, &path.join(folder(solver)))?;
                 }
             }
+            Output::Docker(_) if several => return Err(one_platform()),
             Output::Local(path) => local(first, path)?,
-            Output::Tar(_) | Output::Docker(_) if several => return Err(one_platform(output)),
-            Output::Tar(path) => tar(solver, first, path)?,
+            Output::Tar(path) => tar(built, path)?,
             Output::Image => {
                 make(built, &mut images)?;
                 name(solver, &images, outcome)?;
             }
             Output::Docker(path) | Output::Oci(path) => {
                 make(built, &mut images)?;
-                archive(solver, &images, path)?;
+                archived = Some(archive(solver, &images, path)?);
             }
         }
     }
-    describe(&images, outcome);
+    describe(&images, archived.as_ref(), outcome);
+    let names = references(&solver.request.tags)?;
+    if !images.is_empty() && !names.is_empty() {
+        let names: Vec<String> = names.iter().map(Reference::familiar).collect();
+        outcome.metadata["image.name"] = names.join(",").into();
+    }
     Ok(())
 }
 
-fn one_platform(output: &Output) -> BuildError {
-    let kind = match output {
-        Output::Tar(_) => "tar",
-        _ => "docker",
-    };
+/// Where a platform's files go among those of others, as the reference has it: `linux_arm64`.
+fn folder(solver: &Solver<'_>) -> String {
+    solver.platform.to_string().replace('/', "_")
+}
+
+fn one_platform() -> BuildError {
     BuildError::Unsupported {
-        option: format!("--output type={kind} of several platforms"),
-        reason: "it holds one; use type=oci or type=local, or build one platform".into(),
+        option: "--output type=docker of several platforms".into(),
+        reason: "it holds one; use type=oci, type=tar or type=local, or build one platform".into(),
     }
 }
 
-/// What `--iidfile` and `--metadata-file` tell. The image's own digest is told by who pushes it.
-fn describe(images: &[Image], outcome: &mut BuildOutcome) {
+/// What `--iidfile` and `--metadata-file` tell. An image in the store has its id for a digest, as Docker's store
+/// has it: its manifest is made when it leaves. `archived` is the manifest, or the index, of one that has left.
+fn describe(images: &[Image], archived: Option<&Descriptor>, outcome: &mut BuildOutcome) {
     let host = Platform::host();
     let ours = images
         .iter()
@@ -79,11 +85,17 @@ fn describe(images: &[Image], outcome: &mut BuildOutcome) {
         return;
     };
     outcome.image_id = Some(image.id.to_string());
-    outcome.metadata = serde_json::json!({
-        "containerimage.config.digest": image.id.to_string(),
-        "containerimage.digest": image.id.to_string(),
-        "image.name": outcome.tags.join(","),
-    });
+    let digest = archived.map_or(image.id, |descriptor| descriptor.digest);
+    let metadata = &mut outcome.metadata;
+    metadata["containerimage.config.digest"] = image.id.to_string().into();
+    metadata["containerimage.digest"] = digest.to_string().into();
+    if let Some(descriptor) = archived {
+        metadata["containerimage.descriptor"] = serde_json::json!({
+            "mediaType": descriptor.media_type,
+            "digest": digest.to_string(),
+            "size": descriptor.size,
+        });
+    }
     if images.len() > 1 {
         let each = images.iter().map(|image| {
             (
@@ -91,7 +103,7 @@ fn describe(images: &[Image], outcome: &mut BuildOutcome) {
                 image.id.to_string().into(),
             )
         });
-        outcome.metadata["gantry.platforms"] = serde_json::Value::Object(each.collect());
+        metadata["gantry.platforms"] = serde_json::Value::Object(each.collect());
     }
 }
 
@@ -157,15 +169,22 @@ fn name(
     images: &[Image],
     outcome: &mut BuildOutcome,
 ) -> Result<(), BuildError> {
-    for tag in &solver.request.tags {
-        let reference = Reference::parse(tag).map_err(|reason| BuildError::Option {
-            option: format!("tag `{tag}`"),
-            reason: reason.to_string(),
-        })?;
+    for reference in references(&solver.request.tags)? {
         store::tag(solver.images, images, &reference)?;
         outcome.tags.push(reference.familiar().to_string());
     }
     Ok(())
+}
+
+/// The names that the result is to have.
+pub(super) fn references(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
+    let parse = |tag: &String| {
+        Reference::parse(tag).map_err(|reason| BuildError::Option {
+            option: format!("tag `{tag}`"),
+            reason: reason.to_string(),
+        })
+    };
+    tags.iter().map(parse).collect()
 }
 
 fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> BuildError {
@@ -208,61 +227,56 @@ fn local(result: &StageResult, path: &Path) -> Result<(), BuildError> {
     Ok(())
 }
 
-/// Writes the files as one tar archive.
-fn tar(solver: &Solver<'_>, result: &StageResult, path: &Path) -> Result<(), BuildError> {
-    use std::os::fd::AsRawFd;
+/// Writes the files as one tar archive; those of several platforms each below a folder.
+fn tar(built: &[Built<'_>], path: &Path) -> Result<(), BuildError> {
+    let mut roots = Vec::with_capacity(built.len());
+    for (solver, result) in built {
+        let root = match merged(result)? {
+            Some(tree) => tree,
+            None => {
+                let empty = solver.root.join("build/empty");
+                std::fs::create_dir_all(&empty).map_err(io("create", &empty))?;
+                Tree::open(&empty, View::Image).map_err(io("open", &empty))?
+            }
+        };
+        roots.push((folder(solver), root));
+    }
+    let directories: Vec<(String, String)> = roots
+        .iter()
+        .map(|(name, root)| {
+            let fd = root.root().as_raw_fd();
+            (name.clone(), format!("/proc/self/fd/{fd}/."))
+        })
+        .collect();
     let mut out = sink(path)?;
-    let root = match merged(result)? {
-        Some(tree) => tree,
-        None => {
-            let empty = solver.root.join("build/empty");
-            std::fs::create_dir_all(&empty).map_err(io("create", &empty))?;
-            Tree::open(&empty, View::Image).map_err(io("open", &empty))?
-        }
-    };
-    let directory = format!("/proc/self/fd/{}/.", root.root().as_raw_fd());
-    crate::layer::write_tar(
-        Path::new(&directory),
-        &mut out,
-        &crate::layer::TarOptions::default(),
-    )
-    .map_err(|source| BuildError::Store {
-        action: "write the archive".into(),
-        kind: source.kind(),
-        source: Box::new(source),
-    })?;
+    let options = TarOptions::default();
+    match directories.as_slice() {
+        [(_, only)] => layer::write_tar(Path::new(only), &mut out, &options).map(drop),
+        all => layer::write_trees(all, &mut out, &options),
+    }
+    .map_err(cannot_write)?;
     out.flush().map_err(io("write", path))
 }
 
-/// Writes the images as an archive that is a Docker archive and an OCI layout at once.
-fn archive(solver: &Solver<'_>, images: &[Image], path: &Path) -> Result<(), BuildError> {
-    let names = match solver.request.tags.as_slice() {
-        [] if images.len() > 1 => {
-            return Err(BuildError::Option {
-                option: "--output".into(),
-                reason: "an archive of several platforms needs a name for them: add --tag".into(),
-            });
-        }
-        [] => images.iter().map(|image| image.id.to_string()).collect(),
-        tags => {
-            for tag in tags {
-                if let Ok(reference) = Reference::parse(tag) {
-                    store::tag(solver.images, images, &reference)?;
-                }
-            }
-            tags.to_vec()
-        }
-    };
+/// Writes the images as an archive that is a Docker archive and an OCI layout at once. Gives what describes them
+/// in it.
+fn archive(solver: &Solver<'_>, images: &[Image], path: &Path) -> Result<Descriptor, BuildError> {
+    let names = references(&solver.request.tags)?;
     let mut out = sink(path)?;
-    solver
+    let descriptor = solver
         .images
-        .save(&names, None, &mut out)
-        .map_err(|source| BuildError::Store {
-            action: "write the archive".into(),
-            kind: source.kind(),
-            source: Box::new(source),
-        })?;
-    out.flush().map_err(io("write", path))
+        .save_images(images, &names, &mut out)
+        .map_err(cannot_write)?;
+    out.flush().map_err(io("write", path))?;
+    Ok(descriptor)
+}
+
+fn cannot_write<E: Classify + std::error::Error + Send + Sync + 'static>(source: E) -> BuildError {
+    BuildError::Store {
+        action: "write the archive".into(),
+        kind: source.kind(),
+        source: Box::new(source),
+    }
 }
 
 fn sink(path: &Path) -> Result<Box<dyn Write>, BuildError> {

@@ -5,6 +5,7 @@
 //! built-in image, `load` and `save` read and write archives, `collect` removes, `verify` checks. Nothing here
 //! knows a registry or a container: what a container uses is told by [`Roots`].
 
+mod archive_writer;
 mod archives;
 mod assemble;
 mod collect;

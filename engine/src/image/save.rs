@@ -5,19 +5,19 @@
 //! with; those made here are written from their directories, uncompressed. Images over the
 //! `host` image are refused. The same images always give the same bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::{self, Read, Write};
 
-use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use super::archive_writer::{Archive, Data, Lists, write_archive, write_error};
 use super::store::{Base, Image, ImageStore};
 use super::{
     CONFIG_LIMIT, Descriptor, Document, ImageError, MANIFEST_LIMIT, Manifest, Platform, Reference,
     is_host_image, media,
 };
 use crate::content::{ContentError, Digest};
-use crate::layer::{Layer, LayerError, TarWriter};
+use crate::layer::{Layer, LayerError};
 
 /// Counts and hashes what is written.
 pub(crate) struct Measure {
@@ -63,27 +63,32 @@ impl ImageStore {
                 }
             }
         }
-        let mut archive = Archive {
-            writer: TarWriter::new(out),
-            written: BTreeSet::new(),
+        write_archive(out, |archive, lists| {
+            for group in &groups {
+                self.save_group(archive, group, lists)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes an archive of one image, or of those of several platforms that belong together, under these names or
+    /// none. Gives what describes it: its manifest, or its index.
+    pub(crate) fn save_images(
+        &self,
+        images: &[Image],
+        tags: &[Reference],
+        out: impl Write,
+    ) -> Result<Descriptor, ImageError> {
+        if let Some(image) = images.iter().find(|image| image.base != Base::Scratch) {
+            return Err(ImageError::HostBound(image.id.to_string(), "saved"));
+        }
+        let group = Group {
+            images: images.to_vec(),
+            tags: tags.iter().cloned().collect(),
         };
-        archive.folder("blobs/")?;
-        archive.folder("blobs/sha256/")?;
-        let mut lists = Lists::default();
-        for group in &groups {
-            self.save_group(&mut archive, group, &mut lists)?;
-        }
-        archive.json(
-            "index.json",
-            &json!({"schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": lists.index}),
-        )?;
-        archive.json("manifest.json", &Value::Array(lists.saved))?;
-        archive.json("oci-layout", &json!({"imageLayoutVersion": "1.0.0"}))?;
-        if !lists.repositories.is_empty() {
-            archive.json("repositories", &json!(lists.repositories))?;
-        }
-        let mut out = archive.writer.finish().map_err(write_error)?;
-        out.flush().map_err(write_error)
+        write_archive(out, |archive, lists| {
+            self.save_group(archive, &group, lists)
+        })
     }
 
     /// Writes what a name means: an image, or an index and its images.
@@ -92,7 +97,7 @@ impl ImageStore {
         archive: &mut Archive<W>,
         group: &Group,
         lists: &mut Lists,
-    ) -> Result<(), ImageError> {
+    ) -> Result<Descriptor, ImageError> {
         let mut children = Vec::new();
         for (position, image) in group.images.iter().enumerate() {
             let (manifest, descriptor) = self.save_image(archive, image)?;
@@ -112,7 +117,8 @@ impl ImageStore {
                 Descriptor::new(media::OCI_INDEX, digest, index.len() as u64)
             }
         };
-        lists.name(&descriptor, &group.tags)
+        lists.name(&descriptor, &group.tags)?;
+        Ok(descriptor)
     }
 
     /// Writes an image's manifest, configuration and layers.
@@ -267,64 +273,6 @@ struct Group {
     tags: BTreeSet<Reference>,
 }
 
-/// The archive's tables of contents.
-#[derive(Default)]
-struct Lists {
-    /// `index.json`
-    index: Vec<Value>,
-    /// `manifest.json`
-    saved: Vec<Value>,
-    repositories: BTreeMap<String, BTreeMap<String, String>>,
-}
-
-impl Lists {
-    /// Adds an image to those that only `docker save`'s readers know.
-    fn add(&mut self, image: &Image, manifest: &Manifest, tags: &BTreeSet<Reference>) {
-        let mut sources = BTreeMap::new();
-        for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
-            sources.insert(layer.diff_id.to_string(), blob.clone());
-        }
-        for tag in tags {
-            if let Some(layer) = manifest.layers.last() {
-                self.repositories
-                    .entry(tag.familiar_name())
-                    .or_default()
-                    .insert(tag.tag().unwrap_or("latest").to_owned(), layer.digest.hex());
-            }
-        }
-        self.saved.push(json!({
-            "Config": blob_path(&image.id),
-            "RepoTags": if tags.is_empty() { Value::Null } else { tags.iter().map(Reference::familiar).collect() },
-            "Layers": manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect::<Vec<_>>(),
-            "LayerSources": sources,
-        }));
-    }
-
-    /// Adds a manifest or an index under each of its names.
-    fn name(
-        &mut self,
-        descriptor: &Descriptor,
-        tags: &BTreeSet<Reference>,
-    ) -> Result<(), ImageError> {
-        if tags.is_empty() {
-            self.index
-                .push(serde_json::to_value(descriptor).map_err(ImageError::Config)?);
-        }
-        for tag in tags {
-            let mut named = descriptor.clone();
-            let notes = &mut named.annotations;
-            notes.insert("io.containerd.image.name".to_owned(), tag.to_string());
-            notes.insert(
-                "org.opencontainers.image.ref.name".to_owned(),
-                tag.tag().unwrap_or("latest").to_owned(),
-            );
-            self.index
-                .push(serde_json::to_value(&named).map_err(ImageError::Config)?);
-        }
-        Ok(())
-    }
-}
-
 /// Bytes of a layer's archive; its digest must be the diff id the layer is known by.
 pub(crate) fn measure(layer: &Layer) -> Result<u64, ImageError> {
     let mut measure = Measure {
@@ -341,65 +289,4 @@ pub(crate) fn measure(layer: &Layer) -> Result<u64, ImageError> {
         .into());
     }
     Ok(measure.bytes)
-}
-
-fn blob_path(digest: &Digest) -> String {
-    format!("blobs/sha256/{}", digest.hex())
-}
-
-fn write_error(error: io::Error) -> ImageError {
-    LayerError::Write(error).into()
-}
-
-struct Archive<W> {
-    writer: TarWriter<W>,
-    /// Blobs that are in it.
-    written: BTreeSet<Digest>,
-}
-
-impl<W: Write> Archive<W> {
-    fn folder(&mut self, path: &str) -> Result<(), ImageError> {
-        self.writer.directory(path, 0o755, 0).map_err(write_error)
-    }
-
-    fn json(&mut self, path: &str, value: &Value) -> Result<(), ImageError> {
-        let text = serde_json::to_vec(value).map_err(ImageError::Config)?;
-        self.writer
-            .member(path, 0o644, 0, &text)
-            .map_err(write_error)
-    }
-
-    fn bytes(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), ImageError> {
-        if self.begin(digest, bytes.len() as u64)? {
-            self.writer
-                .data(bytes)
-                .and_then(|()| self.writer.pad(bytes.len() as u64))
-                .map_err(write_error)?;
-        }
-        Ok(())
-    }
-
-    /// Writes a blob's header unless it is in the archive already.
-    fn begin(&mut self, digest: &Digest, size: u64) -> Result<bool, ImageError> {
-        if !self.written.insert(*digest) {
-            return Ok(false);
-        }
-        let entry =
-            crate::layer::plain(&blob_path(digest), crate::layer::Kind::File, 0o644, 0, size);
-        self.writer.header(&entry).map_err(write_error)?;
-        Ok(true)
-    }
-}
-
-/// Data of the present member as a writer.
-struct Data<'a, W>(&'a mut TarWriter<W>);
-
-impl<W: Write> Write for Data<'_, W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.data(bytes).map(|()| bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }

@@ -42,7 +42,7 @@ pub(crate) use tar::{plain, plain_file};
 pub(crate) use tree::fill;
 pub use unpack::{Unpacked, fill_implied, unpack};
 pub use upper::clamp_times;
-pub use write::{TarOptions, write_tar};
+pub use write::{TarOptions, write_tar, write_trees};
 
 use crate::content::Digest;
 

@@ -1,6 +1,7 @@
 //! Whole builds on a store of their own. They need root (overlay mounts, owners) and are skipped without.
 
 use super::*;
+use crate::image::Reference;
 
 mod explain;
 mod former;

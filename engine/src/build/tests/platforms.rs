@@ -168,10 +168,14 @@ fn outputs_of_several_platforms() {
     };
     build(Output::Local(out.clone())).unwrap();
     assert_eq!(text(&out.join("linux_arm64/own")), "b");
-    let refused = build(Output::Tar(out.join("x.tar")))
+    let refused = build(Output::Docker(out.join("x.tar")))
         .unwrap_err()
         .to_string();
-    assert!(refused.contains("type=tar"), "{refused}");
+    assert!(refused.contains("type=docker"), "{refused}");
+    build(Output::Tar(out.join("files.tar"))).unwrap();
+    let files = members(&out.join("files.tar"));
+    assert_eq!(files["linux_arm64/own"], b"b");
+    assert_eq!(files["linux_amd64/own"], b"a");
     build(Output::Oci(out.join("oci.tar"))).unwrap();
     let Some(other) = self::place() else {
         return;
@@ -182,6 +186,56 @@ fn outputs_of_several_platforms() {
         file(&for_platform(&other, "app:1", "linux/arm64"), "own"),
         "b"
     );
+}
+
+/// The files of an archive.
+fn members(archive: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut archive = ::tar::Archive::new(std::fs::File::open(archive).unwrap());
+    let read = |entry: std::io::Result<::tar::Entry<'_, _>>| {
+        let mut entry = entry.unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        (entry.path().unwrap().display().to_string(), content)
+    };
+    archive.entries().unwrap().map(read).collect()
+}
+
+#[test]
+fn archives_need_no_name_and_their_digest_is_told() {
+    let Some(place) = place() else {
+        return;
+    };
+    let archive = place.dir.path().join("oci.tar");
+    for platforms in [&["linux/amd64", "linux/arm64"][..], &["linux/amd64"]] {
+        let outcome = place.build(|request| {
+            request.platforms = platforms.iter().map(|name| (*name).to_owned()).collect();
+            request.outputs = vec![Output::Oci(archive.clone())];
+        });
+        let outcome = outcome.unwrap();
+        let index: serde_json::Value =
+            serde_json::from_slice(&members(&archive)["index.json"]).unwrap();
+        let entries = index["manifests"].as_array().unwrap();
+        assert_eq!(entries.len(), 1, "{index}");
+        let metadata = &outcome.metadata;
+        assert_eq!(metadata["containerimage.digest"], entries[0]["digest"]);
+        assert_eq!(metadata["containerimage.descriptor"], entries[0]);
+        let config = metadata["containerimage.config.digest"].as_str();
+        assert_eq!(config, outcome.image_id.as_deref());
+        assert_eq!(metadata.get("image.name"), None);
+        let Some(other) = self::place() else {
+            return;
+        };
+        let file = std::fs::File::open(&archive).unwrap();
+        let loaded = other.images.load(file, &quiet).unwrap();
+        assert_eq!(loaded.len(), 1);
+    }
+    let named = place.build(|request| {
+        both(request);
+        request.outputs = vec![Output::Oci(archive.clone())];
+    });
+    assert_eq!(named.unwrap().metadata["image.name"], "app:1");
+    // An archive is no reason to give an image of the store a name.
+    assert!(place.images.resolve("app:1").is_err());
 }
 
 #[test]

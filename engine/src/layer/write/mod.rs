@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat};
@@ -26,9 +26,11 @@ use super::{LayerError, merged};
 use members::{Folder, Opened};
 use sink::Plain;
 pub(super) use sink::Sink;
+pub use trees::write_trees;
 
 mod members;
 mod sink;
+mod trees;
 
 /// How a tree is written.
 #[derive(Clone, Copy, Debug, Default)]
@@ -48,7 +50,13 @@ pub fn write_tar<W: Write>(
     write_merged(&[directory], out, options)
 }
 
-/// The same for a layer in several directories, topmost first: the lower ones show through, and
+fn open(directory: &Path) -> Result<OwnedFd, LayerError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, directory, flags, Mode::empty())
+        .map_err(LayerError::errno("open", directory))
+}
+
+/// Writes the archive of a layer in several directories, topmost first: the lower ones show through, and
 /// what an upper one deletes of them is just not there.
 pub(super) fn write_merged<W: Write, P: AsRef<Path>>(
     directories: &[P],
@@ -64,24 +72,14 @@ pub(super) fn write_to<S: Sink, P: AsRef<Path>>(
     sink: &mut S,
     options: &TarOptions,
 ) -> Result<u64, LayerError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let mut roots = Vec::with_capacity(directories.len());
     for directory in directories {
-        let directory = directory.as_ref();
-        let root = rustix::fs::openat(CWD, directory, flags, Mode::empty())
-            .map_err(LayerError::errno("open", directory))?;
-        roots.push(root);
+        roots.push(open(directory.as_ref())?);
     }
     let Some(top) = roots.first() else {
         return Ok(0);
     };
-    let mut walk = Walk {
-        writer: TarWriter::new(sink),
-        options: *options,
-        links: HashMap::new(),
-        buffer: vec![0; 128 << 10],
-        size: 0,
-    };
+    let mut walk = Walk::new(sink, options);
     let stat = rustix::fs::fstat(top).map_err(|errno| LayerError::Read(errno.into()))?;
     // The root's own entry only when it says something.
     if stat.st_mode & 0o7777 != 0o755 || stat.st_uid != 0 || stat.st_gid != 0 {
@@ -109,7 +107,17 @@ struct Walk<'s, S> {
     size: u64,
 }
 
-impl<S: Sink> Walk<'_, S> {
+impl<'s, S: Sink> Walk<'s, S> {
+    fn new(sink: &'s mut S, options: &TarOptions) -> Self {
+        Self {
+            writer: TarWriter::new(sink),
+            options: *options,
+            links: HashMap::new(),
+            buffer: vec![0; 128 << 10],
+            size: 0,
+        }
+    }
+
     /// Writes a member that is nothing but its header, unless the sink knows it.
     fn header(&mut self, entry: &Entry) -> Result<(), LayerError> {
         let wanted = !self.writer.out().compares() || {
