@@ -81,6 +81,19 @@ fn a_shared_stage_that_fails_fails_all_and_says_why_once_each() {
     );
     let run = sandbox.run(&["build"]).expect_code(1);
     run.expect_stderr(&["reason-of-failure", "Dockerfile:2"]);
+    // What a failed step printed is no progress: it is told where nothing else is.
+    for quiet in [
+        &["build", "-q", "a"][..],
+        &["build", "--progress", "quiet", "a"],
+        &["--progress", "quiet", "build", "a"],
+        &["image", "build", "-q", "a"],
+    ] {
+        let run = sandbox.run(quiet).expect_code(1);
+        let run = run.expect_stderr(&["\nreason-of-failure\n", "Dockerfile:2", "^^^^"]);
+        assert_eq!(run.stdout(), "");
+    }
+    let up = sandbox.run(&["up", "--quiet-build"]).expect_code(1);
+    up.expect_stderr(&[" reason-of-failure\n"]);
     let locks = sandbox.root().join("build/locks");
     let left = fs::read_dir(&locks)
         .map(Iterator::count)

@@ -2,6 +2,7 @@
 //!
 //! What the builds have in common (stages, steps) is done once by the engine, whoever comes first.
 
+use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use crate::backend::{Backend, BackendError, BuildCancel, BuildEvent, BuildSpec};
@@ -98,13 +99,16 @@ fn one(
 ) -> Result<(), BackendError> {
     let name = build.spec.tags.first().cloned().unwrap_or_default();
     image_phase(events, &name, Phase::Building);
-    let sink = |event: BuildEvent| {
-        if !quiet || matches!(event, BuildEvent::Warning(_) | BuildEvent::Failed(_)) {
-            events(Event::Build {
-                service: build.service.clone(),
-                event,
-            });
-        }
+    let tell = |event| {
+        events(Event::Build {
+            service: build.service.clone(),
+            event,
+        });
+    };
+    let held = Held::default();
+    let sink = |event| match quiet {
+        true => held.take(event, &tell),
+        false => tell(event),
     };
     match backend.build(&build.spec, cancel, &sink) {
         Ok(_) => {
@@ -119,6 +123,34 @@ fn one(
             };
             image_phase(events, &name, Phase::Error(word.to_owned()));
             Err(error)
+        }
+    }
+}
+
+/// What the steps of a quiet build print: told when a step has failed.
+#[derive(Default)]
+struct Held(Mutex<VecDeque<(String, BuildEvent)>>);
+
+impl Held {
+    /// More lines than these are not kept.
+    const MOST: usize = 1000;
+
+    fn take(&self, event: BuildEvent, tell: &dyn Fn(BuildEvent)) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            BuildEvent::Log { ref step, .. } => {
+                if lines.len() == Self::MOST {
+                    lines.pop_front();
+                }
+                lines.push_back((step.clone(), event));
+            }
+            BuildEvent::Failed(failed) => {
+                let of_step = lines.drain(..).filter(|(step, _)| *step == failed);
+                of_step.for_each(|(_, line)| tell(line));
+                tell(BuildEvent::Failed(failed));
+            }
+            BuildEvent::Warning(_) => tell(event),
+            BuildEvent::Started(_) | BuildEvent::Cached(_) | BuildEvent::Done(_) => {}
         }
     }
 }

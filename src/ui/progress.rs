@@ -12,6 +12,7 @@ mod tty;
 
 use std::sync::{Mutex, PoisonError};
 
+use crate::backend::BuildEvent;
 use crate::executor::Event;
 
 /// How progress is shown.
@@ -23,7 +24,7 @@ pub enum Mode {
     Plain,
     /// A JSON object per event.
     Json,
-    /// Nothing but warnings.
+    /// Nothing but warnings, and what a failed build step printed.
     Quiet,
 }
 
@@ -50,7 +51,7 @@ impl Reporter {
             Mode::Tty => View::Tty(tty::Screen::new(title, colour, dry_run)),
             Mode::Plain => View::Lines(Mutex::new(Box::new(plain::Plain::new(dry_run)))),
             Mode::Json => View::Lines(Mutex::new(Box::new(json::Json::new(dry_run)))),
-            Mode::Quiet => View::Lines(Mutex::new(Box::new(Quiet))),
+            Mode::Quiet => View::Lines(Mutex::new(Box::new(Quiet::default()))),
         };
         Self { view }
     }
@@ -93,13 +94,22 @@ impl Reporter {
     }
 }
 
-/// Warnings are not progress: they are told in every mode.
-struct Quiet;
+/// Warnings and the reason of a failure are not progress: they are told in every mode.
+#[derive(Default)]
+struct Quiet {
+    logs: steps::StepLogs,
+}
 
 impl Lines for Quiet {
     fn event(&mut self, event: &Event) -> String {
         match event {
             Event::Warning(text) => format!("warning: {text}\n"),
+            // A Dockerfile's warnings are part of the build's output.
+            Event::Build {
+                event: BuildEvent::Warning(_),
+                ..
+            } => String::new(),
+            Event::Build { service, event } => self.logs.take(service, event).unwrap_or_default(),
             _ => String::new(),
         }
     }

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::backend::BuildEvent;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::global::Global;
+use crate::cli::global::{Global, Progress};
 use crate::cli::session::Session;
 use crate::cli::{apply, builds};
 use crate::executor::Event;
@@ -30,12 +30,27 @@ pub struct BuildArgs {
     /// Set memory limit for the build container. Not supported by BuildKit.
     #[arg(short = 'm', long)]
     pub memory: Option<String>,
+    /// Accepted for old scripts: the context is never sent anywhere.
+    #[arg(long, hide = true)]
+    pub compress: bool,
+    /// Accepted for old scripts: steps leave no containers.
+    #[arg(long, hide = true)]
+    pub force_rm: bool,
     /// Do not use cache when building the image.
     #[arg(long)]
     pub no_cache: bool,
+    /// Accepted for old scripts: there are no containers to keep.
+    #[arg(long, hide = true)]
+    pub no_rm: bool,
+    /// Accepted for old scripts: builds always run side by side.
+    #[arg(long, hide = true)]
+    pub parallel: bool,
     /// Print equivalent bake file.
     #[arg(long)]
     pub print: bool,
+    /// How progress is shown; stands before the verb today.
+    #[arg(long, value_enum, hide = true)]
+    pub progress: Option<Progress>,
     /// Add a provenance attestation.
     #[arg(long)]
     pub provenance: Option<String>,
@@ -97,6 +112,10 @@ pub fn run(global: &Global, args: BuildArgs) -> Result<Exit, CliError> {
     if let Some(error) = args.refused() {
         return Err(error);
     }
+    let global = &Global {
+        progress: args.progress.unwrap_or(global.progress),
+        ..global.clone()
+    };
     let dependencies = if args.with_dependencies {
         Dependencies::Include
     } else {
