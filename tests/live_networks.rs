@@ -291,3 +291,45 @@ fn networks_of_others_cannot_be_changed_and_stopped_ones_can() {
         .expect_stdout(&["\"Name\":\"renamed\"", "10.213.3.9"]);
     sandbox.finish();
 }
+
+#[test]
+fn the_networks_that_nobody_makes_are_there_too() {
+    need_kernel!();
+    let sandbox = Sandbox::of_compose(
+        "services:
+  web: {image: host, command: sleep 1000, networks: [machine], init: true}
+networks:
+  machine: {name: host, external: true}
+",
+    );
+    let names = ["network", "ls", "--format", "{{.Name}} {{.Driver}}"];
+    let all = "bridge bridge\nhost host\nnone null\n";
+    assert_eq!(sandbox.ok(&names).stdout(), all);
+    sandbox.ok(&["up", "-d"]);
+    let web = sandbox.ok(&["ps", "--format", "{{.Name}}"]).stdout();
+    let web = web.trim();
+    let own = std::fs::read_link("/proc/self/ns/net").expect("a namespace");
+    let seen = sandbox.inside(web, "readlink /proc/self/ns/net");
+    assert_eq!(seen, own.to_string_lossy());
+    let members = "{{range .Containers}}{{.Name}}{{end}}";
+    let inspect = ["network", "inspect", "-f", members, "host", "none"];
+    assert_eq!(sandbox.ok(&inspect).stdout(), format!("{web}\n\n"));
+    let on_it = [
+        "container",
+        "ls",
+        "-f",
+        "network=host",
+        "--format",
+        "{{.Names}}",
+    ];
+    assert_eq!(sandbox.ok(&on_it).stdout().trim(), web);
+    for args in [
+        &["network", "rm", "host"][..],
+        &["network", "connect", "none", web],
+    ] {
+        sandbox.run(args).expect_code(1);
+    }
+    sandbox.ok(&["down"]);
+    assert_eq!(sandbox.ok(&names).stdout(), all);
+    sandbox.finish();
+}

@@ -181,7 +181,7 @@ fn desired(project: &Project, overrides: &Overrides) -> Desired {
                 image_id: None,
                 depends_on: dependencies(project, service),
                 tied_to: tied_to(service),
-                networks: network::keys(service),
+                networks: network::keys(project, service),
                 volumes: mounts::keys(service),
             };
             (name.clone(), entry)
@@ -195,6 +195,7 @@ fn desired(project: &Project, overrides: &Overrides) -> Desired {
         networks: project
             .networks
             .iter()
+            .filter(|(_, n)| network::fixed(n).is_none())
             .map(|(key, n)| {
                 (
                     key.clone(),

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use gantry_engine::network::FixedNetwork;
 use gantry_engine::spec::{
     ContainerSpec, DnsSpec, EndpointSpec, ExtraHost, IpamPool, NetworkDriver, NetworkMode,
     NetworkSpec, PortSpec, Protocol,
@@ -12,12 +13,23 @@ use crate::plan::labels;
 
 use super::{Context, Findings, some};
 
+/// Whether a network is the machine's own, or none: `external: true` with its name.
+pub(super) fn fixed(network: &model::Network) -> Option<FixedNetwork> {
+    let named = FixedNetwork::ALL
+        .into_iter()
+        .find(|fixed| fixed.name() == network.name);
+    named.filter(|_| network.external)
+}
+
 /// Keys of the networks a service joins.
-pub(super) fn keys(service: &Service) -> Vec<String> {
+pub(super) fn keys(project: &Project, service: &Service) -> Vec<String> {
+    let is_made = |key: &&str| project.networks.get(*key).and_then(fixed).is_none();
     match service.network_mode() {
         model::NetworkMode::Networks => ordered(service)
             .into_iter()
-            .map(|(key, _)| key.to_owned())
+            .map(|(key, _)| key)
+            .filter(is_made)
+            .map(str::to_owned)
             .collect(),
         _ => Vec::new(),
     }
@@ -108,7 +120,7 @@ fn ipam_pool(pool: &model::IpamPool) -> Result<IpamPool, (String, String)> {
 pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &mut Findings) {
     let service = context.service;
     spec.network = match service.network_mode() {
-        model::NetworkMode::Networks => NetworkMode::Networks(endpoints(context, findings)),
+        model::NetworkMode::Networks => networks(context, findings),
         model::NetworkMode::None => NetworkMode::None,
         model::NetworkMode::Host => NetworkMode::Host,
         model::NetworkMode::Bridge => NetworkMode::Networks(Vec::new()),
@@ -157,6 +169,34 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
         search: service.dns_search.clone(),
         options: service.dns_opt.clone(),
     };
+}
+
+/// A service on a network that is always there is on no other.
+fn networks(context: &Context<'_>, findings: &mut Findings) -> NetworkMode {
+    let joined = &context.service.networks;
+    let found = joined.keys().find_map(|key| {
+        let network = context.project.networks.get(key)?;
+        Some((key, fixed(network)?))
+    });
+    match found {
+        None => NetworkMode::Networks(endpoints(context, findings)),
+        Some((key, network)) => {
+            if joined.len() > 1 {
+                findings.refuse(
+                    context.path(&format!("networks.{key}")),
+                    format!(
+                        "a service on network `{}` cannot be on others",
+                        network.name()
+                    ),
+                    "leave it or the others out",
+                );
+            }
+            match network {
+                FixedNetwork::Host => NetworkMode::Host,
+                FixedNetwork::None => NetworkMode::None,
+            }
+        }
+    }
 }
 
 fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec> {

@@ -24,6 +24,10 @@ pub enum NetworkError {
     #[error("network `{0}` is built in and cannot be removed")]
     BuiltIn(String),
     #[error(
+        "a container is on network `{0}` from its beginning to its end: make it with `--network {0}`"
+    )]
+    Fixed(&'static str),
+    #[error(
         "network name `{0}` is invalid: use letters, digits, `_`, `.` and `-`, beginning with a letter or digit, at most 128"
     )]
     Name(String),
@@ -144,7 +148,7 @@ impl Classify for NetworkError {
             | Self::Overlap { .. }
             | Self::NotConnected(_) => ErrorKind::Conflict,
             Self::UnknownDriverOption { .. } | Self::NoModule(_) => ErrorKind::Unsupported,
-            Self::BuiltIn(_) | Self::ParentOfUser(_) => ErrorKind::Permission,
+            Self::BuiltIn(_) | Self::Fixed(_) | Self::ParentOfUser(_) => ErrorKind::Permission,
             Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
             Self::Interface { source, .. } | Self::Kernel { source, .. } => Classify::kind(source),
             Self::Nftables(source) => Classify::kind(source),

@@ -24,6 +24,7 @@ mod cidr;
 mod conntrack;
 mod error;
 mod firewall;
+mod fixed;
 mod forwarding;
 mod home;
 mod mark;
@@ -47,6 +48,7 @@ mod veth;
 
 pub use cidr::Cidr;
 pub use error::NetworkError;
+pub use fixed::FixedNetwork;
 pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;

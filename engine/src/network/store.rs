@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use super::bridge;
 use super::error::NetworkError;
+use super::fixed::FixedNetwork;
 use super::home::at_home;
 use super::members::{Member, Members};
 use super::netlink::{Netlink, link_names, used_subnets};
@@ -164,6 +165,9 @@ impl NetworkStore {
         if reference == DEFAULT {
             return self.make_default();
         }
+        if let Some(network) = FixedNetwork::find(reference) {
+            return Err(NetworkError::Fixed(network.name()));
+        }
         let not_found = || NetworkError::NotFound(reference.to_owned());
         if reference.is_empty() || !reference.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(not_found());
@@ -247,6 +251,9 @@ impl NetworkStore {
         reference: &str,
         alive: &dyn Fn(&str) -> bool,
     ) -> Result<Network, NetworkError> {
+        if let Some(network) = FixedNetwork::find(reference) {
+            return Err(NetworkError::BuiltIn(network.name().to_owned()));
+        }
         let network = self.get(reference)?;
         if network.name == DEFAULT {
             return Err(NetworkError::BuiltIn(network.name));

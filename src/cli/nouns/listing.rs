@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use gantry_engine::engine::PruneFilter;
 use jiff::Timestamp;
+use regex::Regex;
 
 use crate::cli::error::CliError;
 use crate::cli::output::print;
@@ -17,6 +18,7 @@ pub const PRUNE: &[&str] = &["label", "label!", "until"];
 #[derive(Clone, Debug, Default)]
 pub struct Filters {
     pairs: Vec<(String, String)>,
+    names: Vec<Regex>,
 }
 
 impl Filters {
@@ -25,7 +27,7 @@ impl Filters {
     /// # Errors
     /// When one is no `key=value`, or its key is none of `known`.
     pub fn parse(list: &[String], known: &[&str]) -> Result<Self, CliError> {
-        let mut pairs = Vec::new();
+        let (mut pairs, mut names) = (Vec::new(), Vec::new());
         for text in list {
             // `label!=x` has the key `label!`.
             let (key, value) = text
@@ -37,9 +39,19 @@ impl Filters {
                     known.join(", ")
                 )));
             }
+            if key == "name" {
+                let name = Regex::new(value).map_err(|error| {
+                    // The lines before the last one show the pattern again.
+                    let error = error.to_string();
+                    let why = error.lines().last().unwrap_or_default();
+                    let why = why.trim_start_matches("error: ");
+                    CliError::usage(format!("filter `{text}` is no regular expression: {why}"))
+                })?;
+                names.push(name);
+            }
             pairs.push((key.to_owned(), value.to_owned()));
         }
-        Ok(Self { pairs })
+        Ok(Self { pairs, names })
     }
 
     /// The values of a key.
@@ -56,6 +68,11 @@ impl Filters {
     /// Whether one of a key's values fits, or there is none.
     pub fn any(&self, key: &str, fits: impl Fn(&str) -> bool) -> bool {
         !self.has(key) || self.values(key).any(fits)
+    }
+
+    /// Whether a part of a name fits one of the regular expressions after `name=`, or there is none.
+    pub fn name(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|wanted| wanted.is_match(name))
     }
 
     /// Whether all wanted labels are there.
@@ -180,6 +197,23 @@ mod tests {
         assert!(found.labels(&labels(&[("x", ""), ("y", "1")])));
         assert!(!found.labels(&labels(&[("x", ""), ("y", "2")])));
         assert!(!found.labels(&labels(&[("y", "1")])));
+    }
+
+    #[test]
+    fn names_are_regular_expressions() {
+        let fits = |pattern: &str, name| filters(&[pattern]).unwrap().name(name);
+        for (pattern, expected) in [
+            ("name=web", true),
+            ("name=^web", false),
+            ("name=^blog-web-1$", true),
+            ("name=blog.*[0-9]$", true),
+            ("name=db|web", true),
+            ("name=db", false),
+        ] {
+            assert_eq!(fits(pattern, "blog-web-1"), expected, "{pattern}");
+        }
+        let error = filters(&["name=a["]).unwrap_err().to_string();
+        assert!(error.contains("name=a["), "{error}");
     }
 
     #[test]

@@ -225,7 +225,7 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         None => BTreeSet::new(),
     };
     volumes.retain(|volume| {
-        filters.any("name", |name| volume.name.as_str().contains(name))
+        filters.name(volume.name.as_str())
             && filters.any("driver", |driver| driver == "local")
             && filters.labels(&volume.labels)
             && dangling.is_none_or(|wanted| used.contains(volume.name.as_str()) != wanted)

@@ -9,6 +9,7 @@ use crate::backend::{Container, engine};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::listing::Filters;
 use crate::cli::output::{print, print_json};
 use crate::plan::labels;
 use crate::plan::observed::is_one_off;
@@ -33,17 +34,7 @@ pub struct LsArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: LsArgs) -> Result<Exit, CliError> {
-    let mut name = None;
-    for filter in &args.filter {
-        match filter.split_once('=') {
-            Some(("name", value)) => name = Some(value.to_owned()),
-            _ => {
-                return Err(CliError::usage(format!(
-                    "unknown filter `{filter}`: only name=NAME"
-                )));
-            }
-        }
-    }
+    let filters = Filters::parse(&args.filter, &["name"])?;
     let backend = engine::open(global.root.as_deref())?;
     let mut projects: BTreeMap<String, Vec<Container>> = BTreeMap::new();
     for container in backend.containers(&[(labels::PROJECT, "")])? {
@@ -55,10 +46,7 @@ pub fn run(global: &Global, args: LsArgs) -> Result<Exit, CliError> {
             projects.entry(project).or_default().push(container);
         }
     }
-    projects.retain(|project, _| {
-        name.as_ref()
-            .is_none_or(|name| project.contains(name.as_str()))
-    });
+    projects.retain(|project, _| filters.name(project));
     if args.quiet {
         print(
             &projects

@@ -183,7 +183,7 @@ impl Wanted {
         let filters = &self.filters;
         let health = container.health.as_ref();
         let health = health.map_or("none", |health| health.status.as_str());
-        filters.any("name", |name| name_matches(&container.name, name))
+        (filters.name(&container.name) || filters.name(&format!("/{}", container.name)))
             && filters.any("id", |id| container.id.as_str().starts_with(id))
             && filters.labels(&container.labels)
             && filters.any("status", |status| container.state.status.as_str() == status)
@@ -257,20 +257,6 @@ fn exposes(container: &Container, ports: &str) -> bool {
     })
 }
 
-/// Docker takes regular expressions; names hold no sign that would need one but the anchors.
-fn name_matches(name: &str, pattern: &str) -> bool {
-    let (from_start, pattern) = match pattern.strip_prefix('^') {
-        Some(rest) => (true, rest.trim_start_matches('/')),
-        None => (false, pattern),
-    };
-    match (from_start, pattern.strip_suffix('$')) {
-        (true, Some(whole)) => name == whole,
-        (true, None) => name.starts_with(pattern),
-        (false, Some(end)) => name.ends_with(end),
-        (false, None) => name.contains(pattern),
-    }
-}
-
 fn table(rows: &[Row], now: SystemTime, args: &LsArgs) -> Table {
     let mut titles = vec![
         "CONTAINER ID",
@@ -312,19 +298,6 @@ fn object(row: &Row, now: SystemTime, whole: bool) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_match_as_anchored() {
-        for (pattern, expected) in [
-            ("web", true),
-            ("^web", false),
-            ("^/blog-web-1$", true),
-            ("1$", true),
-            ("db", false),
-        ] {
-            assert_eq!(name_matches("blog-web-1", pattern), expected, "{pattern}");
-        }
-    }
 
     #[test]
     fn ports_are_numbers_or_ranges() {

@@ -6,6 +6,7 @@ mod network;
 use clap::Args;
 use gantry_engine::container::{Container, MountPoint, MountType};
 use gantry_engine::engine::Engine;
+use gantry_engine::network::FixedNetwork;
 use gantry_engine::spec::{Healthcheck, NetworkMode};
 use serde_json::{Map, Value, json};
 
@@ -50,15 +51,17 @@ pub fn volume_name(mount: &MountPoint) -> Option<&str> {
     }
 }
 
-/// Names of the networks of the engine that a container is to be on.
+/// Names of the networks that a container is to be on.
 pub fn planned_networks(mode: &NetworkMode) -> impl Iterator<Item = &str> {
-    let endpoints = match mode {
-        NetworkMode::Networks(endpoints) => endpoints.as_slice(),
-        NetworkMode::Host | NetworkMode::None | NetworkMode::Container(_) => &[],
+    let (endpoints, only) = match mode {
+        NetworkMode::Networks(list) if list.is_empty() => (&[][..], Some("bridge")),
+        NetworkMode::Networks(endpoints) => (endpoints.as_slice(), None),
+        NetworkMode::Host => (&[][..], Some(FixedNetwork::Host.name())),
+        NetworkMode::None => (&[][..], Some(FixedNetwork::None.name())),
+        NetworkMode::Container(_) => (&[][..], None),
     };
-    let default = matches!(mode, NetworkMode::Networks(list) if list.is_empty());
     let names = endpoints.iter().map(|endpoint| endpoint.network.as_str());
-    default.then_some("bridge").into_iter().chain(names)
+    only.into_iter().chain(names)
 }
 
 const NEVER: &str = "0001-01-01T00:00:00Z";

@@ -1,7 +1,7 @@
 //! `NetworkSettings`: what a container has of the network, or will have when it runs.
 
 use gantry_engine::container::Container;
-use gantry_engine::network::Endpoint;
+use gantry_engine::network::{Endpoint, FixedNetwork};
 use gantry_engine::spec::{EndpointSpec, NetworkMode};
 use serde_json::{Map, Value, json};
 
@@ -76,11 +76,16 @@ fn networks(container: &Container) -> Map<String, Value> {
         for spec in &planned {
             networks.insert(
                 spec.network.clone(),
-                entry(container, Some(spec), "", blank("")),
+                entry(container, Some(spec), &fixed_id(&spec.network), blank("")),
             );
         }
     }
     networks
+}
+
+/// The id of a network that is always there; of another it is known once the container has been started.
+fn fixed_id(name: &str) -> String {
+    FixedNetwork::find(name).map_or_else(String::new, FixedNetwork::id)
 }
 
 fn named(network: &str) -> EndpointSpec {

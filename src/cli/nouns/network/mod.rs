@@ -1,24 +1,24 @@
 //! `gantry network`: the engine's networks without a Compose file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use gantry_engine::engine::{Engine, EngineError};
-use gantry_engine::network::Network;
 use gantry_engine::spec::{IpamPool, NetworkDriver, NetworkSpec};
-use serde_json::{Map, Value, json};
 
 use super::container::{refuse, values};
-use super::endpoint::{self, ConnectArgs, DisconnectArgs};
 use super::listing::{self, Filters};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::nouns::{confirm, each, open, print_inspected};
-use crate::cli::output::{List, print};
-use crate::ui::table::Table;
-use crate::ui::template::Format;
+use crate::cli::nouns::{confirm, each, open};
+use crate::cli::output::print;
+
+use self::endpoint::{ConnectArgs, DisconnectArgs};
+use self::show::{InspectArgs, LsArgs};
+
+mod endpoint;
+mod show;
 
 /// What was typed after `network`.
 #[derive(Debug, Subcommand)]
@@ -100,37 +100,6 @@ pub struct CreateArgs {
     name: String,
 }
 
-/// What was typed after `inspect`.
-#[derive(Debug, Args)]
-pub struct InspectArgs {
-    /// json or a template.
-    #[arg(short = 'f', long)]
-    format: Option<String>,
-    /// Details of a swarm's services; there are none.
-    #[arg(short = 'v', long)]
-    verbose: bool,
-    /// Networks.
-    #[arg(value_name = "NETWORK", required = true)]
-    names: Vec<String>,
-}
-
-/// What was typed after `ls`.
-#[derive(Debug, Args)]
-pub struct LsArgs {
-    /// dangling=, driver=, id=, label=, name=, scope=, type=.
-    #[arg(short = 'f', long)]
-    filter: Vec<String>,
-    /// table, json, or a template.
-    #[arg(long, default_value = "table")]
-    format: String,
-    /// Whole ids.
-    #[arg(long)]
-    no_trunc: bool,
-    /// Only ids.
-    #[arg(short = 'q', long)]
-    quiet: bool,
-}
-
 /// What was typed after `prune`.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
@@ -167,12 +136,8 @@ pub fn run(global: &Global, command: NetworkCommand) -> Result<Exit, CliError> {
             print(&format!("{}\n", network.id))?;
             Ok(Exit::Success)
         }
-        NetworkCommand::Inspect(args) => {
-            print_inspected(args.format.as_deref(), &args.names, |name| {
-                inspect(&engine, name)
-            })
-        }
-        NetworkCommand::Ls(args) => ls(&engine, &args),
+        NetworkCommand::Inspect(args) => show::inspect(&engine, &args),
+        NetworkCommand::Ls(args) => show::ls(&engine, &args),
         NetworkCommand::Prune(args) => {
             let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
             confirm(
@@ -266,111 +231,4 @@ fn spec(args: &CreateArgs) -> Result<NetworkSpec, CliError> {
         ipv6: args.ipv6,
         pools,
     })
-}
-
-fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
-    let format = Format::parse(&args.format)?;
-    let filters = Filters::parse(
-        &args.filter,
-        &["dangling", "driver", "id", "label", "name", "scope", "type"],
-    )?;
-    let dangling = filters.flag("dangling")?;
-    let mut networks = engine.networks().list().map_err(EngineError::from)?;
-    let used = match dangling {
-        Some(_) => engine.networks_in_use()?,
-        None => BTreeSet::new(),
-    };
-    networks.retain(|network| {
-        filters.any("name", |name| network.name.contains(name))
-            && filters.any("id", |id| network.id.starts_with(id))
-            && filters.any("driver", |driver| driver == network.driver.name())
-            && filters.any("scope", |scope| scope == "local")
-            && filters.any("type", |kind| (kind == "builtin") == is_builtin(network))
-            && filters.labels(&network.labels)
-            && dangling
-                .is_none_or(|wanted| (is_builtin(network) || used.contains(&network.id)) != wanted)
-    });
-    let id = |network: &Network| listing::id(&network.id, args.no_trunc);
-    if args.quiet {
-        listing::print_lines(networks.iter().map(id))?;
-        return Ok(Exit::Success);
-    }
-    let row = |network: &Network| {
-        json!({
-            "CreatedAt": listing::created(network.created),
-            "Driver": network.driver.name(),
-            "ID": id(network),
-            "IPv4": network.ipv4.to_string(),
-            "IPv6": network.ipv6.to_string(),
-            "Internal": network.internal.to_string(),
-            "Labels": listing::labels_text(&network.labels),
-            "Name": network.name,
-            "Scope": "local",
-        })
-    };
-    List {
-        format,
-        rows: networks.iter().map(row).collect(),
-    }
-    .print(|| {
-        let mut table = Table::new(&["NETWORK ID", "NAME", "DRIVER", "SCOPE"], 10);
-        for network in &networks {
-            let driver = network.driver.name();
-            table.row([&id(network), &network.name, driver, "local"]);
-        }
-        table
-    })?;
-    Ok(Exit::Success)
-}
-
-/// Made by the engine, not by a user.
-fn is_builtin(network: &Network) -> bool {
-    network.name == "bridge"
-}
-
-fn inspect(engine: &Engine, name: &str) -> Result<Value, EngineError> {
-    let network = engine.networks().get(name)?;
-    let mut containers = Map::new();
-    for member in engine.networks().members(&network)? {
-        containers.insert(
-            member.owner.clone(),
-            json!({
-                "Name": member.name,
-                "MacAddress": member.mac.to_string(),
-                "IPv4Address": member.ipv4.map(|ip| ip.to_string()).unwrap_or_default(),
-                "IPv6Address": member.ipv6.map(|ip| ip.to_string()).unwrap_or_default(),
-            }),
-        );
-    }
-    let pools: Vec<Value> = network
-        .pools
-        .iter()
-        .map(|pool| {
-            let mut shown = json!({
-                "Subnet": pool.subnet.to_string(),
-                "Gateway": pool.gateway.to_string(),
-                "IPRange": pool.ip_range.as_ref().map(ToString::to_string).unwrap_or_default(),
-            });
-            if !pool.reserved.is_empty() {
-                shown["AuxiliaryAddresses"] = json!(pool.reserved);
-            }
-            shown
-        })
-        .collect();
-    Ok(json!({
-        "Name": network.name,
-        "Id": network.id,
-        "Created": format!("{:.9}", network.created),
-        "Scope": "local",
-        "Driver": network.driver.name(),
-        "EnableIPv4": network.ipv4,
-        "EnableIPv6": network.ipv6,
-        "IPAM": { "Driver": "default", "Options": {}, "Config": pools },
-        "Internal": network.internal,
-        "Attachable": network.attachable,
-        "Ingress": false,
-        "Containers": containers,
-        "Options": network.driver_opts,
-        "Labels": network.labels,
-    }))
 }

@@ -6,9 +6,9 @@ use clap::Args;
 use gantry_engine::engine::Engine;
 use gantry_engine::spec::{EndpointSpec, Link};
 
-use super::container::{refuse, values};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::nouns::container::{refuse, values};
 
 /// What was typed after `connect`.
 #[derive(Debug, Args)]
