@@ -240,7 +240,9 @@ impl Engine {
     /// Removes an image's name, and the image with its last one. With `force` it loses all its
     /// names, and stays only as long as a container uses it.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
-        Ok(self.images.remove(name, force, &self.image_roots()?)?)
+        let removed = self.images.remove(name, force, &self.image_roots()?)?;
+        self.tell_removed(&removed);
+        Ok(removed)
     }
 
     /// Makes a container. Nothing runs yet.
@@ -373,29 +375,35 @@ impl Engine {
     }
 
     /// A courtesy: nothing fails because nobody can be told.
-    fn tell(&self, kind: &str, id: &str, action: Action, attributes: [(&str, &str); 2]) {
-        let mut event = Event::of(kind, id, action);
-        event.attributes = attributes
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+    fn tell_network(&self, network: &Network, action: Action) {
+        let event = Event::network(&network.id, &network.name, network.driver.name(), action);
         let _ = event.append(&self.paths);
     }
 
-    fn tell_network(&self, network: &Network, action: Action) {
-        let attributes = [
-            ("name", network.name.as_str()),
-            ("type", network.driver.name()),
-        ];
-        self.tell("network", &network.id, action, attributes);
+    fn tell_volume(&self, name: &str, action: Action) {
+        let _ = Event::volume(name, action).append(&self.paths);
     }
 
-    fn tell_volume(&self, name: &str, action: Action) {
-        self.tell(
-            "volume",
-            name,
-            action,
-            [("name", name), ("driver", "local")],
-        );
+    /// Tells those who listen what happened to an image, called so (an id or a name).
+    pub fn tell_image(&self, id: &str, name: &str, action: Action) {
+        let _ = Event::of("image", id, action)
+            .with("name", name)
+            .append(&self.paths);
+    }
+
+    fn tell_removed(&self, removed: &[Removed]) {
+        for one in removed {
+            match one {
+                Removed::Untagged(name) => {
+                    let name = name.familiar().to_string();
+                    self.tell_image(&name, &name, Action::Untag);
+                }
+                Removed::Deleted(id) => {
+                    let id = id.to_string();
+                    self.tell_image(&id, &id, Action::Delete);
+                }
+            }
+        }
     }
 
     /// Makes a network.

@@ -144,6 +144,45 @@ fn stats_and_lists_show_what_docker_shows() {
 }
 
 #[test]
+fn events_come_in_dockers_order() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["network", "create", "back"]);
+    sandbox.start_sleeper("web", &["--network", "back", "-v", "data:/data", "--init"]);
+    sandbox.inside("web", "exit 0");
+    sandbox.ok(&["container", "restart", "web"]);
+    sandbox.ok(&["container", "kill", "web"]);
+    sandbox.ok(&["container", "wait", "web"]);
+    sandbox.ok(&["container", "rm", "web"]);
+    let format = "{{.Type}} {{.Action}}";
+    let told = [
+        "system", "events", "--since", "1h", "--until", "0s", "--format", format,
+    ];
+    let told = sandbox.ok(&told).stdout();
+    let started = ["volume mount", "network connect", "container start"];
+    let ended = ["container die", "network disconnect", "volume unmount"];
+    let expected: Vec<&str> = [
+        &["network create", "volume create", "container create"][..],
+        &started,
+        &[
+            "container exec_create: sh -c exit 0",
+            "container exec_start: sh -c exit 0",
+            "container exec_die",
+            "container kill",
+        ],
+        &ended,
+        &["container stop"],
+        &started,
+        &["container restart", "container kill"],
+        &ended,
+        &["container destroy"],
+    ]
+    .concat();
+    assert_eq!(told.lines().collect::<Vec<_>>(), expected);
+    sandbox.finish();
+}
+
+#[test]
 fn events_are_told_with_filters() {
     need_kernel!();
     let sandbox = Sandbox::new();

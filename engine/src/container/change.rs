@@ -136,17 +136,11 @@ impl Containers {
     }
 
     fn tell_network(&self, network: &Network, id: &ContainerId, action: Action) {
-        let mut event = Event::of("network", &network.id, action);
-        let attributes = [
-            ("name", network.name.as_str()),
-            ("type", network.driver.name()),
-            ("container", id.as_str()),
-        ];
-        event.attributes = attributes
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into();
+        let event = Event::network(&network.id, &network.name, network.driver.name(), action);
         // The journal is a courtesy.
-        let _ = event.append(self.store.paths());
+        let _ = event
+            .with("container", id.as_str())
+            .append(self.store.paths());
     }
 
     /// Changes limits and restart policy; at once if it runs. Returns the limits that are not in force.

@@ -63,6 +63,75 @@ pub enum Action {
     Export,
     Connect,
     Disconnect,
+    Attach,
+    ExecCreate { command: String },
+    ExecStart { command: String },
+    ExecDie { exit_code: u8 },
+    Mount,
+    Unmount,
+    Pull,
+    Push,
+    Tag,
+    Untag,
+    Delete,
+    Load,
+    Import,
+    Save,
+}
+
+impl Action {
+    /// Docker's word, with what it says after a colon.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let word = match self {
+            Self::Create => "create",
+            Self::Start => "start",
+            Self::Die { .. } => "die",
+            Self::Oom => "oom",
+            Self::Stop => "stop",
+            Self::Kill { .. } => "kill",
+            Self::Pause => "pause",
+            Self::Unpause => "unpause",
+            Self::Restart => "restart",
+            Self::Rename { .. } => "rename",
+            Self::Destroy => "destroy",
+            Self::HealthStatus { status } => return format!("health_status: {}", status.as_str()),
+            // Docker's volumes and networks are destroyed.
+            Self::Remove => "destroy",
+            Self::Update => "update",
+            Self::Commit => "commit",
+            Self::Export => "export",
+            Self::Connect => "connect",
+            Self::Disconnect => "disconnect",
+            Self::Attach => "attach",
+            Self::ExecCreate { command } => return format!("exec_create: {command}"),
+            Self::ExecStart { command } => return format!("exec_start: {command}"),
+            Self::ExecDie { .. } => "exec_die",
+            Self::Mount => "mount",
+            Self::Unmount => "unmount",
+            Self::Pull => "pull",
+            Self::Push => "push",
+            Self::Tag => "tag",
+            Self::Untag => "untag",
+            Self::Delete => "delete",
+            Self::Load => "load",
+            Self::Import => "import",
+            Self::Save => "save",
+        };
+        word.to_owned()
+    }
+
+    /// What it adds to the attributes.
+    fn attribute(&self) -> Option<(&'static str, String)> {
+        match self {
+            Self::Die { exit_code } | Self::ExecDie { exit_code } => {
+                Some(("exitCode", exit_code.to_string()))
+            }
+            Self::Kill { signal } => Some(("signal", signal.to_string())),
+            Self::Rename { old } => Some(("oldName", old.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl Event {
@@ -78,6 +147,33 @@ impl Event {
             id: record.id.to_string(),
             attributes,
         }
+    }
+
+    /// With a further attribute.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.attributes.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Of a volume, now.
+    pub fn volume(name: &str, action: Action) -> Self {
+        Self::of("volume", name, action).with("driver", "local")
+    }
+
+    /// Of a network, now.
+    pub fn network(id: &str, name: &str, driver: &str, action: Action) -> Self {
+        let event = Self::of("network", id, action);
+        event.with("name", name).with("type", driver)
+    }
+
+    /// Its attributes and those of what happened.
+    #[must_use]
+    pub fn all_attributes(&self) -> BTreeMap<String, String> {
+        let more = self.action.attribute();
+        let mut all = self.attributes.clone();
+        all.extend(more.map(|(key, value)| (key.to_owned(), value)));
+        all
     }
 
     /// Of a network, volume or image, now.

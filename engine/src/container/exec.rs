@@ -22,9 +22,11 @@ use crate::runtime::foreign::{Foreign, ForeignExec};
 use crate::runtime::seccomp::{Profile, Seccomp};
 use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio};
 use crate::spec::{SeccompSpec, SecuritySpec};
+use crate::state::Paths;
 use crate::sys::wire;
 use crate::sys::{Executable, RoleChild, spawn_role};
 
+use super::events::{Action, Event};
 use super::ids::IdRange;
 use super::record::{ProcessRef, Record};
 use super::store::ContainerStore;
@@ -98,6 +100,37 @@ pub struct ExecSession {
     terminal: Option<OwnedFd>,
     /// Its pid in our namespace.
     pub pid: i32,
+    journal: Journal,
+}
+
+/// What tells those who listen of one further process.
+#[derive(Debug)]
+struct Journal {
+    event: Event,
+    paths: Paths,
+}
+
+impl Journal {
+    fn new(store: &ContainerStore, record: &Record) -> Self {
+        let mut id = [0; 32];
+        // Without, two processes are told apart by time alone.
+        let _ = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
+        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        Self {
+            event: Event::container(record, Action::Attach).with("execID", &id),
+            paths: store.paths().clone(),
+        }
+    }
+
+    fn tell(&self, action: Action) {
+        let event = Event {
+            time: jiff::Timestamp::now(),
+            action,
+            ..self.event.clone()
+        };
+        // The journal is a courtesy.
+        let _ = event.append(&self.paths);
+    }
 }
 
 impl ExecSession {
@@ -113,7 +146,9 @@ impl ExecSession {
 
     /// Waits for its end; its exit code, 128 plus the number for a signal.
     pub fn wait(&self) -> io::Result<u8> {
-        crate::sys::process::wait(self.child.pidfd.as_fd()).map(|exit| exit.code())
+        let exit_code = crate::sys::process::wait(self.child.pidfd.as_fd())?.code();
+        self.journal.tell(Action::ExecDie { exit_code });
+        Ok(exit_code)
     }
 }
 
@@ -152,6 +187,11 @@ pub fn start(
         None,
     )
     .map_err(|error| failed(error.into()))?;
+    let journal = Journal::new(store, record);
+    let command = spec.argv.join(" ");
+    journal.tell(Action::ExecCreate {
+        command: command.clone(),
+    });
     let child = spawn(
         store,
         record,
@@ -167,6 +207,7 @@ pub fn start(
     drop(theirs);
     match wire::receive::<Word>(ours.as_fd()).map_err(&failed)? {
         Some((Word::Started { pid }, terminal)) => {
+            journal.tell(Action::ExecStart { command });
             if attendance == Attendance::Leave {
                 // It ends at once and is to be reaped by somebody: by us.
                 let _ = crate::sys::process::wait(child.pidfd.as_fd());
@@ -176,6 +217,7 @@ pub fn start(
                 line: ours,
                 terminal,
                 pid,
+                journal,
             })
         }
         Some((Word::Failed(failure), _)) => {

@@ -355,7 +355,10 @@ impl Containers {
     ) -> Result<Attachment, ContainerError> {
         let id = self.store.find(reference)?;
         let connection = self.connect(&id, "attach to")?;
-        Attachment::begin(connection, self.store.files(&id).run, *options).map_err(self.talk(&id))
+        let run = self.store.files(&id).run;
+        let attached = Attachment::begin(connection, run, *options).map_err(self.talk(&id))?;
+        self.tell(&self.store.read(&id)?, Action::Attach);
+        Ok(attached)
     }
 
     /// Runs a further process in it.

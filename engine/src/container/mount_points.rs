@@ -14,6 +14,7 @@ use crate::volume::{Backing, VolumeSpec};
 
 use super::ContainerError;
 use super::create::host;
+use super::events::{Action, Event};
 use super::info::{IdMap, MountPoint, MountType};
 use super::store::ContainerStore;
 
@@ -211,12 +212,17 @@ fn volume_point(
     };
     let volume = match existing {
         Some(volume) => volume,
-        None => volumes.create(&VolumeSpec {
-            name: request.name.map(str::to_owned),
-            labels: request.labels.clone(),
-            anonymous: request.name.is_none(),
-            ..VolumeSpec::default()
-        })?,
+        None => {
+            let volume = volumes.create(&VolumeSpec {
+                name: request.name.map(str::to_owned),
+                labels: request.labels.clone(),
+                anonymous: request.name.is_none(),
+                ..VolumeSpec::default()
+            })?;
+            // The journal is a courtesy.
+            let _ = Event::volume(volume.name.as_str(), Action::Create).append(store.paths());
+            volume
+        }
     };
     if request.copy && request.subpath.is_none() && volumes.is_fresh(&volume) {
         volumes.fill(&volume, |copy| -> Result<(), ContainerError> {

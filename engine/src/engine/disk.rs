@@ -190,6 +190,7 @@ impl Engine {
             !filter.fits(&image.labels, created)
         };
         let (removed, collected) = self.images.prune(all, &self.image_roots()?, &keep)?;
+        self.tell_removed(&removed);
         Ok((removed, collected.bytes))
     }
 

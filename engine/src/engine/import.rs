@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use crate::container::events::Action;
 use crate::image::{History, Image, ImageConfig, ImageError, ImageId, Platform, Reference};
 use crate::layer::{Decoder, Kin, LayerError, Limits, unpack};
 
@@ -38,6 +39,9 @@ impl Engine {
         if let Some(name) = name {
             self.images.tag(&id, &name)?;
         }
+        let id_text = id.to_string();
+        let name = options.reference.as_deref().unwrap_or(&id_text);
+        self.tell_image(&id_text, name, Action::Import);
         Ok(id)
     }
 

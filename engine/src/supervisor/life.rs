@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cgroup::Cgroup;
 use crate::container::control::{Reply, Request, WaitFor};
+use crate::container::events::Action;
 use crate::container::record::{ExitRecord, Phase};
 use crate::container::{ContainerError, Failure};
 use crate::state::crash_point;
@@ -74,6 +75,9 @@ impl Life {
                 }
             };
             running = false;
+            if !self.restarters.is_empty() {
+                self.emit(Action::Restart);
+            }
             for client in starter.take().into_iter().chain(self.restarters.drain(..)) {
                 client.reply(&Reply::Done);
             }
@@ -95,6 +99,9 @@ impl Life {
                 if let Err(error) = status.ended(ending.exit, ending.at, phase) {
                     eprintln!("noting the end: {error}");
                 }
+            }
+            if ending.again || !self.stoppers.is_empty() {
+                self.emit(Action::Stop);
             }
             crash_point("life.ended");
             self.shared

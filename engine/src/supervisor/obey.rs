@@ -32,10 +32,7 @@ impl Life {
                     self.stopped_by_hand();
                     let _ = self.thaw();
                 }
-                self.shared
-                    .status
-                    .borrow()
-                    .emit(Action::Kill { signal: number });
+                self.emit(Action::Kill { signal: number });
                 client.reply(&reply(done, "send a signal to"));
             }
             Request::Stop {
@@ -47,12 +44,10 @@ impl Life {
                 if by_hand {
                     self.stopped_by_hand();
                 }
-                self.shared.status.borrow().emit(Action::Stop);
                 self.stoppers.push(client);
                 return self.stop(signal, grace, false);
             }
             Request::Restart { signal, grace } => {
-                self.shared.status.borrow().emit(Action::Restart);
                 self.restarters.push(client);
                 return self.stop(signal, grace, true);
             }
@@ -138,15 +133,21 @@ impl Life {
             let resolved = &self.shared.status.borrow().record.resolved;
             (resolved.stop_signal, resolved.stop_timeout)
         };
-        if let Err(error) = self.signal(signal.unwrap_or(default_signal)) {
+        let signal = signal.unwrap_or(default_signal);
+        if let Err(error) = self.signal(signal) {
             eprintln!("stop signal: {error}");
         }
+        self.emit(Action::Kill { signal });
         // A frozen process would sleep through its grace.
         let _ = self.thaw();
         Obeyed::Stopping {
             grace: grace.unwrap_or(default_grace),
             restart,
         }
+    }
+
+    pub(super) fn emit(&self, action: Action) {
+        self.shared.status.borrow().emit(action);
     }
 
     fn freeze(&self) -> io::Result<()> {

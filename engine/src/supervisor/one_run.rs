@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
 
+use crate::container::events::Action;
 use crate::container::record::{ExitRecord, ProcessRef};
 use crate::sys::readiness;
 use crate::sys::wire;
@@ -186,6 +187,7 @@ impl Life {
                 }
                 () = grace => {
                     deadline = None;
+                    self.emit(Action::Kill { signal: libc::SIGKILL });
                     self.kill_all();
                 }
             }

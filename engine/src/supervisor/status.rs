@@ -3,7 +3,7 @@
 use crate::container::ContainerStore;
 use crate::container::events::{Action, Event};
 use crate::container::record::{ExitRecord, Files, Live, Outcome, Phase, Record, VERSION};
-use crate::container::{Health, HealthStatus};
+use crate::container::{Health, HealthStatus, MountType};
 use crate::state::{Durability, StateError, boot_id, remove_file, write_record};
 
 /// The records a supervisor writes.
@@ -84,6 +84,8 @@ impl Status {
             log: Vec::new(),
         });
         self.enter(Phase::Running)?;
+        self.emit_volumes(&Action::Mount);
+        self.emit_networks(&Action::Connect);
         self.emit(Action::Start);
         // What a machine that loses its power would know of it.
         if !self.record.spec.auto_remove {
@@ -115,12 +117,37 @@ impl Status {
         self.emit(Action::Die {
             exit_code: exit.code,
         });
+        self.emit_networks(&Action::Disconnect);
+        self.emit_volumes(&Action::Unmount);
         Ok(())
     }
 
     /// It does not run any more, as far as the run directory is concerned.
     pub fn forget(&self) -> Result<(), StateError> {
         remove_file(&self.files.live())
+    }
+
+    fn emit_volumes(&self, action: &Action) {
+        for mount in &self.record.mounts {
+            if let MountType::Volume { name, .. } = &mount.kind {
+                let writable = (!mount.read_only).to_string();
+                let event = Event::volume(name, action.clone()).with("read/write", &writable);
+                self.emit_of(event.with("destination", &mount.target));
+            }
+        }
+    }
+
+    fn emit_networks(&self, action: &Action) {
+        for endpoint in &self.live.endpoints {
+            let (id, name) = (&endpoint.network_id, &endpoint.network);
+            let driver = endpoint.driver.name();
+            self.emit_of(Event::network(id, name, driver, action.clone()));
+        }
+    }
+
+    fn emit_of(&self, event: Event) {
+        let event = event.with("container", self.record.id.as_str());
+        let _ = event.append(self.store.paths());
     }
 
     /// Tells whoever listens.

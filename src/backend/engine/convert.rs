@@ -186,35 +186,21 @@ pub(super) fn log_line(entry: LogEntry) -> LogLine {
 
 /// An event in Docker's words.
 pub fn change(event: Event) -> Change {
-    let mut attributes = event.attributes;
+    let attributes = event.all_attributes();
     let action = match event.action {
         EventAction::Create => Action::Create,
         EventAction::Start => Action::Start,
-        EventAction::Die { exit_code } => {
-            attributes.insert("exitCode".to_owned(), exit_code.to_string());
-            Action::Die
-        }
+        EventAction::Die { .. } => Action::Die,
         EventAction::Oom => Action::Oom,
         EventAction::Stop => Action::Stop,
-        EventAction::Kill { signal } => {
-            attributes.insert("signal".to_owned(), signal.to_string());
-            Action::Kill
-        }
+        EventAction::Kill { .. } => Action::Kill,
         EventAction::Pause => Action::Pause,
         EventAction::Unpause => Action::Unpause,
         EventAction::Restart => Action::Restart,
-        EventAction::Rename { old } => {
-            attributes.insert("oldName".to_owned(), old);
-            Action::Rename
-        }
+        EventAction::Rename { .. } => Action::Rename,
         EventAction::Destroy => Action::Destroy,
         EventAction::HealthStatus { status } => Action::HealthStatus(health_status(status)),
-        EventAction::Remove => Action::Other("remove".to_owned()),
-        EventAction::Update => Action::Other("update".to_owned()),
-        EventAction::Commit => Action::Other("commit".to_owned()),
-        EventAction::Export => Action::Other("export".to_owned()),
-        EventAction::Connect => Action::Other("connect".to_owned()),
-        EventAction::Disconnect => Action::Other("disconnect".to_owned()),
+        other => Action::Other(other.word()),
     };
     Change {
         time: event.time.into(),

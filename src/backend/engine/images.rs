@@ -7,6 +7,7 @@ use gantry_engine::build::{
     self, BuildDeps, BuildProgress, BuildRequest, ContextSource, DockerfileSource, NoCache,
     PullPolicy, RunNetwork,
 };
+use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
 use gantry_engine::image::{Platform, Reference, Transfer, TransferState};
@@ -113,6 +114,7 @@ pub(super) fn pull(
             progress(told(transfer));
         })
         .map_err(failed)?;
+    engine.tell_image(name, name, Action::Pull);
     Ok(pulled.image.id.to_string())
 }
 
@@ -125,8 +127,9 @@ pub(super) fn push(
     registry::push_blocking(engine.images(), &reference(name)?, &options, &|transfer| {
         progress(told(transfer));
     })
-    .map(drop)
-    .map_err(|error| BackendError::wrap(format!("cannot push image `{name}`"), error))
+    .map_err(|error| BackendError::wrap(format!("cannot push image `{name}`"), error))?;
+    engine.tell_image(name, name, Action::Push);
+    Ok(())
 }
 
 pub(super) fn build(

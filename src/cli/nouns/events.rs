@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::listing::Filters;
-use crate::backend;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{List, print};
@@ -92,19 +91,12 @@ struct Told {
 
 impl Told {
     fn of(event: Event) -> Self {
-        let (time, kind) = (event.time, event.kind.clone());
-        let change = backend::engine::change(event);
-        let action = match change.action.word().as_str() {
-            // Only images are "removed" as such in Docker's journal.
-            "remove" if kind != "image" => "destroy".to_owned(),
-            word => word.to_owned(),
-        };
         Self {
-            time,
-            kind,
-            action,
-            id: change.id.0,
-            attributes: change.attributes,
+            time: event.time,
+            action: event.action.word(),
+            attributes: event.all_attributes(),
+            kind: event.kind,
+            id: event.id,
         }
     }
 

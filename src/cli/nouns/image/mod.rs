@@ -9,6 +9,7 @@ mod meter;
 mod transfer;
 
 use clap::{Args, Subcommand};
+use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
 use gantry_engine::image::{Reference, Removed};
@@ -122,10 +123,10 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         ))),
         ImageCommand::Tag(args) => {
             let target = reference(&args.target)?;
-            engine
-                .images()
-                .tag_as(&args.source, &target)
-                .map_err(wrap)?;
+            let images = engine.images();
+            images.tag_as(&args.source, &target).map_err(wrap)?;
+            let id = images.resolve_id(&args.source).map_err(wrap)?;
+            engine.tell_image(&id.to_string(), &args.target, Action::Tag);
             Ok(Exit::Success)
         }
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
 use gantry_engine::image::Platform;
@@ -149,6 +150,7 @@ fn pull(engine: &Engine, name: &str, wanted: Option<&str>, quiet: bool) -> Resul
         what: format!("pull image `{name}`"),
         source: Box::new(source),
     })?;
+    engine.tell_image(name, name, Action::Pull);
     Ok(())
 }
 
@@ -167,6 +169,7 @@ pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
         source: Box::new(source),
     })?;
     drop(meter);
+    engine.tell_image(&args.name, &args.name, Action::Push);
     print(&match args.quiet {
         true => format!("{}\n", name.familiar()),
         false => format!(
@@ -186,6 +189,11 @@ pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {
         .images()
         .load_for(source, platform.as_ref(), &|_| {})
         .map_err(wrap)?;
+    for image in &loaded {
+        let id = image.id.to_string();
+        let name = image.tags.first().map(|tag| tag.familiar().to_string());
+        engine.tell_image(&id, name.as_deref().unwrap_or(&id), Action::Load);
+    }
     if args.quiet {
         return Ok(Exit::Success);
     }
@@ -210,5 +218,8 @@ pub(super) fn save(engine: &Engine, args: &SaveArgs) -> Result<Exit, CliError> {
             .save(&args.names, platform.as_ref(), out)
             .map_err(wrap)
     })?;
+    for name in &args.names {
+        engine.tell_image(name, name, Action::Save);
+    }
     Ok(Exit::Success)
 }
