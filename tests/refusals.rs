@@ -178,7 +178,7 @@ const REFUSED: &[Case] = &[
     up(
         "volumes:\n  - §type: bind\n    source: /\n    target: /x\n    bind: {recursive: readonly}",
         "services.web.volumes[0]",
-        "`bind.recursive: readonly`",
+        "`bind.recursive: readonly` needs `read_only: true`",
     ),
     up(
         "volumes:\n  - §type: cluster\n    source: c\n    target: /x",
@@ -273,6 +273,11 @@ const REFUSED: &[Case] = &[
         "hostname: §web\nuts: host",
         "services.web.hostname",
         "needs a UTS namespace of the container's own",
+    ),
+    up(
+        "healthcheck:\n  test: [CMD, ls]\n  interval: §30ns",
+        "services.web.healthcheck.interval",
+        "less than a millisecond",
     ),
     up(
         "security_opt:\n  - §everything=off",

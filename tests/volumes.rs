@@ -434,3 +434,60 @@ fn images_are_mounted_whole_and_in_part() {
     run("two,image-subpath=../../../etc", "/x/passwd").expect_code(125);
     sandbox.finish();
 }
+
+/// In a mount namespace of its own, a directory with a mount of its own below it.
+fn with_mounts(sandbox: &Sandbox, script: &str) -> (String, String) {
+    fs::create_dir_all(sandbox.project().join("d")).expect("a directory");
+    let setup = "set -e; mount -t tmpfs none d; mkdir d/below; mount -t tmpfs none d/below";
+    let output = Command::new("unshare")
+        .args(["--mount", "--propagation", "private", "sh", "-c"])
+        .arg(format!("{setup}; set +e; {script}"))
+        .env("GANTRY", env!("CARGO_BIN_EXE_gantry"))
+        .env("GANTRY_ROOT", sandbox.root())
+        .current_dir(sandbox.project())
+        .output()
+        .expect("unshare runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    (text(output.stdout), text(output.stderr))
+}
+
+const RUN: &str = "$GANTRY container run --rm --network none";
+
+#[test]
+fn mounts_travel_only_from_where_they_may() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    for word in ["rshared", "rslave"] {
+        let script = format!("{RUN} -v $PWD/d:/d:{word} host true");
+        let (_, stderr) = with_mounts(&sandbox, &script);
+        assert!(stderr.contains("--make-rshared"), "{word}: {stderr}");
+        let script = format!("mount --make-rshared d; {RUN} -v $PWD/d:/d:{word} host echo ran");
+        assert_eq!(with_mounts(&sandbox, &script).0, "ran\n", "{word}");
+    }
+    sandbox.finish();
+}
+
+#[test]
+fn a_read_only_bind_is_so_to_the_bottom_unless_asked() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let write =
+        "touch /d/x 2>/dev/null || echo refused; touch /d/below/x 2>/dev/null || echo refused";
+    for (option, refused) in [
+        ("readonly", 2),
+        ("readonly,bind-recursive=readonly", 2),
+        ("readonly,bind-recursive=writable", 1),
+        ("bind-recursive=writable", 0),
+    ] {
+        let mount = format!("type=bind,source=$PWD/d,target=/d,{option}");
+        let script = format!("{RUN} --mount {mount} host sh -c '{write}'");
+        let (stdout, stderr) = with_mounts(&sandbox, &script);
+        assert_eq!(
+            stdout.lines().count(),
+            refused,
+            "{option}: {stdout}{stderr}"
+        );
+        assert_eq!(stderr, "", "{option}");
+    }
+    sandbox.finish();
+}

@@ -131,10 +131,13 @@ fn mount(
             let non_recursive = match options.recursive.as_str() {
                 "" | "enabled" | "writable" => false,
                 "disabled" => true,
+                "readonly" if entry.read_only && propagation == Propagation::RPrivate => false,
                 other => {
                     return refuse(
-                        format!("`bind.recursive: {other}` is not supported"),
-                        "use `enabled` or `disabled`",
+                        format!(
+                            "`bind.recursive: {other}` needs `read_only: true` and the propagation `rprivate`"
+                        ),
+                        "use `enabled` or `disabled`, or make the mount read-only",
                     );
                 }
             };
@@ -143,6 +146,7 @@ fn mount(
                 options: BindOptions {
                     create_source: options.create_host_path,
                     non_recursive,
+                    writable_below: options.recursive == "writable",
                     propagation,
                     idmap,
                 },

@@ -117,12 +117,13 @@ fn log(context: &Context<'_>, findings: &mut Findings) -> LogSpec {
     };
     let driver = match logging.driver.as_str() {
         "" | "json-file" => LogDriver::JsonFile,
+        "local" => LogDriver::Local,
         "none" => LogDriver::None,
         other => {
             findings.refuse(
                 context.path("logging.driver"),
                 format!("the log driver `{other}` is not supported"),
-                "use `json-file` or `none`",
+                "use `local`, `json-file` or `none`",
             );
             LogDriver::JsonFile
         }

@@ -8,6 +8,7 @@ use rustix::fs::Access;
 use crate::mount::{CgroupHierarchy, CgroupView};
 
 use super::{CgroupError, read};
+use crate::sys::mount_info::{MountLine, unescape};
 use crate::sys::user_namespace;
 
 /// v1 controllers that a container is put into. Others (perf_event, rdma, misc) have no limits that
@@ -221,52 +222,6 @@ impl Layout {
             v1,
         }
     }
-}
-
-/// The columns of a line of mountinfo (proc(5)) that we need.
-struct MountLine<'a> {
-    root: &'a str,
-    mount_point: &'a str,
-    fs_type: &'a str,
-    super_options: &'a str,
-}
-
-impl<'a> MountLine<'a> {
-    fn parse(line: &'a str) -> Option<Self> {
-        let (left, right) = line.split_once(" - ")?;
-        let mut left = left.split(' ').skip(3);
-        let mut right = right.split(' ');
-        Some(Self {
-            root: left.next()?,
-            mount_point: left.next()?,
-            fs_type: right.next()?,
-            super_options: right.nth(1)?,
-        })
-    }
-}
-
-/// Octal escapes of blanks and backslashes in mountinfo.
-fn unescape(text: &str) -> String {
-    let mut plain = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        let code = (byte == b'\\')
-            .then(|| after.get(..3))
-            .flatten()
-            .and_then(|d| std::str::from_utf8(d).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                plain.push(code);
-                rest = &after[3..];
-            }
-            None => {
-                plain.push(byte);
-                rest = after;
-            }
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
 }
 
 /// Our own cgroup in a hierarchy, from /proc/self/cgroup.

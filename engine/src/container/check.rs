@@ -5,8 +5,9 @@
 //! the place its user wrote. [`super::create`] refuses the first one.
 
 use std::path::Path;
+use std::time::Duration;
 
-use crate::spec::{ContainerSpec, LogDriver, NamespaceMode, NetworkMode, Resources};
+use crate::spec::{ContainerSpec, Healthcheck, LogDriver, NamespaceMode, NetworkMode, Resources};
 
 use super::machine::Machine;
 use super::{ContainerError, ids, oci, signal};
@@ -46,6 +47,7 @@ pub fn check(spec: &ContainerSpec) -> Vec<Problem> {
     let mut found = Found::default();
     texts(spec, &mut found);
     process(spec, &mut found);
+    probe(spec, &mut found);
     mounts(spec, &mut found);
     network(spec, &mut found);
     security(spec, &mut found);
@@ -197,12 +199,40 @@ fn process(spec: &ContainerSpec, found: &mut Found) {
     if let Some(name) = &spec.stop_signal {
         found.refused(Place::Option("stop_signal"), signal::parse(name));
     }
-    if spec.log.driver == LogDriver::JsonFile {
+    if spec.log.driver != LogDriver::None {
         for (key, value) in &spec.log.options {
             let option = [(key.clone(), value.clone())].into();
             if let Err(message) = crate::supervisor::LogLimits::from_options(&option) {
                 found.say(Place::Key("log", key.clone()), message);
             }
+        }
+    }
+}
+
+/// Shorter times are mistakes: of a number without its unit, mostly.
+fn probe(spec: &ContainerSpec, found: &mut Found) {
+    let Some(Healthcheck::Probe {
+        interval,
+        timeout,
+        start_period,
+        start_interval,
+        ..
+    }) = &spec.healthcheck
+    else {
+        return;
+    };
+    for (name, time) in [
+        ("interval", interval),
+        ("timeout", timeout),
+        ("start_period", start_period),
+        ("start_interval", start_interval),
+    ] {
+        let shortest = Duration::from_millis(1);
+        if time.is_some_and(|time| !time.is_zero() && time < shortest) {
+            found.say(
+                Place::Key("healthcheck", name.to_owned()),
+                format!("the health check's {name} is less than a millisecond"),
+            );
         }
     }
 }

@@ -410,6 +410,8 @@ fn probe(asked: Option<&Healthcheck>, config: &RunConfig) -> Option<ProbeConfig>
             .filter(|n| *n > 0)
             .map(Duration::from_nanos)
     };
+    // 0 stands for what the image says.
+    let given = |time: Option<Duration>| time.filter(|time| !time.is_zero());
     let (test, interval, timeout, retries, start_period, start_interval) = match asked {
         Some(Healthcheck::Disabled) => return None,
         Some(Healthcheck::Probe {
@@ -421,11 +423,11 @@ fn probe(asked: Option<&Healthcheck>, config: &RunConfig) -> Option<ProbeConfig>
             start_interval,
         }) => (
             test.clone().or(from_image)?,
-            *interval,
-            *timeout,
+            given(*interval),
+            given(*timeout),
             *retries,
-            *start_period,
-            *start_interval,
+            given(*start_period),
+            given(*start_interval),
         ),
         None => (from_image?, None, None, None, None, None),
     };

@@ -247,22 +247,24 @@ impl Containers {
     /// Removes what creations that died have left: directories that are nobody's container.
     pub fn sweep(&self) -> Result<(), ContainerError> {
         for id in self.store.ids()? {
-            let files = self.store.files(&id);
-            if files.record().exists() || Lock::is_held(&files.lock())? {
-                continue;
-            }
-            let settled = std::fs::metadata(&files.dir)
-                .and_then(|metadata| metadata.modified())
-                .is_ok_and(|modified| {
-                    modified
-                        .elapsed()
-                        .is_ok_and(|age| age > Duration::from_secs(10))
-                });
-            if settled {
-                self.store.paths().trash().put(&files.dir)?;
-            }
+            self.sweep_one(&id)?;
         }
-        self.store.paths().trash().empty()?;
+        Ok(self.store.paths().trash().empty()?)
+    }
+
+    /// Removes a directory that is nobody's container and that nobody is at work on.
+    pub(super) fn sweep_one(&self, id: &ContainerId) -> Result<(), ContainerError> {
+        let files = self.store.files(id);
+        if files.record().exists() || Lock::is_held(&files.lock())? {
+            return Ok(());
+        }
+        let modified = std::fs::metadata(&files.dir).and_then(|metadata| metadata.modified());
+        let age = modified.ok().and_then(|modified| modified.elapsed().ok());
+        if age.is_some_and(|age| age > Duration::from_secs(10)) {
+            let trash = self.store.paths().trash();
+            trash.put(&files.dir)?;
+            trash.empty()?;
+        }
         Ok(())
     }
 }

@@ -106,6 +106,8 @@ impl Containers {
         let mut found = Vec::new();
         for id in self.store.ids()? {
             let Some(record) = self.store.record(&id)? else {
+                // A courtesy: the list is right without it.
+                let _ = self.sweep_one(&id);
                 continue;
             };
             if !filter.matches_labels(&record.resolved.labels) {

@@ -6,9 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::image::{Image, ImageStore};
+use crate::mount::READ_ONLY_HERE;
 use crate::snapshot;
-use crate::spec::{ContainerSpec, MountKind, Propagation};
+use crate::spec::{BindOptions, ContainerSpec, MountKind, Propagation};
 use crate::state::crash_point;
+use crate::sys::mount_info::{MountLine, unescape};
 use crate::sys::user_namespace;
 use crate::volume::{Backing, VolumeSpec};
 
@@ -34,13 +36,14 @@ pub(super) fn decide(
         let point = match &mount.kind {
             MountKind::Bind { source, options } => {
                 bind_source(source, options.create_source)?;
+                can_propagate(source, options.propagation)?;
                 let idmap = match options.idmap {
                     true => Some(id_map(source, image, user)?),
                     false => None,
                 };
                 MountPoint {
                     kind: MountType::Bind {
-                        options: bind_options(options.non_recursive, options.propagation),
+                        options: bind_options(options, mount.read_only),
                         idmap,
                     },
                     source: source.clone(),
@@ -174,9 +177,43 @@ fn bind_source(source: &Path, create: bool) -> Result<(), ContainerError> {
     }
 }
 
-fn bind_options(non_recursive: bool, propagation: Propagation) -> Vec<String> {
-    let bind = if non_recursive { "bind" } else { "rbind" };
-    let propagation = match propagation {
+/// What is mounted later goes from one mount to another only where the source's mount lets it.
+fn can_propagate(source: &Path, wanted: Propagation) -> Result<(), ContainerError> {
+    let what = match wanted {
+        Propagation::Private | Propagation::RPrivate => return Ok(()),
+        Propagation::Shared | Propagation::RShared => "shared",
+        Propagation::Slave | Propagation::RSlave => "shared or slave",
+    };
+    let name = source.display().to_string();
+    let failed = || host("look at the mount of", name.clone());
+    let found = rustix::fs::statx(
+        rustix::fs::CWD,
+        source,
+        rustix::fs::AtFlags::empty(),
+        rustix::fs::StatxFlags::MNT_ID,
+    )
+    .map_err(|error| failed()(error.into()))?;
+    let id = found.stx_mnt_id.to_string();
+    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(failed())?;
+    let Some(mount) = mounts
+        .lines()
+        .filter_map(MountLine::parse)
+        .find(|mount| mount.id == id)
+    else {
+        return Ok(());
+    };
+    if mount.is_shared() || (what != "shared" && mount.is_slave()) {
+        return Ok(());
+    }
+    let at = unescape(mount.mount_point);
+    Err(ContainerError::Invalid(format!(
+        "path {name} is mounted on {at} but it is not a {what} mount; `mount --make-rshared {at}` makes it one"
+    )))
+}
+
+fn bind_options(asked: &BindOptions, read_only: bool) -> Vec<String> {
+    let bind = if asked.non_recursive { "bind" } else { "rbind" };
+    let propagation = match asked.propagation {
         Propagation::RPrivate => "rprivate",
         Propagation::Private => "private",
         Propagation::RShared => "rshared",
@@ -184,7 +221,9 @@ fn bind_options(non_recursive: bool, propagation: Propagation) -> Vec<String> {
         Propagation::RSlave => "rslave",
         Propagation::Slave => "slave",
     };
-    vec![bind.to_owned(), propagation.to_owned()]
+    let here = (read_only && asked.writable_below).then_some(READ_ONLY_HERE);
+    let words = [bind, propagation].into_iter().chain(here);
+    words.map(str::to_owned).collect()
 }
 
 struct VolumeRequest<'a> {

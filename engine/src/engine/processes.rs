@@ -29,11 +29,13 @@ impl ProcessTable {
             .ok()
             .and_then(|text| text.split(' ').next()?.parse::<f64>().ok())
             .unwrap_or_default();
+        // Of the machine, as `ps` there would show them.
+        let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
         Self {
             titles: vec!["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
             rows: pids
                 .iter()
-                .filter_map(|pid| row(pid.as_raw_pid(), uptime))
+                .filter_map(|pid| row(pid.as_raw_pid(), uptime, &users))
                 .collect(),
         }
     }
@@ -139,8 +141,17 @@ fn sum(pids: &[Pid]) -> Stats {
     stats
 }
 
+/// The name of a user in a passwd(5) file.
+fn user_name<'a>(passwd: &'a str, id: &str) -> Option<&'a str> {
+    passwd.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == id && !name.is_empty()).then_some(name)
+    })
+}
+
 /// One row; `None` for a process that has just ended.
-fn row(pid: i32, uptime: f64) -> Option<Vec<String>> {
+fn row(pid: i32, uptime: f64, users: &str) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let (head, rest) = stat.rsplit_once(')')?;
@@ -156,8 +167,8 @@ fn row(pid: i32, uptime: f64) -> Option<Vec<String>> {
         .lines()
         .find_map(|line| line.strip_prefix("Uid:"))?
         .split_ascii_whitespace()
-        .nth(1)?
-        .to_owned();
+        .nth(1)?;
+    let user = user_name(users, user).unwrap_or(user).to_owned();
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let command = if command.is_empty() {
         format!("[{name}]")
@@ -208,9 +219,12 @@ mod tests {
 
     #[test]
     fn this_process_has_a_row() {
-        let row = row(std::process::id() as i32, 1e9).unwrap();
+        let user = rustix::process::getuid().as_raw();
+        let users = format!("bob:x:4:{user}::/:\nann:x:{user}:0::/:/bin/sh\n");
+        let row = row(std::process::id() as i32, 1e9, &users).unwrap();
         assert_eq!(row.len(), 8);
+        assert_eq!(row[0], "ann");
         assert_eq!(row[1], std::process::id().to_string());
-        assert_eq!(super::row(-1, 0.0), None);
+        assert_eq!(super::row(-1, 0.0, ""), None);
     }
 }

@@ -17,7 +17,7 @@ mod root;
 pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
-pub use options::{names as option_names, propagation};
+pub use options::{READ_ONLY_HERE, names as option_names, propagation};
 pub use protect::{expand as expand_pattern, mask, protect};
 pub use root::{detached_root, mapped_root};
 

@@ -49,6 +49,9 @@ const ATTRIBUTES: &[(&str, Attr, Attr)] = &[
     ("symfollow", Attr::empty(), Attr::MOUNT_ATTR_NOSYMFOLLOW),
 ];
 
+/// Our own word for a recursive bind that is read-only, while what is mounted below it stays as it is.
+pub const READ_ONLY_HERE: &str = "ro-here";
+
 /// Propagation types by name.
 const PROPAGATION: &[(&str, u64)] = &[
     ("private", libc::MS_PRIVATE),
@@ -103,6 +106,7 @@ impl Options {
         }
         // A read-only recursive bind means everything below, as Docker does on kernels that can.
         if parsed.bind == Some(Reach::Recursive)
+            && !options.iter().any(|option| option == READ_ONLY_HERE)
             && parsed.attr.set.contains(Attr::MOUNT_ATTR_RDONLY)
         {
             parsed.recursive.set |= Attr::MOUNT_ATTR_RDONLY;
@@ -132,6 +136,7 @@ impl Options {
             return Ok(());
         }
         match option {
+            READ_ONLY_HERE => change(&mut self.attr, Attr::MOUNT_ATTR_RDONLY, Attr::empty()),
             "bind" => self.bind = Some(self.bind.unwrap_or(Reach::This)),
             "rbind" => self.bind = Some(Reach::Recursive),
             // Says nothing on any kernel we run on: every devpts mount is an instance of its own.
@@ -206,6 +211,13 @@ mod tests {
             options.attr.set,
             Attr::MOUNT_ATTR_RDONLY | Attr::MOUNT_ATTR_NOSUID
         );
+    }
+
+    #[test]
+    fn a_recursive_bind_may_be_read_only_by_itself() {
+        let options = parse("bind", "rbind,ro-here").expect("known");
+        assert_eq!(options.attr.set, Attr::MOUNT_ATTR_RDONLY);
+        assert!(options.recursive.set.is_empty());
     }
 
     #[test]

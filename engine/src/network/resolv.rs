@@ -129,7 +129,10 @@ pub fn hosts(file: &HostsFile<'_>) -> String {
     text += &extra_hosts(file.extra_hosts, file.host_gateway);
     let names = match file.domainname.filter(|d| !d.is_empty()) {
         Some(domain) => format!("{0}.{domain} {0}", file.hostname),
-        None => file.hostname.to_owned(),
+        None => match file.hostname.split_once('.') {
+            Some((short, _)) => format!("{} {short}", file.hostname),
+            None => file.hostname.to_owned(),
+        },
     };
     for endpoint in file.endpoints {
         let v4 = endpoint.ipv4.map(|(a, _)| IpAddr::V4(a));

@@ -193,6 +193,8 @@ pub enum LogDriver {
     /// Docker's json-file format, rotated.
     #[default]
     JsonFile,
+    /// The same: nobody but us reads the files of Docker's driver of this name, and its limits are our defaults.
+    Local,
     /// Nothing is kept.
     None,
 }

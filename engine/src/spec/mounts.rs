@@ -56,6 +56,9 @@ pub struct BindOptions {
     pub create_source: bool,
     /// Mount without the mounts below the source.
     pub non_recursive: bool,
+    /// Of a read-only bind: what is mounted below the source stays as it is, and is not read-only too.
+    #[serde(default)]
+    pub writable_below: bool,
     /// How later mounts travel between host and container.
     pub propagation: Propagation,
     /// Show files of the source's owner as the container's user's, and give what that user makes to the owner.

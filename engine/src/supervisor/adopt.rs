@@ -200,7 +200,7 @@ fn end(
 
 /// Moves what is left in the pipes into the log. They have content only while the keeper lives.
 fn drain(status: &Status) {
-    if status.record.spec.log.driver != LogDriver::JsonFile || !pipes::exist(&status.files.run) {
+    if status.record.spec.log.driver == LogDriver::None || !pipes::exist(&status.files.run) {
         return;
     }
     let limits = LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();

@@ -185,7 +185,7 @@ fn late(request: &Request, end: Reply) -> Option<Reply> {
 fn open_log(status: &Status) -> io::Result<Log> {
     let log = match status.record.spec.log.driver {
         LogDriver::None => None,
-        LogDriver::JsonFile => {
+        LogDriver::JsonFile | LogDriver::Local => {
             let limits =
                 LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();
             let path = status.files.log(&status.record.id);

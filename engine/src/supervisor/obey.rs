@@ -51,6 +51,12 @@ impl Life {
                 self.restarters.push(client);
                 return self.stop(signal, grace, true);
             }
+            Request::Pause if self.is_paused() => {
+                client.reply(&conflict("the container is paused already"))
+            }
+            Request::Unpause if !self.is_paused() => {
+                client.reply(&conflict("the container is not paused"))
+            }
             Request::Pause => {
                 let done = self.freeze();
                 client.reply(&reply(done, "freeze"));
@@ -150,6 +156,10 @@ impl Life {
         self.shared.status.borrow().emit(action);
     }
 
+    fn is_paused(&self) -> bool {
+        self.shared.status.borrow().live.phase == Phase::Paused
+    }
+
     fn freeze(&self) -> io::Result<()> {
         let mut status = self.shared.status.borrow_mut();
         if let Some(cgroup) = &self.cgroup
@@ -187,10 +197,14 @@ fn reply(done: io::Result<()>, action: &'static str) -> Reply {
 }
 
 pub(super) fn not_running() -> Reply {
+    conflict("the container is not running")
+}
+
+fn conflict(message: &str) -> Reply {
     Reply::Failed(Failure {
         kind: crate::error::ErrorKind::Conflict,
         exit_code: 125,
-        message: "the container is not running".to_owned(),
+        message: message.to_owned(),
         cause: None,
     })
 }

@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod mount;
+pub mod mount_info;
 pub mod namespace;
 pub mod notify;
 pub mod overlay;

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Read as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use gantry_engine::spec::{BindOptions, MountKind, MountSpec, PortSpec, Protocol};
 
 use clap::Args;
+use indexmap::IndexMap;
 
 use crate::backend::AttachSpec;
 use crate::cli::apply::{self, ImageOptions};
@@ -14,11 +15,14 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output;
-use crate::cli::session::Session;
-use crate::cli::verbs::exec::{split, variable};
+use crate::cli::session::{self, Session};
+use crate::cli::verbs::exec::split;
 use crate::executor::{Cancel, Execution, Sink, wait};
-use crate::loader;
+use crate::loader::discover::read_env_files;
+use crate::loader::env::Variables;
+use crate::loader::{self, Diagnostics};
 use crate::lower::{OneOff, PublishedPorts, Stack};
+use crate::model::Project;
 use crate::plan::images::{Builds, Policy};
 use crate::plan::up::{
     Anonymous, ChangedVolumes, Dependencies, Recreate, Start, UpOptions, up as plan_up,
@@ -124,7 +128,7 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     let (session, project) = Session::loaded(global, std::slice::from_ref(&service), dependencies)?;
     let mut stack = apply::lowered(global, project, &[])?;
     stack.desired.select(std::slice::from_ref(&service))?;
-    let one_off = options.one_off(&stack)?;
+    let one_off = options.one_off(global, &stack)?;
     let reporter = apply::reporter(global, "Running");
     let prepared = prepare(global, &session, &mut stack, &options, &|event| {
         reporter.tell(event)
@@ -206,13 +210,9 @@ impl RunArgs {
 
 impl Run {
     /// What the command line changes of the service's container.
-    fn one_off(&self, stack: &Stack) -> Result<OneOff, CliError> {
+    fn one_off(&self, global: &Global, stack: &Stack) -> Result<OneOff, CliError> {
         let typed = &self.typed;
-        let mut env = Vec::new();
-        for path in &typed.env_from_file {
-            env.extend(env_file(path)?);
-        }
-        env.extend(typed.env.iter().map(|entry| variable(entry)));
+        let env = environment(global, &stack.project, typed)?;
         let entrypoint = match &typed.entrypoint {
             Some(text) => Some(words(text).ok_or_else(|| {
                 CliError::usage(format!("`--entrypoint {text}`: a quote is not closed"))
@@ -349,18 +349,38 @@ fn slug() -> Result<String, CliError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// `KEY=VALUE` or `KEY` a line; `#` begins a comment line.
-fn env_file(path: &str) -> Result<Vec<(String, Option<String>)>, CliError> {
-    let text = std::fs::read_to_string(path).map_err(|source| CliError::Io {
-        what: format!("read `{path}`"),
-        source,
-    })?;
-    Ok(text
-        .lines()
-        .map(str::trim_start)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(variable)
-        .collect())
+/// What `-e` and `--env-from-file` set, in this order of precedence; a name alone has its value from the project's
+/// environment. Files are read as every `.env` file is.
+fn environment(
+    global: &Global,
+    project: &Project,
+    typed: &RunArgs,
+) -> Result<Vec<(String, Option<String>)>, CliError> {
+    let entry = |text: &String| match text.split_once('=') {
+        Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
+        None => (text.clone(), project.environment.get(text).cloned()),
+    };
+    let mut environment: IndexMap<_, _> = typed.env.iter().map(entry).collect();
+    let known = environment
+        .iter()
+        .filter_map(|(key, value)| Some((key.clone(), value.clone()?)));
+    let known = Variables::from_process(&known.collect());
+    let mut problems = Diagnostics::default();
+    for path in &typed.env_from_file {
+        let path = [PathBuf::from(path)];
+        let (sources, list) = (&mut problems.sources, &mut problems.list);
+        for (key, (value, _)) in read_env_files(&path, &known, sources, list).iter() {
+            environment
+                .entry(key.to_owned())
+                .or_insert_with(|| Some(value.clone()));
+        }
+    }
+    let told = problems.render(session::colour(global));
+    if problems.has_errors() {
+        return Err(CliError::Load(told));
+    }
+    eprint!("{told}");
+    Ok(environment.into_iter().collect())
 }
 
 /// Splits like a shell does, without expanding anything; `None` when a quote is not closed.

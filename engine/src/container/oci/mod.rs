@@ -17,6 +17,7 @@ use oci_spec::runtime::{
 };
 
 use crate::cdi;
+use crate::mount::READ_ONLY_HERE;
 use crate::runtime::defaults::{self, SysAccess};
 use crate::runtime::foreign::Foreign;
 use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
@@ -364,7 +365,9 @@ fn user_mount(point: &MountPoint, ids: Option<IdRange>) -> Result<Mount, Contain
     Ok(match &point.kind {
         MountType::Bind { options, idmap } => {
             let mut words: Vec<&str> = options.iter().map(String::as_str).collect();
-            words.push(access);
+            if !words.contains(&READ_ONLY_HERE) {
+                words.push(access);
+            }
             words.extend(idmap.map(|_| "idmap"));
             let mut mount = bind(&point.source, &point.target, &words);
             if let Some(exchanged) = idmap {

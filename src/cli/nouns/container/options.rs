@@ -493,7 +493,8 @@ impl ContainerOptions {
 
     fn log(&self) -> Result<LogSpec, CliError> {
         let driver = match self.log_driver.as_deref() {
-            None | Some("" | "json-file" | "local") => LogDriver::JsonFile,
+            None | Some("" | "json-file") => LogDriver::JsonFile,
+            Some("local") => LogDriver::Local,
             Some("none") => LogDriver::None,
             Some(other) => {
                 return Err(values::bad(

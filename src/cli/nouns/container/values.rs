@@ -120,13 +120,21 @@ pub fn environment(
 ) -> Result<IndexMap<String, Option<String>>, CliError> {
     let mut entries = Vec::new();
     for file in files {
-        entries.extend(lines("env-file", file)?);
+        for line in lines("env-file", file)? {
+            let name = line.split_once('=').map_or(&*line, |(name, _)| name);
+            if name.contains(char::is_whitespace) {
+                let reason = format!("the name `{name}` holds white space");
+                return Err(bad("env-file", &file.to_string_lossy(), reason));
+            }
+            entries.push(line);
+        }
     }
     entries.extend(list.iter().cloned());
     let mut environment = IndexMap::new();
     for entry in entries {
         match entry.split_once('=') {
             Some(("", _)) => return Err(bad("env", &entry, "no name before the `=`")),
+            None if entry.is_empty() => return Err(bad("env", &entry, "no name")),
             Some((name, value)) => {
                 environment.insert(name.to_owned(), Some(value.to_owned()));
             }

@@ -6,7 +6,7 @@ use clap::Args;
 use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
-use gantry_engine::image::Platform;
+use gantry_engine::image::{Platform, is_host_image};
 use gantry_engine::registry::{self, RegistryOptions};
 
 use super::meter::Meter;
@@ -133,11 +133,17 @@ fn platform(text: Option<&str>) -> Result<Option<Platform>, CliError> {
 /// `image pull`.
 pub(super) fn fetch(engine: &Engine, args: &PullArgs) -> Result<Exit, CliError> {
     pull(engine, &args.name, args.platform.as_deref(), args.quiet)?;
-    print(&format!("{}\n", reference(&args.name)?))?;
+    if !is_host_image(&args.name) {
+        print(&format!("{}\n", reference(&args.name)?))?;
+    }
     Ok(Exit::Success)
 }
 
 fn pull(engine: &Engine, name: &str, wanted: Option<&str>, quiet: bool) -> Result<(), CliError> {
+    if is_host_image(name) {
+        eprintln!("{name}: the machine itself, there is nothing to pull");
+        return Ok(());
+    }
     let options = RegistryOptions {
         platform: platform(wanted)?,
         ..RegistryOptions::of_machine()

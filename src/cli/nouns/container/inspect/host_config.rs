@@ -1,6 +1,7 @@
 //! `HostConfig`: what was asked of the machine for a container.
 
 use gantry_engine::container::{Container, MountPoint, MountType};
+use gantry_engine::runtime::defaults;
 use gantry_engine::spec::{
     BlockIoDevice, ContainerSpec, LogDriver, NamespaceMode, NetworkMode, RestartPolicy,
     SeccompSpec, UserNamespace,
@@ -18,6 +19,7 @@ pub fn host_config(container: &Container) -> Value {
     };
     let driver = match spec.log.driver {
         LogDriver::JsonFile => "json-file",
+        LogDriver::Local => "local",
         LogDriver::None => "none",
     };
     let mut value = json!({
@@ -54,6 +56,8 @@ pub fn host_config(container: &Container) -> Value {
         "Privileged": spec.security.privileged,
         "PublishAllPorts": spec.publish_all,
         "ReadonlyRootfs": spec.security.read_only_rootfs,
+        "MaskedPaths": system_paths(spec, defaults::masked_paths),
+        "ReadonlyPaths": system_paths(spec, defaults::readonly_paths),
         "SecurityOpt": security_options(spec),
         "Sysctls": spec.sysctls,
         "Tmpfs": tmpfs(&container.mounts),
@@ -223,6 +227,15 @@ fn extra_hosts(spec: &ContainerSpec) -> Option<Vec<String>> {
     };
     let lines: Vec<String> = spec.extra_hosts.iter().map(line).collect();
     (!lines.is_empty()).then_some(lines)
+}
+
+/// Paths of the system that are hidden or read-only: as by default, none, or (privileged) not asked about.
+fn system_paths(spec: &ContainerSpec, defaults: fn() -> Vec<String>) -> Option<Vec<String>> {
+    match (spec.security.privileged, spec.security.unmasked) {
+        (true, _) => None,
+        (false, true) => Some(Vec::new()),
+        (false, false) => Some(defaults()),
+    }
 }
 
 fn security_options(spec: &ContainerSpec) -> Option<Vec<String>> {

@@ -76,7 +76,6 @@ fn to_json(engine: &Engine, container: &Container) -> Value {
         .split_first()
         .map_or(("", &[][..]), |(p, a)| (p.as_str(), a));
     let run = engine.paths().run_container(&container.id);
-    let dir = engine.paths().container(&container.id);
     json!({
         "Id": container.id.to_string(),
         "Created": time(Some(container.created)),
@@ -97,13 +96,30 @@ fn to_json(engine: &Engine, container: &Container) -> Value {
         "AppArmorProfile": container.spec.security.apparmor.clone().unwrap_or_default(),
         "ExecIDs": null,
         "HostConfig": host_config::host_config(container),
-        "GraphDriver": {
-            "Name": "overlay2",
-            "Data": { "UpperDir": dir.join("upper"), "WorkDir": dir.join("work") },
-        },
+        "GraphDriver": { "Name": "overlay2", "Data": layers(engine, container) },
         "Mounts": container.mounts.iter().map(mount).collect::<Vec<_>>(),
         "Config": config(container),
         "NetworkSettings": network::settings(container),
+    })
+}
+
+/// Where its root is made of. It is mounted nowhere but in its own namespace.
+fn layers(engine: &Engine, container: &Container) -> Value {
+    let dir = engine.paths().container(&container.id);
+    let image = engine.images().resolve(&container.image_id);
+    let lower: Vec<String> = image
+        .map(|image| image.lower())
+        .unwrap_or_default()
+        .iter()
+        .map(|layer| layer.display().to_string())
+        .collect();
+    let merged = container.state.pid.map(|pid| format!("/proc/{pid}/root"));
+    json!({
+        "ID": container.id.to_string(),
+        "LowerDir": lower.join(":"),
+        "MergedDir": merged.unwrap_or_default(),
+        "UpperDir": dir.join("upper"),
+        "WorkDir": dir.join("work"),
     })
 }
 

@@ -4,6 +4,7 @@ use gantry_engine::container::Container;
 use gantry_engine::network::{Endpoint, FixedNetwork};
 use gantry_engine::spec::{EndpointSpec, NetworkMode};
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 /// The object.
 pub fn settings(container: &Container) -> Value {
@@ -135,8 +136,7 @@ fn entry(
 
 fn endpoint_addresses(endpoint: &Endpoint) -> Value {
     let mut value = blank(&endpoint.mac);
-    let id = endpoint.host_interface.trim_start_matches("gv");
-    value["EndpointID"] = json!(format!("{}{id}", &endpoint.network_id));
+    value["EndpointID"] = json!(endpoint_id(endpoint));
     if let Some((address, prefix)) = endpoint.ipv4 {
         value["IPAddress"] = json!(address.to_string());
         value["IPPrefixLen"] = json!(prefix);
@@ -152,6 +152,13 @@ fn endpoint_addresses(endpoint: &Endpoint) -> Value {
         value["IPv6Gateway"] = json!(gateway.to_string());
     }
     value
+}
+
+/// 64 digits that no other endpoint has.
+fn endpoint_id(endpoint: &Endpoint) -> String {
+    let seed = format!("{} {}", endpoint.network_id, endpoint.host_interface);
+    let digest = Sha256::digest(seed);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The addresses of what has none.

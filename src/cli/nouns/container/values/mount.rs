@@ -59,10 +59,7 @@ fn bind(given: &mut Given, source: Option<String>, read_only: bool) -> Parsed<Mo
         None => non_recursive,
         Some("disabled") => true,
         Some("" | "enabled" | "true" | "1") => false,
-        Some("writable") if !read_only => false,
-        Some("writable") => {
-            return Err("bind-recursive=writable is not supported: what is mounted below a read-only bind is read-only too".to_owned());
-        }
+        Some("writable") => false,
         Some("readonly") if read_only && private => false,
         Some("readonly") => {
             return Err(
@@ -80,6 +77,7 @@ fn bind(given: &mut Given, source: Option<String>, read_only: bool) -> Parsed<Mo
         options: BindOptions {
             create_source: given.flag("bind-create-src")?,
             non_recursive,
+            writable_below: recursive.as_deref() == Some("writable"),
             propagation: asked
                 .as_deref()
                 .map_or(Ok(Propagation::default()), propagation)?,
@@ -225,10 +223,6 @@ mod tests {
         }
         for (text, part) in [
             ("type=bind,src=/a,dst=/b,bind-recursive=bogus", "`bogus`"),
-            (
-                "type=bind,src=/a,dst=/b,ro,bind-recursive=writable",
-                "writable",
-            ),
             (
                 "type=bind,src=/a,dst=/b,bind-recursive=readonly",
                 "needs readonly",
