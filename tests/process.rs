@@ -281,3 +281,28 @@ fn few_descriptors_are_enough_or_an_error_says_so() {
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
+
+#[test]
+fn a_one_off_has_the_variables_of_flags_then_files() {
+    need_kernel!();
+    let sandbox = Sandbox::of_compose(
+        "services:\n  web: {image: host, network_mode: none, command: env, environment: {X: file}}\n",
+    );
+    sandbox.write(".env", "FROM_PROJECT=p\n");
+    sandbox.write("first", "A=${GIVEN}!\nX=\"two words\" # said\nGIVEN=lost\n");
+    sandbox.write("second", "A=lost\nB=b\n");
+    let files = ["--env-from-file", "first", "--env-from-file", "second"];
+    let flags = ["-e", "GIVEN=g", "-e", "FROM_PROJECT"];
+    let run = [&["run", "--rm"], &files[..], &flags, &["web"]].concat();
+    let told = sandbox.ok(&run).stdout();
+    for line in ["GIVEN=g", "A=g!", "B=b", "X=two words", "FROM_PROJECT=p"] {
+        assert!(told.lines().any(|other| other == line), "{line}: {told}");
+    }
+    sandbox.write("first", "A=b\nA=${B\n");
+    sandbox
+        .run(&["run", "--rm", "--env-from-file", "first", "web"])
+        .expect_code(1)
+        .expect_stderr(&["first:2:1", "${B"]);
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}

@@ -243,3 +243,19 @@ fn events_are_told_with_filters() {
         .expect_stderr(&["colour"]);
     sandbox.finish();
 }
+
+#[test]
+fn who_is_paused_is_not_paused_again() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.start_sleeper("web", &["--network", "none", "--log-driver", "local"]);
+    let say = |verb: &str| sandbox.run(&["container", verb, "web"]);
+    say("unpause").expect_code(1).expect_stderr(&["not paused"]);
+    say("pause").expect_code(0);
+    say("pause")
+        .expect_code(1)
+        .expect_stderr(&["paused already"]);
+    say("unpause").expect_code(0);
+    sandbox.ok(&["container", "rm", "-f", "web"]);
+    sandbox.finish();
+}

@@ -113,6 +113,7 @@ fn what_cannot_be_as_asked_is_refused_before_anything_is_made() {
     need_kernel!();
     let sandbox = Sandbox::new();
     sandbox.write("junk.json", "junk");
+    sandbox.write("blank.env", "# c\nA B=1\n");
     let create = |flags: &[&str]| {
         let command = ["container", "create", "--name", "asked"];
         sandbox.run(&[&command, flags, &["host", "true"]].concat())
@@ -143,6 +144,12 @@ fn what_cannot_be_as_asked_is_refused_before_anything_is_made() {
         (&["--security-opt", "seccomp=missing.json"], "missing.json"),
         (&["--cidfile", "nowhere/id"], "nowhere/id"),
         (&["--link", "nobody"], "no such container: nobody"),
+        (
+            &["--env-file", "blank.env"],
+            "the name `A B` holds white space",
+        ),
+        (&["-e", ""], "no name"),
+        (&["--health-interval", "1ns"], "less than a millisecond"),
     ] {
         let run = create(flags);
         assert_ne!(run.code(), 0, "{flags:?}");
@@ -165,10 +172,16 @@ fn what_cannot_be_as_asked_is_refused_before_anything_is_made() {
         "none",
         "--security-opt",
         "seccomp=own.json",
+        "--log-driver",
+        "local",
+        "--health-interval",
+        "0",
         "--expose",
         "90-92/udp",
     ]);
     made.expect_code(0);
+    let driver = inspect(&sandbox, "asked", "{{.HostConfig.LogConfig.Type}}");
+    assert_eq!(driver, "local");
     let own = sandbox.project().join("own.json");
     assert_eq!(
         inspect(&sandbox, "asked", "{{index .HostConfig.SecurityOpt 0}}").trim(),
