@@ -50,6 +50,68 @@ const REFUSED: &[(&[&str], &str)] = &[
         "notary",
     ),
     (&["container", "rm", "--link", "web"], "network disconnect"),
+    (&["image", "build", "--annotation", "a=b", "."], "--label"),
+    (
+        &["image", "build", "--attest", "type=sbom", "."],
+        "attestations",
+    ),
+    (&["image", "build", "--builder", "far", "."], "one builder"),
+    (
+        &["image", "build", "--cpu-period", "1000", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--cpu-quota", "1000", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--cpu-shares", "10", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--cpuset-cpus", "0", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--cpuset-mems", "0", "."],
+        "--cgroup-parent",
+    ),
+    (&["image", "build", "--debug", "."], "--explain"),
+    (&["image", "build", "--isolation", "hyperv", "."], "Windows"),
+    (
+        &["image", "build", "--memory", "1g", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--memory-swap", "1g", "."],
+        "--cgroup-parent",
+    ),
+    (
+        &["image", "build", "--provenance", "true", "."],
+        "attestations",
+    ),
+    (&["image", "build", "--rm=false", "."], "no containers"),
+    (&["image", "build", "--sbom", "true", "."], "attestations"),
+    (
+        &["image", "build", "--security-opt", "a=b", "."],
+        "--security=insecure",
+    ),
+    (
+        &["image", "build", "--disable-content-trust=false", "."],
+        "notary",
+    ),
+    (
+        &["image", "pull", "--disable-content-trust=false", "x"],
+        "notary",
+    ),
+    (
+        &["image", "push", "--disable-content-trust=false", "x"],
+        "notary",
+    ),
+    (
+        &["image", "rm", "--platform", "linux/arm64", "x"],
+        "with the name",
+    ),
     (
         &["network", "connect", "--driver-opt", "a=b", "n", "c"],
         "no options",
@@ -92,6 +154,9 @@ const REFUSED: &[(&[&str], &str)] = &[
 /// Where `--help` of Docker prints a default that means "not set", or leaves one out that it has.
 const DEFAULT_IS_PROSE: &[(&str, &str)] = &[
     ("container kill", "--signal"),
+    ("image build", "--file"),
+    ("image history", "--format"),
+    ("image ls", "--format"),
     ("network ls", "--format"),
     ("volume ls", "--format"),
     ("container create", "--memory-swappiness"),
@@ -146,7 +211,14 @@ fn compare(command: &clap::Command, verb: &str, name: &str, flag: &Flag) -> Opti
     }
     let repeats = matches!(arg.get_action(), ArgAction::Append);
     let many = [
-        "filter", "list", "map", "mount", "network", "strings", "ulimit",
+        "filter",
+        "list",
+        "map",
+        "mount",
+        "network",
+        "stringArray",
+        "strings",
+        "ulimit",
     ];
     // A mount and a network are lists too, though `--help` does not say so.
     if repeats != many.contains(&flag.kind.as_str()) {

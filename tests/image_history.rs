@@ -76,3 +76,31 @@ ARG V=one
     assert!(!times.stdout().contains("N/A"), "{}", times.stdout());
     sandbox.finish();
 }
+
+#[test]
+fn dates_and_bytes_are_told_on_request() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("a", &"x".repeat(12_345));
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY a /a\nCMD [\"/a\"]\n");
+    sandbox.ok(&["image", "build", "-q", "-t", "it", "."]);
+    let first = |flags: &[&str]| {
+        let all = [&["image", "history"][..], flags, &["it"]].concat();
+        let text = sandbox.ok(&all).stdout();
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    assert!(first(&[]).contains("CREATED   "), "{}", first(&[]));
+    assert!(first(&["-H=false"]).contains("CREATED AT"));
+    let size = ["--format", "{{.Size}} {{.CreatedSince}}"];
+    let told = |human: &'static str| {
+        let all = [&["image", "history", human][..], &size, &["it"]].concat();
+        let text = sandbox.ok(&all).stdout();
+        text.lines().nth(1).expect("two lines").to_owned()
+    };
+    assert!(told("--human").starts_with("12.3kB Less than"));
+    let exact = told("--human=false");
+    let (bytes, date) = exact.split_once(' ').expect("two words");
+    assert_eq!(bytes, "12345");
+    assert!(date.len() == 20 && date.ends_with('Z'), "{date}");
+    sandbox.finish();
+}

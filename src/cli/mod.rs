@@ -133,6 +133,9 @@ pub enum Command {
     /// Experimental commands (refused).
     #[command(hide = true)]
     Alpha(Refused),
+    /// Look for images (refused).
+    #[command(hide = true)]
+    Search(Refused),
     /// Manage containers without a Compose file.
     #[command(subcommand)]
     Container(Deferred<Box<nouns::container::ContainerCommand>>),
@@ -249,6 +252,7 @@ fn needs_engine(command: &Command) -> bool {
             | Command::Publish(_)
             | Command::Bridge(_)
             | Command::Alpha(_)
+            | Command::Search(_)
             | Command::Login(_)
             | Command::Logout(_)
     )
@@ -311,6 +315,7 @@ fn dispatch(global: &Global, command: Command) -> Result<Exit, CliError> {
         Command::Config(Deferred(args)) => verbs::config::run(global, args),
         Command::Publish(_) => Err(refused("publish")),
         Command::Bridge(_) => Err(refused("bridge")),
+        Command::Search(_) => Err(nouns::image::no_search("search")),
         Command::Alpha(_) => Err(refused("alpha")),
         Command::Container(Deferred(command)) => nouns::container::run(global, *command),
         Command::Image(Deferred(command)) => nouns::image::run(global, command),

@@ -9,7 +9,7 @@ use crate::image::{ImageStore, Reference, Transfer};
 
 use super::{
     FetchError, Fetched, Keeper, Pulled, Pushed, RegistryError, RegistryOptions, digest, fetch,
-    login, probe, pull, push,
+    login, probe, pull, push, tags,
 };
 
 /// [`pull`], returning when it is done.
@@ -51,6 +51,17 @@ pub fn digest_blocking(
     options: &RegistryOptions,
 ) -> Result<Digest, RegistryError> {
     with_runtime(&|_| {}, async |_| digest(reference, options).await)
+}
+
+/// [`tags`], returning when they are known.
+///
+/// # Errors
+/// As [`tags`].
+pub fn tags_blocking(
+    reference: &Reference,
+    options: &RegistryOptions,
+) -> Result<Vec<String>, RegistryError> {
+    with_runtime(&|_| {}, async |_| tags(reference, options).await)
 }
 
 /// Whether a registry has what a name means; an error says why not.

@@ -24,6 +24,7 @@ mod push;
 mod refusal;
 mod settings;
 mod source;
+mod tags;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transport;
@@ -35,6 +36,7 @@ use std::time::Duration;
 pub(crate) use artifact::{artifact, layer, push_artifact};
 pub use blocking::{
     digest_blocking, fetch_blocking, login_blocking, probe_blocking, pull_blocking, push_blocking,
+    tags_blocking,
 };
 pub use credentials::Credentials;
 pub use error::RegistryError;
@@ -42,6 +44,7 @@ pub use fetch::{FetchError, Fetched, fetch};
 pub use login::{Keeper, login, logout, server};
 pub use pull::{Pulled, digest, probe, pull};
 pub use push::{Pushed, push};
+pub use tags::tags;
 
 use crate::image::Platform;
 

@@ -1,5 +1,6 @@
 //! `image build`.
 
+mod refused;
 mod request;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,12 @@ pub struct BuildArgs {
     /// Where steps go: type=registry|local|inline,...
     #[arg(long)]
     cache_to: Vec<String>,
+    /// What to do: build, or check.
+    #[arg(long, default_value = "build")]
+    call: String,
+    /// Parent of the cgroups of RUN steps.
+    #[arg(long)]
+    cgroup_parent: Option<String>,
     /// Check the Dockerfile only.
     #[arg(long)]
     check: bool,
@@ -54,6 +61,9 @@ pub struct BuildArgs {
     /// Label, key=value.
     #[arg(long)]
     label: Vec<String>,
+    /// Keep the result as an image, whatever else becomes of it.
+    #[arg(long)]
+    load: bool,
     /// Write what is known about the result to a file, as JSON.
     #[arg(long)]
     metadata_file: Option<PathBuf>,
@@ -78,6 +88,9 @@ pub struct BuildArgs {
     /// Look for newer base images.
     #[arg(long)]
     pull: bool,
+    /// Push the result to the registries of its names.
+    #[arg(long)]
+    push: bool,
     /// Only the image's id.
     #[arg(short = 'q', long)]
     quiet: bool,
@@ -99,6 +112,8 @@ pub struct BuildArgs {
     /// Resource limit of RUN steps, name=soft[:hard].
     #[arg(long)]
     ulimit: Vec<String>,
+    #[command(flatten)]
+    refused: refused::RefusedOptions,
     /// The context: a directory, a URL, or - for standard input.
     #[arg(value_name = "PATH|URL|-")]
     context: String,
@@ -106,8 +121,9 @@ pub struct BuildArgs {
 
 /// Runs the command.
 pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
+    args.refused.check()?;
     let request = request::request(args)?;
-    if args.check {
+    if request.check {
         return check(engine, &request);
     }
     let reporter = Reporter::new(mode(global, args)?, "Building", colour(global), false);
@@ -182,6 +198,11 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
     for build::Explanation { step, ran, reason } in &outcome.explanations {
         let what = if *ran { "ran" } else { "cached" };
         print(&format!("{step}\n    {what}: {reason}\n"))?;
+    }
+    if args.push {
+        for name in &args.tag {
+            super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
+        }
     }
     if let Some(id) = outcome.image_id.filter(|_| args.quiet) {
         print(&format!("{id}\n"))?;

@@ -23,6 +23,9 @@ pub struct HistoryArgs {
     /// table, json, or a template.
     #[arg(long, default_value = "table")]
     format: String,
+    /// Sizes and times for people; otherwise bytes and dates.
+    #[arg(short = 'H', long, default_value_t = true, action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    human: bool,
     /// Nothing is cut.
     #[arg(long)]
     no_trunc: bool,
@@ -71,13 +74,19 @@ pub(super) fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliEr
             } else {
                 step.created_by.chars().take(44).collect::<String>() + "…"
             };
+            let created = step.created.as_deref();
+            let at = created.map(date).unwrap_or_default();
+            let (since, size) = match args.human {
+                true => (age(created, now), text::short_size(size)),
+                false => (at.clone(), size.to_string()),
+            };
             json!({
                 "Comment": step.comment,
-                "CreatedAt": step.created.clone().unwrap_or_default(),
+                "CreatedAt": at,
                 "CreatedBy": by,
-                "CreatedSince": age(step.created.as_deref(), now),
+                "CreatedSince": since,
                 "ID": "<missing>",
-                "Size": text::short_size(size),
+                "Size": size,
             })
         })
         .collect();
@@ -99,7 +108,8 @@ pub(super) fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliEr
         rows: rows.clone(),
     }
     .print(|| {
-        let mut table = Table::new(&["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"], 10);
+        let created = if args.human { "CREATED" } else { "CREATED AT" };
+        let mut table = Table::new(&["IMAGE", created, "CREATED BY", "SIZE", "COMMENT"], 10);
         for row in &rows {
             let columns = ["ID", "CreatedSince", "CreatedBy", "Size", "Comment"];
             table.row(columns.map(|column| row[column].as_str().unwrap_or_default().to_owned()));
@@ -107,6 +117,14 @@ pub(super) fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliEr
         table
     })?;
     Ok(Exit::Success)
+}
+
+/// A time to the second.
+fn date(created: &str) -> String {
+    match created.parse::<jiff::Timestamp>() {
+        Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        Err(_) => created.to_owned(),
+    }
 }
 
 /// What a name means, on a platform when one is asked for.

@@ -22,6 +22,9 @@ pub struct LsArgs {
     /// Images of build steps too. There are none: steps are kept in the build cache, so the list is the same.
     #[arg(short = 'a', long)]
     all: bool,
+    /// The digest of each name at its registry.
+    #[arg(long)]
+    digests: bool,
     /// before=, dangling=, label=, reference=, since=, until=.
     #[arg(short = 'f', long)]
     filter: Vec<String>,
@@ -47,6 +50,16 @@ struct Row<'a> {
     image: &'a ImageSummary,
     repository: String,
     tag: String,
+}
+
+impl Row<'_> {
+    /// What the repository's registry calls the image.
+    fn digest(&self) -> String {
+        let digests = self.image.digests.iter();
+        let mut own = digests.filter(|name| name.familiar_name() == self.repository);
+        own.find_map(|name| name.digest())
+            .map_or_else(|| "<none>".to_owned(), ToString::to_string)
+    }
 }
 
 fn rows(image: &ImageSummary) -> Vec<Row<'_>> {
@@ -125,13 +138,14 @@ pub(super) fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         listing::print_lines(ids)?;
         return Ok(Exit::Success);
     }
-    table(format, &rows, &id)
+    table(format, &rows, args.digests, &id)
 }
 
 /// A row for each name, in the form that was asked for.
 fn table(
     format: Format,
     rows: &[Row<'_>],
+    digests: bool,
     id: &dyn Fn(&ImageSummary) -> String,
 ) -> Result<Exit, CliError> {
     let now = SystemTime::now();
@@ -142,7 +156,7 @@ fn table(
                 "Containers": "N/A",
                 "CreatedAt": row.image.created.clone().unwrap_or_default(),
                 "CreatedSince": age(row.image.created.as_deref(), now),
-                "Digest": row.image.digests.first().and_then(|name| name.digest()).map_or_else(|| "<none>".to_owned(), ToString::to_string),
+                "Digest": row.digest(),
                 "ID": id(row.image),
                 "Repository": row.repository,
                 "Size": text::short_size(row.image.size),
@@ -155,15 +169,23 @@ fn table(
         rows: objects,
     }
     .print(|| {
-        let mut table = Table::new(&["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], 10);
+        let mut titles = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+        if digests {
+            titles.insert(2, "DIGEST");
+        }
+        let mut table = Table::new(&titles, 10);
         for row in rows {
-            table.row([
+            let mut cells = vec![
                 row.repository.clone(),
                 row.tag.clone(),
                 id(row.image),
                 age(row.image.created.as_deref(), now),
                 text::short_size(row.image.size),
-            ]);
+            ];
+            if digests {
+                cells.insert(2, row.digest());
+            }
+            table.row(cells);
         }
         table
     })?;

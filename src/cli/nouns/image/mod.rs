@@ -7,6 +7,7 @@ mod inspect;
 mod list;
 mod meter;
 mod transfer;
+mod trust;
 
 use clap::{Args, Subcommand};
 use gantry_engine::container::events::Action;
@@ -16,9 +17,11 @@ use gantry_engine::image::{Reference, Removed};
 
 pub use transfer::{PullPolicy, ensure};
 
+use crate::cli::Refused;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::container::refuse;
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
 use crate::cli::output::print;
@@ -52,17 +55,9 @@ pub enum ImageCommand {
     Save(transfer::SaveArgs),
     /// Look for images (refused).
     #[command(hide = true)]
-    Search(SearchArgs),
+    Search(Refused),
     /// Give an image another name.
     Tag(TagArgs),
-}
-
-/// What was typed after `search`.
-#[derive(Debug, Args)]
-pub struct SearchArgs {
-    /// Whatever was looked for.
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    words: Vec<String>,
 }
 
 /// What was typed after `prune`.
@@ -85,6 +80,12 @@ pub struct RmArgs {
     /// All names at once, even of an image in use.
     #[arg(short = 'f', long)]
     force: bool,
+    /// Keep what the image was made of. Steps are kept in the build cache, so that is done anyway.
+    #[arg(long)]
+    no_prune: bool,
+    /// Only of this platform (refused).
+    #[arg(long)]
+    platform: Vec<String>,
     /// Images.
     #[arg(value_name = "IMAGE", required = true)]
     names: Vec<String>,
@@ -116,11 +117,7 @@ pub fn run(global: &Global, command: ImageCommand) -> Result<Exit, CliError> {
         ImageCommand::Push(args) => transfer::push(&engine, &args),
         ImageCommand::Rm(args) => remove(&engine, &args),
         ImageCommand::Save(args) => transfer::save(&engine, &args),
-        ImageCommand::Search(args) => Err(CliError::usage(format!(
-            "`image search {}` is not supported: registries have no search of their own; look at \
-             the registry's site, then `image pull NAME`",
-            args.words.join(" ")
-        ))),
+        ImageCommand::Search(_) => Err(no_search("image search")),
         ImageCommand::Tag(args) => {
             let target = reference(&args.target)?;
             let images = engine.images();
@@ -141,7 +138,22 @@ fn reference(text: &str) -> Result<Reference, CliError> {
         .map_err(|error| CliError::usage(format!("`{text}` is not an image's name: {error}")))
 }
 
+/// The refusal of what Docker asks its hub for.
+pub fn no_search(verb: &str) -> CliError {
+    CliError::Unsupported {
+        what: format!("`{verb}`"),
+        reason: "registries have no search of their own; look at the registry's site, then \
+                 `image pull NAME`",
+    }
+}
+
 fn remove(engine: &Engine, args: &RmArgs) -> Result<Exit, CliError> {
+    if !args.platform.is_empty() {
+        return Err(refuse(
+            "platform",
+            "the images of a name's platforms are removed with the name",
+        ));
+    }
     let mut exit = Exit::Success;
     for name in &args.names {
         match engine.remove_image(name, args.force) {

@@ -6,10 +6,11 @@ use clap::Args;
 use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
-use gantry_engine::image::{Platform, is_host_image};
+use gantry_engine::image::{Platform, Reference, is_host_image};
 use gantry_engine::registry::{self, RegistryOptions};
 
 use super::meter::Meter;
+use super::trust::TrustOption;
 use super::{reference, wrap};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -32,6 +33,11 @@ pub struct LoadArgs {
 /// What was typed after `pull`.
 #[derive(Debug, Args)]
 pub struct PullArgs {
+    /// Every tag of the repository.
+    #[arg(short = 'a', long)]
+    all_tags: bool,
+    #[command(flatten)]
+    trust: TrustOption,
     /// Platform, os/arch[/variant].
     #[arg(long)]
     platform: Option<String>,
@@ -46,6 +52,11 @@ pub struct PullArgs {
 /// What was typed after `push`.
 #[derive(Debug, Args)]
 pub struct PushArgs {
+    /// Every tag that the repository has here.
+    #[arg(short = 'a', long)]
+    all_tags: bool,
+    #[command(flatten)]
+    trust: TrustOption,
     /// Only of this platform, os/arch[/variant].
     #[arg(long)]
     platform: Option<String>,
@@ -132,9 +143,16 @@ fn platform(text: Option<&str>) -> Result<Option<Platform>, CliError> {
 
 /// `image pull`.
 pub(super) fn fetch(engine: &Engine, args: &PullArgs) -> Result<Exit, CliError> {
-    pull(engine, &args.name, args.platform.as_deref(), args.quiet)?;
-    if !is_host_image(&args.name) {
-        print(&format!("{}\n", reference(&args.name)?))?;
+    args.trust.check()?;
+    let names = match args.all_tags {
+        true => tags_at_registry(&args.name)?,
+        false => vec![args.name.clone()],
+    };
+    for name in &names {
+        pull(engine, name, args.platform.as_deref(), args.quiet)?;
+        if !is_host_image(name) {
+            print(&format!("{}\n", reference(name)?))?;
+        }
     }
     Ok(Exit::Success)
 }
@@ -161,22 +179,39 @@ fn pull(engine: &Engine, name: &str, wanted: Option<&str>, quiet: bool) -> Resul
 }
 
 pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
-    let name = reference(&args.name)?;
+    args.trust.check()?;
+    let names = match args.all_tags {
+        true => tags_here(engine, &args.name)?,
+        false => vec![reference(&args.name)?],
+    };
+    for name in &names {
+        push_one(engine, name, args.platform.as_deref(), args.quiet)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Pushes what one name means to it, and tells its digest.
+pub(super) fn push_one(
+    engine: &Engine,
+    name: &Reference,
+    wanted: Option<&str>,
+    quiet: bool,
+) -> Result<(), CliError> {
     let options = RegistryOptions {
-        platform: platform(args.platform.as_deref())?,
+        platform: platform(wanted)?,
         ..RegistryOptions::of_machine()
     };
-    let meter = Meter::new(args.quiet);
-    let pushed = registry::push_blocking(engine.images(), &name, &options, &|transfer| {
+    let meter = Meter::new(quiet);
+    let pushed = registry::push_blocking(engine.images(), name, &options, &|transfer| {
         meter.tell(&transfer);
     })
     .map_err(|source| CliError::Registry {
-        what: format!("push image `{}`", args.name),
+        what: format!("push image `{}`", name.familiar()),
         source: Box::new(source),
     })?;
     drop(meter);
-    engine.tell_image(&args.name, &args.name, Action::Push);
-    print(&match args.quiet {
+    engine.tell_image(&name.familiar(), &name.familiar(), Action::Push);
+    print(&match quiet {
         true => format!("{}\n", name.familiar()),
         false => format!(
             "{}: digest: {} size: {}\n",
@@ -184,8 +219,58 @@ pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
             pushed.digest,
             pushed.size
         ),
-    })?;
-    Ok(Exit::Success)
+    })
+}
+
+/// The repository that `--all-tags` is about.
+fn repository(name: &str) -> Result<Reference, CliError> {
+    let last = name.rsplit('/').next().unwrap_or(name);
+    if last.contains([':', '@']) {
+        return Err(CliError::usage(format!(
+            "`{name}` names one image, --all-tags all of a repository: leave out one of them"
+        )));
+    }
+    reference(name)
+}
+
+fn tags_at_registry(name: &str) -> Result<Vec<String>, CliError> {
+    let repository = repository(name)?;
+    let failed = |source| CliError::Registry {
+        what: format!("list the tags of `{name}`"),
+        source: Box::new(source),
+    };
+    let tags = registry::tags_blocking(&repository, &RegistryOptions::of_machine());
+    let names: Vec<String> = tags
+        .map_err(failed)?
+        .iter()
+        .map(|tag| format!("{}:{tag}", repository.familiar_name()))
+        .collect();
+    if names.is_empty() {
+        return Err(CliError::NotFound {
+            what: "a tag of repository",
+            name: name.to_owned(),
+            hint: None,
+        });
+    }
+    Ok(names)
+}
+
+fn tags_here(engine: &Engine, name: &str) -> Result<Vec<Reference>, CliError> {
+    let repository = repository(name)?.familiar_name();
+    let images = engine.images().list().map_err(wrap)?;
+    let tags = images.into_iter().flat_map(|image| image.tags);
+    let mut found: Vec<Reference> = tags
+        .filter(|tag| tag.familiar_name() == repository)
+        .collect();
+    found.sort();
+    if found.is_empty() {
+        return Err(CliError::NotFound {
+            what: "an image of repository",
+            name: name.to_owned(),
+            hint: Some(format!("name one for it: `image tag IMAGE {name}:TAG`")),
+        });
+    }
+    Ok(found)
 }
 
 pub(super) fn load(engine: &Engine, args: &LoadArgs) -> Result<Exit, CliError> {

@@ -62,13 +62,10 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         entitlements: args.allow.clone(),
         cache_from: args.cache_from.clone(),
         cache_to: args.cache_to.clone(),
-        outputs: args
-            .output
-            .iter()
-            .map(|text| output(text))
-            .collect::<Result<_, _>>()?,
+        outputs: outputs(args)?,
+        cgroup_parent: args.cgroup_parent.clone(),
         explain: args.explain,
-        check: args.check,
+        check: args.check || call_is_check(&args.call)?,
         ..BuildRequest::default()
     };
     // As buildx does: a build argument that nobody has to write.
@@ -157,6 +154,36 @@ fn fields(text: &str) -> Vec<(&str, &str)> {
     text.split(',')
         .map(|part| part.split_once('=').unwrap_or((part, "")))
         .collect()
+}
+
+/// `--call`, and whether it means `--check`.
+fn call_is_check(call: &str) -> Result<bool, CliError> {
+    match call {
+        "" | "build" => Ok(false),
+        "check" | "lint" => Ok(true),
+        other => Err(values::bad(
+            "call",
+            other,
+            "it is not supported; there are `build` and `check`",
+        )),
+    }
+}
+
+fn outputs(args: &BuildArgs) -> Result<Vec<build::Output>, CliError> {
+    let mut outputs = Vec::with_capacity(args.output.len());
+    for text in &args.output {
+        outputs.push(output(text)?);
+    }
+    if args.push && args.tag.is_empty() {
+        return Err(CliError::usage(
+            "--push needs a name to push to: add --tag REGISTRY/NAME",
+        ));
+    }
+    let kept = args.load || args.push;
+    if kept && !outputs.is_empty() && !outputs.contains(&build::Output::Image) {
+        outputs.push(build::Output::Image);
+    }
+    Ok(outputs)
 }
 
 fn output(text: &str) -> Result<build::Output, CliError> {
