@@ -174,3 +174,74 @@ fn programs_of_other_platforms_need_an_emulator() {
         .expect_stderr(&["linux/mips64le", "binfmt_misc", "qemu-user-static"]);
     sandbox.finish();
 }
+
+#[test]
+fn the_environment_names_the_platform_of_what_names_none() {
+    need_kernel!();
+    let sandbox = project();
+    let run = |platform: &str, args: &[&str]| {
+        let mut command = sandbox.command(args);
+        command.env("DOCKER_DEFAULT_PLATFORM", platform);
+        Run::of(args, command.output().expect("the executable starts"))
+    };
+    let arch_of = |name: &str| {
+        let args = ["image", "inspect", "-f", "{{.Architecture}}", name];
+        sandbox.ok(&args).stdout()
+    };
+    let ours = gantry_engine::image::Platform::host().to_string();
+    let other = if ours.contains("arm64") {
+        "linux/amd64"
+    } else {
+        "linux/arm64"
+    };
+    let other_arch = format!("{}\n", &other["linux/".len()..]);
+    run(other, &["image", "build", "-q", "-t", "by-env", "app"]).expect_code(0);
+    assert_eq!(arch_of("by-env"), other_arch);
+    let flag = [
+        "image",
+        "build",
+        "-q",
+        "--platform",
+        &ours,
+        "-t",
+        "by-flag",
+        "app",
+    ];
+    run(other, &flag).expect_code(0);
+    assert_ne!(arch_of("by-flag"), other_arch);
+
+    // Of containers too, where it is refused before anything is pulled unless it can run.
+    run(&ours, &["container", "run", "--rm", "host", "true"]).expect_code(0);
+    run("linux/s390x", &["container", "create", "nothing:here"])
+        .expect_code(1)
+        .expect_stderr(&["linux/s390x"]);
+    run("what?", &["container", "run", "--rm", "host", "true"])
+        .expect_code(125)
+        .expect_stderr(&["DOCKER_DEFAULT_PLATFORM `what?`"]);
+
+    sandbox.write(
+        "compose.yaml",
+        "services:\n  a: {image: composed, build: app}\n  b: {image: own, build: app, platform: ours}\n"
+            .replace("ours", &ours)
+            .as_str(),
+    );
+    run(other, &["build", "-q"]).expect_code(0);
+    assert_eq!(arch_of("composed"), other_arch);
+    assert_ne!(arch_of("own"), other_arch);
+    sandbox.write(".env", "DOCKER_DEFAULT_PLATFORM=what?\n");
+    sandbox
+        .run(&["up"])
+        .expect_code(2)
+        .expect_stderr(&["DOCKER_DEFAULT_PLATFORM `what?`"]);
+    sandbox.write(".env", "");
+    sandbox.write(
+        "compose.yaml",
+        "services: {a: {build: {context: app, platforms: [linux/s390x]}}}\n",
+    );
+    run(other, &["build"]).expect_code(2).expect_stderr(&[
+        "service `a`",
+        "DOCKER_DEFAULT_PLATFORM",
+        "linux/s390x",
+    ]);
+    sandbox.finish();
+}

@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod lifecycle;
 pub mod nouns;
 pub mod output;
+pub mod platform;
 pub mod session;
 mod stats;
 pub mod time;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::backend::{Backend, Container, engine};
 use crate::cli::error::CliError;
 use crate::cli::global::{Ansi, Global};
+use crate::cli::platform;
 use crate::loader::{self, Dependencies, KeepResources, LoadOptions, Loaded};
 use crate::model::Project;
 use crate::plan::labels;
@@ -198,15 +199,18 @@ pub fn load(
     let mut options = options(global)?;
     options.services = services.to_vec();
     options.dependencies = dependencies;
-    let loaded = loader::load(&options)
+    let mut loaded = loader::load(&options)
         .map_err(|problems| CliError::Load(problems.render(colour(global))))?;
     warn(global, &loaded);
+    platform::put_default(&mut loaded.project)?;
     Ok(loaded.project)
 }
 
 fn load_quietly(global: &Global) -> Result<Loaded, CliError> {
-    loader::load(&options(global)?)
-        .map_err(|problems| CliError::Load(problems.render(colour(global))))
+    let mut loaded = loader::load(&options(global)?)
+        .map_err(|problems| CliError::Load(problems.render(colour(global))))?;
+    platform::put_default(&mut loaded.project)?;
+    Ok(loaded)
 }
 
 fn warn(global: &Global, loaded: &Loaded) {

@@ -100,7 +100,7 @@ pub(super) fn service(name: &str, service: &Service, findings: &mut Findings) {
         findings.refuse(
             format!("services.{name}.platform"),
             error.to_string(),
-            "leave `platform` out for this machine's own",
+            "leave `platform` out, and DOCKER_DEFAULT_PLATFORM unset, for this machine's own",
         );
     }
     let of_windows = windows(service);

@@ -13,6 +13,7 @@ use super::devices;
 use super::refused::RefusedOptions;
 use super::values;
 use crate::cli::error::CliError;
+use crate::cli::platform;
 
 /// What was typed.
 #[derive(Debug, Args)]
@@ -313,7 +314,7 @@ impl ContainerOptions {
         let mut spec = ContainerSpec {
             name: self.name.clone(),
             image,
-            platform: self.platform.clone(),
+            platform: platform::or_default(self.platform.as_deref())?,
             command: (!command.is_empty()).then_some(command),
             entrypoint: self.entrypoint.as_ref().map(|text| match text.as_str() {
                 "" => Vec::new(),

@@ -12,6 +12,7 @@ use gantry_engine::registry;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print, read_archive};
+use crate::cli::platform;
 
 /// What was typed after `import`.
 #[derive(Debug, Args)]
@@ -35,7 +36,8 @@ pub struct ImportArgs {
 
 /// Runs the command.
 pub fn run(engine: &Engine, args: &ImportArgs) -> Result<Exit, CliError> {
-    let platform = args.platform.as_deref().map(Platform::parse).transpose();
+    let platform = platform::or_default(args.platform.as_deref())?;
+    let platform = platform.as_deref().map(Platform::parse).transpose();
     let options = ImportOptions {
         reference: args.reference.clone(),
         message: args

@@ -15,6 +15,7 @@ use super::{reference, wrap};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print, read_archive, write_archive};
+use crate::cli::platform;
 
 /// What was typed after `load`.
 #[derive(Debug, Args)]
@@ -148,8 +149,9 @@ pub(super) fn fetch(engine: &Engine, args: &PullArgs) -> Result<Exit, CliError> 
         true => tags_at_registry(&args.name)?,
         false => vec![args.name.clone()],
     };
+    let platform = platform::or_default(args.platform.as_deref())?;
     for name in &names {
-        pull(engine, name, args.platform.as_deref(), args.quiet)?;
+        pull(engine, name, platform.as_deref(), args.quiet)?;
         if !is_host_image(name) {
             print(&format!("{}\n", reference(name)?))?;
         }

@@ -11,6 +11,7 @@ use gantry_engine::build::{
 use super::BuildArgs;
 use crate::cli::error::CliError;
 use crate::cli::nouns::container::values;
+use crate::cli::platform;
 
 /// What was typed, understood.
 pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
@@ -34,7 +35,10 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         args: arguments(&args.build_arg)?,
         tags: args.tag.clone(),
         labels: values::labels(&[], &args.label)?,
-        platforms: args.platform.clone(),
+        platforms: match args.platform.as_slice() {
+            [] => platform::or_default(None)?.into_iter().collect(),
+            given => given.to_vec(),
+        },
         contexts: values::pairs("build-context", &args.build_context)?
             .into_iter()
             .collect(),
