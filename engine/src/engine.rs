@@ -4,6 +4,7 @@
 //! are synchronous and may come from several threads at once; what lasts longer than a
 //! call (a container, a followed log) is held by processes and files, not by it.
 
+mod build_cache;
 mod commit;
 mod disk;
 mod doctor;
@@ -42,6 +43,7 @@ pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
+pub use build_cache::{CacheKind, CachePiece};
 pub use commit::CommitOptions;
 pub use disk::{DiskUsage, PruneFilter, PruneOptions, Pruned};
 pub use doctor::{Condition, Finding};

@@ -76,7 +76,7 @@ pub struct Pruned {
 /// One line of `system df`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DiskUsage {
-    /// What: `Images`, `Containers`, `Local Volumes`.
+    /// What: `Images`, `Containers`, `Local Volumes`, `Build Cache`.
     pub name: &'static str,
     /// How many there are.
     pub total: usize,
@@ -86,6 +86,19 @@ pub struct DiskUsage {
     pub size: u64,
     /// Bytes that removing the unused ones would free.
     pub reclaimable: u64,
+}
+
+impl DiskUsage {
+    /// A line that counts nothing yet.
+    pub(super) fn none(name: &'static str) -> Self {
+        Self {
+            name,
+            total: 0,
+            active: 0,
+            size: 0,
+            reclaimable: 0,
+        }
+    }
 }
 
 impl Engine {
@@ -282,13 +295,7 @@ impl Engine {
             }
         }
         let roots = self.image_roots()?;
-        let mut images = DiskUsage {
-            name: "Images",
-            total: 0,
-            active: 0,
-            size: 0,
-            reclaimable: 0,
-        };
+        let mut images = DiskUsage::none("Images");
         for image in self.images.list()? {
             images.total += 1;
             images.size += image.size;
@@ -299,13 +306,7 @@ impl Engine {
             }
         }
         let users = self.volume_users()?;
-        let mut volumes = DiskUsage {
-            name: "Local Volumes",
-            total: 0,
-            active: 0,
-            size: 0,
-            reclaimable: 0,
-        };
+        let mut volumes = DiskUsage::none("Local Volumes");
         for volume in self.volumes().list()? {
             let size = self.volume_size(&volume);
             volumes.total += 1;
@@ -316,12 +317,12 @@ impl Engine {
                 volumes.reclaimable += size;
             }
         }
-        Ok(vec![images, all, volumes])
+        Ok(vec![images, all, volumes, self.build_cache_usage()?])
     }
 }
 
 /// Bytes on disk below a path; what vanishes meanwhile counts nothing. Links are not followed.
-fn size_of(path: &Path) -> u64 {
+pub(super) fn size_of(path: &Path) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return 0;
     };

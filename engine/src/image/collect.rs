@@ -6,11 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::fs::FlockOperation;
-use serde::Deserialize;
 
 use super::store::{ImageId, ImageStore};
 use super::{Document, ImageError, MANIFEST_LIMIT, Reference, host, is_host_image, lease};
@@ -279,62 +277,6 @@ impl ImageStore {
                 .collect(),
             _ => Vec::new(),
         }
-    }
-
-    /// Takes a layer, and those over it, out of the build cache: their steps run again. Without a layer, all of them.
-    pub fn forget_cached(&self, layer: Option<&ChainId>) -> Result<(), ImageError> {
-        for (record, cached) in self.cached_layers()? {
-            let is_over = |layer: &ChainId| {
-                let chain = self.layers.chain(&cached);
-                chain.is_ok_and(|chain| chain.iter().any(|one| one.chain_id == *layer))
-            };
-            if layer.is_none_or(|layer| cached == *layer || is_over(layer)) {
-                match fs::remove_file(&record) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(ImageError::io("remove", record)(error));
-                    }
-                    _ => {}
-                }
-            }
-        }
-        if layer.is_none() {
-            // With what the builder remembers of its steps beside them.
-            for entry in fs::read_dir(self.root.join("build/cache"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let _ = fs::remove_file(entry.path());
-            }
-        }
-        Ok(())
-    }
-
-    /// The builder's cache records, and the layers that they name.
-    fn cached_layers(&self) -> Result<Vec<(PathBuf, ChainId)>, ImageError> {
-        #[derive(Deserialize)]
-        struct Cached {
-            layer: Option<ChainId>,
-        }
-        let folder = self.root.join("build/cache");
-        let list = match fs::read_dir(&folder) {
-            Ok(list) => list,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(ImageError::io("list", folder)(error)),
-        };
-        let mut layers = Vec::new();
-        for path in list
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.extension().is_some_and(|end| end == "json"))
-        {
-            // A record that cannot be read protects nothing, and the builder ignores it too.
-            if let Ok(text) = fs::read(&path)
-                && let Ok(Cached { layer: Some(layer) }) = serde_json::from_slice(&text)
-            {
-                layers.push((path, layer));
-            }
-        }
-        Ok(layers)
     }
 }
 

@@ -8,6 +8,7 @@
 mod archive_writer;
 mod archives;
 mod assemble;
+mod cached;
 mod collect;
 mod config;
 mod error;
@@ -29,6 +30,7 @@ mod variants;
 mod verify;
 
 pub(crate) use assemble::Staged;
+pub use cached::CachedStep;
 pub use collect::{Collected, Removed, Roots};
 pub use config::{
     CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig,

@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::backend;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
+use crate::cli::nouns::listing;
 use crate::cli::output::{List, print};
 use crate::ui::container::{command, id, status};
 use crate::ui::table::Table;
@@ -23,7 +24,7 @@ pub struct DfArgs {
     /// table, json, or a template.
     #[arg(long)]
     format: Option<String>,
-    /// Each image, container and volume.
+    /// Each image, container, volume and piece of the build cache.
     #[arg(short = 'v', long)]
     verbose: bool,
 }
@@ -37,10 +38,11 @@ pub fn run(engine: &Engine, args: &DfArgs) -> Result<Exit, CliError> {
             ));
         }
         print(&format!(
-            "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}",
+            "Images space usage:\n\n{}\nContainers space usage:\n\n{}\nLocal Volumes space usage:\n\n{}\n{}",
             images(engine)?.render(),
             containers(engine)?.render(),
             volumes(engine)?.render(),
+            build_cache(engine)?,
         ))?;
         return Ok(Exit::Success);
     }
@@ -196,4 +198,35 @@ fn volumes(engine: &Engine) -> Result<Table, CliError> {
         ]);
     }
     Ok(table)
+}
+
+/// Its size, and each piece.
+fn build_cache(engine: &Engine) -> Result<String, CliError> {
+    let pieces = engine.build_cache()?;
+    let own = pieces.iter().filter(|piece| !piece.shared);
+    let size: u64 = own.map(|piece| piece.size).sum();
+    let titles = [
+        "CACHE ID",
+        "CACHE TYPE",
+        "SIZE",
+        "CREATED",
+        "SHARED",
+        "DESCRIPTION",
+    ];
+    let mut table = Table::new(&titles, 10);
+    let now = SystemTime::now();
+    for piece in &pieces {
+        let used = if piece.in_use { "*" } else { "" };
+        let created = piece.created.map(|created| since(created, now));
+        table.row([
+            format!("{}{used}", listing::id(&piece.id, false)),
+            piece.kind.word().to_owned(),
+            text::short_size(piece.size),
+            created.unwrap_or_else(|| "N/A".to_owned()),
+            piece.shared.to_string(),
+            text::printable(&piece.description),
+        ]);
+    }
+    let size = text::size(size);
+    Ok(format!("Build cache usage: {size}\n\n{}", table.render()))
 }

@@ -1,0 +1,124 @@
+//! The builder's cache as the store sees it: records below `build/cache`, each of a step and the layer it made.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+use serde::Deserialize;
+
+use super::store::ImageStore;
+use super::{ImageError, lease};
+use crate::layer::ChainId;
+
+/// A step that the cache knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedStep {
+    /// The layer it made.
+    pub layer: ChainId,
+    /// The step, as it was written.
+    pub step: String,
+    /// When it ran, RFC 3339.
+    pub created: Option<String>,
+    /// Bytes of the layer.
+    pub size: u64,
+    /// An image has the layer too.
+    pub shared: bool,
+    /// A build uses it now.
+    pub in_use: bool,
+}
+
+/// What is read of a record.
+#[derive(Deserialize)]
+struct Record {
+    layer: Option<ChainId>,
+    #[serde(default)]
+    step: String,
+    created: Option<String>,
+}
+
+impl ImageStore {
+    /// The steps that the cache knows and whose layers are here, one for each layer.
+    pub fn cached_steps(&self) -> Result<Vec<CachedStep>, ImageError> {
+        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
+        let leased = lease::protected(&self.root.join("leases"))?;
+        let mut of_images: BTreeSet<ChainId> = BTreeSet::new();
+        for id in self.ids()? {
+            of_images.extend(self.record(&id)?.layers);
+        }
+        let mut found = BTreeMap::new();
+        for (_, record) in self.records()? {
+            let Some(Ok(layer)) = record.layer.map(|layer| self.layers.get(&layer)) else {
+                continue;
+            };
+            let chain = layer.chain_id;
+            found.entry(chain).or_insert(CachedStep {
+                layer: chain,
+                step: record.step,
+                created: record.created,
+                size: layer.size,
+                shared: of_images.contains(&chain),
+                in_use: leased.contains(&chain),
+            });
+        }
+        Ok(found.into_values().collect())
+    }
+
+    /// Takes a layer, and those over it, out of the build cache: their steps run again. Without a layer, all of them.
+    pub fn forget_cached(&self, layer: Option<&ChainId>) -> Result<(), ImageError> {
+        for (record, cached) in self.cached_layers()? {
+            let is_over = |layer: &ChainId| {
+                let chain = self.layers.chain(&cached);
+                chain.is_ok_and(|chain| chain.iter().any(|one| one.chain_id == *layer))
+            };
+            if layer.is_none_or(|layer| cached == *layer || is_over(layer)) {
+                match fs::remove_file(&record) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                        return Err(ImageError::io("remove", record)(error));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        if layer.is_none() {
+            // With what the builder remembers of its steps beside them.
+            for entry in fs::read_dir(self.root.join("build/cache"))
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(())
+    }
+
+    /// The builder's cache records, and the layers that they name.
+    pub(super) fn cached_layers(&self) -> Result<Vec<(PathBuf, ChainId)>, ImageError> {
+        let records = self.records()?.into_iter();
+        let layers = records.filter_map(|(path, record)| Some((path, record.layer?)));
+        Ok(layers.collect())
+    }
+
+    fn records(&self) -> Result<Vec<(PathBuf, Record)>, ImageError> {
+        let folder = self.root.join("build/cache");
+        let list = match fs::read_dir(&folder) {
+            Ok(list) => list,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(ImageError::io("list", folder)(error)),
+        };
+        let mut records = Vec::new();
+        for path in list
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        {
+            // A record that cannot be read protects nothing, and the builder ignores it too.
+            if let Ok(text) = fs::read(&path)
+                && let Ok(record) = serde_json::from_slice(&text)
+            {
+                records.push((path, record));
+            }
+        }
+        Ok(records)
+    }
+}
