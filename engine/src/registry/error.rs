@@ -57,6 +57,16 @@ pub enum RegistryError {
         /// How.
         why: String,
     },
+    /// One layer of an image could not be brought.
+    #[error("cannot get layer `{layer}` of `{image}`")]
+    Layer {
+        /// The layer's digest.
+        layer: Digest,
+        /// The image.
+        image: String,
+        /// Why not.
+        source: Box<RegistryError>,
+    },
     /// More bytes than were announced or are accepted.
     #[error("registry `{host}` sends more than the {limit} bytes of `{what}`")]
     TooLarge {
@@ -116,6 +126,7 @@ impl Classify for RegistryError {
             Self::Protocol { .. } | Self::TooLarge { .. } | Self::Mismatch { .. } => {
                 ErrorKind::Invalid
             }
+            Self::Layer { source, .. } => source.kind(),
             Self::Image(error) => error.kind(),
             Self::Content(error) => error.kind(),
             Self::Abandoned | Self::Runtime { .. } => ErrorKind::Internal,

@@ -245,7 +245,11 @@ async fn layers(
             running.push(async move { (index, download.run().await) });
         }
         match running.next().await {
-            Some((index, result)) => staged[index] = Some(result?),
+            Some((index, Ok(layer))) => staged[index] = Some(layer),
+            Some((index, Err(error))) => {
+                let digest = manifest.layers[index].digest;
+                return Err(source.of_layer(digest, error));
+            }
             None => return Ok(staged),
         }
     }

@@ -40,10 +40,25 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// The error of a layer that could not be brought.
+    pub(super) fn of_layer(&self, layer: Digest, error: RegistryError) -> RegistryError {
+        RegistryError::Layer {
+            layer,
+            image: self.reference.familiar(),
+            source: Box::new(error),
+        }
+    }
+
     /// A request for something of the repository.
     pub(super) fn get(&self, path: &str) -> Result<Request<'_>, RegistryError> {
         let url = self.transport.url(self.reference.repository(), path)?;
-        Ok(Request::get(url, self.scope, self.reference.familiar()))
+        let image = self.reference.familiar();
+        // A blob can be missing of an image that is there.
+        let what = match path.strip_prefix("blobs/") {
+            Some(digest) => format!("{digest} of {image}"),
+            None => image,
+        };
+        Ok(Request::get(url, self.scope, what))
     }
 
     /// The bytes of a manifest or an index, and their digest.

@@ -252,14 +252,14 @@ impl Transport {
                     service,
                     scope,
                 }),
-                credentials,
+                _,
             ) => {
                 let scope = if request.scope.is_empty() {
                     scope.unwrap_or_default()
                 } else {
                     request.scope.to_owned()
                 };
-                self.token(&realm, service.as_deref(), &scope, credentials.as_ref())
+                self.token(&realm, service.as_deref(), &scope, request)
                     .await
                     .map(Some)
             }
@@ -271,8 +271,9 @@ impl Transport {
         realm: &str,
         service: Option<&str>,
         scope: &str,
-        credentials: Option<&Credentials>,
+        asked: &Request<'_>,
     ) -> Result<String, RegistryError> {
+        let credentials = self.credentials.as_ref();
         let mut url = Url::parse(realm)
             .map_err(|error| self.protocol(format!("its token server is no address: {error}")))?;
         let plain_is_fine = self.plain_allowed && url.host_str().is_some_and(is_loopback);
@@ -320,7 +321,7 @@ impl Transport {
             let why = reason(answer).await;
             return Err(RegistryError::Denied {
                 host: self.host.clone(),
-                name: scope.to_owned(),
+                name: asked.action.clone(),
                 why: format!("its token server answers {status}: {why}"),
             });
         }

@@ -132,6 +132,39 @@ fn a_registry_that_never_answered_is_not_asked_again() {
     );
 }
 
+/// What is wrong with a layer, or with the image itself.
+fn cause(error: RegistryError) -> RegistryError {
+    match error {
+        RegistryError::Layer { source, .. } => *source,
+        error => error,
+    }
+}
+
+fn assert_names_layer(error: &RegistryError, layer: &Digest) {
+    let text = error.to_string();
+    let expected = format!("cannot get layer `{layer}` of `127.0.0.1:");
+    assert!(text.starts_with(&expected), "{text}");
+}
+
+#[test]
+fn a_missing_layer_is_named() {
+    let Some((_root, store)) = store() else {
+        return;
+    };
+    let honest = honest();
+    let layer = honest.layer;
+    let liar = Liar::start(move |asked| match asked.path == honest.layer_path {
+        true => answer(404, "gone"),
+        false => honest.answer(asked),
+    });
+    let error = pull_from(&liar, &store, &options(&store)).unwrap_err();
+    assert_names_layer(&error, &layer);
+    let error = cause(error);
+    let expected = format!("`{layer} of {}/app:latest` does not exist", liar.address);
+    assert!(error.to_string().starts_with(&expected), "{error}");
+    assert_clean(&store, &layer);
+}
+
 #[test]
 fn wrong_bytes_are_refused() {
     let Some((_root, store)) = store() else {
@@ -148,12 +181,13 @@ fn wrong_bytes_are_refused() {
         answer
     });
     let error = pull_from(&liar, &store, &options(&store)).unwrap_err();
+    assert_names_layer(&error, &layer);
     assert!(
         matches!(
-            error,
+            cause(error),
             RegistryError::Mismatch { .. } | RegistryError::Image(_)
         ),
-        "{error:?}"
+        "neither the bytes nor the archive were found wrong"
     );
     assert_clean(&store, &layer);
     // Nothing wrong is resumed from.
@@ -301,6 +335,7 @@ fn endless_bodies_end() {
             answer
         });
         let error = pull_from(&liar, &store, &options(&store)).unwrap_err();
+        let error = cause(error);
         assert!(
             matches!(
                 error,
@@ -389,6 +424,8 @@ fn bearer_tokens_are_bought_once_and_shown() {
     assert_eq!(tokens.paths().len(), 1);
     let error = pull_from(&liar, &store, &options(&store)).unwrap_err();
     assert!(matches!(error, RegistryError::Denied { .. }), "{error:?}");
+    let image = format!("`{}/app:latest`", liar.address);
+    assert!(error.to_string().contains(&image), "{error}");
 }
 
 #[test]
