@@ -491,3 +491,27 @@ fn a_read_only_bind_is_so_to_the_bottom_unless_asked() {
     }
     sandbox.finish();
 }
+
+#[test]
+fn a_file_for_a_directory_is_named_with_its_source() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("dir/file", "text");
+    let path = |name: &str| sandbox.project().join(name).display().to_string();
+    let (dir, file) = (path("dir"), path("dir/file"));
+    for (bind, part) in [
+        (
+            format!("{file}:/etc"),
+            "a file cannot be mounted over a directory",
+        ),
+        (
+            format!("{dir}:/etc/passwd"),
+            "a directory cannot be mounted over a file",
+        ),
+    ] {
+        let run = sandbox.run_in_new(&["-v", &bind], &["true"]);
+        let source = bind.split(':').next().unwrap_or_default();
+        run.expect_code(125).expect_stderr(&[part, source]);
+    }
+    sandbox.finish();
+}

@@ -55,9 +55,9 @@ fn every_hook_runs_in_its_place() {
     assert!(place("program") < place("poststop") && place("poststart") < place("poststop"));
     let host = fs::read_link("/proc/self/ns/uts").expect("namespace");
     for (name, status, within) in [
-        ("prestart", "created", false),
-        ("createRuntime", "created", false),
-        ("createContainer", "created", true),
+        ("prestart", "creating", false),
+        ("createRuntime", "creating", false),
+        ("createContainer", "creating", true),
         ("startContainer", "created", true),
         ("poststart", "running", false),
         ("poststop", "stopped", false),

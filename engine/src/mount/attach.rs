@@ -186,11 +186,15 @@ fn cloned(source: BorrowedFd<'_>, reach: Reach) -> Result<Tree, Errno> {
         flags |= OpenTreeFlags::AT_RECURSIVE;
     }
     let fd = open_tree(source, "", flags)?;
-    let mode = rustix::fs::fstat(&fd)?.st_mode;
     Ok(Tree {
-        is_directory: rustix::fs::FileType::from_raw_mode(mode).is_dir(),
+        is_directory: is_directory(fd.as_fd())?,
         fd,
     })
+}
+
+fn is_directory(file: BorrowedFd<'_>) -> Result<bool, Errno> {
+    let mode = rustix::fs::fstat(file)?.st_mode;
+    Ok(rustix::fs::FileType::from_raw_mode(mode).is_dir())
 }
 
 /// Has the files of a cloned tree belong to others, as the mount's mappings say, or the container's user namespace.
@@ -324,7 +328,23 @@ fn attach_tree(
     } else {
         below.file(mount.destination())
     };
-    let target = target.map_err(|error| failed("make the mount point", error))?;
+    let wrong_type = |what| MountError::Type {
+        destination: text(mount),
+        what,
+        source_path: mount
+            .source()
+            .as_ref()
+            .map_or_else(String::new, |source| source.display().to_string()),
+    };
+    let target = target.map_err(|error| match error {
+        Errno::NOTDIR if tree.is_directory => {
+            wrong_type("a directory cannot be mounted over a file, or below one")
+        }
+        error => failed("make the mount point", error),
+    })?;
+    if !tree.is_directory && is_directory(target.as_fd()) == Ok(true) {
+        return Err(wrong_type("a file cannot be mounted over a directory"));
+    }
     set_attributes(tree.fd.as_fd(), options)
         .map_err(|error| MountError::step("set the options of", text(mount), error))?;
     place(tree.fd.as_fd(), target.as_fd()).map_err(|error| failed("mount at", error))

@@ -66,6 +66,16 @@ pub enum MountError {
         /// Why not.
         reason: &'static str,
     },
+    /// A directory over a file, or the other way round.
+    #[error("`{destination}`: {what}; look at the source `{source_path}`")]
+    Type {
+        /// Where it should go.
+        destination: String,
+        /// Which of both.
+        what: &'static str,
+        /// What should be mounted.
+        source_path: String,
+    },
     /// A step of the mount.
     #[error("cannot {action} `{subject}`")]
     Step {
@@ -95,7 +105,7 @@ impl MountError {
 impl crate::error::Classify for MountError {
     fn kind(&self) -> crate::error::ErrorKind {
         match self {
-            Self::Option { .. } => crate::error::ErrorKind::Invalid,
+            Self::Option { .. } | Self::Type { .. } => crate::error::ErrorKind::Invalid,
             Self::Step { source, .. } => crate::error::Classify::kind(source),
         }
     }

@@ -210,7 +210,7 @@ impl Parked {
         if let Some(state) = state {
             let mut state = state.clone();
             state
-                .set_status(ContainerState::Created)
+                .set_status(ContainerState::Creating)
                 .set_pid(Some(self.pid().as_raw_pid()));
             for point in [HookPoint::Prestart, HookPoint::CreateRuntime] {
                 hook::run_all(point, spec.hooks().as_ref(), &state)?;

@@ -74,16 +74,16 @@ impl Ready<'_> {
         let Some((hooks, state)) = self.hooks else {
             return Ok(());
         };
-        let state = own_state(state);
+        let state = own_state(state, ContainerState::Created);
         hook::run_filtered(HookPoint::StartContainer, hooks, &state, filter).map_err(Failure::Hook)
     }
 }
 
 /// The state as a hook inside the container is told it: with the pid that is seen there.
-pub(super) fn own_state(state: &State) -> State {
+pub(super) fn own_state(state: &State, status: ContainerState) -> State {
     let mut state = state.clone();
     state
-        .set_status(ContainerState::Created)
+        .set_status(status)
         .set_pid(Some(rustix::process::getpid().as_raw_pid()));
     state
 }

@@ -103,6 +103,15 @@ impl Failure {
                 format!("{subject}`: cannot {action} `{subject}"),
                 source,
             ),
+            MountError::Type {
+                destination,
+                what,
+                source_path,
+            } => Self::new(
+                stage,
+                format!("{destination}`: {what}; look at the source `{source_path}"),
+                Errno::NOTDIR,
+            ),
             option @ MountError::Option { .. } => {
                 Self::new(stage, option.to_string(), Errno::INVAL)
             }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use oci_spec::runtime::ContainerState;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, statx};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -137,7 +138,12 @@ impl Child<'_> {
                 exit_now(125);
             }
         }
-        hook::run_all(HookPoint::CreateContainer, hooks, &own_state(state)).map_err(Failure::Hook)
+        hook::run_all(
+            HookPoint::CreateContainer,
+            hooks,
+            &own_state(state, ContainerState::Creating),
+        )
+        .map_err(Failure::Hook)
     }
 
     /// Kernel parameters, through a procfs that nobody else sees. Which ones are allowed was decided by the parent.
