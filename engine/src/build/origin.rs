@@ -38,7 +38,8 @@ impl Stage<'_, '_> {
             }
             Origin::Outside(name) if name == "scratch" => {}
             Origin::Outside(name) => {
-                let image = self.image(span, name)?;
+                let shown = self.vertex_name(&format!("FROM {name}"));
+                let image = self.image(span, name, shown)?;
                 let stack = store::stack(&image);
                 self.result = StageResult {
                     key: stack_key(&stack),
@@ -64,7 +65,8 @@ impl Stage<'_, '_> {
     }
 
     /// An image of the store, pulled when it must be.
-    pub(super) fn image(&mut self, span: Span, name: &str) -> Result<Image, BuildError> {
+    /// `shown` is the step's name.
+    fn image(&mut self, span: Span, name: &str, shown: String) -> Result<Image, BuildError> {
         let solver = self.solver;
         let context = solver
             .request
@@ -75,7 +77,7 @@ impl Stage<'_, '_> {
             None => name,
             Some((_, value)) => match value.strip_prefix("docker-image://") {
                 Some(image) => image,
-                None if value.starts_with(LAYOUT) => return self.layout_image(span, value),
+                None if value.starts_with(LAYOUT) => return self.layout_image(span, value, shown),
                 None => {
                     let message = format!("named context `{name}` is not an image");
                     return Err(self.wrong(
@@ -87,7 +89,6 @@ impl Stage<'_, '_> {
             },
         };
         let step = solver.number();
-        let shown = self.vertex_name(&format!("FROM {name}"));
         let reference = crate::image::Reference::parse(name).map_err(|reason| {
             self.wrong(
                 span,
@@ -157,10 +158,9 @@ impl Stage<'_, '_> {
     }
 
     /// The image of an OCI layout, brought into the store.
-    fn layout_image(&mut self, span: Span, value: &str) -> Result<Image, BuildError> {
+    fn layout_image(&mut self, span: Span, value: &str, name: String) -> Result<Image, BuildError> {
         let solver = self.solver;
         let step = solver.number();
-        let name = self.vertex_name(&format!("FROM {value}"));
         solver.tell(BuildProgress::Started { step, name });
         let begun = std::time::Instant::now();
         let place = value.strip_prefix(LAYOUT).unwrap_or(value);
@@ -214,11 +214,9 @@ impl Stage<'_, '_> {
             }
             Origin::Outside(name) if name == "scratch" => Ok(Files::Stack(Stack::empty())),
             Origin::Outside(name) => {
-                // Not a step of this stage: it gets no number of its own.
-                let done = self.done;
-                let image = self.image(span, &name);
-                self.done = done;
-                Ok(Files::Stack(store::stack(&image?)))
+                // Not a step of this stage: it has no number there.
+                let image = self.image(span, &name, format!("FROM {name}"))?;
+                Ok(Files::Stack(store::stack(&image)))
             }
         }
     }

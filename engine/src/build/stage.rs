@@ -60,13 +60,18 @@ pub(super) fn run(solver: &Solver<'_>, index: usize) -> Result<StageResult, Buil
         total: steps + usize::from(solver.bases[index] != Origin::Outside("scratch".into())),
     };
     let triggers = stage.from(written.span)?;
+    let mut triggered = Vec::with_capacity(triggers.len());
     for (number, text) in triggers.iter().enumerate() {
         let place = format!("ONBUILD trigger {} of {}", number + 1, written.from.image);
         for instruction in parse::parse_trigger(text, &place).map_err(BuildError::Dockerfile)? {
-            stage.source = Source::new(&place, text.as_bytes());
             stage.total += usize::from(makes_layer(&instruction.kind));
-            stage.instruction(&instruction)?;
+            triggered.push((Source::new(&place, text.as_bytes()), instruction));
         }
+    }
+    // All are counted before the first one is told.
+    for (source, instruction) in triggered {
+        stage.source = source;
+        stage.instruction(&instruction)?;
     }
     stage.source = solver.file.source.clone();
     for instruction in &written.instructions {

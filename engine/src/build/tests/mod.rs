@@ -5,6 +5,7 @@ use crate::image::Reference;
 
 mod explain;
 mod former;
+mod numbers;
 mod platforms;
 mod sharing;
 mod trees;
