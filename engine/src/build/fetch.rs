@@ -4,7 +4,7 @@
 //! URL with their validators, so that an unchanged file is not fetched twice.
 
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -124,7 +124,7 @@ fn authorization(solver: &Solver<'_>, host: &str) -> Option<(String, String)> {
     Some(("authorization".to_owned(), header.or_else(token)?))
 }
 
-fn hash(path: &std::path::Path) -> std::io::Result<Hash> {
+fn hash(path: &Path) -> std::io::Result<Hash> {
     let mut file = std::fs::File::open(path)?;
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
@@ -160,7 +160,7 @@ fn http_date(text: &str) -> Option<i64> {
         .map(|time| time.timestamp().as_second())
 }
 
-/// A context by address: a git repository, or a tar archive.
+/// A context by address: a git repository, a tar archive, or a Dockerfile, which is then all of it.
 pub(super) fn context(
     request: &BuildRequest,
     address: &str,
@@ -201,12 +201,28 @@ pub(super) fn context(
         }
         let file = std::fs::File::open(&body).map_err(|error| bad(error.to_string()))?;
         let stream = super::untar::open(file).map_err(|error| bad(error.to_string()))?;
-        let stream = stream.ok_or_else(|| bad("it is not a tar archive".into()))?;
-        return context::unpack_stream(stream, scratch).map_err(bad);
+        if let Some(stream) = stream {
+            return context::unpack_stream(stream, scratch).map_err(bad);
+        }
+        if !is_text(&body).map_err(|error| bad(error.to_string()))? {
+            return Err(bad("it is neither a tar archive nor a Dockerfile".into()));
+        }
+        let dockerfile = part.path().join("Dockerfile");
+        std::fs::rename(&body, dockerfile).map_err(|error| bad(error.to_string()))?;
+        return context::filled(part, "");
     }
     Err(bad(
         "it is neither a directory, a git repository nor an http(s) URL".into(),
     ))
+}
+
+/// Whether a file could be a Dockerfile: not empty, and without the byte that no text has.
+fn is_text(path: &Path) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    std::fs::File::open(path)?
+        .take(64 << 10)
+        .read_to_end(&mut start)?;
+    Ok(!start.is_empty() && !start.contains(&0))
 }
 
 #[cfg(test)]
