@@ -55,6 +55,20 @@ static void render(char *out, size_t size, const char *number, const char *host)
     out[used] = 0;
 }
 
+/* Reads a request to the empty line at its end: what is left unread when a connection is closed resets it. */
+static int read_request(int fd) {
+    char request[2048];
+    size_t used = 0;
+    while (used + 1 < sizeof request) {
+        ssize_t length = read(fd, request + used, sizeof request - 1 - used);
+        if (length <= 0) return 0;
+        used += (size_t)length;
+        request[used] = 0;
+        if (strstr(request, "\r\n\r\n")) return 1;
+    }
+    return 0;
+}
+
 int main(void) {
     const char *greeting = getenv("GREETING"), *counter = getenv("COUNTER");
     signal(SIGTERM, stop);
@@ -73,9 +87,9 @@ int main(void) {
     printf("web listens on port 8080\n");
     for (;;) {
         int fd = accept(listener, NULL, NULL);
-        char request[2048], number[32], page[640], answer[1024];
+        char number[32], page[640], answer[1024];
         if (fd < 0) continue;
-        if (read(fd, request, sizeof request) > 0) {
+        if (read_request(fd)) {
             next_number(counter ? counter : "", number, sizeof number);
             render(page, sizeof page, number, host);
             int length = snprintf(answer, sizeof answer,
