@@ -78,6 +78,9 @@ fn times(rounds: usize, gantry: &Gantry, docker: Option<&Docker>) {
     }
 }
 
+/// Rest before each measurement.
+const SETTLE: Duration = Duration::from_millis(300);
+
 /// One thing measured: preparation that is not timed, the timed step, clean-up.
 struct Case {
     name: &'static str,
@@ -165,6 +168,9 @@ fn alternate(
 
 fn once(case: &Case, tool: &dyn Tool) -> Duration {
     (case.before)(tool);
+    // Who was measured before leaves work to the kernel and to daemons, which take namespaces and
+    // networks down when nobody waits for it: that is none of ours, nor ours theirs.
+    std::thread::sleep(SETTLE);
     let start = Instant::now();
     (case.timed)(tool);
     let took = start.elapsed();
