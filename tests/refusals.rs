@@ -299,7 +299,17 @@ const REFUSED: &[Case] = &[
         "services.web.deploy.resources.reservations.devices[0]",
         "devices that can do `tpu`",
     ),
+    up(
+        "image: §Web:1",
+        "services.web.image",
+        "a repository name must be lower case",
+    ),
     // Builds.
+    build(
+        "build:\n  context: .\n  tags: [\"web:2\", §\"web:a b\"]",
+        "services.web.build.tags[1]",
+        "invalid image reference `web:a b`",
+    ),
     build(
         "build:\n  context: .\n  isolation: §hyperv",
         "services.web.build.isolation",
@@ -392,7 +402,10 @@ impl Case {
             Some((service, rest)) => (service, format!("{rest}\n")),
             None => (self.text, String::new()),
         };
-        let mut text = String::from("services:\n  web:\n    image: host\n");
+        let mut text = String::from("services:\n  web:\n");
+        if !service.starts_with("image:") {
+            text.push_str("    image: host\n");
+        }
         for line in service.lines() {
             text.push_str(&format!("    {line}\n"));
         }

@@ -5,7 +5,7 @@ use gantry_engine::image::Platform;
 
 use crate::model::{Build, Project, Service};
 
-use super::{Findings, image_name};
+use super::{Findings, image_name, image_reference, some};
 
 /// What the command line adds to a build.
 #[derive(Clone, Debug, Default)]
@@ -34,6 +34,13 @@ pub fn request(
     let service = project.any_service(name)?;
     let build = service.build.as_ref()?;
     refuse(name, build, findings);
+    if let Some(image) = some(&service.image) {
+        image_reference(&image, format!("services.{name}.image"), findings);
+    }
+    for (index, tag) in build.tags.iter().enumerate() {
+        let path = format!("services.{name}.build.tags[{index}]");
+        image_reference(tag, path, findings);
+    }
     let path = |attribute: &str| format!("services.{name}.build.{attribute}");
     let inline = !build.dockerfile_inline.is_empty();
     Some(BuildSpec {
@@ -41,7 +48,7 @@ pub fn request(
         dockerfile: (!inline && !build.dockerfile.is_empty())
             .then(|| build.dockerfile.clone().into()),
         inline: inline.then(|| build.dockerfile_inline.clone()),
-        target: super::some(&build.target),
+        target: some(&build.target),
         args: args(build, overrides),
         tags: std::iter::once(image_name(&project.name, name, service))
             .chain(build.tags.iter().cloned())
@@ -56,7 +63,7 @@ pub fn request(
         secrets: secrets(project, build, findings),
         ssh: ssh(build, overrides),
         extra_hosts: build.extra_hosts.clone(),
-        network: super::some(&build.network),
+        network: some(&build.network),
         shm_size: u64::try_from(build.shm_size.0).ok().filter(|n| *n > 0),
         ulimits: build
             .ulimits
@@ -161,7 +168,7 @@ fn platforms(service: &Service, build: &Build, overrides: &BuildOverrides) -> Ve
     if overrides.every_platform && !build.platforms.is_empty() {
         return build.platforms.clone();
     }
-    if let Some(platform) = super::some(&service.platform) {
+    if let Some(platform) = some(&service.platform) {
         return vec![platform];
     }
     let host = Platform::host();

@@ -24,6 +24,7 @@ pub use security::security_option;
 use std::collections::BTreeMap;
 
 use gantry_engine::container::machine::Machine;
+use gantry_engine::image::Reference;
 use gantry_engine::spec::{ContainerSpec, NetworkSpec};
 use indexmap::IndexMap;
 use sha2::{Digest as _, Sha256};
@@ -143,6 +144,9 @@ fn template(context: &Context<'_>, findings: &mut Findings) -> ContainerSpec {
         image: image_name(&context.project.name, context.name, context.service),
         ..ContainerSpec::default()
     };
+    if let Some(image) = some(&context.service.image) {
+        image_reference(&image, context.path("image"), findings);
+    }
     process::apply(context, &mut spec, findings);
     mounts::apply(context, &mut spec, findings);
     network::apply(context, &mut spec, findings);
@@ -151,6 +155,14 @@ fn template(context: &Context<'_>, findings: &mut Findings) -> ContainerSpec {
     labels::apply(context, &mut spec);
     check::apply(context, &spec, findings);
     spec
+}
+
+/// Refuses what is no name of an image.
+fn image_reference(text: &str, path: String, findings: &mut Findings) {
+    if let Err(error) = Reference::parse(text) {
+        let remedy = "write `[REGISTRY/]NAME[:TAG][@DIGEST]`, the name in lower case";
+        findings.refuse(path, error.to_string(), remedy);
+    }
 }
 
 /// The image of a service: as written, or `<project>-<service>` for one that is only built.
