@@ -145,7 +145,7 @@ fn platform(text: Option<&str>) -> Result<Option<Platform>, CliError> {
 /// `image pull`.
 pub(super) fn fetch(engine: &Engine, args: &PullArgs) -> Result<Exit, CliError> {
     args.trust.check()?;
-    let names = match args.all_tags {
+    let names = match args.all_tags && !is_host_image(&args.name) {
         true => tags_at_registry(&args.name)?,
         false => vec![args.name.clone()],
     };
@@ -182,6 +182,12 @@ fn pull(engine: &Engine, name: &str, wanted: Option<&str>, quiet: bool) -> Resul
 
 pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
     args.trust.check()?;
+    if is_host_image(&args.name) {
+        return Err(CliError::Unsupported {
+            what: format!("to push `{}`", args.name),
+            reason: "it is the machine itself, which no archive holds",
+        });
+    }
     let names = match args.all_tags {
         true => tags_here(engine, &args.name)?,
         false => vec![reference(&args.name)?],
