@@ -304,6 +304,16 @@ const REFUSED: &[Case] = &[
         "services.web.image",
         "a repository name must be lower case",
     ),
+    up(
+        "networks:\n  outside:\n    ipv4_address: §192.0.2.7\n---\nnetworks: {outside: {name: host, external: true}}",
+        "services.web.networks.outside.ipv4_address",
+        "network `host` gives no ipv4_address",
+    ),
+    up(
+        "networks: [§outside, default]\n---\nnetworks: {outside: {name: host, external: true}}",
+        "services.web.networks.outside",
+        "a service on network `host` cannot be on others",
+    ),
     // Builds.
     build(
         "build:\n  context: .\n  tags: [\"web:2\", §\"web:a b\"]",

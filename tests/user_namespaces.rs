@@ -251,6 +251,11 @@ fn a_project_runs_with_services_that_have_user_namespaces() {
     network_mode: service:web
     depends_on: {web: {condition: service_healthy}}
     command: &fetch [sh, -c, "for n in $(seq 100); do busybox wget -q -O- http://web/ && exit; sleep 0.1; done; exit 1"]
+  beside:
+    image: host
+    userns_mode: service:web
+    network_mode: none
+    command: [cat, /proc/self/uid_map]
   far:
     image: host
     depends_on: {web: {condition: service_healthy}}
@@ -268,7 +273,19 @@ configs: {note: {content: "and a note"}}
         .output()
         .expect("the executable starts");
     support::Run::of(&["up"], output).expect_code(0);
-    sandbox.ok(&["wait", "near", "far"]);
+    sandbox.ok(&["wait", "near", "far", "beside"]);
+    let map = || {
+        let logs = ["logs", "--no-log-prefix", "beside"];
+        let map = sandbox.ok(&logs).stdout();
+        map.split_whitespace().nth(1).map(str::to_owned)
+    };
+    let first = map().expect("it ran, and so after what it shares with");
+    // Whose namespace is made again is made again itself, after it.
+    let again = ["up", "-d", "--force-recreate", "web", "beside"];
+    let up = sandbox.command(&again).env("KEY", "a key ").output();
+    support::Run::of(&again, up.expect("started")).expect_code(0);
+    sandbox.ok(&["wait", "beside"]);
+    assert_ne!(map(), Some(first), "the new one has other ids");
     let logs = sandbox
         .ok(&["logs", "--no-log-prefix", "near", "far"])
         .stdout();

@@ -186,7 +186,7 @@ fn service_implications(service: &mut Node, variables: &Variables) {
         let name = if parts.len() == 2 { parts[0] } else { text };
         implied.push((name.to_owned(), true, link.place()));
     }
-    for key in ["network_mode", "ipc", "pid", "uts", "cgroup"] {
+    for key in ["network_mode", "ipc", "pid", "uts", "cgroup", "userns_mode"] {
         if let Some(node) = map.get(key)
             && let Some(name) = node.as_str().and_then(|t| t.strip_prefix("service:"))
         {

@@ -287,6 +287,7 @@ fn tied_to(service: &Service) -> std::collections::BTreeSet<String> {
         &service.pid,
         &service.uts,
         &service.cgroup,
+        &service.userns_mode,
     ];
     let shared = namespaces
         .into_iter()

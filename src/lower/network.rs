@@ -191,11 +191,38 @@ fn networks(context: &Context<'_>, findings: &mut Findings) -> NetworkMode {
                     "leave it or the others out",
                 );
             }
+            if let Some(attachment) = joined[key].as_ref() {
+                refuse_options(context, key, network, attachment, findings);
+            }
             match network {
                 FixedNetwork::Host => NetworkMode::Host,
                 FixedNetwork::None => NetworkMode::None,
             }
         }
+    }
+}
+
+/// There is no endpoint on a network that is always there, so it can be given nothing.
+fn refuse_options(
+    context: &Context<'_>,
+    key: &str,
+    network: FixedNetwork,
+    attachment: &model::Attachment,
+    findings: &mut Findings,
+) {
+    let given = [
+        ("aliases", !attachment.aliases.is_empty()),
+        ("ipv4_address", !attachment.ipv4_address.is_empty()),
+        ("ipv6_address", !attachment.ipv6_address.is_empty()),
+        ("mac_address", !attachment.mac_address.is_empty()),
+        ("interface_name", !attachment.interface_name.is_empty()),
+    ];
+    for (attribute, _) in given.into_iter().filter(|(_, given)| *given) {
+        findings.refuse(
+            context.path(&format!("networks.{key}.{attribute}")),
+            format!("network `{}` gives no {attribute}", network.name()),
+            "leave it out",
+        );
     }
 }
 

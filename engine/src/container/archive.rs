@@ -18,7 +18,9 @@ use rustix::mount::MountPropagationFlags;
 
 use crate::error::{Classify, ErrorKind};
 use crate::layer::{ExtractOptions, LayerError, extract};
-use crate::mount::{Below, CgroupView, MountError, RootMount, Trees, attach, detached_root, place};
+use crate::mount::{
+    Below, CgroupView, MountError, Overlays, RootMount, Trees, attach, detached_root, place,
+};
 use crate::runtime::NsRoot;
 use crate::sys::user_namespace;
 
@@ -259,7 +261,7 @@ fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let mount_error = |source| ArchiveError::Mount { source };
     let root_error = |source: io::Error| ArchiveError::Root { source };
     let made = Trees::of_engine(mounts, None).map_err(mount_error)?;
-    let binds = Trees::of_binds(mounts, None).map_err(mount_error)?;
+    let binds = Trees::of_binds(mounts, Overlays::Inside).map_err(mount_error)?;
     let root = detached_root(root).map_err(mount_error)?;
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
         .map_err(|errno| root_error(errno.into()))?;

@@ -261,9 +261,7 @@ impl Containers {
         let modified = std::fs::metadata(&files.dir).and_then(|metadata| metadata.modified());
         let age = modified.ok().and_then(|modified| modified.elapsed().ok());
         if age.is_some_and(|age| age > Duration::from_secs(10)) {
-            let trash = self.store.paths().trash();
-            trash.put(&files.dir)?;
-            trash.empty()?;
+            self.store.paths().trash().put(&files.dir)?;
         }
         Ok(())
     }

@@ -81,6 +81,7 @@ pub fn choose(
                 let record = store.record(&other)?;
                 taken.extend(record.and_then(|record| record.ids).map(|ids| ids.first));
             }
+            taken.extend(in_use());
             let given = ["/etc/subuid", "/etc/subgid"]
                 .map(|file| fs::read_to_string(file).unwrap_or_default());
             free(id, &taken, &given).map(Some).ok_or_else(|| {
@@ -91,6 +92,14 @@ pub fn choose(
             })
         }
     }
+}
+
+/// Where the ranges begin that processes of this machine have now: those of containers of other roots, and of others.
+fn in_use() -> BTreeSet<u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let maps = processes.filter_map(|entry| fs::read_to_string(entry.path().join("uid_map")).ok());
+    let first = |map: String| map.split_ascii_whitespace().nth(1)?.parse().ok();
+    maps.filter_map(first).filter(|first| *first != 0).collect()
 }
 
 /// A range that nobody has, and that two containers made at the same time do not both find: it is looked for from a place

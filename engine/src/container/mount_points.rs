@@ -194,7 +194,8 @@ fn can_propagate(source: &Path, wanted: Propagation) -> Result<(), ContainerErro
     )
     .map_err(|error| failed()(error.into()))?;
     let id = found.stx_mnt_id.to_string();
-    let mounts = fs::read_to_string("/proc/self/mountinfo").map_err(failed())?;
+    let mounts = fs::read("/proc/self/mountinfo").map_err(failed())?;
+    let mounts = String::from_utf8_lossy(&mounts);
     let Some(mount) = mounts
         .lines()
         .filter_map(MountLine::parse)

@@ -252,8 +252,9 @@ impl Engine {
         } else {
             Vec::new()
         };
-        if options.all_images {
-            self.images.forget_cached(None)?;
+        // What is remembered of steps has no labels to be chosen by.
+        if options.all_images && filter.labels.is_empty() && filter.without.is_empty() {
+            self.images.empty_cache(filter.until.map(Into::into))?;
         }
         let (images, _) = self.prune_images(options.all_images, filter)?;
         self.paths.trash().empty()?;

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 use serde::Deserialize;
@@ -64,30 +65,28 @@ impl ImageStore {
         Ok(found.into_values().collect())
     }
 
-    /// Takes a layer, and those over it, out of the build cache: their steps run again. Without a layer, all of them.
-    pub fn forget_cached(&self, layer: Option<&ChainId>) -> Result<(), ImageError> {
+    /// Takes a layer, and those over it, out of the build cache: their steps run again.
+    pub fn forget_cached(&self, layer: &ChainId) -> Result<(), ImageError> {
         for (record, cached) in self.cached_layers()? {
-            let is_over = |layer: &ChainId| {
+            let is_over = || {
                 let chain = self.layers.chain(&cached);
                 chain.is_ok_and(|chain| chain.iter().any(|one| one.chain_id == *layer))
             };
-            if layer.is_none_or(|layer| cached == *layer || is_over(layer)) {
-                match fs::remove_file(&record) {
-                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                        return Err(ImageError::io("remove", record)(error));
-                    }
-                    _ => {}
-                }
+            if cached == *layer || is_over() {
+                forget(&record)?;
             }
         }
-        if layer.is_none() {
-            // With what the builder remembers of its steps beside them.
-            for entry in fs::read_dir(self.root.join("build/cache"))
-                .into_iter()
-                .flatten()
-                .flatten()
-            {
-                let _ = fs::remove_file(entry.path());
+        Ok(())
+    }
+
+    /// Takes everything out of the build cache that was written before a time, or all, with what the builder remembers
+    /// of its steps.
+    pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<(), ImageError> {
+        let folder = self.root.join("build/cache");
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let written = || entry.metadata().and_then(|file| file.modified());
+            if until.is_none_or(|until| written().is_ok_and(|written| written < until)) {
+                forget(&entry.path())?;
             }
         }
         Ok(())
@@ -120,5 +119,15 @@ impl ImageStore {
             }
         }
         Ok(records)
+    }
+}
+
+/// Removes a file that another may have removed already.
+fn forget(path: &Path) -> Result<(), ImageError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(ImageError::io("remove", path.to_owned())(error))
+        }
+        _ => Ok(()),
     }
 }

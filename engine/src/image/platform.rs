@@ -132,7 +132,7 @@ impl Platform {
         };
         let emulated = || {
             std::fs::read_to_string(format!("/proc/sys/fs/binfmt_misc/qemu-{name}"))
-                .is_ok_and(|text| text.starts_with("enabled"))
+                .is_ok_and(|text| is_usable(&text))
         };
         self.os == "linux" && (native || emulated())
     }
@@ -146,10 +146,17 @@ impl Platform {
             );
         }
         format!(
-            "programs for {} need an emulator here: register one with binfmt_misc (qemu-user-static), or use such a machine",
+            "programs for {} need an emulator here: register one with binfmt_misc and its flag `F` (qemu-user-static), or use such a machine",
             self.architecture
         )
     }
+}
+
+/// Whether an entry of binfmt_misc emulates in containers: it must be enabled, and hold its interpreter open (flag `F`),
+/// which a container does not have.
+fn is_usable(entry: &str) -> bool {
+    let flags = entry.lines().find_map(|line| line.strip_prefix("flags:"));
+    entry.starts_with("enabled") && flags.is_some_and(|flags| flags.contains('F'))
 }
 
 impl fmt::Display for Platform {

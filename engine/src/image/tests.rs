@@ -153,13 +153,16 @@ fn the_builders_cache_counts_as_used() {
     // Of another layer nothing is known; of this one, or all, nothing any more.
     let other = layer(&store, None, "b", "2");
     let record = root.path().join("build/cache/k.json");
-    store.forget_cached(Some(&other.chain_id)).unwrap();
+    store.forget_cached(&other.chain_id).unwrap();
     assert!(record.exists());
     let top = layer(&store, Some(&kept.chain_id), "c", "3");
     fs::write(&record, format!(r#"{{"layer":"{}"}}"#, top.chain_id)).unwrap();
-    store.forget_cached(Some(&kept.chain_id)).unwrap();
+    store.forget_cached(&kept.chain_id).unwrap();
     assert!(!record.exists(), "what is over it goes too");
-    store.forget_cached(None).unwrap();
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    store.empty_cache(Some(hour_ago)).unwrap();
+    assert!(root.path().join("build/cache/broken.json").exists());
+    store.empty_cache(None).unwrap();
     assert_eq!(
         fs::read_dir(root.path().join("build/cache"))
             .unwrap()

@@ -88,6 +88,16 @@ fn options(mount: &Mount) -> Result<Options, MountError> {
     )
 }
 
+/// Who makes overlays.
+#[derive(Clone, Copy, Debug)]
+pub enum Overlays<'a> {
+    /// The container's first process.
+    Inside,
+    /// Who launches it, for a container with a user namespace of its own, which could not open their layers; with the
+    /// layers' ids mapped by that namespace, or as they are.
+    Here(Option<BorrowedFd<'a>>),
+}
+
 impl Trees {
     /// What only the engine's own process can make. What lies on devices and servers: a network file system asks
     /// its server through the network that it was mounted from, and the container's cgroup keeps its processes from
@@ -124,15 +134,15 @@ impl Trees {
         trees.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Clones the trees of all other bind mounts from the present mount namespace. For a container with a user
-    /// namespace of its own also makes overlays: their layers are not its to open.
-    pub fn of_binds(mounts: &[Mount], ids: Option<BorrowedFd<'_>>) -> Result<Self, MountError> {
+    /// Clones the trees of all other bind mounts from the present mount namespace, and makes overlays, where it is
+    /// not the container that does so.
+    pub fn of_binds(mounts: &[Mount], overlays: Overlays<'_>) -> Result<Self, MountError> {
         let trees = mounts.iter().map(|mount| {
             let options = options(mount)?;
             let is_overlay = mount.typ().as_deref() == Some("overlay");
-            match (options.bind, options.idmap) {
-                (Some(reach), None) => bound(mount, &options, reach).map(Some),
-                (None, None) if is_overlay && ids.is_some() => {
+            match (options.bind, options.idmap, overlays) {
+                (Some(reach), None, _) => bound(mount, &options, reach).map(Some),
+                (None, None, Overlays::Here(ids)) if is_overlay => {
                     overlaid(mount, &options, ids).map(Some)
                 }
                 _ => Ok(None),
@@ -212,7 +222,17 @@ fn map_ids(
         Some(lines.collect::<String>()).filter(|lines| !lines.is_empty())
     };
     let failed = |action| move |error| MountError::step(action, text(mount), error);
-    let maps = lines(mount.uid_mappings()).zip(lines(mount.gid_mappings()));
+    let maps = match (lines(mount.uid_mappings()), lines(mount.gid_mappings())) {
+        (Some(users), Some(groups)) => Some((users, groups)),
+        (None, None) => None,
+        _ => {
+            return Err(MountError::Option {
+                option: "idmap".to_owned(),
+                destination: text(mount),
+                reason: "it needs uidMappings and gidMappings, or none of both",
+            });
+        }
+    };
     let made = maps
         .map(|(users, groups)| user_namespace::with_maps(&users, &groups))
         .transpose()

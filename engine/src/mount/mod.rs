@@ -14,7 +14,7 @@ mod options;
 mod protect;
 mod root;
 
-pub use attach::{CgroupHierarchy, CgroupView, Trees, attach, place};
+pub use attach::{CgroupHierarchy, CgroupView, Overlays, Trees, attach, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
 pub use options::{READ_ONLY_HERE, names as option_names, propagation};

@@ -11,6 +11,7 @@ use std::path::Path;
 use oci_spec::runtime::{Linux, Process, Spec, State};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
 use rustix::process::DumpableBehavior;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 
@@ -80,6 +81,11 @@ impl Child<'_> {
             Ok(trees) => trees,
             Err(failure) => fail(&line, failure),
         };
+        // What the new process says comes after our word of it.
+        let (told_first, untold) = match rustix::pipe::pipe_with(PipeFlags::CLOEXEC) {
+            Ok(pipe) => pipe,
+            Err(error) => fail(&line, Failure::new(Stage::Namespace, "new", error)),
+        };
         let fork = Fork {
             namespaces,
             sibling: true,
@@ -88,6 +94,9 @@ impl Child<'_> {
         match fork.run() {
             Err(error) => fail(&line, Failure::new(Stage::Namespace, "new", error)),
             Ok(Forked::Child) => {
+                drop(untold);
+                let _ = rustix::io::retry_on_intr(|| rustix::io::read(&told_first, &mut [0; 1]));
+                drop(told_first);
                 // The change of ids has undone it.
                 let set_up = be_invisible().and_then(|()| self.set_up(&line, &trees, warnings));
                 match set_up {

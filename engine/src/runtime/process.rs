@@ -135,10 +135,9 @@ impl<'a> Payload<'a> {
         rustix::thread::set_keep_capabilities(true)
             .map_err(|error| failed("keep capabilities".to_owned(), error))?;
         let groups: Vec<Gid> = self.groups.iter().map(|&g| Gid::from_raw(g)).collect();
-        if user_namespace::may_set_groups() {
-            rustix::thread::set_thread_groups(&groups)
-                .map_err(|error| failed("groups".to_owned(), error))?;
-        } else if self.groups.iter().any(|group| *group != self.gid) {
+        let given = user_namespace::set_groups(&groups)
+            .map_err(|error| failed("groups".to_owned(), error))?;
+        if !given && self.groups.iter().any(|group| *group != self.gid) {
             warnings.push(Warning {
                 what: "supplementary groups".to_owned(),
                 why: "you have no range in /etc/subgid".to_owned(),

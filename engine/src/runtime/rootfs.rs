@@ -13,7 +13,7 @@ use rustix::mount::{
     fsmount, fsopen, move_mount, unmount,
 };
 
-use crate::mount::{self, Below, RootMount, open_root};
+use crate::mount::{self, Below, Overlays, RootMount, open_root};
 use crate::sys::mount::{MountAttr, Reach, mount_setattr};
 use crate::sys::process::exit_now;
 use crate::sys::user_namespace;
@@ -46,11 +46,18 @@ impl Child<'_> {
 
     fn trees(&self, userns: Option<UserNs<'_>>) -> Result<HostTrees, Failure> {
         let mounts = self.spec.mounts().as_deref().unwrap_or_default();
-        let binds = mount::Trees::of_binds(mounts, userns.map(|userns| userns.fd))
+        // The files of a bundle have their owners already.
+        let ids = userns
+            .filter(|userns| userns.maps_root)
+            .map(|userns| userns.fd);
+        let overlays = match userns {
+            Some(_) => Overlays::Here(ids),
+            None => Overlays::Inside,
+        };
+        let binds = mount::Trees::of_binds(mounts, overlays)
             .map_err(|error| Failure::mount(Stage::Mount, error))?;
         leave_the_hosts_mounts()?;
-        let ids = userns.filter(|userns| userns.maps_root);
-        let root = mount::mapped_root(self.root, ids.map(|userns| userns.fd))
+        let root = mount::mapped_root(self.root, ids)
             .map_err(|error| Failure::mount(Stage::Root, error))?;
         Ok(HostTrees { root, binds })
     }

@@ -20,6 +20,20 @@ pub enum NetworkMode {
     Container(String),
 }
 
+impl NetworkMode {
+    /// What a container is to be on, by name: `host` and `none` are networks too, and the network of another container
+    /// is none of its own.
+    pub fn endpoints(&self) -> Vec<EndpointSpec> {
+        match self {
+            Self::Networks(list) if list.is_empty() => vec![EndpointSpec::default_network()],
+            Self::Networks(list) => list.clone(),
+            Self::Host => vec![EndpointSpec::on("host")],
+            Self::None => vec![EndpointSpec::on("none")],
+            Self::Container(_) => Vec::new(),
+        }
+    }
+}
+
 impl Default for NetworkMode {
     fn default() -> Self {
         Self::Networks(Vec::new())
@@ -49,8 +63,13 @@ pub struct EndpointSpec {
 impl EndpointSpec {
     /// On the built-in network `bridge`.
     pub fn default_network() -> Self {
+        Self::on("bridge")
+    }
+
+    /// On a network, with nothing special.
+    pub fn on(network: &str) -> Self {
         Self {
-            network: "bridge".to_owned(),
+            network: network.to_owned(),
             ..Self::default()
         }
     }

@@ -67,14 +67,16 @@ pub fn with_maps(users: &str, groups: &str) -> io::Result<OwnedFd> {
         namespaces: libc::CLONE_NEWUSER as u64,
         ..Fork::default()
     };
+    let (parent, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match fork.run()? {
-        Forked::Child => stay(),
+        Forked::Child => stay(parent),
         Forked::Parent { pid, pidfd } => {
             let file = |name: &str| format!("/proc/{}/{name}", pid.as_raw_pid());
             let made = std::fs::write(file("uid_map"), users)
                 .and_then(|()| std::fs::write(file("gid_map"), groups))
                 .and_then(|()| std::fs::File::open(file("ns/user")));
             end(pidfd.as_fd())?;
+            drop(alive);
             made.map(OwnedFd::from)
         }
     }
@@ -110,12 +112,13 @@ fn visited<T>(
     look: impl FnOnce(&str) -> io::Result<T>,
 ) -> io::Result<T> {
     let (heard, said) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    let (parent, alive) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
     match Fork::default().run()? {
         Forked::Child => {
             let done = enter(namespace).and_then(|()| act());
             let errno = done.err().map(|e| e.raw_os_error().unwrap_or(libc::EIO));
             let _ = rustix::io::write(&said, &errno.unwrap_or(0).to_ne_bytes());
-            stay()
+            stay(parent)
         }
         Forked::Parent { pid, pidfd } => {
             drop(said);
@@ -127,6 +130,7 @@ fn visited<T>(
                 Err(error) => Err(error.into()),
             };
             end(pidfd.as_fd())?;
+            drop(alive);
             seen
         }
     }
@@ -141,9 +145,7 @@ pub fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
 /// Becomes the root of the namespace that was entered: until then the process has ids that nobody has there.
 pub fn become_root() -> io::Result<()> {
     let (gid, uid) = (Gid::from_raw(0), Uid::from_raw(0));
-    if may_set_groups() {
-        rustix::thread::set_thread_groups(&[])?;
-    }
+    set_groups(&[])?;
     rustix::thread::set_thread_res_gid(gid, gid, gid)?;
     rustix::thread::set_thread_res_uid(uid, uid, uid)?;
     Ok(())
@@ -179,14 +181,13 @@ impl Drop for Back {
     }
 }
 
-/// Until it is killed: the process is there for its namespaces.
-fn stay() -> ! {
-    loop {
-        let _ = rustix::thread::nanosleep(&rustix::thread::Timespec {
-            tv_sec: 3600,
-            tv_nsec: 0,
-        });
+/// Until it is killed, or the parent has died, who holds the other end of this pipe: the process is there for its
+/// namespaces. It must not hold what else the parent had: a lock of a parent that was killed would never be free.
+fn stay(parent: OwnedFd) -> ! {
+    let closed = process::close_all_but(&[parent.as_fd()]);
+    while closed.is_ok() && rustix::io::read(&parent, &mut [0; 1]) == Err(rustix::io::Errno::INTR) {
     }
+    process::exit_now(0)
 }
 
 fn end(child: BorrowedFd<'_>) -> io::Result<()> {
@@ -199,12 +200,15 @@ pub fn has_group(gid: u32) -> bool {
     groups().hold(gid)
 }
 
-/// Whether a process here may give up and take groups: not in a namespace that its user made
-/// without help.
-pub fn may_set_groups() -> bool {
+/// Gives this process these groups and no others. `false` where nobody may do that: in a namespace that its user made
+/// without help. The kernel is asked first, as /proc may be a container's.
+pub fn set_groups(list: &[Gid]) -> Result<bool, rustix::io::Errno> {
     let denied =
         || std::fs::read("/proc/self/setgroups").is_ok_and(|text| text.starts_with(b"deny"));
-    is_initial() || !denied()
+    match rustix::thread::set_thread_groups(list) {
+        Err(rustix::io::Errno::PERM) if denied() => Ok(false),
+        other => other.map(|()| true),
+    }
 }
 
 /// The last of the groups that exist here from 0 on without a gap.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use gantry_engine::container as engine;
 use gantry_engine::container::events::{Action as EventAction, Event};
 use gantry_engine::engine::{LogEntry, Stream as EngineStream};
-use gantry_engine::network::{FixedNetwork, Network as EngineNetwork};
+use gantry_engine::network::Network as EngineNetwork;
 use gantry_engine::volume::{Volume as EngineVolume, VolumeSpec as EngineVolumeSpec, VolumeStore};
 
 use crate::backend::{
@@ -43,26 +43,12 @@ pub fn container(container: engine::Container) -> Container {
 
 /// The networks a container will be on once it runs.
 fn planned(mode: &gantry_engine::spec::NetworkMode) -> Vec<Endpoint> {
-    use gantry_engine::spec::{EndpointSpec, NetworkMode};
-    let only = |network: &str| {
-        vec![EndpointSpec {
-            network: network.to_owned(),
-            ..EndpointSpec::default()
-        }]
-    };
-    let endpoints = match mode {
-        NetworkMode::Networks(list) if list.is_empty() => vec![EndpointSpec::default_network()],
-        NetworkMode::Networks(endpoints) => endpoints.clone(),
-        NetworkMode::Host => only(FixedNetwork::Host.name()),
-        NetworkMode::None => only(FixedNetwork::None.name()),
-        NetworkMode::Container(_) => Vec::new(),
-    };
-    endpoints
-        .iter()
+    mode.endpoints()
+        .into_iter()
         .map(|endpoint| Endpoint {
-            network: endpoint.network.clone(),
+            network: endpoint.network,
             address: endpoint.ipv4.map(Into::into),
-            aliases: endpoint.aliases.clone(),
+            aliases: endpoint.aliases,
         })
         .collect()
 }

@@ -72,7 +72,7 @@ fn repair(engine: &Engine, problems: &[Problem]) -> Result<(), CliError> {
         if let Damage::Layer(layer) = &problem.damage {
             // What was built here is built again, and not taken from the cache.
             let images = engine.images();
-            images.forget_cached(Some(layer)).map_err(wrap)?;
+            images.forget_cached(layer).map_err(wrap)?;
             if problem.images.is_empty() {
                 images.discard(&problem.damage).map_err(wrap)?;
             }

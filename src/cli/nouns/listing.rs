@@ -208,6 +208,7 @@ mod tests {
             ("name=^blog-web-1$", true),
             ("name=blog.*[0-9]$", true),
             ("name=db|web", true),
+            ("name=web-\\d+$", true),
             ("name=db", false),
         ] {
             assert_eq!(fits(pattern, "blog-web-1"), expected, "{pattern}");

@@ -106,7 +106,7 @@ fn info(engine: &Engine, args: &InfoArgs) -> Result<Exit, CliError> {
 fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
     let filter = Filters::parse(&args.filter, listing::PRUNE)?.prune()?;
     let images = if args.all {
-        "all unused images"
+        "all unused images, the build cache"
     } else {
         "dangling images"
     };

@@ -224,7 +224,8 @@ fn is_on(container: &Container, network: &str) -> bool {
         .endpoints
         .iter()
         .any(|endpoint| endpoint.network == network || endpoint.network_id.starts_with(network));
-    running || super::inspect::planned_networks(&container.spec.network).any(|n| n == network)
+    let planned = || container.spec.network.endpoints();
+    running || planned().iter().any(|endpoint| endpoint.network == network)
 }
 
 /// `80`, `8000-8010/udp`.

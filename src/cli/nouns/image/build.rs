@@ -201,7 +201,12 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
     }
     if args.push {
         for name in &args.tag {
-            super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
+            let told =
+                super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
+            // A quiet build prints the image's id and nothing else.
+            if !args.quiet {
+                print(&told)?;
+            }
         }
     }
     if let Some(id) = outcome.image_id.filter(|_| args.quiet) {

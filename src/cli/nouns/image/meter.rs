@@ -115,16 +115,18 @@ impl Drawn {
 
 /// How far everything is, while something is under way.
 fn line(layers: impl Iterator<Item = (u64, u64)>) -> Option<String> {
-    let (mut current, mut total, mut moving) = (0, 0, 0);
+    let (mut current, mut total, mut moving) = (0_u64, 0_u64, 0);
     for (here, whole) in layers {
-        current += here;
-        total += whole;
+        // What a registry says of its layers may be anything.
+        current = here.saturating_add(current);
+        total = whole.saturating_add(total);
         moving += usize::from(here < whole);
     }
     if moving == 0 {
         return None;
     }
-    let full = (current as u128 * WIDTH as u128 / u128::from(total.max(1))) as usize;
+    let full = (u128::from(current) * WIDTH as u128 / u128::from(total.max(1))) as usize;
+    let full = full.min(WIDTH);
     let bar = "█".repeat(full) + &"░".repeat(WIDTH.saturating_sub(full));
     let noun = if moving == 1 { "layer" } else { "layers" };
     Some(format!(

@@ -193,18 +193,19 @@ pub(super) fn push(engine: &Engine, args: &PushArgs) -> Result<Exit, CliError> {
         false => vec![reference(&args.name)?],
     };
     for name in &names {
-        push_one(engine, name, args.platform.as_deref(), args.quiet)?;
+        let told = push_one(engine, name, args.platform.as_deref(), args.quiet)?;
+        print(&told)?;
     }
     Ok(Exit::Success)
 }
 
-/// Pushes what one name means to it, and tells its digest.
+/// Pushes what one name means to it; the line that tells of it.
 pub(super) fn push_one(
     engine: &Engine,
     name: &Reference,
     wanted: Option<&str>,
     quiet: bool,
-) -> Result<(), CliError> {
+) -> Result<String, CliError> {
     let options = RegistryOptions {
         platform: platform(wanted)?,
         ..RegistryOptions::of_machine()
@@ -219,7 +220,7 @@ pub(super) fn push_one(
     })?;
     drop(meter);
     engine.tell_image(&name.familiar(), &name.familiar(), Action::Push);
-    print(&match quiet {
+    Ok(match quiet {
         true => format!("{}\n", name.familiar()),
         false => format!(
             "{}: digest: {} size: {}\n",

@@ -6,8 +6,7 @@ mod network;
 use clap::Args;
 use gantry_engine::container::{Container, MountPoint, MountType};
 use gantry_engine::engine::Engine;
-use gantry_engine::network::FixedNetwork;
-use gantry_engine::spec::{Healthcheck, NetworkMode};
+use gantry_engine::spec::Healthcheck;
 use serde_json::{Map, Value, json};
 
 use crate::cli::error::CliError;
@@ -49,19 +48,6 @@ pub fn volume_name(mount: &MountPoint) -> Option<&str> {
         MountType::Volume { name, .. } => Some(name),
         _ => None,
     }
-}
-
-/// Names of the networks that a container is to be on.
-pub fn planned_networks(mode: &NetworkMode) -> impl Iterator<Item = &str> {
-    let (endpoints, only) = match mode {
-        NetworkMode::Networks(list) if list.is_empty() => (&[][..], Some("bridge")),
-        NetworkMode::Networks(endpoints) => (endpoints.as_slice(), None),
-        NetworkMode::Host => (&[][..], Some(FixedNetwork::Host.name())),
-        NetworkMode::None => (&[][..], Some(FixedNetwork::None.name())),
-        NetworkMode::Container(_) => (&[][..], None),
-    };
-    let names = endpoints.iter().map(|endpoint| endpoint.network.as_str());
-    only.into_iter().chain(names)
 }
 
 const NEVER: &str = "0001-01-01T00:00:00Z";

@@ -2,7 +2,7 @@
 
 use gantry_engine::container::Container;
 use gantry_engine::network::{Endpoint, FixedNetwork};
-use gantry_engine::spec::{EndpointSpec, NetworkMode};
+use gantry_engine::spec::EndpointSpec;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -57,13 +57,7 @@ fn ports(container: &Container) -> Map<String, Value> {
 }
 
 fn networks(container: &Container) -> Map<String, Value> {
-    let planned = match &container.spec.network {
-        NetworkMode::Networks(list) if list.is_empty() => vec![EndpointSpec::default_network()],
-        NetworkMode::Networks(list) => list.clone(),
-        NetworkMode::Host => vec![named("host")],
-        NetworkMode::None => vec![named("none")],
-        NetworkMode::Container(_) => Vec::new(),
-    };
+    let planned = container.spec.network.endpoints();
     let mut networks = Map::new();
     for endpoint in &container.endpoints {
         let spec = planned.iter().find(|spec| {
@@ -87,13 +81,6 @@ fn networks(container: &Container) -> Map<String, Value> {
 /// The id of a network that is always there; of another it is known once the container has been started.
 fn fixed_id(name: &str) -> String {
     FixedNetwork::find(name).map_or_else(String::new, FixedNetwork::id)
-}
-
-fn named(network: &str) -> EndpointSpec {
-    EndpointSpec {
-        network: network.to_owned(),
-        ..EndpointSpec::default()
-    }
 }
 
 fn entry(
