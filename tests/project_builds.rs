@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::time::Instant;
 
 use support::Sandbox;
@@ -147,15 +148,16 @@ fn what_a_build_uses_is_not_pruned() {
     let project = sandbox.project();
     let folder = |name: &str| project.join(name).display().to_string();
     sandbox.ok(&["image", "build", "-q", "-t", "base:1", &folder("base")]);
-    let build = sandbox.spawn(&["image", "build", "-t", "top:1", &folder("top")]);
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    let mut build = sandbox.spawn(&["image", "build", "-t", "top:1", &folder("top")]);
+    // All bases are known when a step runs.
+    let mut told = BufReader::new(build.stderr.take().expect("piped"));
+    let mut text = String::new();
+    while !text.contains("RUN sleep") {
+        assert_ne!(told.read_line(&mut text).expect("a line"), 0, "{text}");
+    }
     sandbox.ok(&["system", "prune", "-af"]);
-    let output = build.wait_with_output().expect("it ends");
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    told.read_to_string(&mut text).expect("the rest");
+    assert!(build.wait().expect("it ends").success(), "{text}");
     sandbox.ok(&[
         "image",
         "inspect",

@@ -160,8 +160,13 @@ fn template(context: &Context<'_>, findings: &mut Findings) -> ContainerSpec {
 /// Refuses what is no name of an image.
 fn image_reference(text: &str, path: String, findings: &mut Findings) {
     if let Err(error) = Reference::parse(text) {
+        let why = std::error::Error::source(&error);
+        let message = match why {
+            Some(why) => format!("{error}: {why}"),
+            None => error.to_string(),
+        };
         let remedy = "write `[REGISTRY/]NAME[:TAG][@DIGEST]`, the name in lower case";
-        findings.refuse(path, error.to_string(), remedy);
+        findings.refuse(path, message, remedy);
     }
 }
 

@@ -229,7 +229,8 @@ impl Engine {
 
     /// A root without containers keeps nothing in the kernel: no bridge, no packet filter, no cgroup.
     fn leave_the_kernel(&self) -> Result<()> {
-        if !self.list(&ListFilter::everything())?.is_empty() {
+        // The steps of a build are on networks, too.
+        if !self.list(&ListFilter::everything())?.is_empty() || self.images.is_busy()? {
             return Ok(());
         }
         self.networks.dismantle()?;

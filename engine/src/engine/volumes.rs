@@ -110,8 +110,10 @@ impl Engine {
             ..VolumeSpec::default()
         })?;
         let filled = self.fill_volume(made, archive, present);
-        if filled.is_err() {
-            // Best effort: the first error is the one to tell. A container may have taken it by now.
+        // A container, or another import, may have taken it by now.
+        let is_ours = |volume| self.volumes().is_fresh(&volume);
+        if filled.is_err() && self.volumes().get(name).is_ok_and(is_ours) {
+            // Best effort: the first error is the one to tell.
             let _ = self.remove_volume(name);
         }
         filled

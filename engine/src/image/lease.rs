@@ -79,24 +79,33 @@ impl Drop for Lease {
 
 /// What live leases protect; dead ones are removed. The caller holds the lock exclusively.
 pub(super) fn protected(directory: &Path) -> Result<Vec<Digest>, ImageError> {
-    let list = match fs::read_dir(directory) {
-        Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(ImageError::io("list", directory)(error)),
-    };
     let mut digests = Vec::new();
-    for path in list.filter_map(|entry| Some(entry.ok()?.path())) {
-        let Ok(mut file) = File::open(&path) else {
-            continue;
-        };
-        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
-            let _ = fs::remove_file(&path);
-            continue;
-        }
+    for (path, mut file) in held(directory)? {
         let mut text = String::new();
         file.read_to_string(&mut text)
             .map_err(ImageError::io("read", &path))?;
         digests.extend(text.lines().filter_map(|line| line.parse::<Digest>().ok()));
     }
     Ok(digests)
+}
+
+/// Live leases; dead ones are removed. The caller holds the lock exclusively.
+pub(super) fn held(directory: &Path) -> Result<Vec<(PathBuf, File)>, ImageError> {
+    let list = match fs::read_dir(directory) {
+        Ok(list) => list,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(ImageError::io("list", directory)(error)),
+    };
+    let mut held = Vec::new();
+    for path in list.filter_map(|entry| Some(entry.ok()?.path())) {
+        let Ok(file) = File::open(&path) else {
+            continue;
+        };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            let _ = fs::remove_file(&path);
+            continue;
+        }
+        held.push((path, file));
+    }
+    Ok(held)
 }

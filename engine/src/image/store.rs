@@ -173,6 +173,12 @@ impl ImageStore {
         Lease::take(&self.root.join("leases"), &self.root.join("store.lock"))
     }
 
+    /// Whether a pull or a build is under way.
+    pub fn is_busy(&self) -> Result<bool, ImageError> {
+        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
+        Ok(!lease::held(&self.root.join("leases"))?.is_empty())
+    }
+
     /// What a name means here: `host`, a reference with tag or digest, an id, or the
     /// beginning of one.
     pub fn resolve(&self, name: &str) -> Result<Image, ImageError> {
