@@ -52,8 +52,9 @@ pub fn docker_archive(dir: &Path, name: &str, ballast: usize) -> PathBuf {
 }
 
 fn tar(dir: &Path, archive: &Path) {
+    // The same bytes whenever and wherever it is made: two machines have the same base.
     let status = Command::new("tar")
-        .arg("-C")
+        .args(["--sort=name", "--mtime=@1", "-C"])
         .arg(dir)
         .arg("-cf")
         .arg(archive)
