@@ -47,6 +47,16 @@ fn the_build_cache_is_counted() {
         "true",
     ]);
 
+    // A use is counted.
+    sandbox.ok(&["image", "build", "-q", "-t", "it", "."]);
+    let verbose = sandbox.ok(&["system", "df", "-v"]).stdout();
+    let copied = verbose.lines().find(|line| line.contains("COPY a /a"));
+    let words: Vec<&str> = copied.expect("the step").split_ascii_whitespace().collect();
+    assert!(
+        words.windows(2).any(|two| two == ["2", "true"]),
+        "{words:?}"
+    );
+
     // Without the image all of it is the cache's own.
     sandbox.ok(&["image", "rm", "it"]);
     let [total, _, size, _] = usage(&sandbox);
@@ -67,5 +77,32 @@ fn the_build_cache_is_counted() {
     assert_eq!(usage(&sandbox)[1], "0");
     sandbox.ok(&["system", "prune", "-af"]);
     assert_eq!(usage(&sandbox)[0], "1", "the cache mount");
+    sandbox.finish();
+}
+
+#[test]
+fn an_archive_leaves_no_image_behind() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    let to_archive = [
+        "image",
+        "build",
+        "-o",
+        "type=oci,dest=it.tar",
+        "-t",
+        "it",
+        ".",
+    ];
+    sandbox.ok(&to_archive);
+    assert_eq!(sandbox.ok(&["image", "ls", "-aq"]).stdout(), "");
+    let loaded = sandbox.ok(&["image", "load", "-i", "it.tar"]);
+    loaded.expect_stdout(&["it:latest"]);
+    // What was there before stays.
+    sandbox.ok(&["image", "rm", "it"]);
+    sandbox.ok(&["image", "build", "-q", "."]);
+    let id = sandbox.ok(&["image", "ls", "-aq"]).stdout();
+    sandbox.ok(&to_archive);
+    assert_eq!(sandbox.ok(&["image", "ls", "-aq"]).stdout(), id);
     sandbox.finish();
 }

@@ -137,7 +137,7 @@ const REFUSED: &[Case] = &[
     up(
         "extra_hosts:\n  - §db=here",
         "services.web.extra_hosts[0]",
-        "names no IP address",
+        "is not an IP address",
     ),
     up(
         "dns:\n  - §nine",
@@ -191,9 +191,9 @@ const REFUSED: &[Case] = &[
         "`type: npipe`",
     ),
     up(
-        "tmpfs:\n  - §/run:huge=always",
+        "tmpfs:\n  - §/run:colour=red",
         "services.web.tmpfs[0]",
-        "the tmpfs option `huge=always`",
+        "the tmpfs option `colour=red`",
     ),
     up(
         "secrets: [token]\n---\nsecrets:\n  token:\n    environment: §NOT_SET",

@@ -84,6 +84,13 @@ impl World {
             .ok_or_else(|| not_found(&id.0))
     }
 
+    fn id_of(&self, name: &str) -> Option<ContainerId> {
+        let mut containers = self.containers.values();
+        containers
+            .find(|container| container.name == name)
+            .map(|container| container.id.clone())
+    }
+
     fn note(&mut self, verb: &str, id: &ContainerId) {
         let name = self
             .containers
@@ -172,6 +179,7 @@ impl Backend for Fake {
             ports: Vec::new(),
             networks: endpoints,
             mounts,
+            joined: spec.joined().filter_map(|name| world.id_of(name)).collect(),
             tty: spec.tty,
             pid: None,
         };

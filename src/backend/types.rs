@@ -56,6 +56,8 @@ pub struct Container {
     pub networks: Vec<Endpoint>,
     /// What is mounted.
     pub mounts: Vec<Mounted>,
+    /// Containers whose namespaces it shares.
+    pub joined: Vec<ContainerId>,
     /// It has a terminal.
     pub tty: bool,
     /// First process on this machine, while running.

@@ -51,85 +51,10 @@ impl Walk<'_> {
         if found & allowed == 0 {
             return self.wrong_kind(node, shape, path);
         }
-        match &node.value {
-            Value::Str(text) => {
-                if !shape.words.is_empty() && !shape.words.contains(&text.as_str()) {
-                    let list = shape.words.join("`, `");
-                    let help = did_you_mean(text, shape.words.iter().copied());
-                    let problem = Diagnostic::error(
-                        "bad-value",
-                        node.place(),
-                        format!("`{path}` cannot be `{text}`"),
-                    )
-                    .note(format!("allowed: `{list}`"));
-                    return self.report(
-                        problem.help(
-                            help.unwrap_or_else(|| "use one of the allowed values".to_owned()),
-                        ),
-                        node,
-                        path,
-                    );
-                }
-                match shape.text {
-                    Text::ContainerName if !container_name(text) => {
-                        let problem = Diagnostic::error(
-                            "bad-value",
-                            node.place(),
-                            format!("`{path}` must match [a-zA-Z0-9][a-zA-Z0-9_.-]+, got `{text}`"),
-                        )
-                        .help("use at least two letters, digits, `_`, `.` or `-`");
-                        return self.report(problem, node, path);
-                    }
-                    Text::PullPolicy if !pull_policy(text) => {
-                        let policies = [
-                            "always",
-                            "never",
-                            "build",
-                            "if_not_present",
-                            "missing",
-                            "refresh",
-                            "daily",
-                            "weekly",
-                        ];
-                        let problem = Diagnostic::error(
-                            "bad-value",
-                            node.place(),
-                            format!("`{path}` cannot be `{text}`"),
-                        )
-                        .note(format!(
-                            "allowed: `{}`, `every_<number><w|d|h|m|s>`",
-                            policies.join("`, `")
-                        ))
-                        .help(
-                            did_you_mean(text, policies)
-                                .unwrap_or_else(|| "use one of the allowed values".to_owned()),
-                        );
-                        return self.report(problem, node, path);
-                    }
-                    _ => {}
-                }
-            }
-            Value::Int(n) => {
-                if let Some((low, high)) = shape.range
-                    && !(i128::from(low)..=i128::from(high)).contains(n)
-                {
-                    let wanted = if high == i64::MAX {
-                        format!("at least {low}")
-                    } else {
-                        format!("between {low} and {high}")
-                    };
-                    let problem = Diagnostic::error(
-                        "bad-value",
-                        node.place(),
-                        format!("`{path}` must be {wanted}, got {n}"),
-                    )
-                    .help("change the number");
-                    return self.report(problem, node, path);
-                }
-            }
-            _ => {}
+        match wrong_value(node, shape, path) {
+            Some(problem) => self.report(problem, node, path),
+            None => true,
         }
-        true
     }
 
     fn report(&mut self, problem: Diagnostic, node: &Node, path: &Trail<'_>) -> bool {
@@ -422,6 +347,59 @@ fn is_name(key: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
+/// What is wrong with a value of the right kind.
+fn wrong_value(node: &Node, shape: &Shape, path: &Trail<'_>) -> Option<Diagnostic> {
+    let bad = |message| Diagnostic::error("bad-value", node.place(), message);
+    let not_among = |text: &str, words: &[&'static str], more: &str| {
+        let help = did_you_mean(text, words.iter().copied());
+        bad(format!("`{path}` cannot be `{text}`"))
+            .note(format!("allowed: `{}`{more}", words.join("`, `")))
+            .help(help.unwrap_or_else(|| "use one of the allowed values".to_owned()))
+    };
+    match &node.value {
+        Value::Str(text) if !shape.words.is_empty() && !shape.words.contains(&text.as_str()) => {
+            Some(not_among(text, shape.words, ""))
+        }
+        Value::Str(text) => match shape.text {
+            Text::ContainerName if !container_name(text) => Some(
+                bad(format!(
+                    "`{path}` must match [a-zA-Z0-9][a-zA-Z0-9_.-]+, got `{text}`"
+                ))
+                .help("use at least two letters, digits, `_`, `.` or `-`"),
+            ),
+            Text::PullPolicy if !pull_policy(text) => {
+                let more = ", `every_<number><w|d|h|m|s>`";
+                Some(not_among(text, &PULL_POLICIES, more))
+            }
+            _ => None,
+        },
+        Value::Int(number) => {
+            let (low, high) = shape.range?;
+            if (i128::from(low)..=i128::from(high)).contains(number) {
+                return None;
+            }
+            let wanted = match high {
+                i64::MAX => format!("at least {low}"),
+                high => format!("between {low} and {high}"),
+            };
+            Some(bad(format!("`{path}` must be {wanted}, got {number}")).help("change the number"))
+        }
+        _ => None,
+    }
+}
+
+/// Those without a time.
+const PULL_POLICIES: [&str; 8] = [
+    "always",
+    "never",
+    "build",
+    "if_not_present",
+    "missing",
+    "refresh",
+    "daily",
+    "weekly",
+];
+
 fn container_name(text: &str) -> bool {
     text.as_bytes().windows(2).any(|w| {
         w[0].is_ascii_alphanumeric()
@@ -437,17 +415,5 @@ fn pull_policy(text: &str) -> bool {
             digits > 0 && rest[digits..].starts_with(['w', 'd', 'h', 'm', 's'])
         })
     };
-    [
-        "always",
-        "never",
-        "build",
-        "if_not_present",
-        "missing",
-        "refresh",
-        "daily",
-        "weekly",
-    ]
-    .iter()
-    .any(|p| text.contains(p))
-        || every(text)
+    PULL_POLICIES.iter().any(|p| text.contains(p)) || every(text)
 }

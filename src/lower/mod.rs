@@ -18,10 +18,12 @@ mod process;
 mod refuse;
 mod resources;
 mod security;
+pub mod words;
 
+pub use network::published;
 pub use security::security_option;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_engine::container::machine::Machine;
 use gantry_engine::image::Reference;
@@ -197,7 +199,11 @@ fn desired(project: &Project, overrides: &Overrides) -> Desired {
                 config_hash: config_hash(service, aliases.get(name.as_str())),
                 image_id: None,
                 depends_on: dependencies(project, service),
-                tied_to: tied_to(service),
+                tied_to: joined(service)
+                    .into_iter()
+                    .chain(sources(service))
+                    .collect(),
+                joined: joined(service),
                 networks: network::keys(project, service),
                 volumes: mounts::keys(service),
             };
@@ -243,7 +249,7 @@ fn resource(name: &str, external: bool, config_hash: String) -> Resource {
 
 /// Docker Compose's hash; a service that others link to under another name also depends on
 /// those names, because here they are its aliases.
-fn config_hash(service: &Service, aliases: Option<&std::collections::BTreeSet<String>>) -> String {
+fn config_hash(service: &Service, aliases: Option<&BTreeSet<String>>) -> String {
     let hash = model::config_hash(service);
     let Some(aliases) = aliases else {
         return hash;
@@ -254,11 +260,7 @@ fn config_hash(service: &Service, aliases: Option<&std::collections::BTreeSet<St
         digest.update(b"\0");
         digest.update(alias.as_bytes());
     }
-    let mut text = String::with_capacity(64);
-    for byte in digest.finalize() {
-        text.push_str(&format!("{byte:02x}"));
-    }
-    text
+    base16ct::lower::encode_string(&digest.finalize())
 }
 
 fn dependencies(project: &Project, service: &Service) -> IndexMap<String, plan::Dependency> {
@@ -284,8 +286,8 @@ fn dependencies(project: &Project, service: &Service) -> IndexMap<String, plan::
         .collect()
 }
 
-/// Services whose container this one's refers to.
-fn tied_to(service: &Service) -> std::collections::BTreeSet<String> {
+/// Services whose container's namespaces this one's shares.
+fn joined(service: &Service) -> BTreeSet<String> {
     let namespaces = [
         &service.network_mode,
         &service.ipc,
@@ -294,15 +296,18 @@ fn tied_to(service: &Service) -> std::collections::BTreeSet<String> {
         &service.cgroup,
         &service.userns_mode,
     ];
-    let shared = namespaces
+    let services = namespaces
         .into_iter()
         .filter_map(|mode| mode.strip_prefix("service:"));
-    let mounts = service
-        .volumes_from
-        .iter()
+    services.map(str::to_owned).collect()
+}
+
+/// Services that a service takes the volumes of.
+fn sources(service: &Service) -> impl Iterator<Item = String> {
+    let entries = service.volumes_from.iter();
+    entries
         .filter(|entry| !entry.starts_with("container:"))
-        .map(|entry| entry.split(':').next().unwrap_or(entry));
-    shared.chain(mounts).map(str::to_owned).collect()
+        .map(|entry| entry.split(':').next().unwrap_or(entry).to_owned())
 }
 
 /// An attribute that was left empty is not set.

@@ -10,7 +10,7 @@ use crate::backend::VolumeSpec;
 use crate::model::{self, FileMount, Mount, MountType, Service};
 use crate::plan::labels;
 
-use super::{Context, Findings, some};
+use super::{Context, Findings, some, words};
 
 /// Keys of the named volumes a service mounts.
 pub(super) fn keys(service: &Service) -> Vec<String> {
@@ -67,12 +67,12 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
         }
     }
     for (index, entry) in service.tmpfs.iter().enumerate() {
-        match tmpfs(entry) {
+        match words::tmpfs(entry) {
             Ok(mount) => spec.mounts.push(mount),
-            Err(option) => findings.refuse(
+            Err(message) => findings.refuse(
                 context.path(&format!("tmpfs[{index}]")),
-                format!("the tmpfs option `{option}` is not supported"),
-                "`size`, `mode`, `uid`, `gid`, `exec`, `noexec` and `ro` are",
+                message,
+                "write `PATH:size=64m,mode=1777,uid=0,gid=0`; options are those of `mount -t tmpfs`",
             ),
         }
     }
@@ -122,11 +122,13 @@ fn mount(
     let kind = match entry.r#type {
         MountType::Bind => {
             let options = entry.bind.clone().unwrap_or_default();
-            let Some(propagation) = propagation(&options.propagation) else {
-                return refuse(
-                    format!("`{}` is no mount propagation", options.propagation),
-                    "use `rprivate`, `private`, `rshared`, `shared`, `rslave` or `slave`",
-                );
+            let propagation = match words::propagation(&options.propagation) {
+                Ok(propagation) => propagation,
+                Err(message) => {
+                    let hint =
+                        "use `rprivate`, `private`, `rshared`, `shared`, `rslave` or `slave`";
+                    return refuse(message, hint);
+                }
             };
             let non_recursive = match options.recursive.as_str() {
                 "" | "enabled" | "writable" => false,
@@ -192,62 +194,6 @@ fn mount(
         kind,
         read_only: entry.read_only,
     })
-}
-
-fn propagation(word: &str) -> Option<Propagation> {
-    Some(match word {
-        "" | "rprivate" => Propagation::RPrivate,
-        "private" => Propagation::Private,
-        "rshared" => Propagation::RShared,
-        "shared" => Propagation::Shared,
-        "rslave" => Propagation::RSlave,
-        "slave" => Propagation::Slave,
-        _ => return None,
-    })
-}
-
-/// `path[:option,…]`; the error is the option that is not known.
-fn tmpfs(entry: &str) -> Result<MountSpec, String> {
-    let (target, options) = entry.split_once(':').unwrap_or((entry, ""));
-    let mut spec = TmpfsOptions::default();
-    let mut read_only = false;
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        let unknown = || option.to_owned();
-        match option.split_once('=') {
-            Some(("size", value)) => spec.size = Some(size(value).ok_or_else(unknown)?),
-            Some(("mode", value)) => {
-                spec.mode = Some(u32::from_str_radix(value, 8).map_err(|_| unknown())?);
-            }
-            Some(("uid", value)) => spec.uid = Some(value.parse().map_err(|_| unknown())?),
-            Some(("gid", value)) => spec.gid = Some(value.parse().map_err(|_| unknown())?),
-            None => match option {
-                "exec" => spec.exec = true,
-                "ro" => read_only = true,
-                // Docker's defaults, said aloud.
-                "rw" | "noexec" | "nosuid" | "nodev" => {}
-                _ => return Err(unknown()),
-            },
-            Some(_) => return Err(unknown()),
-        }
-    }
-    Ok(MountSpec {
-        target: target.to_owned(),
-        kind: MountKind::Tmpfs(spec),
-        read_only,
-    })
-}
-
-/// The kernel's own size suffixes.
-fn size(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let factor: u64 = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" | "ki" | "kib" => 1 << 10,
-        "m" | "mb" | "mi" | "mib" => 1 << 20,
-        "g" | "gb" | "gi" | "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 /// Configs and secrets: files of this machine are bound read-only, contents are written into
@@ -379,28 +325,4 @@ fn write_file(
         uid,
         gid,
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tmpfs_options() {
-        let mount = tmpfs("/run:size=64m,mode=1770,uid=5,exec").expect("valid");
-        assert_eq!(mount.target, "/run");
-        assert_eq!(
-            mount.kind,
-            MountKind::Tmpfs(TmpfsOptions {
-                size: Some(64 << 20),
-                mode: Some(0o1770),
-                uid: Some(5),
-                gid: None,
-                exec: true,
-                more: Vec::new(),
-            })
-        );
-        assert_eq!(tmpfs("/run:size=x"), Err("size=x".to_owned()));
-        assert_eq!(tmpfs("/run:huge=always"), Err("huge=always".to_owned()));
-    }
 }

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use gantry_engine::network::FixedNetwork;
 use gantry_engine::spec::{
-    ContainerSpec, DnsSpec, EndpointSpec, ExtraHost, IpamPool, NetworkDriver, NetworkMode,
-    NetworkSpec, PortSpec, Protocol,
+    ContainerSpec, DnsSpec, EndpointSpec, IpamPool, NetworkDriver, NetworkMode, NetworkSpec,
+    PortSpec, Protocol,
 };
 
 use crate::model::{self, Port, Project, Service};
 use crate::plan::labels;
 
-use super::{Context, Findings, some};
+use super::{Context, Findings, some, words};
 
 /// Whether a network is the machine's own, or none: `external: true` with its name.
 pub(super) fn fixed(network: &model::Network) -> Option<FixedNetwork> {
@@ -144,11 +144,11 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     }
     spec.expose = service.expose.clone();
     for (index, line) in service.extra_hosts.iter().enumerate() {
-        match extra_host(line) {
-            Some(host) => spec.extra_hosts.push(host),
-            None => findings.refuse(
+        match words::extra_host(line) {
+            Ok(host) => spec.extra_hosts.push(host),
+            Err(message) => findings.refuse(
                 context.path(&format!("extra_hosts[{index}]")),
-                format!("`{line}` names no IP address"),
+                message,
                 "write `name=address`; `host-gateway` stands for this machine",
             ),
         }
@@ -276,8 +276,8 @@ fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec
     endpoints
 }
 
-/// A published port.
-pub(super) fn published(port: &Port) -> Result<PortSpec, String> {
+/// A published port of the long form. An error says what is wrong with it.
+pub fn published(port: &Port) -> Result<PortSpec, String> {
     let container_port = u16::try_from(port.target)
         .ok()
         .filter(|port| *port > 0)
@@ -307,17 +307,5 @@ pub(super) fn published(port: &Port) -> Result<PortSpec, String> {
         host_ports,
         host_ip,
         protocol,
-    })
-}
-
-fn extra_host(line: &str) -> Option<ExtraHost> {
-    let (name, address) = line.split_once('=').or_else(|| line.split_once(':'))?;
-    let address = match address.trim_matches(['[', ']']) {
-        "host-gateway" => None,
-        text => Some(text.parse().ok()?),
-    };
-    Some(ExtraHost {
-        name: name.to_owned(),
-        address,
     })
 }

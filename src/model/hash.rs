@@ -46,9 +46,5 @@ pub fn volume_hash(volume: &Volume) -> String {
 fn digest(mut value: Value) -> String {
     canonical::drop_key(&mut value, EXTENSIONS);
     let text = canonical::escape_html(&value.to_string());
-    let mut out = String::with_capacity(64);
-    for byte in Sha256::digest(text.as_bytes()) {
-        out.push_str(&format!("{byte:02x}"));
-    }
-    out
+    base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
 }

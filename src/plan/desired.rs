@@ -40,6 +40,8 @@ pub struct Service {
     /// Services whose container it is tied to: namespaces and `volumes_from`. They are
     /// among `depends_on` too; a new container there means a new one here.
     pub tied_to: BTreeSet<String>,
+    /// Those of them whose namespaces it shares.
+    pub joined: BTreeSet<String>,
     /// Keys of the networks it joins.
     pub networks: Vec<String>,
     /// Keys of the named volumes it mounts.

@@ -44,7 +44,7 @@ const PORTS_AND_NETWORKS: &[Row] = &[
     ),
     ("mac_address: zz", 18, &["unicast MAC"]),
     ("network_mode: service:db", 19, &["\"db\""]),
-    ("extra_hosts: [\"a:notip\"]", 19, &["names no IP address"]),
+    ("extra_hosts: [\"a:notip\"]", 19, &["is not an IP address"]),
     ("dns: [notip]", 11, &["`notip` is not an IP address"]),
 ];
 

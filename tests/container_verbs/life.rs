@@ -183,6 +183,23 @@ fn events_come_in_dockers_order() {
 }
 
 #[test]
+fn a_run_tells_that_it_is_attached() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox
+        .run_in_new(&["--network", "none"], &["true"])
+        .expect_code(0);
+    let format = "{{.Action}}";
+    let told = [
+        "system", "events", "--since", "1h", "--until", "0s", "--format", format,
+    ];
+    let told = sandbox.ok(&told).stdout();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(told, ["create", "attach", "start", "die", "destroy"]);
+    sandbox.finish();
+}
+
+#[test]
 fn events_are_told_with_filters() {
     need_kernel!();
     let sandbox = Sandbox::new();

@@ -2,8 +2,11 @@
 //!
 //! A key covers the step's definition, the keys of what it builds on, and the digests of the files it takes
 //! (see `digest`). A record also names the layer below, because a step that ran again without the
-//! cache may have left another one under the same key; such a record is no hit.
+//! cache may have left another one under the same key; such a record is no hit. Each use adds an end of line to a
+//! record, whose number of uses and last use are known by it and the file's time.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -45,6 +48,12 @@ impl Cache {
         let bytes = std::fs::read(self.path(key)).ok()?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
         (record.version == 1 && record.parent.as_ref() == parent).then_some(record)
+    }
+
+    /// Counts a use of a record; a failure only makes `system df` poorer.
+    pub(super) fn count(&self, key: &Hash) {
+        let file = File::options().append(true).open(self.path(key));
+        let _ = file.and_then(|mut file| file.write_all(b"\n"));
     }
 
     /// Remembers a step; a failure only costs time later.

@@ -23,7 +23,7 @@ pub(super) type Hash = [u8; 32];
 
 /// Text form.
 pub(super) fn hex(hash: &Hash) -> String {
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(hash)
 }
 
 /// A hash over named fields: every field is preceded by its length, so no two lists give the same bytes.

@@ -14,7 +14,7 @@ use super::solve::{Solver, StageResult};
 use super::tree::{Tree, View};
 use super::{BuildOutcome, history, overlay, select, sharing, store};
 use crate::error::Classify;
-use crate::image::{Descriptor, Image, Platform, Reference};
+use crate::image::{Descriptor, Image, ImageId, Platform, Reference};
 use crate::layer::{self, TarOptions};
 
 /// A platform's build and what it gave.
@@ -25,39 +25,52 @@ pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(
     let Some((solver, first)) = built.first() else {
         return Ok(());
     };
-    let several = built.len() > 1;
     let outputs: &[Output] = match solver.request.outputs.as_slice() {
         [] => &[Output::Image],
         outputs => outputs,
     };
-    let mut images: Vec<Image> = Vec::new();
+    let mut images = Images::default();
     let mut archived = None;
+    let mut written = Ok(());
     for output in outputs {
-        match output {
-            Output::None => {}
-            Output::Local(path) if several => {
-                for (solver, result) in built {
-                    local(result, &path.join(folder(solver)))?;
-                }
-            }
-            Output::Docker(_) if several => return Err(one_platform()),
-            Output::Local(path) => local(first, path)?,
-            Output::Tar(path) => tar(built, path)?,
+        written = written.and_then(|()| match output {
+            Output::None => Ok(()),
+            Output::Local(path) => local_of(built, first, path),
+            Output::Docker(_) if built.len() > 1 => Err(one_platform()),
+            Output::Tar(path) => tar(built, path),
             Output::Image => {
-                make(built, &mut images)?;
-                name(solver, &images, outcome)?;
+                images.make(built)?;
+                name(solver, &images.made, outcome)
             }
             Output::Docker(path) | Output::Oci(path) => {
-                make(built, &mut images)?;
-                archived = Some(archive(solver, &images, path)?);
+                images.make(built)?;
+                archived = Some(archive(solver, &images.made, path)?);
+                Ok(())
             }
-        }
+        });
     }
+    if !outputs.contains(&Output::Image) {
+        // What left in an archive, or should have, is not wanted here too.
+        store::forget(solver.images, &images.new)?;
+    }
+    written?;
+    let images = images.made;
     describe(&images, archived.as_ref(), outcome);
     let names = references(&solver.request.tags)?;
     if !images.is_empty() && !names.is_empty() {
         let names: Vec<String> = names.iter().map(Reference::familiar).collect();
         outcome.metadata["image.name"] = names.join(",").into();
+    }
+    Ok(())
+}
+
+/// The files of one platform in a directory, of several each in one below it.
+fn local_of(built: &[Built<'_>], first: &StageResult, path: &Path) -> Result<(), BuildError> {
+    if built.len() == 1 {
+        return local(first, path);
+    }
+    for (solver, result) in built {
+        local(result, &path.join(folder(solver)))?;
     }
     Ok(())
 }
@@ -108,13 +121,29 @@ fn describe(images: &[Image], archived: Option<&Descriptor>, outcome: &mut Build
 }
 
 /// The images, made once for all outputs.
-fn make(built: &[Built<'_>], images: &mut Vec<Image>) -> Result<(), BuildError> {
-    if images.is_empty() {
-        for (solver, result) in built {
-            images.push(add(solver, result)?);
+#[derive(Default)]
+struct Images {
+    made: Vec<Image>,
+    /// Those that were not in the store before.
+    new: Vec<ImageId>,
+}
+
+impl Images {
+    fn make(&mut self, built: &[Built<'_>]) -> Result<(), BuildError> {
+        if !self.made.is_empty() {
+            return Ok(());
         }
+        let Some((solver, _)) = built.first() else {
+            return Ok(());
+        };
+        let before = store::ids(solver.images)?;
+        for (solver, result) in built {
+            self.made.push(add(solver, result)?);
+        }
+        let ids = self.made.iter().map(|image| image.id);
+        self.new = ids.filter(|id| !before.contains(id)).collect();
+        Ok(())
     }
-    Ok(())
 }
 
 /// Stores the image. The same result gives the same bytes, and so the same id, at any time.

@@ -124,9 +124,7 @@ fn clear(parent: &Path, trash: &Trash) -> io::Result<()> {
 
 /// 64 random bits.
 pub(super) fn random() -> io::Result<u64> {
-    let mut bytes = [0u8; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
-    Ok(u64::from_le_bytes(bytes))
+    crate::sys::random().map(u64::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::error::BuildError;
 use super::platform::Platform;
 use crate::content::Digest;
 use crate::error::Classify;
-use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
+use crate::image::{Base, Image, ImageConfig, ImageError, ImageId, ImageStore, Reference};
 use crate::layer::{Kin, Layer};
 
 /// A base image, or what a stage has made so far: a stack of layers.
@@ -154,6 +154,17 @@ pub(super) fn add(
     store
         .add(config, &chains)
         .map_err(failed("store the image".into()))
+}
+
+/// The images that are there.
+pub(super) fn ids(store: &ImageStore) -> Result<Vec<ImageId>, BuildError> {
+    store.ids().map_err(failed("list the images".into()))
+}
+
+/// Takes images away that have no name.
+pub(super) fn forget(store: &ImageStore, ids: &[ImageId]) -> Result<(), BuildError> {
+    let forgotten = store.forget_unnamed(ids);
+    forgotten.map_err(failed("remove what only the archive holds".into()))
 }
 
 /// Gives images a name, one for each platform.

@@ -136,8 +136,10 @@ impl Solver<'_> {
         let record = self.cache.get(key, top.as_ref())?;
         // Protected first, looked for then: it cannot be collected in between.
         self.lease.protect(&record.layer.parse().ok()?).ok()?;
+        let layer = store::layer(self.images, &record.layer)?;
+        self.cache.count(key);
         Some(Made {
-            layer: store::layer(self.images, &record.layer)?,
+            layer,
             created: record.created,
             ran: false,
             key: *key,

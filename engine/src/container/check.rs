@@ -44,13 +44,18 @@ pub struct Problem {
 /// Everything that is wrong with a specification by itself.
 #[must_use]
 pub fn check(spec: &ContainerSpec) -> Vec<Problem> {
+    check_among(spec, &|one, other| one == other)
+}
+
+/// [`check`], where it is known which texts name the same container.
+pub(super) fn check_among(spec: &ContainerSpec, same: &dyn Fn(&str, &str) -> bool) -> Vec<Problem> {
     let mut found = Found::default();
     texts(spec, &mut found);
     process(spec, &mut found);
     probe(spec, &mut found);
     mounts(spec, &mut found);
     network(spec, &mut found);
-    security(spec, &mut found);
+    security(spec, same, &mut found);
     resources(&spec.resources, &mut found);
     ulimits(spec, &mut found);
     found.0
@@ -336,7 +341,7 @@ pub(super) fn exposed_ports(text: &str) -> Option<Vec<String>> {
     })
 }
 
-fn security(spec: &ContainerSpec, found: &mut Found) {
+fn security(spec: &ContainerSpec, same: &dyn Fn(&str, &str) -> bool, found: &mut Found) {
     for (option, names) in [
         ("cap_add", &spec.security.cap_add),
         ("cap_drop", &spec.security.cap_drop),
@@ -348,7 +353,7 @@ fn security(spec: &ContainerSpec, found: &mut Found) {
             );
         }
     }
-    if let Some((option, why)) = ids::conflict(spec) {
+    if let Some((option, why)) = ids::conflict(spec, same) {
         found.say(Place::Option(option), why);
     }
     for name in spec.sysctls.keys() {

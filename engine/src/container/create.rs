@@ -48,7 +48,7 @@ pub fn create(
     mut spec: ContainerSpec,
 ) -> Result<Created, ContainerError> {
     let mut warnings = Vec::new();
-    validate(&spec, &mut warnings)?;
+    validate(store, &spec, &mut warnings)?;
     let image = resolve_image(images, &spec)?;
     let id = ContainerId::random().map_err(host("read random numbers from", "getrandom"))?;
     let resolved = resolve(&spec, &image, &id)?;
@@ -157,14 +157,22 @@ fn cgroup_path(store: &ContainerStore, spec: &ContainerSpec, id: &ContainerId) -
 }
 
 /// Refuses what cannot be honoured, by name.
-fn validate(spec: &ContainerSpec, warnings: &mut Vec<String>) -> Result<(), ContainerError> {
+fn validate(
+    store: &ContainerStore,
+    spec: &ContainerSpec,
+    warnings: &mut Vec<String>,
+) -> Result<(), ContainerError> {
     let unsupported = |option: &str, reason: &str| {
         Err(ContainerError::Unsupported {
             option: option.to_owned(),
             reason: reason.to_owned(),
         })
     };
-    let problems = check::check(spec).into_iter();
+    let same = |one: &str, other: &str| {
+        let found = |text| store.find(text).ok();
+        one == other || found(one).is_some_and(|id| found(other) == Some(id))
+    };
+    let problems = check::check_among(spec, &same).into_iter();
     let beyond = check::beyond(&Machine::this(), &spec.resources);
     if let Some(problem) = problems.chain(beyond).next() {
         return Err(ContainerError::Invalid(problem.message));

@@ -135,8 +135,12 @@ fn subordinate(text: &str) -> impl Iterator<Item = (u64, u64)> + '_ {
     })
 }
 
-/// What cannot be had together with a user namespace of the container's own, and why.
-pub fn conflict(spec: &ContainerSpec) -> Option<(&'static str, String)> {
+/// What cannot be had together with a user namespace of the container's own, and why. `same` tells whether two texts name
+/// one container.
+pub fn conflict(
+    spec: &ContainerSpec,
+    same: &dyn Fn(&str, &str) -> bool,
+) -> Option<(&'static str, String)> {
     if spec.user_namespace == UserNamespace::Host {
         return None;
     }
@@ -181,8 +185,8 @@ pub fn conflict(spec: &ContainerSpec) -> Option<(&'static str, String)> {
     ];
     shared.into_iter().find_map(|(name, other)| {
         let other = other?;
-        let same = UserNamespace::Container(other.clone());
-        (spec.user_namespace != same).then(|| {
+        let of_other = matches!(&spec.user_namespace, UserNamespace::Container(whose) if same(whose, &other));
+        (!of_other).then(|| {
             (name, format!("who shares the {name} namespace of `{other}` has its user namespace too: `container:{other}`"))
         })
     })
@@ -225,6 +229,7 @@ mod tests {
             user_namespace: UserNamespace::Private,
             ..ContainerSpec::default()
         };
+        let conflict = |spec: &ContainerSpec| conflict(spec, &|a, b| a == b);
         assert_eq!(conflict(&private), None);
         let check = |spec: ContainerSpec, place: &str| {
             assert_eq!(conflict(&spec).map(|(name, _)| name), Some(place));

@@ -260,6 +260,7 @@ impl Containers {
             let Ok(mut attachment) = Attachment::begin(connection, run, options) else {
                 continue;
             };
+            self.tell(&self.store.read(id)?, Action::Attach);
             match self.ask(attachment.connection(), &Request::Start, id) {
                 Err(ContainerError::Lost(_)) => {}
                 other => return other.map(|_| (Some(attachment), warnings)),

@@ -37,28 +37,16 @@ impl Digest {
 
     /// Reads the 64 hex digits without their algorithm, as file names spell them.
     pub fn from_hex(hex: &str) -> Result<Self, DigestError> {
-        let malformed = || DigestError::Malformed(shorten(hex));
-        let digits = hex.as_bytes();
-        if digits.len() != 64 {
-            return Err(malformed());
-        }
         let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let high = nibble(pair[0]).ok_or_else(malformed)?;
-            let low = nibble(pair[1]).ok_or_else(malformed)?;
-            *byte = high << 4 | low;
+        match base16ct::lower::decode(hex, &mut bytes) {
+            Ok(decoded) if decoded.len() == 32 => Ok(Self(bytes)),
+            _ => Err(DigestError::Malformed(shorten(hex))),
         }
-        Ok(Self(bytes))
     }
 
     /// The 64 hex digits without the algorithm.
     pub fn hex(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in self.0 {
-            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-            text.push(char::from(DIGITS[usize::from(byte & 15)]));
-        }
-        text
+        base16ct::lower::encode_string(&self.0)
     }
 
     /// The first 12 hex digits: how ids are shown to people.
@@ -66,16 +54,6 @@ impl Digest {
         let mut hex = self.hex();
         hex.truncate(12);
         hex
-    }
-}
-
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
-
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
     }
 }
 

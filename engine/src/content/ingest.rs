@@ -185,11 +185,11 @@ fn same_file(file: &File, path: &Path) -> bool {
 
 /// A number for a temporary name. Collisions are found by `create_new`.
 pub(crate) fn random() -> u64 {
-    let mut bytes = [0; 8];
-    if rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).is_err() {
-        bytes = (u64::from(std::process::id()) << 32
-            | u64::from(jiff::Timestamp::now().subsec_nanosecond().unsigned_abs()))
-        .to_ne_bytes();
+    match crate::sys::random() {
+        Ok(bytes) => u64::from_ne_bytes(bytes),
+        Err(_) => {
+            let time = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs();
+            u64::from(std::process::id()) << 32 | u64::from(time)
+        }
     }
-    u64::from_ne_bytes(bytes)
 }

@@ -45,6 +45,10 @@ pub struct CachePiece {
     pub shared: bool,
     /// A build uses it now.
     pub in_use: bool,
+    /// When it was made or used last.
+    pub last_used: Option<SystemTime>,
+    /// How often it was made or used, where that is counted.
+    pub uses: Option<usize>,
 }
 
 impl Engine {
@@ -63,6 +67,8 @@ impl Engine {
                 size: step.size,
                 shared: step.shared,
                 in_use: step.in_use,
+                last_used: step.last_used,
+                uses: Some(step.uses),
             })
             .collect();
         let mounts = fs::read_dir(self.paths.root().join("build/mounts"));
@@ -75,6 +81,8 @@ impl Engine {
                 size: size_of(&entry.path()),
                 shared: false,
                 in_use: false,
+                last_used: entry.metadata().and_then(|data| data.modified()).ok(),
+                uses: None,
             });
         }
         Ok(pieces)

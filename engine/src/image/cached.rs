@@ -27,6 +27,10 @@ pub struct CachedStep {
     pub shared: bool,
     /// A build uses it now.
     pub in_use: bool,
+    /// When it was made or used last.
+    pub last_used: Option<SystemTime>,
+    /// How often it was made or used.
+    pub uses: usize,
 }
 
 /// What is read of a record.
@@ -36,6 +40,9 @@ struct Record {
     #[serde(default)]
     step: String,
     created: Option<String>,
+    /// How often it saved a step: an end of line each.
+    #[serde(skip)]
+    used_again: usize,
 }
 
 impl ImageStore {
@@ -48,7 +55,7 @@ impl ImageStore {
             of_images.extend(self.record(&id)?.layers);
         }
         let mut found = BTreeMap::new();
-        for (_, record) in self.records()? {
+        for (path, record) in self.records()? {
             let Some(Ok(layer)) = record.layer.map(|layer| self.layers.get(&layer)) else {
                 continue;
             };
@@ -60,6 +67,8 @@ impl ImageStore {
                 size: layer.size,
                 shared: of_images.contains(&chain),
                 in_use: leased.contains(&chain),
+                last_used: fs::metadata(path).and_then(|file| file.modified()).ok(),
+                uses: 1 + record.used_again,
             });
         }
         Ok(found.into_values().collect())
@@ -79,8 +88,8 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Takes everything out of the build cache that was written before a time, or all, with what the builder remembers
-    /// of its steps.
+    /// Takes everything out of the build cache that was not made or used since a time, or all, with what the builder
+    /// remembers of its steps.
     pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<(), ImageError> {
         let folder = self.root.join("build/cache");
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
@@ -113,8 +122,9 @@ impl ImageStore {
         {
             // A record that cannot be read protects nothing, and the builder ignores it too.
             if let Ok(text) = fs::read(&path)
-                && let Ok(record) = serde_json::from_slice(&text)
+                && let Ok(mut record) = serde_json::from_slice::<Record>(&text)
             {
+                record.used_again = text.len() - text.trim_ascii_end().len();
                 records.push((path, record));
             }
         }

@@ -38,7 +38,7 @@ impl FixedNetwork {
     #[must_use]
     pub fn id(self) -> String {
         let digest = Sha256::digest(format!("gantry network {}", self.name()));
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        base16ct::lower::encode_string(&digest)
     }
 
     /// The one of this name, or whose id begins so with twelve digits or more.

@@ -15,6 +15,7 @@ use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::record::{Network, Pool, VERSION};
 use crate::state::{Durability, read_record, write_record};
+use crate::sys::ProcessRef;
 
 /// A container's place on a network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +32,20 @@ pub struct Member {
     pub ipv6: Option<Ipv6Addr>,
     /// MAC address.
     pub mac: String,
+    /// The process that it lives as long as, of a member that is no container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessRef>,
 }
 
 impl Member {
+    /// Whether it is still there; `alive` tells it of a container.
+    pub(super) fn is_alive(&self, alive: &dyn Fn(&str) -> bool) -> bool {
+        match self.process {
+            Some(process) => process.exists(),
+            None => alive(&self.owner),
+        }
+    }
+
     /// Whether it has this address.
     pub(super) fn has(&self, address: IpAddr) -> bool {
         self.ipv4.map(IpAddr::V4) == Some(address) || self.ipv6.map(IpAddr::V6) == Some(address)
@@ -66,6 +78,7 @@ pub(super) struct Wish<'a> {
     pub(super) ipv4: Option<Ipv4Addr>,
     pub(super) ipv6: Option<Ipv6Addr>,
     pub(super) mac: Option<[u8; 6]>,
+    pub(super) process: Option<ProcessRef>,
 }
 
 impl Members {
@@ -115,6 +128,7 @@ impl Members {
                 wish.mac
                     .unwrap_or_else(|| derived_mac(ipv4, wish.owner, &network.id)),
             ),
+            process: wish.process,
         };
         self.members.push(member.clone());
         Ok(member)
@@ -308,6 +322,7 @@ mod tests {
             ipv4: None,
             ipv6: None,
             mac: None,
+            process: None,
         }
     }
 

@@ -18,11 +18,14 @@ use super::store::NetworkStore;
 use super::sublink;
 use super::veth::{LOOPBACK, Place, configure, no_link_local, plug};
 use crate::spec::{EndpointSpec, NetworkDriver};
+use crate::sys::{ProcessRef, random};
 
 /// A container that wants to be on networks.
 pub struct Request<'a> {
     /// The container's id: the owner of leases.
     pub owner: &'a str,
+    /// The process whose end is the owner's, where that is no container.
+    pub process: Option<ProcessRef>,
     /// The container's name.
     pub name: &'a str,
     /// Its host name, under which other members find it too, as in Docker.
@@ -373,13 +376,9 @@ fn take_places<'a>(
         let mac = parse_optional_mac(spec.mac_address.as_deref().or(common))?;
         let (network, link, member) = take_place(store, host, request, spec, &found.id, mac)?;
         undo.networks.push(network.id.clone());
-        let mut random = [0; 6];
-        rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| NetworkError::kernel("draw an interface name")(e.into()))?;
+        let random = random::<6>().map_err(NetworkError::kernel("draw an interface name"))?;
         // Random, not derived: the pair of the container's last run may not be reaped yet.
-        let host_interface = random
-            .iter()
-            .fold("gv".to_owned(), |name, b| name + &format!("{b:02x}"));
+        let host_interface = format!("gv{}", base16ct::lower::encode_string(&random));
         places.push(Place {
             network,
             link,
@@ -418,7 +417,7 @@ fn take_place(
         NetworkDriver::Macvlan | NetworkDriver::Ipvlan => {
             let parent = parent::ensure(store, host, &network)?;
             let others = members.members.iter().filter(|m| m.owner != request.owner);
-            let other = others.into_iter().find(|m| (request.alive)(&m.owner));
+            let other = others.into_iter().find(|m| m.is_alive(request.alive));
             (
                 parent.header.index,
                 sublink::choose_mac(&network, &parent, mac, other)?,
@@ -432,12 +431,13 @@ fn take_place(
         ipv4: spec.ipv4,
         ipv6: spec.ipv6,
         mac,
+        process: request.process,
     };
     let member = match members.join(&network, &wish) {
         Err(NetworkError::Exhausted { .. } | NetworkError::AddressTaken { .. }) => {
             let (alive, dead): (Vec<_>, Vec<_>) = std::mem::take(&mut members.members)
                 .into_iter()
-                .partition(|m| (request.alive)(&m.owner));
+                .partition(|m| m.is_alive(request.alive));
             translate::end(store, &network, &|address| {
                 dead.iter().any(|m| m.has(address))
             })?;

@@ -19,6 +19,7 @@ use super::publish::translate;
 use super::record::{Network, VERSION};
 use crate::spec::{NetworkDriver, NetworkSpec};
 use crate::state::{Durability, Lock, Paths, create_private_dir, read_record, write_record};
+use crate::sys::random;
 
 /// The built-in network, used when a container names none.
 pub(super) const DEFAULT: &str = "bridge";
@@ -100,10 +101,8 @@ impl NetworkStore {
             return Err(NetworkError::Exists(spec.name.clone()));
         }
         let options = Options::parse(spec.driver, &spec.driver_opts)?;
-        let mut id = [0; 32];
-        rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty())
-            .map_err(|e| NetworkError::kernel("draw a random id")(e.into()))?;
-        let id: String = id.iter().map(|b| format!("{b:02x}")).collect();
+        let id = random::<32>().map_err(NetworkError::kernel("draw a random id"))?;
+        let id = base16ct::lower::encode_string(&id);
         let (link, internal) = match spec.driver {
             NetworkDriver::Bridge => (bridge::choose(&id, spec, &options)?, spec.internal),
             NetworkDriver::Macvlan | NetworkDriver::Ipvlan => (
@@ -263,7 +262,7 @@ impl NetworkStore {
         let members: Vec<String> = self
             .members(&network)?
             .into_iter()
-            .filter(|m| alive(&m.owner))
+            .filter(|m| m.is_alive(alive))
             .map(|m| format!("container `{}`", m.name))
             .collect();
         if !members.is_empty() {

@@ -180,7 +180,7 @@ fn cgroup_path(spec: &Spec, held: &Held, id: &str) -> String {
         };
     }
     let digest = Sha256::digest(held.dir.as_os_str().as_encoded_bytes());
-    let hash: String = digest[..4].iter().map(|b| format!("{b:02x}")).collect();
+    let hash = base16ct::lower::encode_string(&digest[..4]);
     format!("gantry-oci/{hash}-{id}")
 }
 

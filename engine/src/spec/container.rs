@@ -146,6 +146,25 @@ pub enum NamespaceMode {
     Container(String),
 }
 
+impl ContainerSpec {
+    /// The containers whose namespaces it shares.
+    pub fn joined(&self) -> impl Iterator<Item = &str> {
+        let network = match &self.network {
+            NetworkMode::Container(other) => Some(other.as_str()),
+            _ => None,
+        };
+        let users = match &self.user_namespace {
+            UserNamespace::Container(other) => Some(other.as_str()),
+            _ => None,
+        };
+        let others = [&self.pid, &self.ipc, &self.uts].map(|mode| match mode {
+            NamespaceMode::Container(other) => Some(other.as_str()),
+            _ => None,
+        });
+        [network, users].into_iter().chain(others).flatten()
+    }
+}
+
 /// Which ids the users of a container are for the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

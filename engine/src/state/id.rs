@@ -34,20 +34,7 @@ impl Classify for IdError {
 impl ContainerId {
     /// A new one from the kernel's random numbers.
     pub fn random() -> std::io::Result<Self> {
-        let mut bytes = [0u8; 32];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += rustix::rand::getrandom(
-                &mut bytes[filled..],
-                rustix::rand::GetRandomFlags::empty(),
-            )?;
-        }
-        let mut text = String::with_capacity(64);
-        for byte in bytes {
-            for digit in [byte >> 4, byte & 15] {
-                text.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));
-            }
-        }
+        let mut text = base16ct::lower::encode_string(&crate::sys::random::<32>()?);
         // Twelve digits that are all decimal would be taken for a number by shells and host
         // name parsers; Docker rolls again, a letter in front does the same in one step.
         if text.as_bytes()[..12].iter().all(u8::is_ascii_digit) {

@@ -65,7 +65,7 @@ impl Paths {
     /// These two directories; both must be absolute.
     pub fn new(root: PathBuf, run: PathBuf) -> Self {
         let digest = Sha256::digest(root.as_os_str().as_encoded_bytes());
-        let hash = digest[..4].iter().map(|b| format!("{b:02x}")).collect();
+        let hash = base16ct::lower::encode_string(&digest[..4]);
         Self { root, run, hash }
     }
 

@@ -87,6 +87,7 @@ pub fn request<'a>(
 ) -> Request<'a> {
     Request {
         owner: record.id.as_str(),
+        process: None,
         name: record.name.as_str(),
         hostname: &record.resolved.hostname,
         mac_address: record.spec.mac_address.as_deref(),

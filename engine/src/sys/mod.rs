@@ -4,6 +4,7 @@
 //! take and return what rustix does, so callers mix both freely.
 
 pub mod bpf;
+pub mod heap;
 pub mod mount;
 pub mod mount_info;
 pub mod namespace;
@@ -12,6 +13,7 @@ pub mod overlay;
 pub mod process;
 mod process_ref;
 pub mod program;
+mod random;
 pub mod readiness;
 pub mod seccomp;
 pub mod signal;
@@ -20,6 +22,7 @@ pub mod user_namespace;
 pub mod wire;
 
 pub use process_ref::ProcessRef;
+pub use random::random;
 pub use spawn::{Executable, RoleChild, spawn_role};
 
 use std::io;

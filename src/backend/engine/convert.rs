@@ -30,6 +30,11 @@ pub fn container(container: engine::Container) -> Container {
         ports: ports(&container),
         networks,
         mounts: container.mounts.iter().map(mounted).collect(),
+        joined: container
+            .spec
+            .joined()
+            .map(|id| ContainerId(id.to_owned()))
+            .collect(),
         tty: container.spec.tty,
         pid: container.state.pid.and_then(|pid| u32::try_from(pid).ok()),
         name: container.name,

@@ -210,6 +210,8 @@ fn build_cache(engine: &Engine) -> Result<String, CliError> {
         "CACHE TYPE",
         "SIZE",
         "CREATED",
+        "LAST USED",
+        "USAGE",
         "SHARED",
         "DESCRIPTION",
     ];
@@ -217,12 +219,17 @@ fn build_cache(engine: &Engine) -> Result<String, CliError> {
     let now = SystemTime::now();
     for piece in &pieces {
         let used = if piece.in_use { "*" } else { "" };
-        let created = piece.created.map(|created| since(created, now));
+        let age = |time: Option<SystemTime>| {
+            time.map_or_else(|| "N/A".to_owned(), |time| since(time, now))
+        };
+        let uses = piece.uses.map(|uses| uses.to_string());
         table.row([
             format!("{}{used}", listing::id(&piece.id, false)),
             piece.kind.word().to_owned(),
             text::short_size(piece.size),
-            created.unwrap_or_else(|| "N/A".to_owned()),
+            age(piece.created),
+            age(piece.last_used),
+            uses.unwrap_or_else(|| "N/A".to_owned()),
             piece.shared.to_string(),
             text::printable(&piece.description),
         ]);

@@ -1,12 +1,10 @@
 //! `run`: run a one-off command on a service.
 
-use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Read as _};
-use std::path::{Path, PathBuf};
-
-use gantry_engine::spec::{BindOptions, MountKind, MountSpec, PortSpec, Protocol};
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
 
 use clap::Args;
+use gantry_engine::spec::{MountKind, MountSpec};
 use indexmap::IndexMap;
 
 use crate::backend::AttachSpec;
@@ -14,12 +12,14 @@ use crate::cli::apply::{self, ImageOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
+use crate::cli::nouns::container::values;
 use crate::cli::output;
 use crate::cli::session::{self, Session};
 use crate::cli::verbs::exec::split;
 use crate::executor::{Cancel, Execution, Sink, wait};
 use crate::loader::discover::read_env_files;
 use crate::loader::env::Variables;
+use crate::loader::short::shell;
 use crate::loader::{self, Diagnostics};
 use crate::lower::{OneOff, PublishedPorts, Stack};
 use crate::model::Project;
@@ -213,25 +213,20 @@ impl Run {
     fn one_off(&self, global: &Global, stack: &Stack) -> Result<OneOff, CliError> {
         let typed = &self.typed;
         let env = environment(global, &stack.project, typed)?;
-        let entrypoint = match &typed.entrypoint {
-            Some(text) => Some(words(text).ok_or_else(|| {
-                CliError::usage(format!("`--entrypoint {text}`: a quote is not closed"))
-            })?),
-            None => None,
+        let words = |text: &String| match shell::split(text) {
+            Ok((words, _)) => Ok(words),
+            Err(error) => Err(values::bad("entrypoint", text, error)),
         };
+        let entrypoint = typed.entrypoint.as_ref().map(words).transpose()?;
         let ports = if !typed.publish.is_empty() {
-            let ports = typed.publish.iter().map(|text| published(text));
-            PublishedPorts::These(ports.collect::<Result<_, _>>()?)
+            let ports = typed.publish.iter().map(|text| values::ports(text));
+            PublishedPorts::These(ports.collect::<Result<Vec<_>, _>>()?.concat())
         } else if typed.service_ports {
             PublishedPorts::Service
         } else {
             PublishedPorts::None
         };
-        let here = std::env::current_dir().map_err(|source| CliError::Io {
-            what: "find the working directory".to_owned(),
-            source,
-        })?;
-        let mounts = typed.volume.iter().map(|text| mount(text, stack, &here));
+        let mounts = typed.volume.iter().map(|text| mount(text, stack));
         Ok(OneOff {
             name: typed.name.clone(),
             slug: slug()?,
@@ -339,14 +334,11 @@ fn prepare(
 
 /// 12 hexadecimal digits.
 fn slug() -> Result<String, CliError> {
-    let mut bytes = [0_u8; 6];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut file| file.read_exact(&mut bytes))
-        .map_err(|source| CliError::Io {
-            what: "read `/dev/urandom`".to_owned(),
-            source,
-        })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let bytes = gantry_engine::sys::random::<6>().map_err(|source| CliError::Io {
+        what: "draw random numbers".to_owned(),
+        source,
+    })?;
+    Ok(base16ct::lower::encode_string(&bytes))
 }
 
 /// What `-e` and `--env-from-file` set, in this order of precedence; a name alone has its value from the project's
@@ -383,190 +375,15 @@ fn environment(
     Ok(environment.into_iter().collect())
 }
 
-/// Splits like a shell does, without expanding anything; `None` when a quote is not closed.
-fn words(text: &str) -> Option<Vec<String>> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
-    let mut quote = None;
-    let mut characters = text.chars();
-    while let Some(c) = characters.next() {
-        match (quote, c) {
-            (None, ' ' | '\t' | '\n') => words.extend(word.take()),
-            (None, '\'' | '"') => {
-                quote = Some(c);
-                word.get_or_insert_default();
-            }
-            (Some(open), c) if c == open => quote = None,
-            (None | Some('"'), '\\') => word.get_or_insert_default().push(characters.next()?),
-            (_, c) => word.get_or_insert_default().push(c),
-        }
+/// A mount as `container run` has it, of a volume of the project where it has one of that name.
+fn mount(text: &str, stack: &Stack) -> Result<MountSpec, CliError> {
+    let mut mount = values::volume(text).map_err(|reason| values::bad("volume", text, reason))?;
+    if let MountKind::Volume {
+        name: Some(name), ..
+    } = &mut mount.kind
+        && let Some(volume) = stack.desired.volumes.get(name.as_str())
+    {
+        name.clone_from(&volume.name);
     }
-    words.extend(word);
-    quote.is_none().then_some(words)
-}
-
-/// `[[IP:]HOST[-HOST]:]CONTAINER[/PROTOCOL]`.
-fn published(text: &str) -> Result<PortSpec, CliError> {
-    let wrong = || {
-        CliError::usage(format!(
-            "`--publish {text}`: expected [[IP:]HOST:]CONTAINER[/PROTOCOL]"
-        ))
-    };
-    let (rest, protocol) = match text.split_once('/') {
-        None | Some((_, "tcp")) => (text.split('/').next().unwrap_or(text), Protocol::Tcp),
-        Some((rest, "udp")) => (rest, Protocol::Udp),
-        Some((rest, "sctp")) => (rest, Protocol::Sctp),
-        Some(_) => return Err(wrong()),
-    };
-    let (left, container) = match rest.rsplit_once(':') {
-        Some((left, container)) => (Some(left), container),
-        None => (None, rest),
-    };
-    let container_port = container.parse().map_err(|_| wrong())?;
-    let (host_ip, host) = match left {
-        None => (None, ""),
-        Some(left) => match left.rsplit_once(':') {
-            Some((ip, host)) => {
-                let ip = ip.trim_matches(['[', ']']).parse().map_err(|_| wrong())?;
-                (Some(ip), host)
-            }
-            None => (None, left),
-        },
-    };
-    let host_ports = match (host, host.split_once('-')) {
-        ("" | "0", _) => None,
-        (_, Some((first, last))) => Some((
-            first.parse().map_err(|_| wrong())?,
-            last.parse().map_err(|_| wrong())?,
-        )),
-        (one, None) => {
-            let port = one.parse().map_err(|_| wrong())?;
-            Some((port, port))
-        }
-    };
-    Ok(PortSpec {
-        container_port,
-        host_ports,
-        host_ip,
-        protocol,
-    })
-}
-
-/// `[SOURCE:]TARGET[:OPTIONS]`.
-fn mount(text: &str, stack: &Stack, here: &Path) -> Result<MountSpec, CliError> {
-    let parts: Vec<_> = text.split(':').collect();
-    let (source, target, options) = match parts.as_slice() {
-        [target] => ("", *target, ""),
-        [source, target] if target.starts_with('/') => (*source, *target, ""),
-        [target, options] => ("", *target, *options),
-        [source, target, options] => (*source, *target, *options),
-        _ => {
-            return Err(CliError::usage(format!(
-                "`--volume {text}`: too many colons"
-            )));
-        }
-    };
-    if !target.starts_with('/') {
-        return Err(CliError::usage(format!(
-            "`--volume {text}`: `{target}` is not an absolute path"
-        )));
-    }
-    let mut read_only = false;
-    let mut no_copy = false;
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option {
-            "ro" => read_only = true,
-            "nocopy" => no_copy = true,
-            "rw" | "z" | "Z" => {}
-            other => {
-                return Err(CliError::usage(format!(
-                    "`--volume {text}`: `{other}` is not supported"
-                )));
-            }
-        }
-    }
-    let kind = if source.starts_with(['.', '/', '~']) {
-        let source = match (source.strip_prefix('~'), std::env::var_os("HOME")) {
-            (Some(rest), Some(home)) => Path::new(&home).join(rest.trim_start_matches('/')),
-            _ => here.join(source),
-        };
-        MountKind::Bind {
-            source,
-            options: BindOptions {
-                create_source: true,
-                ..BindOptions::default()
-            },
-        }
-    } else {
-        let name = match stack.desired.volumes.get(source) {
-            Some(volume) => Some(volume.name.clone()),
-            None => (!source.is_empty()).then(|| source.to_owned()),
-        };
-        MountKind::Volume {
-            name,
-            no_copy,
-            subpath: None,
-            labels: BTreeMap::new(),
-        }
-    };
-    Ok(MountSpec {
-        target: target.to_owned(),
-        kind,
-        read_only,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_split_like_a_shell() {
-        let split = |text| words(text).map(|words| words.join("|"));
-        assert_eq!(
-            split("sh -c 'a b' \"c d\" e\\ f"),
-            Some("sh|-c|a b|c d|e f".to_owned())
-        );
-        assert_eq!(split("'open"), None);
-        assert_eq!(split("''"), Some(String::new()));
-    }
-
-    #[test]
-    fn ports_in_every_form() {
-        let check = |text: &str| {
-            published(text).ok().map(|p| {
-                (
-                    p.host_ip.map(|ip| ip.to_string()),
-                    p.host_ports,
-                    p.container_port,
-                    p.protocol,
-                )
-            })
-        };
-        let tcp = Protocol::Tcp;
-        assert_eq!(check("80"), Some((None, None, 80, tcp)));
-        assert_eq!(
-            check("8080:80/udp"),
-            Some((None, Some((8080, 8080)), 80, Protocol::Udp))
-        );
-        assert_eq!(
-            check("8000-8005:80"),
-            Some((None, Some((8000, 8005)), 80, tcp))
-        );
-        assert_eq!(
-            check("127.0.0.1:8080:80"),
-            Some((Some("127.0.0.1".to_owned()), Some((8080, 8080)), 80, tcp))
-        );
-        assert_eq!(
-            check("[::1]:8080:80"),
-            Some((Some("::1".to_owned()), Some((8080, 8080)), 80, tcp))
-        );
-        assert_eq!(
-            check("127.0.0.1::80"),
-            Some((Some("127.0.0.1".to_owned()), None, 80, tcp))
-        );
-        for bad in ["", "x", "80/icmp", "1:2:3:4", "99999"] {
-            assert_eq!(check(bad), None, "{bad}");
-        }
-    }
+    Ok(mount)
 }

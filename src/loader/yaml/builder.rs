@@ -41,6 +41,17 @@ enum Open {
     },
 }
 
+impl Open {
+    fn map() -> Self {
+        Self::Map {
+            map: Map::new(),
+            key: None,
+            merges: Vec::new(),
+            bad_keys: false,
+        }
+    }
+}
+
 struct Frame {
     open: Open,
     span: Span,
@@ -96,75 +107,21 @@ impl<'a, 'p> Builder<'a, 'p> {
                 }
                 Event::Alias(id) => self.alias(id, span),
                 Event::Scalar(text, style, anchor, tag) => {
-                    let (tag, core) = self.tag(tag.as_deref());
-                    let size = Size {
-                        nodes: 1,
-                        bytes: text.len(),
-                    };
-                    self.count(size, span).map(|()| {
-                        let plain = style == ScalarStyle::Plain;
-                        let value = scalar(&text, plain, core).unwrap_or_else(|wanted| {
-                            self.problems.push(
-                                Diagnostic::error(
-                                    "bad-tag",
-                                    span,
-                                    format!("cannot read `{text}` as a `!!{wanted}`"),
-                                )
-                                .help("remove the tag, or write a value of that type"),
-                            );
-                            Value::Str(text.to_string())
-                        });
-                        let mut node = Node::new(value, span);
-                        node.tag = tag;
-                        if anchor != 0 {
-                            self.anchors.insert(anchor, Some((node.clone(), size)));
-                        }
-                        (node, plain)
-                    })
-                }
-                Event::SequenceStart(anchor, tag) | Event::MappingStart(anchor, tag)
-                    if stack.len() >= MAX_DEPTH =>
-                {
-                    let _ = (anchor, tag);
-                    self.problems.push(Diagnostic::error(
-                        "too-deep",
-                        span,
-                        format!("nested more than {MAX_DEPTH} levels deep"),
-                    ));
-                    return documents;
+                    let plain = style == ScalarStyle::Plain;
+                    self.scalar(&text, plain, anchor, tag.as_deref(), span)
                 }
                 Event::SequenceStart(anchor, tag) => {
-                    if self.count(Size { nodes: 1, bytes: 0 }, span).is_err() {
-                        return documents;
+                    let open = Open::Seq(Vec::new());
+                    match self.open(&mut stack, open, anchor, tag.as_deref(), span) {
+                        Ok(()) => continue,
+                        Err(Stop) => return documents,
                     }
-                    self.anchors.insert(anchor, None);
-                    stack.push(Frame {
-                        open: Open::Seq(Vec::new()),
-                        span,
-                        tag: self.tag(tag.as_deref()).0,
-                        anchor,
-                        before: self.so_far,
-                    });
-                    continue;
                 }
                 Event::MappingStart(anchor, tag) => {
-                    if self.count(Size { nodes: 1, bytes: 0 }, span).is_err() {
-                        return documents;
+                    match self.open(&mut stack, Open::map(), anchor, tag.as_deref(), span) {
+                        Ok(()) => continue,
+                        Err(Stop) => return documents,
                     }
-                    self.anchors.insert(anchor, None);
-                    stack.push(Frame {
-                        open: Open::Map {
-                            map: Map::new(),
-                            key: None,
-                            merges: Vec::new(),
-                            bad_keys: false,
-                        },
-                        span,
-                        tag: self.tag(tag.as_deref()).0,
-                        anchor,
-                        before: self.so_far,
-                    });
-                    continue;
                 }
                 Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
                     None => Err(Stop),
@@ -180,6 +137,68 @@ impl<'a, 'p> Builder<'a, 'p> {
             }
         }
         documents
+    }
+
+    fn scalar(
+        &mut self,
+        text: &str,
+        plain: bool,
+        anchor: usize,
+        tag: Option<&saphyr_parser::Tag>,
+        span: Span,
+    ) -> Result<(Node, bool), Stop> {
+        let (tag, core) = self.tag(tag);
+        let size = Size {
+            nodes: 1,
+            bytes: text.len(),
+        };
+        self.count(size, span)?;
+        let value = scalar(text, plain, core).unwrap_or_else(|wanted| {
+            self.problems.push(
+                Diagnostic::error(
+                    "bad-tag",
+                    span,
+                    format!("cannot read `{text}` as a `!!{wanted}`"),
+                )
+                .help("remove the tag, or write a value of that type"),
+            );
+            Value::Str(text.to_owned())
+        });
+        let mut node = Node::new(value, span);
+        node.tag = tag;
+        if anchor != 0 {
+            self.anchors.insert(anchor, Some((node.clone(), size)));
+        }
+        Ok((node, plain))
+    }
+
+    /// Begins a collection.
+    fn open(
+        &mut self,
+        stack: &mut Vec<Frame>,
+        open: Open,
+        anchor: usize,
+        tag: Option<&saphyr_parser::Tag>,
+        span: Span,
+    ) -> Result<(), Stop> {
+        if stack.len() >= MAX_DEPTH {
+            self.problems.push(Diagnostic::error(
+                "too-deep",
+                span,
+                format!("nested more than {MAX_DEPTH} levels deep"),
+            ));
+            return Err(Stop);
+        }
+        self.count(Size { nodes: 1, bytes: 0 }, span)?;
+        self.anchors.insert(anchor, None);
+        stack.push(Frame {
+            open,
+            span,
+            tag: self.tag(tag).0,
+            anchor,
+            before: self.so_far,
+        });
+        Ok(())
     }
 
     fn tag(&mut self, tag: Option<&saphyr_parser::Tag>) -> (Tag, Core) {

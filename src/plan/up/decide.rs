@@ -142,7 +142,16 @@ impl<'a> Planner<'a> {
         {
             return Some(Reason::ImageChanged);
         }
-        if let Some(tied) = service.tied_to.iter().find(|s| self.recreated.contains(*s)) {
+        let another = |service: &&String| {
+            let standing = self.observed.of_service(service);
+            !standing.iter().any(|c| container.joined.contains(&c.id))
+        };
+        let mut recreated = service
+            .tied_to
+            .iter()
+            .filter(|s| self.recreated.contains(*s));
+        let tied = recreated.next();
+        if let Some(tied) = tied.or_else(|| service.joined.iter().find(another)) {
             return Some(Reason::DependencyRecreated(tied.clone()));
         }
         if container.name

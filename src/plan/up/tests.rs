@@ -103,6 +103,7 @@ fn container(service: &str, number: u32, hash: &str) -> Container {
         } else {
             Vec::new()
         },
+        joined: Vec::new(),
         tty: false,
         pid: None,
     }
@@ -249,6 +250,28 @@ fn a_service_tied_to_a_recreated_one_is_recreated_after_it() {
          [1] #2 service web/1 recreate dependency db recreated
          [1] #3 service db/1 start config changed
          [2,3] #4 service web/1 start dependency db recreated",
+    );
+}
+
+#[test]
+fn a_service_that_shares_the_namespaces_of_a_container_that_is_gone_is_recreated() {
+    let mut desired = project();
+    desired.services["web"].tied_to.insert("db".to_owned());
+    desired.services["web"].joined.insert("db".to_owned());
+    let mut standing = running();
+    let join = |standing: &mut [Container], id: &str| {
+        let web = standing.iter_mut().find(|c| c.name == "blog-web-1");
+        web.expect("web").joined = vec![ContainerId(id.to_owned())];
+    };
+    join(&mut standing, "db1");
+    check(&desired, &observed(standing.clone()), &options(), "");
+    join(&mut standing, "former");
+    check(
+        &desired,
+        &observed(standing),
+        &options(),
+        "[] #1 service web/1 recreate dependency db recreated
+         [1] #2 service web/1 start dependency db recreated",
     );
 }
 

@@ -7,6 +7,7 @@ use crate::network::resolv::{self, HostsFile};
 use crate::network::{self, NetworkError, NetworkStore, Request, Sandbox};
 use crate::spec::{DnsSpec, EndpointSpec};
 use crate::state::Paths;
+use crate::sys::ProcessRef;
 
 /// A step's network; given back by [`Connected::release`].
 pub(super) struct Connected {
@@ -30,6 +31,7 @@ impl Connected {
                 let request = Request {
                     userns: None,
                     owner: &spec.id,
+                    process: ProcessRef::of(std::process::id() as i32),
                     name: &format!("build-{}", &spec.id[..12]),
                     hostname: &spec.hostname,
                     mac_address: None,

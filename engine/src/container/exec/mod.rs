@@ -96,10 +96,9 @@ struct Journal {
 
 impl Journal {
     fn new(store: &ContainerStore, record: &Record) -> Self {
-        let mut id = [0; 32];
         // Without, two processes are told apart by time alone.
-        let _ = rustix::rand::getrandom(&mut id, rustix::rand::GetRandomFlags::empty());
-        let id: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = crate::sys::random::<32>().unwrap_or_default();
+        let id = base16ct::lower::encode_string(&id);
         Self {
             event: Event::container(record, Action::Attach).with("execID", &id),
             paths: store.paths().clone(),

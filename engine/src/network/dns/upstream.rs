@@ -47,11 +47,9 @@ impl Upstreams {
         let mut failure = None;
         for server in &self.servers {
             // A fresh id and a fresh port for each: a guesser has to hit both.
-            let mut random = [0; 2];
-            if rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty()).is_err()
-            {
+            let Ok(random) = crate::sys::random() else {
                 break;
-            }
+            };
             message[..2].copy_from_slice(&random);
             let id = u16::from_be_bytes(random);
             let answer = timeout(PATIENCE, async {

@@ -145,6 +145,7 @@ mod tests {
                 ipv4: None,
                 ipv6: None,
                 mac: None,
+                process: None,
             };
             members.join(&net, &wish).unwrap();
             members.write(&path).unwrap();

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::network::{Cidr, Pool, Publish};
 use crate::spec::IpamPool;
+use crate::sys::ProcessRef;
 
 /// A record for pure tests.
 pub(in crate::network) fn network(subnet: &str, range: Option<&str>) -> Network {
@@ -89,6 +90,7 @@ fn a_network_in_use_names_its_members() {
         ipv4: None,
         ipv6: None,
         mac: None,
+        process: None,
     };
     let _lock = store.lock(&net.id).unwrap();
     let mut members = Members::default();
@@ -101,6 +103,37 @@ fn a_network_in_use_names_its_members() {
         "network `one` is in use by container `web`"
     );
     store.remove("one", &|_| false).unwrap();
+}
+
+#[test]
+fn who_is_no_container_lives_as_long_as_its_process() {
+    let (_dir, store) = store();
+    let net = store.create(&spec("one")).unwrap();
+    let ours = ProcessRef::of(std::process::id() as i32).unwrap();
+    let dead = ProcessRef {
+        start_time: ours.start_time + 1,
+        ..ours
+    };
+    let join = |process| {
+        let wish = super::super::members::Wish {
+            owner: "abc",
+            name: "step",
+            aliases: &[],
+            ipv4: None,
+            ipv6: None,
+            mac: None,
+            process: Some(process),
+        };
+        let mut members = Members::default();
+        members.join(&net, &wish).unwrap();
+        let _lock = store.lock(&net.id).unwrap();
+        members.write(&store.members_path(&net.id)).unwrap();
+    };
+    join(ours);
+    let error = store.remove("one", &|_| false).unwrap_err();
+    assert!(error.to_string().contains("`step`"), "{error}");
+    join(dead);
+    store.remove("one", &|_| true).unwrap();
 }
 
 #[test]

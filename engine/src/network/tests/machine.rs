@@ -79,6 +79,7 @@ impl Machine {
         let request = Request {
             userns: None,
             owner: &owner,
+            process: None,
             name,
             hostname: name,
             mac_address: None,

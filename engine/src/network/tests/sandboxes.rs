@@ -96,6 +96,7 @@ fn leases_of_dead_containers_are_taken_back_when_needed() {
         let request = Request {
             userns: None,
             owner: &owner,
+            process: None,
             name: "b",
             hostname: "b",
             mac_address: None,
@@ -162,6 +163,7 @@ fn networks_come_and_go_while_a_container_runs() {
         let request = Request {
             userns: None,
             owner: &owner,
+            process: None,
             name: "a",
             hostname: "a",
             mac_address: None,

@@ -326,6 +326,7 @@ fn a_running_container_joins_and_leaves_a_macvlan() {
         let request = Request {
             userns: None,
             owner: &owner,
+            process: None,
             name: "a",
             hostname: "a",
             mac_address: None,

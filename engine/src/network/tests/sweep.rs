@@ -20,6 +20,7 @@ fn other_root(root: &std::path::Path) -> (NetworkStore, Network, Sandbox) {
     let request = Request {
         userns: None,
         owner: &owner,
+        process: None,
         name: "a",
         hostname: "a",
         mac_address: None,

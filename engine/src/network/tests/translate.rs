@@ -188,6 +188,7 @@ fn who_holds_a_port_takes_it_over_and_dead_members_lose_theirs() {
         let request = Request {
             userns: None,
             owner: &owner,
+            process: None,
             name: "d",
             hostname: "d",
             mac_address: None,

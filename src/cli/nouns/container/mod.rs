@@ -10,7 +10,7 @@ mod options;
 mod refused;
 mod stream;
 mod usage;
-pub(super) mod values;
+pub(in crate::cli) mod values;
 
 pub(super) use inspect::volume_name;
 pub(super) use refused::refuse;

@@ -10,14 +10,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_engine::spec::{
-    BindOptions, BlockIoDevice, EndpointSpec, ExtraHost, Link, MountKind, MountSpec, NamespaceMode,
-    NetworkMode, PortSpec, Propagation, Protocol, RestartPolicy, TmpfsOptions, Ulimit,
-    UserNamespace,
+    BindOptions, BlockIoDevice, EndpointSpec, Link, MountKind, MountSpec, NamespaceMode,
+    NetworkMode, PortSpec, Propagation, RestartPolicy, Ulimit, UserNamespace,
 };
 use indexmap::IndexMap;
 
 use crate::cli::error::CliError;
 use crate::loader::short;
+use crate::lower::{published, words};
+use crate::model::Port;
+
+pub use crate::lower::words::{extra_host, size, tmpfs};
 
 /// A value that cannot be understood, named with its flag.
 pub fn bad(flag: &str, value: &str, reason: impl std::fmt::Display) -> CliError {
@@ -37,6 +40,16 @@ pub fn each<T>(
         .collect()
 }
 
+/// The fields `key=value` of a flag, separated by commas; one in quotes may hold some.
+pub fn fields(flag: &str, text: &str) -> Result<Vec<(String, String)>, CliError> {
+    let fields = mount::csv(text).map_err(|reason| bad(flag, text, reason))?;
+    let pair = |field: String| match field.split_once('=') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        None => (field, String::new()),
+    };
+    Ok(fields.into_iter().map(pair).collect())
+}
+
 /// Parses a flag's value if there is one.
 pub fn optional<T>(
     flag: &str,
@@ -46,13 +59,6 @@ pub fn optional<T>(
     value
         .map(|text| parse(text).map_err(|reason| bad(flag, text, reason)))
         .transpose()
-}
-
-/// `512m` in bytes.
-pub fn size(text: &str) -> Parsed<u64> {
-    short::bytes::parse(text)
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .ok_or_else(|| "not a size like 512m or 2g".to_owned())
 }
 
 /// A flag's size in bytes.
@@ -280,53 +286,17 @@ pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
     let ports = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
     ports
         .each()
-        .map(|port| port_spec(ports, &port).map_err(|reason| bad("publish", text, reason)))
+        .map(|port| {
+            let port = Port {
+                target: port.target.into(),
+                published: port.published,
+                host_ip: ports.host_ip.to_owned(),
+                protocol: ports.protocol.to_owned(),
+                ..Port::default()
+            };
+            published(&port).map_err(|reason| bad("publish", text, reason))
+        })
         .collect()
-}
-
-fn port_spec(ports: short::port::Ports<'_>, port: &short::port::Parsed) -> Parsed<PortSpec> {
-    let number = |text: &str| {
-        text.parse::<u16>()
-            .map_err(|_| format!("`{text}` is not a port"))
-    };
-    let host_ports = match port.published.split_once('-') {
-        Some((first, last)) => Some((number(first)?, number(last)?)),
-        None if port.published.is_empty() || port.published == "0" => None,
-        None => Some((number(&port.published)?, number(&port.published)?)),
-    };
-    Ok(PortSpec {
-        container_port: port.target,
-        host_ports,
-        host_ip: match ports.host_ip {
-            "" => None,
-            ip => Some(
-                ip.parse()
-                    .map_err(|_| format!("`{ip}` is not an address"))?,
-            ),
-        },
-        protocol: match ports.protocol {
-            "udp" => Protocol::Udp,
-            "sctp" => Protocol::Sctp,
-            _ => Protocol::Tcp,
-        },
-    })
-}
-
-/// `host:ip`, `host=ip`, `host:host-gateway`.
-pub fn extra_host(text: &str) -> Parsed<ExtraHost> {
-    let at = text.find(['=', ':']).ok_or("expected host:ip")?;
-    let (name, address) = (&text[..at], text[at + 1..].trim_matches(['[', ']']));
-    let address = match address {
-        "host-gateway" => None,
-        ip => Some(
-            ip.parse()
-                .map_err(|_| format!("`{ip}` is not an address"))?,
-        ),
-    };
-    Ok(ExtraHost {
-        name: name.to_owned(),
-        address,
-    })
 }
 
 /// `path:rate`, the rate a number or a size.
@@ -368,7 +338,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
         [target] => (None, target, ""),
         [source, target] => (Some(source), target, ""),
         [source, target, options] => (Some(source), target, options),
-        _ => return Err("expected [source:]target[:options]".to_owned()),
+        _ => return Err("too many colons: expected [source:]target[:options]".to_owned()),
     };
     if !target.starts_with('/') {
         return Err(format!("`{target}` is not an absolute path"));
@@ -384,7 +354,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             "nocopy" => no_copy = true,
             "idmap" => idmap = true,
-            word => propagation = self::propagation(word)?,
+            word => propagation = words::propagation(word)?,
         }
     }
     let kind = match source {
@@ -434,56 +404,15 @@ pub fn yield_anonymous(mounts: &mut Vec<MountSpec>) {
     });
 }
 
+/// A path of this machine. A `~` that no shell has seen is the home directory, as in a Compose file.
 fn absolute(path: &str) -> Parsed<PathBuf> {
-    std::path::absolute(path).map_err(|error| error.to_string())
-}
-
-fn propagation(word: &str) -> Parsed<Propagation> {
-    Ok(match word {
-        "private" => Propagation::Private,
-        "rprivate" => Propagation::RPrivate,
-        "shared" => Propagation::Shared,
-        "rshared" => Propagation::RShared,
-        "slave" => Propagation::Slave,
-        "rslave" => Propagation::RSlave,
-        other => return Err(format!("`{other}` is not a known option")),
-    })
-}
-
-/// `path[:options]`.
-pub fn tmpfs(text: &str) -> Parsed<MountSpec> {
-    let (target, list) = text.split_once(':').unwrap_or((text, ""));
-    let mut options = TmpfsOptions::default();
-    let mut read_only = false;
-    for option in list.split(',').filter(|option| !option.is_empty()) {
-        match option.split_once('=').unwrap_or((option, "")) {
-            ("size", value) => options.size = Some(size(value)?),
-            ("mode", value) => options.mode = Some(octal(value)?),
-            ("uid", value) => options.uid = Some(value.parse().map_err(|_| "uid is not a number")?),
-            ("gid", value) => options.gid = Some(value.parse().map_err(|_| "gid is not a number")?),
-            ("exec", _) => options.exec = true,
-            ("ro", _) => read_only = true,
-            ("rw" | "noexec" | "nosuid" | "nodev" | "defaults", "") => {}
-            ("nr_inodes" | "nr_blocks" | "mpol" | "huge", value) if !value.is_empty() => {
-                options.more.push(option.to_owned());
-            }
-            (
-                "suid" | "dev" | "atime" | "noatime" | "diratime" | "nodiratime" | "relatime"
-                | "norelatime" | "strictatime" | "nostrictatime",
-                "",
-            ) => options.more.push(option.to_owned()),
-            (other, _) => return Err(format!("`{other}` is not a known option")),
-        }
+    let below_home = path
+        .strip_prefix('~')
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'));
+    match (below_home, std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => Ok(Path::new(&home).join(rest.trim_start_matches('/'))),
+        _ => std::path::absolute(path).map_err(|error| error.to_string()),
     }
-    Ok(MountSpec {
-        target: target.to_owned(),
-        kind: MountKind::Tmpfs(options),
-        read_only,
-    })
-}
-
-fn octal(text: &str) -> Parsed<u32> {
-    u32::from_str_radix(text, 8).map_err(|_| format!("`{text}` is not an octal mode"))
 }
 
 #[cfg(test)]
@@ -527,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_limits_and_devices() {
+    fn policies_and_limits() {
         assert_eq!(
             restart("on-failure:3").unwrap(),
             RestartPolicy::OnFailure {
@@ -540,12 +469,6 @@ mod tests {
             Ulimit { soft: 10, hard: 20 }
         );
         assert!(ulimit("nofile=20:10").is_err());
-        assert_eq!(tmpfs("/t:size=1m,mode=700").unwrap().target, "/t");
-        let MountKind::Tmpfs(options) = tmpfs("/t:nr_inodes=9,noatime").unwrap().kind else {
-            panic!("a tmpfs");
-        };
-        assert_eq!(options.more, ["nr_inodes=9", "noatime"]);
-        assert!(tmpfs("/t:colour=red").is_err());
     }
 
     proptest::proptest! {

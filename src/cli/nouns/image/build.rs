@@ -76,7 +76,7 @@ pub struct BuildArgs {
     /// Run every step of this stage.
     #[arg(long)]
     no_cache_filter: Vec<String>,
-    /// What becomes of the result: type=local|tar|oci|docker,dest=PATH.
+    /// What becomes of the result: type=local|tar|oci|docker,dest=PATH, or type=image|registry,name=NAME,push=true.
     #[arg(short = 'o', long)]
     output: Vec<String>,
     /// Platform, os/arch[/variant].
@@ -122,13 +122,13 @@ pub struct BuildArgs {
 /// Runs the command.
 pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
     args.refused.check()?;
-    let request = request::request(args)?;
+    let (request, push) = request::request(args)?;
     if request.check {
         return check(engine, &request);
     }
     let reporter = Reporter::new(mode(global, args)?, "Building", colour(global), false);
-    let name = args
-        .tag
+    let name = request
+        .tags
         .first()
         .cloned()
         .unwrap_or_else(|| args.context.clone());
@@ -199,8 +199,8 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         let what = if *ran { "ran" } else { "cached" };
         print(&format!("{step}\n    {what}: {reason}\n"))?;
     }
-    if args.push {
-        for name in &args.tag {
+    if push {
+        for name in &request.tags {
             let told =
                 super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
             // A quiet build prints the image's id and nothing else.

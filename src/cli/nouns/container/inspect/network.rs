@@ -144,8 +144,7 @@ fn endpoint_addresses(endpoint: &Endpoint) -> Value {
 /// 64 digits that no other endpoint has.
 fn endpoint_id(endpoint: &Endpoint) -> String {
     let seed = format!("{} {}", endpoint.network_id, endpoint.host_interface);
-    let digest = Sha256::digest(seed);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    base16ct::lower::encode_string(&Sha256::digest(seed))
 }
 
 /// The addresses of what has none.

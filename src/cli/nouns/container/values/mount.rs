@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use gantry_engine::spec::{BindOptions, MountKind, MountSpec, Propagation, TmpfsOptions};
 
-use super::{Parsed, absolute, octal, propagation, size};
+use super::{Parsed, absolute};
+use crate::lower::words;
 
 /// `type=…,source=…,target=…`.
 pub fn mount(text: &str) -> Parsed<MountSpec> {
@@ -25,8 +26,16 @@ pub fn mount(text: &str) -> Parsed<MountSpec> {
         "volume" => volume(&mut given, source)?,
         "tmpfs" if source.is_some() => return Err("a tmpfs has no source".to_owned()),
         "tmpfs" => MountKind::Tmpfs(TmpfsOptions {
-            size: given.take("tmpfs-size").as_deref().map(size).transpose()?,
-            mode: given.take("tmpfs-mode").as_deref().map(octal).transpose()?,
+            size: given
+                .take("tmpfs-size")
+                .as_deref()
+                .map(words::size)
+                .transpose()?,
+            mode: given
+                .take("tmpfs-mode")
+                .as_deref()
+                .map(words::octal)
+                .transpose()?,
             ..TmpfsOptions::default()
         }),
         "image" => MountKind::Image {
@@ -80,7 +89,7 @@ fn bind(given: &mut Given, source: Option<String>, read_only: bool) -> Parsed<Mo
             writable_below: recursive.as_deref() == Some("writable"),
             propagation: asked
                 .as_deref()
-                .map_or(Ok(Propagation::default()), propagation)?,
+                .map_or(Ok(Propagation::default()), words::propagation)?,
             idmap: given.flag("idmap")?,
         },
     })
@@ -123,7 +132,7 @@ struct Given(BTreeMap<String, Vec<String>>);
 impl Given {
     fn parse(text: &str) -> Parsed<Self> {
         let mut given: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for field in fields(text)? {
+        for field in csv(text)? {
             let (key, value) = field.split_once('=').unwrap_or((&field, "true"));
             let key = match key {
                 "src" => "source",
@@ -156,7 +165,7 @@ impl Given {
 }
 
 /// The fields of a line of CSV: one in quotes may hold commas, and quotes that are doubled.
-fn fields(text: &str) -> Parsed<Vec<String>> {
+pub(super) fn csv(text: &str) -> Parsed<Vec<String>> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut rest = text.chars().peekable();
@@ -189,7 +198,7 @@ mod tests {
 
     #[test]
     fn fields_are_those_of_csv() {
-        let read = |text| fields(text).expect("CSV");
+        let read = |text| csv(text).expect("CSV");
         assert_eq!(read("a=b,c"), ["a=b", "c"]);
         assert_eq!(
             read(r#"type=bind,"src=/a,b",x"#),
@@ -197,7 +206,7 @@ mod tests {
         );
         assert_eq!(read(r#""a""b",c"#), [r#"a"b"#, "c"]);
         for wrong in [r#"a"b"#, r#""a"#, r#""a"b,c"#] {
-            assert!(fields(wrong).is_err(), "{wrong}");
+            assert!(csv(wrong).is_err(), "{wrong}");
         }
     }
 

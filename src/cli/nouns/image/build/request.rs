@@ -13,8 +13,9 @@ use crate::cli::error::CliError;
 use crate::cli::nouns::container::values;
 use crate::cli::platform;
 
-/// What was typed, understood.
-pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
+/// What was typed, understood; and whether the result is to be pushed.
+pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, bool), CliError> {
+    let outputs = outputs(args)?;
     let context = match args.context.as_str() {
         "-" => ContextSource::Tar("/dev/stdin".into()),
         // A directory of such a name is a directory.
@@ -33,7 +34,7 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         context,
         target: args.target.clone(),
         args: arguments(&args.build_arg)?,
-        tags: args.tag.clone(),
+        tags: outputs.names,
         labels: values::labels(&[], &args.label)?,
         platforms: match args.platform.as_slice() {
             [] => platform::or_default(None)?.into_iter().collect(),
@@ -66,7 +67,7 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
         entitlements: args.allow.clone(),
         cache_from: args.cache_from.clone(),
         cache_to: args.cache_to.clone(),
-        outputs: outputs(args)?,
+        outputs: outputs.list,
         cgroup_parent: args.cgroup_parent.clone(),
         explain: args.explain,
         check: args.check || call_is_check(&args.call)?,
@@ -105,7 +106,7 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
     if matches!(request.context, ContextSource::Tar(_)) {
         stdin_context(&mut request)?;
     }
-    Ok(request)
+    Ok((request, outputs.push))
 }
 
 /// Looks at standard input: an archive is the context, anything else the Dockerfile.
@@ -154,12 +155,6 @@ fn arguments(list: &[String]) -> Result<indexmap::IndexMap<String, String>, CliE
         .collect())
 }
 
-fn fields(text: &str) -> Vec<(&str, &str)> {
-    text.split(',')
-        .map(|part| part.split_once('=').unwrap_or((part, "")))
-        .collect()
-}
-
 /// `--call`, and whether it means `--check`.
 fn call_is_check(call: &str) -> Result<bool, CliError> {
     match call {
@@ -173,80 +168,95 @@ fn call_is_check(call: &str) -> Result<bool, CliError> {
     }
 }
 
-fn outputs(args: &BuildArgs) -> Result<Vec<build::Output>, CliError> {
-    let mut outputs = Vec::with_capacity(args.output.len());
+/// What is to become of the result.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Outputs {
+    list: Vec<build::Output>,
+    /// Its names, with those of `--tag`.
+    names: Vec<String>,
+    push: bool,
+}
+
+fn outputs(args: &BuildArgs) -> Result<Outputs, CliError> {
+    let mut outputs = Outputs {
+        list: Vec::with_capacity(args.output.len()),
+        names: args.tag.clone(),
+        push: args.push,
+    };
     for text in &args.output {
-        outputs.push(output(text)?);
+        outputs.add(text)?;
     }
-    if args.push && args.tag.is_empty() {
+    if outputs.push && outputs.names.is_empty() {
         return Err(CliError::usage(
-            "--push needs a name to push to: add --tag REGISTRY/NAME",
+            "a push needs a name to push to: add --tag REGISTRY/NAME",
         ));
     }
-    let kept = args.load || args.push;
-    if kept && !outputs.is_empty() && !outputs.contains(&build::Output::Image) {
-        outputs.push(build::Output::Image);
+    let kept = args.load || outputs.push;
+    if kept && !outputs.list.is_empty() && !outputs.list.contains(&build::Output::Image) {
+        outputs.list.push(build::Output::Image);
     }
     Ok(outputs)
 }
 
-fn output(text: &str) -> Result<build::Output, CliError> {
-    let mut kind = None;
-    let mut dest = None;
-    if !text.contains('=') {
-        // A path alone is a directory, and `-` a tar on standard output.
-        return Ok(if text == "-" {
-            build::Output::Tar("-".into())
-        } else {
-            build::Output::Local(text.into())
-        });
-    }
-    for (key, value) in fields(text) {
-        match key {
-            "type" => kind = Some(value),
-            "dest" => dest = Some(PathBuf::from(value)),
-            // Done in any case, where SOURCE_DATE_EPOCH is given.
-            "rewrite-timestamp" if matches!(value, "true" | "1") => {}
-            other => {
-                return Err(values::bad(
-                    "output",
-                    text,
-                    format!("`{other}` is not supported"),
-                ));
+impl Outputs {
+    fn add(&mut self, text: &str) -> Result<(), CliError> {
+        if !text.contains('=') {
+            // A path alone is a directory, and `-` a tar on standard output.
+            self.list.push(match text {
+                "-" => build::Output::Tar("-".into()),
+                path => build::Output::Local(path.into()),
+            });
+            return Ok(());
+        }
+        let bad = |reason: String| values::bad("output", text, reason);
+        let (mut kind, mut dest, mut push) = (String::new(), None, false);
+        for (key, value) in &values::fields("output", text)? {
+            match (key.as_str(), value.as_str()) {
+                ("type", value) => kind = value.to_owned(),
+                ("dest", value) => dest = Some(PathBuf::from(value)),
+                ("name", value) if !value.is_empty() => {
+                    self.names.extend(value.split(',').map(str::to_owned));
+                }
+                ("push", "true" | "1") => push = true,
+                ("push", "false" | "0") => push = false,
+                // Done in any case, where SOURCE_DATE_EPOCH is given.
+                ("rewrite-timestamp", "true" | "1") => {}
+                _ => return Err(bad(format!("`{key}={value}` is not supported"))),
             }
         }
-    }
-    let path = || {
-        dest.clone()
-            .ok_or_else(|| values::bad("output", text, "dest= is missing"))
-    };
-    Ok(match kind {
-        Some("local") => build::Output::Local(path()?),
-        Some("tar") => build::Output::Tar(path()?),
-        Some("oci") => build::Output::Oci(path()?),
-        Some("docker") if dest.is_some() => build::Output::Docker(path()?),
-        Some("image" | "docker") => build::Output::Image,
-        Some("cacheonly") => build::Output::None,
-        other => {
-            let other = other.unwrap_or_default();
-            return Err(values::bad(
-                "output",
-                text,
-                format!("type `{other}` is not supported"),
+        let path = || {
+            dest.clone()
+                .ok_or_else(|| bad("dest= is missing".to_owned()))
+        };
+        self.list.push(match kind.as_str() {
+            "local" => build::Output::Local(path()?),
+            "tar" => build::Output::Tar(path()?),
+            "oci" => build::Output::Oci(path()?),
+            "docker" if dest.is_some() => build::Output::Docker(path()?),
+            "image" | "docker" | "registry" => build::Output::Image,
+            "cacheonly" => build::Output::None,
+            other => return Err(bad(format!("type `{other}` is not supported"))),
+        });
+        let push = push || kind == "registry";
+        if push && !matches!(kind.as_str(), "image" | "registry") {
+            return Err(bad(
+                "only an image is pushed: type=image or type=registry".to_owned()
             ));
         }
-    })
+        self.push |= push;
+        Ok(())
+    }
 }
 
 fn secret(text: &str) -> Result<(String, SecretSource), CliError> {
     let mut id = None;
     let mut source = None;
-    for (key, value) in fields(text) {
-        match key {
-            "id" => id = Some(value.to_owned()),
+    for (key, value) in values::fields("secret", text)? {
+        match key.as_str() {
+            "id" => id = Some(value),
             "src" | "source" => source = Some(SecretSource::File(value.into())),
-            "env" => source = Some(environment_secret(text, value)?),
-            "type" if matches!(value, "file" | "env") => {}
+            "env" => source = Some(environment_secret(text, &value)?),
+            "type" if matches!(value.as_str(), "file" | "env") => {}
             other => {
                 return Err(values::bad(
                     "secret",
@@ -302,5 +312,42 @@ fn ssh(text: &str) -> Result<(String, PathBuf), CliError> {
         None => std::env::var_os("SSH_AUTH_SOCK")
             .map(|socket| (text.to_owned(), socket.into()))
             .ok_or_else(|| values::bad("ssh", text, "no agent runs: SSH_AUTH_SOCK is not set")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_are_named_and_pushed() {
+        let read = |text: &str| {
+            let mut outputs = Outputs::default();
+            outputs.add(text).map(|()| outputs)
+        };
+        let image = |names: &[&str], push| Outputs {
+            list: vec![build::Output::Image],
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            push,
+        };
+        for (text, expected) in [
+            ("type=registry", image(&[], true)),
+            ("type=image,name=r/a,push=true", image(&["r/a"], true)),
+            (
+                "type=image,\"name=r/a,r/b\",push=false",
+                image(&["r/a", "r/b"], false),
+            ),
+        ] {
+            assert_eq!(read(text).expect("valid"), expected, "{text}");
+        }
+        for (text, part) in [
+            ("type=oci,dest=x,push=true", "only an image is pushed"),
+            ("type=oci", "dest= is missing"),
+            ("type=image,push=maybe", "`push=maybe`"),
+            ("type=image,colour=red", "`colour=red`"),
+        ] {
+            let error = read(text).expect_err("invalid").to_string();
+            assert!(error.contains(part), "{text}: {error}");
+        }
     }
 }
