@@ -8,8 +8,6 @@ use tracing_subscriber::filter::LevelFilter;
 fn main() -> ExitCode {
     trace();
     gantry_engine::role::dispatch();
-    // What the command line's own description takes.
-    gantry_engine::sys::heap::begin_with(768 << 10);
     gantry::cli::main()
 }
 

@@ -11,7 +11,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::{CloneFlags, unshare};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
-use crate::sys::process::beside;
 use crate::sys::user_namespace;
 
 /// A network namespace, kept alive by this descriptor.
@@ -94,7 +93,12 @@ fn away<T: Send>(f: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
         return out;
     }
     // For an ordinary user no way leads back into the machine's namespace: a thread goes, and ends.
-    beside(|| (), f)?.1
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().spawn_scoped(scope, f)?;
+        thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 fn enter(ns: BorrowedFd<'_>) -> io::Result<()> {

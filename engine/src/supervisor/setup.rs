@@ -1,4 +1,4 @@
-//! From a record to a parked container, without a runtime, and on one thread when it forks.
+//! From a record to a parked container, on one thread and without a runtime.
 //!
 //! Each step is undone by [`super::finish`] if a later one fails, and found and undone by the next
 //! supervisor if this one is killed: everything is named after the container's id.
@@ -21,7 +21,7 @@ use crate::runtime::seccomp::Profile;
 use crate::runtime::{Init, RuntimeError};
 use crate::spec::{SeccompSpec, UserNamespace};
 use crate::state::{ContainerId, Lock, StateError, crash_point, create_private_dir, failed};
-use crate::sys::process::{Fork, Forked, beside, exit_now};
+use crate::sys::process::{Fork, Forked, exit_now};
 use crate::sys::wire;
 
 use super::job::{Filter, Job};
@@ -102,7 +102,9 @@ impl Assets {
         self.status.save()?;
         crash_point("supervise.locked");
         self.held.userns = userns(self.status.store(), &self.status.record)?;
-        self.connect_and_limit()?;
+        self.connect()?;
+        crash_point("supervise.connected");
+        self.make_cgroup()?;
         crash_point("supervise.cgroup");
         self.fork_keeper()?;
         crash_point("supervise.keeper");
@@ -112,22 +114,6 @@ impl Assets {
         self.status.enter(Phase::Parked)?;
         crash_point("supervise.recorded");
         Ok(())
-    }
-
-    /// The network here, the cgroup meanwhile on another thread: for most containers both take the kernel as long.
-    fn connect_and_limit(&mut self) -> Result<(), ContainerError> {
-        let record = self.status.record.clone();
-        let (connected, limited) = match self.held.userns {
-            None => beside(|| self.connect(), || limit(&record))
-                .map_err(host("make a thread for", record.name.to_string()))?,
-            // Its network is made by a child, so there can be no thread.
-            Some(_) => (self.connect(), limit(&record)),
-        };
-        // What was made is to be given back, also when the other one failed.
-        let (cgroup, warnings) = limited?;
-        self.held.cgroup = Some(cgroup);
-        self.warnings.extend(warnings);
-        connected
     }
 
     fn connect(&mut self) -> Result<(), ContainerError> {
@@ -148,6 +134,21 @@ impl Assets {
             &status.files,
             &status.live.endpoints,
         )
+    }
+
+    fn make_cgroup(&mut self) -> Result<(), ContainerError> {
+        let record = &self.status.record;
+        let layout = Layout::detect().map_err(RuntimeError::from)?;
+        let limits = oci::cgroup_resources(&record.spec)?;
+        let (cgroup, warnings) =
+            Cgroup::create(&layout, &record.cgroup, &limits).map_err(RuntimeError::from)?;
+        self.warnings.extend(
+            warnings
+                .into_iter()
+                .map(|warning| format!("{}: {}", warning.limit, warning.reason)),
+        );
+        self.held.cgroup = Some(cgroup);
+        Ok(())
     }
 
     fn fork_keeper(&mut self) -> Result<(), ContainerError> {
@@ -252,18 +253,6 @@ impl Assets {
         self.held.control = Some(socket);
         Ok(())
     }
-}
-
-/// Its cgroup, and what was asked for of it and is not so.
-fn limit(record: &Record) -> Result<(Cgroup, Vec<String>), ContainerError> {
-    let layout = Layout::detect().map_err(RuntimeError::from)?;
-    let limits = oci::cgroup_resources(&record.spec)?;
-    let (cgroup, warnings) =
-        Cgroup::create(&layout, &record.cgroup, &limits).map_err(RuntimeError::from)?;
-    let warnings = warnings
-        .into_iter()
-        .map(|warning| format!("{}: {}", warning.limit, warning.reason));
-    Ok((cgroup, warnings.collect()))
 }
 
 /// A container's user namespace, if it has one of its own.

@@ -4,7 +4,6 @@
 //! take and return what rustix does, so callers mix both freely.
 
 pub mod bpf;
-pub mod heap;
 pub mod mount;
 pub mod mount_info;
 pub mod namespace;

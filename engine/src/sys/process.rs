@@ -4,7 +4,6 @@ use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, WaitId, WaitIdOptions};
 
@@ -105,32 +104,6 @@ impl Fork<'_> {
 pub fn is_single_threaded() -> bool {
     // SAFETY: the call takes no pointer, and with this flag it only checks.
     unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
-}
-
-/// How long a thread that was joined may be counted still.
-const LAST_STEPS: Duration = Duration::from_secs(1);
-
-/// Does two things at once, the second one on a thread of its own, after which this process may fork if it could before.
-pub fn beside<H, T: Send>(
-    here: impl FnOnce() -> H,
-    there: impl FnOnce() -> T + Send,
-) -> io::Result<(H, T)> {
-    let was_single = is_single_threaded();
-    let both = std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().spawn_scoped(scope, there)?;
-        let here = here();
-        let there = thread.join();
-        Ok((
-            here,
-            there.unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-        ))
-    });
-    // The kernel wakes who joins a thread before it has taken the thread out of the process.
-    let deadline = Instant::now() + LAST_STEPS;
-    while was_single && !is_single_threaded() && Instant::now() < deadline {
-        std::thread::yield_now();
-    }
-    both
 }
 
 /// Ends this process at once: no destructors, no exit handlers.

@@ -23,10 +23,6 @@ pub const CASES: &[Case] = &[
     ("hygiene::a_role_gets_exactly_its_descriptors", role),
     ("hygiene::our_executable_cannot_be_written", executable),
     ("hygiene::a_failed_start_leaves_nothing", failures),
-    (
-        "hygiene::a_thread_beside_does_not_keep_from_forking",
-        beside,
-    ),
 ];
 
 fn descriptors() {
@@ -145,12 +141,4 @@ fn failures() {
 
 fn children() -> String {
     std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default()
-}
-
-fn beside() {
-    for round in 0..200 {
-        let (here, there) = process::beside(|| round, || round + 1).expect("a thread");
-        assert_eq!((here, there), (round, round + 1));
-        assert!(process::is_single_threaded(), "round {round}");
-    }
 }
