@@ -62,6 +62,39 @@ fn a_missing_bind_source_is_named_and_not_made() {
 }
 
 #[test]
+fn what_cannot_be_run_is_shown_where_it_is_written() {
+    need_kernel!();
+    for (attribute, place) in [
+        ("user: nobody-here", "3:11"),
+        ("group_add: [none-here]", "3:17"),
+        ("command: no-such-program x", "3:5"),
+        ("entrypoint: [/etc/passwd]", "3:5"),
+        ("devices: [/dev/no-such]", "3:15"),
+        ("volumes: [\"./compose.yaml:/usr/share\"]", "3:15"),
+    ] {
+        let text = format!("services:\n  web:\n    {attribute}\n    image: host\n");
+        let sandbox = stack(&text);
+        let path = attribute.split(':').next().expect("a name");
+        let at = format!("= at: services.web.{path}");
+        let up = sandbox.run(&["up", "-d"]);
+        let written = format!("compose.yaml:{place}\n");
+        up.expect_code(1)
+            .expect_stderr(&["note: it is written here", &written, &at]);
+        sandbox.ok(&["down"]);
+        sandbox.finish();
+    }
+    // What is wrong and written nowhere has no place.
+    let sandbox = stack(
+        "services:\n  job:\n    image: host\n    command: \"false\"\n  web:\n    image: host\n    \
+         depends_on: {job: {condition: service_completed_successfully}}\n",
+    );
+    let up = sandbox.run(&["up", "-d"]);
+    assert!(!up.expect_code(1).stderr().contains("written here"));
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
 fn a_port_in_use_is_named_with_its_holder() {
     need_kernel!();
     let held = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -73,6 +106,8 @@ fn a_port_in_use_is_named_with_its_holder() {
         "web",
         &port.to_string(),
         "taken by process",
+        "compose.yaml:5:13",
+        "= at: services.web.ports[0]",
     ]);
     drop(held);
     // The same command succeeds once the port is free.

@@ -154,9 +154,6 @@ pub fn carry_out(
             (execution.events)(Event::Warning(warning.to_string()));
         }
         crate::cli::output::print(&plan.to_string())?;
-        if plan.steps().next().is_none() {
-            eprintln!("nothing to do");
-        }
         return Ok(Done::default());
     }
     Ok(executor::execute(execution, plan)?)

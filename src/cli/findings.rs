@@ -25,10 +25,13 @@ pub fn warn(global: &Global, findings: &[Finding]) {
     }
 }
 
+/// The project once more, with its places.
+pub(super) fn load(global: &Global) -> Option<Loaded> {
+    loader::load(&session::options(global).ok()?).ok()
+}
+
 fn render(global: &Global, severity: Severity, code: &'static str, findings: &[Finding]) -> String {
-    let loaded = session::options(global)
-        .ok()
-        .and_then(|options| loader::load(&options).ok());
+    let loaded = load(global);
     diagnostics(loaded.as_ref(), severity, code, findings).render(session::colour(global))
 }
 

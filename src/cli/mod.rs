@@ -24,6 +24,7 @@ pub mod session;
 mod stats;
 pub mod time;
 pub mod verbs;
+mod written;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -217,7 +218,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             CliError::Refused(refused).exit()
         }
         Err(error) => {
-            eprint!("{}", error.render());
+            eprint!("{}{}", error.render(), written::notes(&global, &error));
             error.exit()
         }
     }

@@ -13,6 +13,8 @@ pub enum Severity {
     Error,
     /// It can, but is probably not what was meant.
     Warning,
+    /// Nothing is wrong with it by itself: it goes with another message.
+    Note,
 }
 
 /// One problem.
@@ -222,6 +224,7 @@ impl Diagnostics {
         let level = match d.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
         };
         let mut title = level.primary_title(visible(&d.message));
         if d.severity == Severity::Warning {
@@ -312,6 +315,7 @@ impl Diagnostics {
                     "severity": match d.severity {
                         Severity::Error => "error",
                         Severity::Warning => "warning",
+                        Severity::Note => "note",
                     },
                     "code": d.code,
                     "message": d.message,

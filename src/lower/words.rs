@@ -20,7 +20,9 @@ pub fn propagation(word: &str) -> Result<Propagation, String> {
 
 /// `name=address`, `name:address`; `host-gateway` stands for this machine.
 pub fn extra_host(text: &str) -> Result<ExtraHost, String> {
-    let at = text.find(['=', ':']).ok_or("expected host:ip")?;
+    let at = text
+        .find(['=', ':'])
+        .ok_or_else(|| format!("`{text}` has no address: expected host:ip"))?;
     let (name, address) = (&text[..at], text[at + 1..].trim_matches(['[', ']']));
     let address = match address {
         "host-gateway" => None,
@@ -46,7 +48,7 @@ pub fn tmpfs(text: &str) -> Result<MountSpec, String> {
             value.parse::<u32>().map_err(wrong)
         };
         match option.split_once('=').unwrap_or((option, "")) {
-            ("size", value) if value.ends_with('%') => options.more.push(option.to_owned()),
+            ("size", value) if is_percentage(value) => options.more.push(option.to_owned()),
             ("size", value) => options.size = Some(size(value)?),
             ("mode", value) => options.mode = Some(octal(value)?),
             ("uid", value) => options.uid = Some(number(value)?),
@@ -71,6 +73,12 @@ pub fn tmpfs(text: &str) -> Result<MountSpec, String> {
         kind: MountKind::Tmpfs(options),
         read_only,
     })
+}
+
+/// A part of the machine's memory: `50%`.
+fn is_percentage(text: &str) -> bool {
+    let number = text.strip_suffix('%').map(str::parse::<u8>);
+    number.is_some_and(|number| number.is_ok_and(|number| number > 0))
 }
 
 /// `512m` in bytes.
@@ -110,6 +118,7 @@ mod tests {
         assert_eq!(half.more, ["size=50%"]);
         for (text, part) in [
             ("/run:size=x", "`x` is not a size"),
+            ("/run:size=x%", "`x%` is not a size"),
             ("/run:uid=ann", "`uid=ann`"),
             ("/run:colour=red", "`colour=red`"),
             ("/run:exec=1", "`exec=1`"),

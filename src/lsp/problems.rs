@@ -82,6 +82,7 @@ fn convert(
         severity: Some(match problem.severity {
             Severity::Error => DiagnosticSeverity::ERROR,
             Severity::Warning => DiagnosticSeverity::WARNING,
+            Severity::Note => DiagnosticSeverity::INFORMATION,
         }),
         code: Some(NumberOrString::String(problem.code.to_owned())),
         source: Some("gantry".to_owned()),

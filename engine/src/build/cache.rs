@@ -6,8 +6,9 @@
 //! record, whose number of uses and last use are known by it and the file's time.
 
 use std::fs::File;
-use std::io::Write as _;
-use std::path::PathBuf;
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -85,7 +86,7 @@ impl Cache {
 
     /// A remembered digest of files of a layer: layers never change, so neither does this.
     pub(super) fn digest(&self, key: &Hash) -> Option<Hash> {
-        let bytes = std::fs::read(self.directory.join(format!("{}.digest", hex(key)))).ok()?;
+        let bytes = use_file(&self.directory.join(format!("{}.digest", hex(key)))).ok()?;
         bytes.try_into().ok()
     }
 
@@ -100,7 +101,8 @@ impl Cache {
 
     /// A remembered line of text.
     pub(super) fn text(&self, key: &Hash) -> Option<String> {
-        std::fs::read_to_string(self.directory.join(format!("{}.text", hex(key)))).ok()
+        let bytes = use_file(&self.directory.join(format!("{}.text", hex(key)))).ok()?;
+        String::from_utf8(bytes).ok()
     }
 
     /// Remembers a line of text.
@@ -111,4 +113,14 @@ impl Cache {
             let _ = std::fs::rename(&temporary, &path);
         }
     }
+}
+
+/// Reads a file and has it look new: what is used is not what a prune by age takes.
+fn use_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    // Without, it is only forgotten sooner.
+    let _ = file.set_modified(SystemTime::now());
+    Ok(bytes)
 }

@@ -11,10 +11,11 @@ use super::error::BuildError;
 use super::ignore::Patterns;
 use super::request::Output;
 use super::solve::{Solver, StageResult};
+use super::store::Keep;
 use super::tree::{Tree, View};
 use super::{BuildOutcome, history, overlay, select, sharing, store};
 use crate::error::Classify;
-use crate::image::{Descriptor, Image, ImageId, Platform, Reference};
+use crate::image::{Descriptor, Image, Platform, Reference};
 use crate::layer::{self, TarOptions};
 
 /// A platform's build and what it gave.
@@ -29,32 +30,28 @@ pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(
         [] => &[Output::Image],
         outputs => outputs,
     };
-    let mut images = Images::default();
+    let keep = match outputs.contains(&Output::Image) {
+        true => Keep::Stored,
+        false => Keep::Described,
+    };
+    let mut images: Vec<Image> = Vec::new();
     let mut archived = None;
-    let mut written = Ok(());
     for output in outputs {
-        written = written.and_then(|()| match output {
-            Output::None => Ok(()),
-            Output::Local(path) => local_of(built, first, path),
-            Output::Docker(_) if built.len() > 1 => Err(one_platform()),
-            Output::Tar(path) => tar(built, path),
+        match output {
+            Output::None => {}
+            Output::Local(path) => local_of(built, first, path)?,
+            Output::Docker(_) if built.len() > 1 => return Err(one_platform()),
+            Output::Tar(path) => tar(built, path)?,
             Output::Image => {
-                images.make(built)?;
-                name(solver, &images.made, outcome)
+                make(built, keep, &mut images)?;
+                name(solver, &images, outcome)?;
             }
             Output::Docker(path) | Output::Oci(path) => {
-                images.make(built)?;
-                archived = Some(archive(solver, &images.made, path)?);
-                Ok(())
+                make(built, keep, &mut images)?;
+                archived = Some(archive(solver, &images, path)?);
             }
-        });
+        }
     }
-    if !outputs.contains(&Output::Image) {
-        // What left in an archive, or should have, is not wanted here too.
-        store::forget(solver.images, &images.new)?;
-    }
-    written?;
-    let images = images.made;
     describe(&images, archived.as_ref(), outcome);
     let names = references(&solver.request.tags)?;
     if !images.is_empty() && !names.is_empty() {
@@ -121,33 +118,17 @@ fn describe(images: &[Image], archived: Option<&Descriptor>, outcome: &mut Build
 }
 
 /// The images, made once for all outputs.
-#[derive(Default)]
-struct Images {
-    made: Vec<Image>,
-    /// Those that were not in the store before.
-    new: Vec<ImageId>,
-}
-
-impl Images {
-    fn make(&mut self, built: &[Built<'_>]) -> Result<(), BuildError> {
-        if !self.made.is_empty() {
-            return Ok(());
-        }
-        let Some((solver, _)) = built.first() else {
-            return Ok(());
-        };
-        let before = store::ids(solver.images)?;
+fn make(built: &[Built<'_>], keep: Keep, images: &mut Vec<Image>) -> Result<(), BuildError> {
+    if images.is_empty() {
         for (solver, result) in built {
-            self.made.push(add(solver, result)?);
+            images.push(image(solver, result, keep)?);
         }
-        let ids = self.made.iter().map(|image| image.id);
-        self.new = ids.filter(|id| !before.contains(id)).collect();
-        Ok(())
     }
+    Ok(())
 }
 
-/// Stores the image. The same result gives the same bytes, and so the same id, at any time.
-fn add(solver: &Solver<'_>, result: &StageResult) -> Result<Image, BuildError> {
+/// Makes the image. The same result gives the same bytes, and so the same id, at any time.
+fn image(solver: &Solver<'_>, result: &StageResult, keep: Keep) -> Result<Image, BuildError> {
     let mut config = result.config.clone();
     config.config.labels.extend(solver.request.labels.clone());
     config.base = (!result.stack.below.is_empty()).then(|| "host".to_owned());
@@ -167,7 +148,7 @@ fn add(solver: &Solver<'_>, result: &StageResult) -> Result<Image, BuildError> {
         Some(_) => solver.now(),
         None => created(solver, result, &bytes),
     });
-    store::add(solver.images, &config, &result.stack)
+    store::image(solver.images, &config, &result.stack, keep)
 }
 
 /// When this very result was made first.

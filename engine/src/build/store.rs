@@ -6,7 +6,7 @@ use super::error::BuildError;
 use super::platform::Platform;
 use crate::content::Digest;
 use crate::error::Classify;
-use crate::image::{Base, Image, ImageConfig, ImageError, ImageId, ImageStore, Reference};
+use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
 use crate::layer::{Kin, Layer};
 
 /// A base image, or what a stage has made so far: a stack of layers.
@@ -144,27 +144,28 @@ pub(super) fn layer(store: &ImageStore, chain: &str) -> Option<Layer> {
     store.layers().get(&chain.parse().ok()?).ok()
 }
 
-/// Stores an image.
-pub(super) fn add(
+/// What becomes of an image that was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// It stays in the store.
+    Stored,
+    /// It goes into an archive, and is not wanted here.
+    Described,
+}
+
+/// Makes an image.
+pub(super) fn image(
     store: &ImageStore,
     config: &ImageConfig,
     stack: &Stack,
+    keep: Keep,
 ) -> Result<Image, BuildError> {
     let chains: Vec<Digest> = stack.layers.iter().map(|layer| layer.chain_id).collect();
-    store
-        .add(config, &chains)
-        .map_err(failed("store the image".into()))
-}
-
-/// The images that are there.
-pub(super) fn ids(store: &ImageStore) -> Result<Vec<ImageId>, BuildError> {
-    store.ids().map_err(failed("list the images".into()))
-}
-
-/// Takes images away that have no name.
-pub(super) fn forget(store: &ImageStore, ids: &[ImageId]) -> Result<(), BuildError> {
-    let forgotten = store.forget_unnamed(ids);
-    forgotten.map_err(failed("remove what only the archive holds".into()))
+    let made = match keep {
+        Keep::Stored => store.add(config, &chains),
+        Keep::Described => store.describe(config, &chains),
+    };
+    made.map_err(failed("store the image".into()))
 }
 
 /// Gives images a name, one for each platform.

@@ -60,15 +60,23 @@ impl ImageStore {
                 continue;
             };
             let chain = layer.chain_id;
-            found.entry(chain).or_insert(CachedStep {
+            let last_used = fs::metadata(path).and_then(|file| file.modified()).ok();
+            let uses = 1 + record.used_again;
+            // Several steps may have made the same layer.
+            let same = |known: &mut CachedStep| {
+                known.last_used = known.last_used.max(last_used);
+                known.uses += uses;
+            };
+            let entry = found.entry(chain).and_modify(same);
+            entry.or_insert(CachedStep {
                 layer: chain,
                 step: record.step,
                 created: record.created,
                 size: layer.size,
                 shared: of_images.contains(&chain),
                 in_use: leased.contains(&chain),
-                last_used: fs::metadata(path).and_then(|file| file.modified()).ok(),
-                uses: 1 + record.used_again,
+                last_used,
+                uses,
             });
         }
         Ok(found.into_values().collect())

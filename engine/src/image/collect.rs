@@ -163,13 +163,6 @@ impl ImageStore {
         Ok(())
     }
 
-    /// Takes those of some images away that no name means. Their layers stay as long as the build cache has them.
-    pub fn forget_unnamed(&self, ids: &[ImageId]) -> Result<(), ImageError> {
-        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
-        let ids = ids.iter().copied().collect();
-        self.delete_unnamed(&ids, &Roots::default(), &mut Vec::new())
-    }
-
     fn delete_record(&self, id: &ImageId) -> Result<(), ImageError> {
         let path = self.record_path(id);
         match fs::remove_file(&path) {

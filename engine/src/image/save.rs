@@ -135,11 +135,23 @@ impl ImageStore {
         };
         let descriptor = Descriptor::new(media_type, Digest::of(&bytes), bytes.len() as u64);
         archive.bytes(&descriptor.digest, &bytes)?;
-        archive.bytes(&image.id, &self.content.read(&image.id, CONFIG_LIMIT)?)?;
+        archive.bytes(&image.id, &self.config_of(image)?)?;
         for (layer, blob) in image.layers.iter().zip(&manifest.layers) {
             self.save_layer(archive, layer, blob)?;
         }
         Ok((manifest, descriptor))
+    }
+
+    /// The bytes of an image's configuration; one that was only described is not stored.
+    fn config_of(&self, image: &Image) -> Result<Vec<u8>, ImageError> {
+        let stored = self.content.read(&image.id, CONFIG_LIMIT);
+        let described = || image.config.to_bytes().ok();
+        match stored {
+            Ok(bytes) => Ok(bytes),
+            Err(error) => described()
+                .filter(|bytes| Digest::of(bytes) == image.id)
+                .ok_or_else(|| error.into()),
+        }
     }
 
     /// The images of a name, by tag.
@@ -209,7 +221,11 @@ impl ImageStore {
         let manifest = Manifest {
             schema_version: 2,
             media_type: media::OCI_MANIFEST.to_owned(),
-            config: Descriptor::new(media::OCI_CONFIG, image.id, self.content.size(&image.id)?),
+            config: Descriptor::new(
+                media::OCI_CONFIG,
+                image.id,
+                self.config_of(image)?.len() as u64,
+            ),
             layers,
             extra: serde_json::Map::new(),
         };

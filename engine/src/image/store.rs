@@ -320,6 +320,39 @@ impl ImageStore {
         layers: &[ChainId],
         manifest: Option<Descriptor>,
     ) -> Result<Image, ImageError> {
+        let _shared = self.lock(FlockOperation::LockShared)?;
+        let mut image = self.of_layers(bytes, layers)?;
+        if let Ok(record) = self.record(&image.id)
+            && record.layers == layers
+            && (manifest.is_none() || record.manifest == manifest)
+            && self.content.contains(&image.id)
+        {
+            return Ok(image);
+        }
+        // The record promises that its layers survive a power cut.
+        self.layers.sync()?;
+        self.content.put(bytes)?;
+        // A manifest once known is kept: pushing the image again reuses it.
+        image.manifest = manifest.or(image.manifest);
+        write_record(
+            &self.record_path(&image.id),
+            &Record {
+                version: 1,
+                layers: layers.to_vec(),
+                manifest: image.manifest.clone(),
+            },
+        )?;
+        Ok(image)
+    }
+
+    /// The image that [`Self::add`] would make, without adding it: to be written somewhere else. Who has it keeps its
+    /// layers from being collected.
+    pub fn describe(&self, config: &ImageConfig, layers: &[ChainId]) -> Result<Image, ImageError> {
+        let _shared = self.lock(FlockOperation::LockShared)?;
+        self.of_layers(&config.to_bytes()?, layers)
+    }
+
+    fn of_layers(&self, bytes: &[u8], layers: &[ChainId]) -> Result<Image, ImageError> {
         let config = ImageConfig::parse(bytes)?;
         let named = &config.rootfs.diff_ids;
         if named.len() != layers.len() {
@@ -328,7 +361,6 @@ impl ImageStore {
                 given: layers.len(),
             });
         }
-        let _shared = self.lock(FlockOperation::LockShared)?;
         let mut found = Vec::with_capacity(layers.len());
         for (chain, diff_id) in layers.iter().zip(named) {
             let layer = self.layers.get(chain)?;
@@ -343,40 +375,12 @@ impl ImageStore {
         }
         let base = self.base(&config)?;
         let id = Digest::of(bytes);
-        if let Ok(record) = self.record(&id)
-            && record.layers == layers
-            && (manifest.is_none() || record.manifest == manifest)
-            && self.content.contains(&id)
-        {
-            return Ok(Image {
-                id,
-                config,
-                layers: found,
-                base,
-                manifest: record.manifest,
-            });
-        }
-        // The record promises that its layers survive a power cut.
-        self.layers.sync()?;
-        self.content.put(bytes)?;
-        let path = self.record_path(&id);
-        // A manifest once known is kept: pushing the image again reuses it.
-        let manifest =
-            manifest.or_else(|| self.record(&id).ok().and_then(|record| record.manifest));
-        write_record(
-            &path,
-            &Record {
-                version: 1,
-                layers: layers.to_vec(),
-                manifest: manifest.clone(),
-            },
-        )?;
         Ok(Image {
+            manifest: self.record(&id).ok().and_then(|record| record.manifest),
             id,
             config,
             layers: found,
             base,
-            manifest,
         })
     }
 

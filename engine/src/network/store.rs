@@ -263,7 +263,10 @@ impl NetworkStore {
             .members(&network)?
             .into_iter()
             .filter(|m| m.is_alive(alive))
-            .map(|m| format!("container `{}`", m.name))
+            .map(|m| match m.process {
+                None => format!("container `{}`", m.name),
+                Some(_) => format!("a build (`{}`)", m.name),
+            })
             .collect();
         if !members.is_empty() {
             return Err(NetworkError::InUse {

@@ -2,14 +2,10 @@
 
 use std::io;
 
-/// `N` random bytes (getrandom(2)).
+/// `N` random bytes (getrandom(2)); up to 256 come at once.
 pub fn random<const N: usize>() -> io::Result<[u8; N]> {
+    const { assert!(N <= 256) };
     let mut bytes = [0; N];
-    let mut filled = 0;
-    // A signal may cut what is longer than 256 bytes.
-    while filled < N {
-        let rest = &mut bytes[filled..];
-        filled += rustix::rand::getrandom(rest, rustix::rand::GetRandomFlags::empty())?;
-    }
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
     Ok(bytes)
 }

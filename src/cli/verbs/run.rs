@@ -214,7 +214,12 @@ impl Run {
         let typed = &self.typed;
         let env = environment(global, &stack.project, typed)?;
         let words = |text: &String| match shell::split(text) {
-            Ok((words, _)) => Ok(words),
+            Ok((words, false)) => Ok(words),
+            Ok((_, true)) => {
+                let reason =
+                    "what follows `;`, `&`, `|`, `<` or `>` would be dropped: put it in quotes";
+                Err(values::bad("entrypoint", text, reason))
+            }
             Err(error) => Err(values::bad("entrypoint", text, error)),
         };
         let entrypoint = typed.entrypoint.as_ref().map(words).transpose()?;

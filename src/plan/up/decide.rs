@@ -17,12 +17,20 @@ pub(super) struct Decision<'a> {
     pub(super) create: Vec<(u32, Reason)>,
 }
 
+impl Decision<'_> {
+    /// Whether containers of before are made again, and whoever is tied to one has to be too.
+    fn has_successors(&self) -> bool {
+        let mut reasons = self.create.iter().map(|(_, reason)| reason);
+        !self.replace.is_empty() || reasons.any(|reason| matches!(reason, Reason::VolumeChanged(_)))
+    }
+}
+
 impl<'a> Planner<'a> {
     pub(super) fn decide(&mut self) -> Vec<Decision<'a>> {
         let mut decisions = Vec::new();
         for name in self.services.clone() {
             let decision = self.decide_service(&name);
-            if !decision.replace.is_empty() {
+            if decision.has_successors() {
                 self.recreated.insert(name);
             }
             decisions.push(decision);
@@ -142,16 +150,10 @@ impl<'a> Planner<'a> {
         {
             return Some(Reason::ImageChanged);
         }
-        let another = |service: &&String| {
-            let standing = self.observed.of_service(service);
-            !standing.iter().any(|c| container.joined.contains(&c.id))
-        };
-        let mut recreated = service
-            .tied_to
-            .iter()
-            .filter(|s| self.recreated.contains(*s));
-        let tied = recreated.next();
-        if let Some(tied) = tied.or_else(|| service.joined.iter().find(another)) {
+        let recreated = |service: &&String| self.recreated.contains(*service);
+        let tied = service.tied_to.iter().find(recreated);
+        let left = |service: &&String| self.has_left(container, service);
+        if let Some(tied) = tied.or_else(|| service.joined.iter().find(left)) {
             return Some(Reason::DependencyRecreated(tied.clone()));
         }
         if container.name
@@ -175,6 +177,23 @@ impl<'a> Planner<'a> {
             }
         }
         None
+    }
+}
+
+impl Planner<'_> {
+    /// Whether a container shares the namespaces of a predecessor of the container that it should share them with. Only
+    /// where that one can be joined: what runs is not given up for what cannot be made.
+    fn has_left(&self, container: &Container, service: &str) -> bool {
+        let name = self.desired.container_name(service, 1);
+        let standing = self.observed.of_service(service);
+        let Some(other) = standing.into_iter().find(|other| other.name == name) else {
+            return false;
+        };
+        let can_be_joined = match self.services.iter().any(|planned| planned == service) {
+            true => self.service(service).replicas > 0,
+            false => other.state.is_live(),
+        };
+        can_be_joined && !container.joined.contains(&other.id)
     }
 }
 

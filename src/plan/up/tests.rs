@@ -276,6 +276,48 @@ fn a_service_that_shares_the_namespaces_of_a_container_that_is_gone_is_recreated
 }
 
 #[test]
+fn a_container_in_namespaces_is_not_given_up_for_one_that_cannot_join_others() {
+    let mut desired = project();
+    desired.services["web"].tied_to.insert("db".to_owned());
+    desired.services["web"].joined.insert("db".to_owned());
+    let mut standing = running();
+    for container in &mut standing {
+        container.joined = vec![ContainerId("former".to_owned())];
+    }
+    let only_web = UpOptions {
+        services: vec!["web".to_owned()],
+        dependencies: Dependencies::Ignored,
+        ..options()
+    };
+    // There is none, it has another name, or it does not run and is not to be started.
+    let of_web: Vec<Container> = standing
+        .iter()
+        .filter(|c| c.label(labels::SERVICE) == Some("web"))
+        .cloned()
+        .collect();
+    check(&desired, &observed(of_web), &only_web, "");
+    let change = |standing: &[Container], change: &dyn Fn(&mut Container)| {
+        let mut changed = standing.to_vec();
+        let db = changed
+            .iter_mut()
+            .find(|c| c.label(labels::SERVICE) == Some("db"));
+        change(db.expect("db"));
+        changed
+    };
+    let renamed = change(&standing, &|db| db.name = "blog-db-3".to_owned());
+    check(&desired, &observed(renamed), &only_web, "");
+    let created = change(&standing, &|db| db.state = State::Created);
+    check(&desired, &observed(created), &only_web, "");
+    check(
+        &desired,
+        &observed(standing),
+        &only_web,
+        "[] #1 service web/1 recreate dependency db recreated
+         [1] #2 service web/1 start dependency db recreated",
+    );
+}
+
+#[test]
 fn recreate_modes_reach_what_they_name() {
     let forced = UpOptions {
         recreate: Recreate::Forced,

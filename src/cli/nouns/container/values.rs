@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use gantry_engine::spec::{
     BindOptions, BlockIoDevice, EndpointSpec, Link, MountKind, MountSpec, NamespaceMode,
-    NetworkMode, PortSpec, Propagation, RestartPolicy, Ulimit, UserNamespace,
+    NetworkMode, PortSpec, RestartPolicy, Ulimit, UserNamespace,
 };
 use indexmap::IndexMap;
 
@@ -283,7 +283,9 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
 
 /// `[[ip:]host:]container[/protocol]` with ranges.
 pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
-    let ports = short::port::parse(text).map_err(|error| bad("publish", text, error))?;
+    let form = "expected [[ip:]host:]container[/protocol]";
+    let ports = short::port::parse(text)
+        .map_err(|error| bad("publish", text, format!("{error}; {form}")))?;
     ports
         .each()
         .map(|port| {
@@ -346,7 +348,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
     let mut read_only = false;
     let mut no_copy = false;
     let mut idmap = false;
-    let mut propagation = Propagation::default();
+    let mut propagation = None;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" | "readonly" => read_only = true,
@@ -354,7 +356,11 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" => {}
             "nocopy" => no_copy = true,
             "idmap" => idmap = true,
-            word => propagation = words::propagation(word)?,
+            word => {
+                let options = "options are ro, rw, nocopy, idmap, z, Z and the propagations";
+                let known = words::propagation(word);
+                propagation = Some(known.map_err(|_| format!("`{word}` is not known: {options}"))?);
+            }
         }
     }
     let kind = match source {
@@ -362,11 +368,14 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
             source: absolute(path)?,
             options: BindOptions {
                 create_source: true,
-                propagation,
+                propagation: propagation.unwrap_or_default(),
                 idmap,
                 ..BindOptions::default()
             },
         },
+        _ if propagation.is_some() => {
+            return Err("a propagation is for directories of this machine".to_owned());
+        }
         _ if idmap => return Err("`idmap` is for directories of this machine".to_owned()),
         name => MountKind::Volume {
             name: name.map(str::to_owned),

@@ -122,7 +122,7 @@ pub struct BuildArgs {
 /// Runs the command.
 pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, CliError> {
     args.refused.check()?;
-    let (request, push) = request::request(args)?;
+    let (request, pushed) = request::request(args)?;
     if request.check {
         return check(engine, &request);
     }
@@ -199,14 +199,11 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
         let what = if *ran { "ran" } else { "cached" };
         print(&format!("{step}\n    {what}: {reason}\n"))?;
     }
-    if push {
-        for name in &request.tags {
-            let told =
-                super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
-            // A quiet build prints the image's id and nothing else.
-            if !args.quiet {
-                print(&told)?;
-            }
+    for name in &pushed {
+        let told = super::transfer::push_one(engine, &super::reference(name)?, None, args.quiet)?;
+        // A quiet build prints the image's id and nothing else.
+        if !args.quiet {
+            print(&told)?;
         }
     }
     if let Some(id) = outcome.image_id.filter(|_| args.quiet) {

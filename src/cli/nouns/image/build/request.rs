@@ -13,8 +13,8 @@ use crate::cli::error::CliError;
 use crate::cli::nouns::container::values;
 use crate::cli::platform;
 
-/// What was typed, understood; and whether the result is to be pushed.
-pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, bool), CliError> {
+/// What was typed, understood; and the names by which the result is to be pushed.
+pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, Vec<String>), CliError> {
     let outputs = outputs(args)?;
     let context = match args.context.as_str() {
         "-" => ContextSource::Tar("/dev/stdin".into()),
@@ -106,7 +106,7 @@ pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, bool), CliError
     if matches!(request.context, ContextSource::Tar(_)) {
         stdin_context(&mut request)?;
     }
-    Ok((request, outputs.push))
+    Ok((request, outputs.pushed))
 }
 
 /// Looks at standard input: an archive is the context, anything else the Dockerfile.
@@ -172,26 +172,25 @@ fn call_is_check(call: &str) -> Result<bool, CliError> {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Outputs {
     list: Vec<build::Output>,
-    /// Its names, with those of `--tag`.
+    /// Its names: those of `--tag`, and of each output.
     names: Vec<String>,
-    push: bool,
+    /// The names that are pushed.
+    pushed: Vec<String>,
 }
 
 fn outputs(args: &BuildArgs) -> Result<Outputs, CliError> {
     let mut outputs = Outputs {
         list: Vec::with_capacity(args.output.len()),
         names: args.tag.clone(),
-        push: args.push,
+        pushed: Vec::new(),
     };
+    if args.push {
+        outputs.push(&args.tag)?;
+    }
     for text in &args.output {
-        outputs.add(text)?;
+        outputs.add(text, &args.tag)?;
     }
-    if outputs.push && outputs.names.is_empty() {
-        return Err(CliError::usage(
-            "a push needs a name to push to: add --tag REGISTRY/NAME",
-        ));
-    }
-    let kept = args.load || outputs.push;
+    let kept = args.load || !outputs.pushed.is_empty();
     if kept && !outputs.list.is_empty() && !outputs.list.contains(&build::Output::Image) {
         outputs.list.push(build::Output::Image);
     }
@@ -199,7 +198,23 @@ fn outputs(args: &BuildArgs) -> Result<Outputs, CliError> {
 }
 
 impl Outputs {
-    fn add(&mut self, text: &str) -> Result<(), CliError> {
+    /// Has some of its names pushed.
+    fn push(&mut self, names: &[String]) -> Result<(), CliError> {
+        if names.is_empty() {
+            return Err(CliError::usage(
+                "a push needs a name to push to: add --tag REGISTRY/NAME",
+            ));
+        }
+        for name in names {
+            if !self.pushed.contains(name) {
+                self.pushed.push(name.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// An output: pushed by its own names, or by the tags where it has none.
+    fn add(&mut self, text: &str, tags: &[String]) -> Result<(), CliError> {
         if !text.contains('=') {
             // A path alone is a directory, and `-` a tar on standard output.
             self.list.push(match text {
@@ -209,16 +224,17 @@ impl Outputs {
             return Ok(());
         }
         let bad = |reason: String| values::bad("output", text, reason);
-        let (mut kind, mut dest, mut push) = (String::new(), None, false);
+        let (mut kind, mut dest, mut push) = (String::new(), None, None);
+        let mut own = Vec::new();
         for (key, value) in &values::fields("output", text)? {
             match (key.as_str(), value.as_str()) {
                 ("type", value) => kind = value.to_owned(),
                 ("dest", value) => dest = Some(PathBuf::from(value)),
                 ("name", value) if !value.is_empty() => {
-                    self.names.extend(value.split(',').map(str::to_owned));
+                    own.extend(value.split(',').map(str::to_owned));
                 }
-                ("push", "true" | "1") => push = true,
-                ("push", "false" | "0") => push = false,
+                ("push", "true" | "1") => push = Some(true),
+                ("push", "false" | "0") => push = Some(false),
                 // Done in any case, where SOURCE_DATE_EPOCH is given.
                 ("rewrite-timestamp", "true" | "1") => {}
                 _ => return Err(bad(format!("`{key}={value}` is not supported"))),
@@ -237,13 +253,21 @@ impl Outputs {
             "cacheonly" => build::Output::None,
             other => return Err(bad(format!("type `{other}` is not supported"))),
         });
-        let push = push || kind == "registry";
-        if push && !matches!(kind.as_str(), "image" | "registry") {
-            return Err(bad(
-                "only an image is pushed: type=image or type=registry".to_owned()
-            ));
+        match (kind.as_str(), push) {
+            ("registry", Some(false)) => {
+                return Err(bad("type=registry is a push: write type=image".to_owned()));
+            }
+            ("registry", _) | ("image", Some(true)) => {
+                self.push(if own.is_empty() { tags } else { &own })?;
+            }
+            (_, Some(true)) => {
+                let reason = "only an image is pushed: type=image or type=registry";
+                return Err(bad(reason.to_owned()));
+            }
+            _ => {}
         }
-        self.push |= push;
+        own.retain(|name| !self.names.contains(name));
+        self.names.extend(own);
         Ok(())
     }
 }
@@ -321,32 +345,39 @@ mod tests {
 
     #[test]
     fn outputs_are_named_and_pushed() {
-        let read = |text: &str| {
-            let mut outputs = Outputs::default();
-            outputs.add(text).map(|()| outputs)
+        let owned = |names: &[&str]| -> Vec<String> {
+            names.iter().map(|name| (*name).to_owned()).collect()
         };
-        let image = |names: &[&str], push| Outputs {
-            list: vec![build::Output::Image],
-            names: names.iter().map(|name| (*name).to_owned()).collect(),
-            push,
+        let read = |text: &str, tags: &[&str]| {
+            let mut outputs = Outputs {
+                names: owned(tags),
+                ..Outputs::default()
+            };
+            outputs.add(text, &owned(tags)).map(|()| outputs)
         };
-        for (text, expected) in [
-            ("type=registry", image(&[], true)),
-            ("type=image,name=r/a,push=true", image(&["r/a"], true)),
-            (
-                "type=image,\"name=r/a,r/b\",push=false",
-                image(&["r/a", "r/b"], false),
-            ),
-        ] {
-            assert_eq!(read(text).expect("valid"), expected, "{text}");
-        }
+        let check = |text: &str, tags: &[&str], names: &[&str], pushed: &[&str]| {
+            let expected = Outputs {
+                list: vec![build::Output::Image],
+                names: owned(names),
+                pushed: owned(pushed),
+            };
+            assert_eq!(read(text, tags).expect("valid"), expected, "{text}");
+        };
+        check("type=registry", &["a", "r/b"], &["a", "r/b"], &["a", "r/b"]);
+        let pushed = "type=image,name=r/a,push=true";
+        check(pushed, &["app"], &["app", "r/a"], &["r/a"]);
+        check(pushed, &["r/a"], &["r/a"], &["r/a"]);
+        let two = "type=image,\"name=r/a,r/b\",push=false";
+        check(two, &[], &["r/a", "r/b"], &[]);
         for (text, part) in [
+            ("type=registry", "needs a name"),
+            ("type=registry,push=false", "type=image"),
             ("type=oci,dest=x,push=true", "only an image is pushed"),
             ("type=oci", "dest= is missing"),
             ("type=image,push=maybe", "`push=maybe`"),
             ("type=image,colour=red", "`colour=red`"),
         ] {
-            let error = read(text).expect_err("invalid").to_string();
+            let error = read(text, &[]).expect_err("invalid").to_string();
             assert!(error.contains(part), "{text}: {error}");
         }
     }
