@@ -186,14 +186,15 @@ impl Planner<'_> {
     fn has_left(&self, container: &Container, service: &str) -> bool {
         let name = self.desired.container_name(service, 1);
         let standing = self.observed.of_service(service);
-        let Some(other) = standing.into_iter().find(|other| other.name == name) else {
-            return false;
-        };
-        let can_be_joined = match self.services.iter().any(|planned| planned == service) {
-            true => self.service(service).replicas > 0,
-            false => other.state.is_live(),
-        };
-        can_be_joined && !container.joined.contains(&other.id)
+        let is_planned = self.services.iter().any(|planned| planned == service)
+            && self.service(service).replicas > 0;
+        match standing.iter().find(|other| other.name == name) {
+            Some(other) => {
+                (is_planned || other.state.is_live()) && !container.joined.contains(&other.id)
+            }
+            // Its first one is made now.
+            None => is_planned && standing.is_empty(),
+        }
     }
 }
 

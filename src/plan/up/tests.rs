@@ -295,7 +295,16 @@ fn a_container_in_namespaces_is_not_given_up_for_one_that_cannot_join_others() {
         .filter(|c| c.label(labels::SERVICE) == Some("web"))
         .cloned()
         .collect();
-    check(&desired, &observed(of_web), &only_web, "");
+    check(&desired, &observed(of_web.clone()), &only_web, "");
+    check(
+        &desired,
+        &observed(of_web),
+        &options(),
+        "[] #1 service db/1 create no container
+         [1] #2 service web/1 recreate dependency db recreated
+         [1] #3 service db/1 start no container
+         [2,3] #4 service web/1 start dependency db recreated",
+    );
     let change = |standing: &[Container], change: &dyn Fn(&mut Container)| {
         let mut changed = standing.to_vec();
         let db = changed
