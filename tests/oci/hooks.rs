@@ -55,7 +55,7 @@ fn every_hook_runs_in_its_place() {
     assert!(place("program") < place("poststop") && place("poststart") < place("poststop"));
     let host = fs::read_link("/proc/self/ns/uts").expect("namespace");
     for (name, status, within) in [
-        ("prestart", "creating", false),
+        ("prestart", "created", false),
         ("createRuntime", "creating", false),
         ("createContainer", "creating", true),
         ("startContainer", "created", true),

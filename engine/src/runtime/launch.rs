@@ -209,10 +209,13 @@ impl Parked {
     fn run_hooks(&self, spec: &Spec, state: Option<&State>) -> Result<(), RuntimeError> {
         if let Some(state) = state {
             let mut state = state.clone();
-            state
-                .set_status(ContainerState::Creating)
-                .set_pid(Some(self.pid().as_raw_pid()));
-            for point in [HookPoint::Prestart, HookPoint::CreateRuntime] {
+            state.set_pid(Some(self.pid().as_raw_pid()));
+            // The first ones, deprecated, are hooks of the start: to them the container is made (runtime-tools checks it).
+            for (point, status) in [
+                (HookPoint::Prestart, ContainerState::Created),
+                (HookPoint::CreateRuntime, ContainerState::Creating),
+            ] {
+                state.set_status(status);
                 hook::run_all(point, spec.hooks().as_ref(), &state)?;
             }
         }
