@@ -23,7 +23,7 @@ type Built<'b> = (&'b Solver<'b>, Arc<StageResult>);
 
 /// Makes everything that was asked for, of all platforms.
 pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(), BuildError> {
-    let Some((solver, first)) = built.first() else {
+    let Some((solver, _)) = built.first() else {
         return Ok(());
     };
     let outputs: &[Output] = match solver.request.outputs.as_slice() {
@@ -39,7 +39,7 @@ pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(
     for output in outputs {
         match output {
             Output::None => {}
-            Output::Local(path) => local_of(built, first, path)?,
+            Output::Local(path) => local(built, path)?,
             Output::Docker(_) if built.len() > 1 => return Err(one_platform()),
             Output::Tar(path) => tar(built, path)?,
             Output::Image => {
@@ -62,12 +62,12 @@ pub(super) fn write(built: &[Built<'_>], outcome: &mut BuildOutcome) -> Result<(
 }
 
 /// The files of one platform in a directory, of several each in one below it.
-fn local_of(built: &[Built<'_>], first: &StageResult, path: &Path) -> Result<(), BuildError> {
-    if built.len() == 1 {
-        return local(first, path);
+fn local(built: &[Built<'_>], path: &Path) -> Result<(), BuildError> {
+    if let [(_, only)] = built {
+        return copy_out(only, path);
     }
     for (solver, result) in built {
-        local(result, &path.join(folder(solver)))?;
+        copy_out(result, &path.join(folder(solver)))?;
     }
     Ok(())
 }
@@ -217,7 +217,7 @@ fn merged(result: &StageResult) -> Result<Option<Tree>, BuildError> {
 }
 
 /// Writes the files below a directory.
-fn local(result: &StageResult, path: &Path) -> Result<(), BuildError> {
+fn copy_out(result: &StageResult, path: &Path) -> Result<(), BuildError> {
     std::fs::create_dir_all(path).map_err(io("create", path))?;
     let Some(tree) = merged(result)? else {
         return Ok(());

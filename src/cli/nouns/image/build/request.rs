@@ -16,22 +16,9 @@ use crate::cli::platform;
 /// What was typed, understood; and the names by which the result is to be pushed.
 pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, Vec<String>), CliError> {
     let outputs = outputs(args)?;
-    let context = match args.context.as_str() {
-        "-" => ContextSource::Tar("/dev/stdin".into()),
-        // A directory of such a name is a directory.
-        text if build::is_remote(text) && !Path::new(text).is_dir() => {
-            ContextSource::Url(text.to_owned())
-        }
-        path => ContextSource::Directory(path.into()),
-    };
-    let from_stdin = args.file.as_deref() == Some(Path::new("-"));
-    if from_stdin && matches!(context, ContextSource::Tar(_)) {
-        return Err(CliError::usage(
-            "the Dockerfile and the context cannot both come from standard input",
-        ));
-    }
     let mut request = BuildRequest {
-        context,
+        context: context(&args.context),
+        dockerfile: dockerfile(args)?,
         target: args.target.clone(),
         args: arguments(&args.build_arg)?,
         tags: outputs.names,
@@ -85,28 +72,47 @@ pub(super) fn request(args: &BuildArgs) -> Result<(BuildRequest, Vec<String>), C
         let (id, socket) = ssh(text)?;
         request.ssh.insert(id, socket);
     }
-    request.dockerfile = match &args.file {
-        None => DockerfileSource::Default,
-        Some(_) if from_stdin => {
-            let mut text = Vec::new();
-            std::io::stdin()
-                .read_to_end(&mut text)
-                .map_err(|source| CliError::Io {
-                    what: "read the Dockerfile".to_owned(),
-                    source,
-                })?;
-            DockerfileSource::Text {
-                name: "-".to_owned(),
-                text,
-            }
-        }
-        Some(path) => DockerfileSource::Path(path.clone()),
-    };
     // `build - < Dockerfile`: what is not an archive is a Dockerfile without a context.
     if matches!(request.context, ContextSource::Tar(_)) {
         stdin_context(&mut request)?;
     }
     Ok((request, outputs.pushed))
+}
+
+fn context(text: &str) -> ContextSource {
+    match text {
+        "-" => ContextSource::Tar("/dev/stdin".into()),
+        // A directory of such a name is a directory.
+        text if build::is_remote(text) && !Path::new(text).is_dir() => {
+            ContextSource::Url(text.to_owned())
+        }
+        path => ContextSource::Directory(path.into()),
+    }
+}
+
+fn dockerfile(args: &BuildArgs) -> Result<DockerfileSource, CliError> {
+    let Some(path) = &args.file else {
+        return Ok(DockerfileSource::Default);
+    };
+    if path != Path::new("-") {
+        return Ok(DockerfileSource::Path(path.clone()));
+    }
+    if args.context == "-" {
+        return Err(CliError::usage(
+            "the Dockerfile and the context cannot both come from standard input",
+        ));
+    }
+    let mut text = Vec::new();
+    std::io::stdin()
+        .read_to_end(&mut text)
+        .map_err(|source| CliError::Io {
+            what: "read the Dockerfile".to_owned(),
+            source,
+        })?;
+    Ok(DockerfileSource::Text {
+        name: "-".to_owned(),
+        text,
+    })
 }
 
 /// Looks at standard input: an archive is the context, anything else the Dockerfile.
