@@ -19,7 +19,7 @@ use crate::build::BuildError;
 use crate::container::archive::ArchiveError;
 use crate::container::control::WaitFor as Until;
 use crate::container::events::{Action, Event, EventFilter, EventStream};
-use crate::container::exec::{self, Attendance};
+use crate::container::exec;
 use crate::container::ids::IdRange;
 use crate::container::manage::Containers;
 use crate::container::{ContainerError, oci};
@@ -39,7 +39,7 @@ pub use crate::container::control::WaitFor;
 pub use crate::container::create::Created;
 pub use crate::container::diff::{Change, ChangeKind};
 pub use crate::container::ending::{RemoveOptions, StopOptions, Waited};
-pub use crate::container::exec::{ExecSession, ExecSpec, Streams};
+pub use crate::container::exec::{ExecSpec, Streams};
 pub use crate::container::logs::{LogEntry, LogQuery, LogReader};
 pub use crate::container::{Container, ListFilter};
 pub use crate::supervisor::log::json::Stream;
@@ -340,30 +340,16 @@ impl Engine {
                 path: reference.to_owned(),
                 source,
             })?;
-        let session =
-            self.containers
-                .exec(reference, spec, shield.inner(&streams), Attendance::Stay)?;
+        let session = self
+            .containers
+            .exec(reference, spec, shield.inner(&streams))?;
         let keys = spec.detach_keys.as_deref();
         Ok(exec::attend(&session, streams, shield, keys, reference)?)
     }
 
-    /// Runs a further process and gives the caller its handle: for callers with loops of their own.
-    pub fn exec_session(
-        &self,
-        reference: &str,
-        spec: &ExecSpec,
-        streams: Streams<'_>,
-    ) -> Result<ExecSession> {
-        Ok(self
-            .containers
-            .exec(reference, spec, streams, Attendance::Stay)?)
-    }
-
     /// Runs a further process and leaves it alone.
     pub fn exec_detached(&self, reference: &str, spec: &ExecSpec) -> Result<()> {
-        self.containers
-            .exec(reference, spec, Streams::default(), Attendance::Leave)?;
-        Ok(())
+        Ok(self.containers.exec_detached(reference, spec)?)
     }
 
     /// Reads its log.

@@ -183,6 +183,34 @@ fn events_come_in_dockers_order() {
 }
 
 #[test]
+fn a_process_that_was_left_keeps_its_terminal_and_tells_of_its_end() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.start_sleeper("web", &[]);
+    // Without its terminal it would be hung up before it gets to 7.
+    let script = "test -t 0 || exit 1; seq 100000; sleep 0.2; exit 7";
+    sandbox.ok(&["container", "exec", "-dt", "web", "sh", "-c", script]);
+    let told = [
+        "system",
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--filter",
+        "event=exec_die",
+        "--format",
+        "{{.Actor.Attributes.exitCode}}",
+    ];
+    let told = wait_for(Duration::from_secs(10), || {
+        Some(sandbox.ok(&told).stdout()).filter(|told| !told.is_empty())
+    });
+    assert_eq!(told.as_deref(), Some("7\n"));
+    sandbox.ok(&["container", "rm", "-f", "web"]);
+    sandbox.finish();
+}
+
+#[test]
 fn a_run_tells_that_it_is_attached() {
     need_kernel!();
     let sandbox = Sandbox::new();

@@ -33,7 +33,7 @@ pub struct Containers {
     /// Connections to supervisors that we started and that wait for their start. With them
     /// ends a container that nobody started.
     pub(super) parked: Mutex<HashMap<ContainerId, Connection>>,
-    /// Supervisors that we started: reaped when they have ended.
+    /// Roles that we started and left: reaped when they have ended.
     children: Mutex<Vec<RoleChild>>,
 }
 
@@ -157,6 +157,11 @@ impl Containers {
 
     fn spawn(&self, id: &ContainerId, mode: Mode) -> Result<Connection, ContainerError> {
         let (connection, child) = role::spawn(&self.store, self.executable()?, id, mode)?;
+        self.reap_later(child);
+        Ok(connection)
+    }
+
+    fn reap_later(&self, child: RoleChild) {
         let mut children = guard(&self.children);
         children.retain(|child| {
             !matches!(
@@ -165,7 +170,6 @@ impl Containers {
             )
         });
         children.push(child);
-        Ok(connection)
     }
 
     fn talk(&self, id: &ContainerId) -> impl Fn(std::io::Error) -> ContainerError + use<> {
@@ -364,8 +368,24 @@ impl Containers {
         Ok(attached)
     }
 
-    /// Runs a further process in it.
+    /// Runs a further process in it, to be stayed with.
     pub fn exec(
+        &self,
+        reference: &str,
+        spec: &ExecSpec,
+        streams: Streams<'_>,
+    ) -> Result<ExecSession, ContainerError> {
+        self.start_exec(reference, spec, streams, Attendance::Stay)
+    }
+
+    /// Runs a further process in it and leaves it alone.
+    pub fn exec_detached(&self, reference: &str, spec: &ExecSpec) -> Result<(), ContainerError> {
+        let session = self.start_exec(reference, spec, Streams::default(), Attendance::Leave)?;
+        self.reap_later(session.into_role());
+        Ok(())
+    }
+
+    fn start_exec(
         &self,
         reference: &str,
         spec: &ExecSpec,

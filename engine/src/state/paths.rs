@@ -5,12 +5,13 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::{ContainerId, Names, StateError, Trash, failed};
 
 /// Where the engine keeps things: [`Paths::root`] outlives a reboot, [`Paths::run`] does not need to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Paths {
     root: PathBuf,
     run: PathBuf,

@@ -12,7 +12,7 @@ use crate::container::{ContainerError, oci};
 use crate::runtime::foreign::Foreign;
 use crate::spec::{SeccompSpec, SecuritySpec};
 
-use super::{Attendance, ExecSpec, Place};
+use super::{Attendance, ExecSpec, Journal, Place};
 
 /// What the role is given.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +26,7 @@ pub(super) struct Assignment {
     pub seccomp: SeccompSpec,
     pub timeout: Option<Duration>,
     pub detach: bool,
+    pub journal: Option<Journal>,
     pub id: String,
     pub foreign: Option<Foreign>,
 }
@@ -119,6 +120,7 @@ pub(super) fn assignment(
         },
         timeout: place.timeout,
         detach: place.attendance == Attendance::Leave,
+        journal: place.journal.cloned(),
         id: record.id.to_string(),
         foreign: oci::foreign(record, &store.files(&record.id)),
     })

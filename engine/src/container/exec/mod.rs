@@ -66,7 +66,7 @@ pub struct Streams<'a> {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Word {
-    Started { pid: i32 },
+    Started,
     Failed(Failure),
 }
 
@@ -82,13 +82,10 @@ pub struct ExecSession {
     /// The role's ear.
     line: OwnedFd,
     terminal: Option<OwnedFd>,
-    /// Its pid in our namespace.
-    pub pid: i32,
-    journal: Journal,
 }
 
 /// What tells those who listen of one further process.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Journal {
     event: Event,
     paths: Paths,
@@ -122,6 +119,11 @@ impl ExecSession {
         self.terminal.as_ref().map(AsFd::as_fd)
     }
 
+    /// The role, which lives as long as the process.
+    pub(super) fn into_role(self) -> RoleChild {
+        self.child
+    }
+
     /// Becomes readable when the process has ended.
     pub fn ended(&self) -> BorrowedFd<'_> {
         self.child.pidfd.as_fd()
@@ -129,9 +131,7 @@ impl ExecSession {
 
     /// Waits for its end; its exit code, 128 plus the number for a signal.
     pub fn wait(&self) -> io::Result<u8> {
-        let exit_code = crate::sys::process::wait(self.child.pidfd.as_fd())?.code();
-        self.journal.tell(Action::ExecDie { exit_code });
-        Ok(exit_code)
+        Ok(crate::sys::process::wait(self.child.pidfd.as_fd())?.code())
     }
 }
 
@@ -140,7 +140,7 @@ impl ExecSession {
 pub enum Attendance {
     /// Stay, and learn its exit code.
     Stay,
-    /// Leave as soon as it runs.
+    /// Leave as soon as it runs. Its role stays, for its terminal and the news of its end.
     Leave,
 }
 
@@ -184,23 +184,18 @@ pub fn start(
             streams,
             words: Some(theirs.as_fd()),
             timeout: None,
+            journal: Some(&journal),
             attendance,
         },
     )?;
     drop(theirs);
     match wire::receive::<Word>(ours.as_fd()).map_err(&failed)? {
-        Some((Word::Started { pid }, terminal)) => {
+        Some((Word::Started, terminal)) => {
             journal.tell(Action::ExecStart { command });
-            if attendance == Attendance::Leave {
-                // It ends at once and is to be reaped by somebody: by us.
-                let _ = crate::sys::process::wait(child.pidfd.as_fd());
-            }
             Ok(ExecSession {
                 child,
                 line: ours,
                 terminal,
-                pid,
-                journal,
             })
         }
         Some((Word::Failed(failure), _)) => {
@@ -236,6 +231,7 @@ pub fn spawn_probe(
             },
             words: None,
             timeout: Some(timeout),
+            journal: None,
             attendance: Attendance::Stay,
         },
     )
@@ -245,6 +241,8 @@ struct Place<'a> {
     streams: Streams<'a>,
     words: Option<BorrowedFd<'a>>,
     timeout: Option<Duration>,
+    /// Where its end is told; a probe's is not.
+    journal: Option<&'a Journal>,
     attendance: Attendance,
 }
 

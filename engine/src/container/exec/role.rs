@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::cgroup::{Cgroup, Layout};
+use crate::container::events::Action;
 use crate::container::ids::IdRange;
 use crate::container::{ContainerError, Failure};
 use crate::runtime::foreign::ForeignExec;
@@ -110,14 +111,9 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
     // A probe has nobody who listens; that its words go nowhere is no failure.
     let _ = wire::send(
         words.as_fd(),
-        &Word::Started {
-            pid: started.pid.as_raw_pid(),
-        },
+        &Word::Started,
         started.terminal.as_ref().map(AsFd::as_fd),
     );
-    if assignment.detach {
-        return Ok(0);
-    }
     if let Some(timeout) = assignment.timeout
         && !ends_within(started.pidfd.as_fd(), timeout).map_err(host("wait in"))?
     {
@@ -128,20 +124,28 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
         return Ok(crate::supervisor::role::PROBE_TIMED_OUT);
     }
     if let Some(terminal) = started.terminal.take() {
-        keep(terminal, words.as_fd(), started.pidfd.as_fd()).map_err(host("keep a terminal in"))?;
+        let user = (!assignment.detach).then(|| words.as_fd());
+        keep(terminal, user, started.pidfd.as_fd()).map_err(host("keep a terminal in"))?;
     }
-    Ok(started.wait()?.code())
+    let exit_code = started.wait()?.code();
+    if let Some(journal) = assignment.journal {
+        journal.tell(Action::ExecDie { exit_code });
+    }
+    Ok(exit_code)
 }
 
 /// Holds a terminal for a user who has it too, until the process ends or the user does. Who left
-/// it with [`Left`] has it read on his behalf, or the process would stop when it is full.
-fn keep(terminal: OwnedFd, user: BorrowedFd<'_>, process: BorrowedFd<'_>) -> io::Result<()> {
-    let mut left = false;
+/// it, at once or with [`Left`], has it read on his behalf, or the process would stop when it is full.
+fn keep(
+    terminal: OwnedFd,
+    mut user: Option<BorrowedFd<'_>>,
+    process: BorrowedFd<'_>,
+) -> io::Result<()> {
     let mut bytes = [0u8; 4096];
     loop {
         let mut fds = [
             PollFd::from_borrowed_fd(process, PollFlags::IN),
-            PollFd::from_borrowed_fd(if left { terminal.as_fd() } else { user }, PollFlags::IN),
+            PollFd::from_borrowed_fd(user.unwrap_or(terminal.as_fd()), PollFlags::IN),
         ];
         match poll(&mut fds, None) {
             Ok(_) => {}
@@ -151,16 +155,14 @@ fn keep(terminal: OwnedFd, user: BorrowedFd<'_>, process: BorrowedFd<'_>) -> io:
         if !fds[0].revents().is_empty() {
             return Ok(());
         }
-        if left {
-            match rustix::io::read(&terminal, &mut bytes) {
+        match user {
+            None => match rustix::io::read(&terminal, &mut bytes) {
                 Ok(_) | Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => {}
                 // Nobody has its other side any more.
                 Err(_) => return Ok(()),
-            }
-        } else if wire::receive::<Left>(user)?.is_some() {
-            left = true;
-        } else {
-            return Ok(());
+            },
+            Some(line) if wire::receive::<Left>(line)?.is_some() => user = None,
+            Some(_) => return Ok(()),
         }
     }
 }
