@@ -80,6 +80,9 @@ fn what_cannot_be_run_is_shown_where_it_is_written() {
         let written = format!("compose.yaml:{place}\n");
         up.expect_code(1)
             .expect_stderr(&["note: it is written here", &written, &at]);
+        let run = sandbox.run(&["run", "--rm", "web"]);
+        assert!(matches!(run.code(), 125..=127), "{}", run.code());
+        run.expect_stderr(&["note: it is written here", &written, &at]);
         sandbox.ok(&["down"]);
         sandbox.finish();
     }

@@ -30,18 +30,20 @@ pub enum CliError {
         /// What is wrong.
         message: String,
     },
-    /// The verb is not ready.
-    #[error("`{verb}` is not available yet")]
-    NotYet {
-        /// The verb.
-        verb: &'static str,
-    },
     /// The compose files have problems; the text is rendered already.
     #[error("{0}")]
     Load(String),
     /// The engine failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The engine could not run a one-off container of a service.
+    #[error("{error}")]
+    OneOff {
+        /// The service.
+        service: String,
+        /// Why.
+        error: BackendError,
+    },
     /// The engine failed under one of its own nouns.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -152,11 +154,10 @@ impl CliError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Usage { .. } => Exit::Usage,
-            Self::Backend(BackendError {
-                exit_code: Some(code),
-                ..
-            }) => Exit::Child(*code),
-            Self::Backend(error) => Exit::from(error.kind()),
+            Self::Backend(error) | Self::OneOff { error, .. } => match error.exit_code {
+                Some(code) => Exit::Child(code),
+                None => Exit::from(error.kind()),
+            },
             Self::Engine(error) => Exit::from(error.kind()),
             Self::Start { code, .. } | Self::Exec { code, .. } => Exit::Child(*code),
             Self::BeforeRun(error) => match error.exit() {
@@ -168,8 +169,7 @@ impl CliError {
             Self::Build(source) => Exit::from(source.kind()),
             Self::Template(_) => Exit::Usage,
             Self::Execute(error) => Exit::from(error.kind()),
-            Self::NotYet { .. }
-            | Self::Load(_)
+            Self::Load(_)
             | Self::Io { .. }
             | Self::NotFound { .. }
             | Self::Declined
@@ -186,7 +186,7 @@ impl CliError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Backend(error) => error.hint.clone(),
+            Self::Backend(error) | Self::OneOff { error, .. } => error.hint.clone(),
             Self::BeforeRun(error) => error.hint(),
             Self::NotFound { hint, .. } => hint.clone(),
             Self::Plan(error) => error.hint(),
@@ -227,7 +227,10 @@ impl CliError {
             return diagnostic.render();
         }
         let mut text = format!("error: {}\n", printable(&self.to_string()));
-        let mut source = self.source();
+        let mut source = match self {
+            Self::OneOff { error, .. } => error.source(),
+            _ => self.source(),
+        };
         while let Some(cause) = source {
             let _ = writeln!(text, "  caused by: {}", printable(&cause.to_string()));
             source = cause.source();

@@ -3,19 +3,21 @@
 //! The engine knows containers and no files. Its errors name what they are about (a path, a user, a program, a port);
 //! a service that has just one such thing has it at a place of its file, which is shown after the error.
 
+use std::error::Error as _;
+
+use crate::backend::BackendError;
 use crate::cli::error::CliError;
 use crate::cli::findings;
 use crate::cli::global::Global;
 use crate::executor::{Cause, ExecuteError, Failure};
 use crate::loader::{Diagnostics, Loaded, Severity};
 use crate::model::Service;
-use crate::ui::text::printable;
 
 /// Notes that point at the attributes that an error is about; empty where there are none.
 #[must_use]
 pub fn notes(global: &Global, error: &CliError) -> String {
-    let failures: Vec<&Failure> = failures(error).iter().filter(|f| is_engines(f)).collect();
-    if failures.is_empty() {
+    let refusals = refusals(error);
+    if refusals.is_empty() {
         return String::new();
     }
     // The model knows no places: the files are loaded once more.
@@ -26,8 +28,8 @@ pub fn notes(global: &Global, error: &CliError) -> String {
         sources: loaded.warnings.sources.clone(),
         ..Diagnostics::default()
     };
-    for failure in failures {
-        if let Some(path) = path(&loaded, failure) {
+    for (service, causes) in refusals {
+        if let Some(path) = path(&loaded, service, &causes) {
             let message = "it is written here";
             all.push(loaded.problem(Severity::Note, "written-here", &path, message));
         }
@@ -35,30 +37,37 @@ pub fn notes(global: &Global, error: &CliError) -> String {
     all.render(crate::cli::session::colour(global))
 }
 
-fn failures(error: &CliError) -> &[Failure] {
+/// Services that the engine refused to run, each with the causes, which name what they are about.
+fn refusals(error: &CliError) -> Vec<(&str, String)> {
     match error {
-        CliError::Execute(ExecuteError::Failed(failures)) => failures,
-        CliError::BeforeRun(error) => failures(error),
-        _ => &[],
+        CliError::Execute(ExecuteError::Failed(failures)) => {
+            failures.iter().filter_map(refusal).collect()
+        }
+        CliError::OneOff { service, error } => vec![(service, causes(error))],
+        CliError::BeforeRun(error) => refusals(error),
+        _ => Vec::new(),
     }
 }
 
-fn is_engines(failure: &Failure) -> bool {
-    matches!(&failure.cause, Cause::Engine(_))
+fn refusal(failure: &Failure) -> Option<(&str, String)> {
+    let Cause::Engine(error) = &failure.cause else {
+        return None;
+    };
+    Some((failure.service.as_deref()?, causes(error)))
 }
 
-/// The dotted path of the attribute that a failure is about.
-fn path(loaded: &Loaded, failure: &Failure) -> Option<String> {
-    let name = failure.service.as_ref()?;
+/// Not the error itself, which names the service's container.
+fn causes(error: &BackendError) -> String {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    let lines: Vec<_> = causes.map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// The dotted path of the attribute that causes are about.
+fn path(loaded: &Loaded, name: &str, causes: &str) -> Option<String> {
     let service = loaded.project.services.get(name)?;
-    // Not its first line, which names the service and the container.
-    let text = failure.render(&printable);
-    let causes = text
-        .lines()
-        .filter(|line| line.starts_with("  caused by: "));
-    let text = causes.collect::<Vec<_>>().join("\n");
     let mut things = things(service).into_iter();
-    let (attribute, _) = things.find(|(_, thing)| is_named(&text, thing))?;
+    let (attribute, _) = things.find(|(_, thing)| is_named(causes, thing))?;
     let path = format!("services.{name}.{attribute}");
     // What came from somewhere else, such as the image, is not there.
     loaded.tree.locate(&path).map(|_| path)

@@ -145,12 +145,16 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
             name: service.clone(),
             hint: None,
         })?;
-    let made = session.backend.create(&spec)?;
+    let failed = |error| CliError::OneOff {
+        service: service.clone(),
+        error,
+    };
+    let made = session.backend.create(&spec).map_err(failed)?;
     output::warn(&made.warnings);
     let id = made.id;
-    output::warn(&session.backend.prepare(&id)?);
+    output::warn(&session.backend.prepare(&id).map_err(failed)?);
     if options.detach {
-        session.backend.start(&id)?;
+        session.backend.start(&id).map_err(failed)?;
         output::print(&format!("{id}\n"))?;
         return Ok(Exit::Success);
     }
@@ -160,7 +164,7 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
         detach_keys: None,
         start: true,
     };
-    let code = session.backend.attach(&id, &attach)?;
+    let code = session.backend.attach(&id, &attach).map_err(failed)?;
     Ok(Exit::of_child(code))
 }
 
