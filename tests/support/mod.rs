@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// The executable under test.
@@ -70,6 +71,8 @@ impl Sandbox {
             .tempdir_in("/var/tmp")
             .expect("a temporary folder");
         let sandbox = Self { dir };
+        // What hides `/` now is not ours.
+        sandbox.traces();
         fs::create_dir_all(sandbox.project()).expect("project folder");
         sandbox
     }
@@ -270,9 +273,11 @@ impl Traces {
     fn of(dir: &Path) -> Self {
         let dir_text = dir.to_string_lossy();
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut found = lines_with(&mounts, &dir_text);
+        found.extend(hiding(&mounts));
         Self {
             processes: processes_of(&dir_text),
-            mounts: lines_with(&mounts, &dir_text),
+            mounts: found,
             ..Self::default()
         }
     }
@@ -309,6 +314,17 @@ impl Traces {
             && self.cgroups.is_empty()
             && self.interfaces.is_empty()
     }
+}
+
+/// Mounts that lie over the machine's `/` or `/proc` since this process began: older kernels make the engine attach
+/// mounts there, in a namespace of its own.
+fn hiding(mounts: &str) -> Vec<String> {
+    static BEFORE: OnceLock<usize> = OnceLock::new();
+    let is_there = |line: &&str| matches!(line.split(' ').nth(4), Some("/" | "/proc"));
+    let found = mounts.lines().filter(is_there).map(str::to_owned);
+    let found: Vec<_> = found.collect();
+    let before = *BEFORE.get_or_init(|| found.len());
+    found.into_iter().skip(before).collect()
 }
 
 fn lines_with(text: &str, part: &str) -> BTreeSet<String> {

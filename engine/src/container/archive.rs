@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::Mount;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
-use rustix::mount::MountPropagationFlags;
 
 use crate::error::{Classify, ErrorKind};
 use crate::layer::{ExtractOptions, LayerError, extract};
 use crate::mount::{
-    Below, CgroupView, MountError, Overlays, RootMount, Trees, attach, detached_root, place,
+    Below, CgroupView, MountError, Overlays, RootMount, Trees, attach, detached_root,
+    in_private_namespace, mapped_root, place,
 };
 use crate::runtime::NsRoot;
 use crate::sys::user_namespace;
@@ -124,15 +124,9 @@ impl Tree {
         if mounts.is_empty() {
             return Self::of_root(root);
         }
-        // A thread alone can have a namespace of its own; it ends here, the namespace with the tree.
-        let made = std::thread::scope(|scope| {
-            let thread = scope.spawn(|| assemble(root, mounts));
-            thread.join()
-        });
-        match made {
-            Ok(tree) => tree,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        in_private_namespace(|| assemble(root, mounts))
+            .map_err(|source| ArchiveError::Mount { source })
+            .flatten()
     }
 
     /// Does what makes files, as the container's own root would.
@@ -257,16 +251,13 @@ impl Tree {
     }
 }
 
+/// In a mount namespace of our own, which lives on with the tree.
 fn assemble(root: &RootMount, mounts: &[Mount]) -> Result<Tree, ArchiveError> {
     let mount_error = |source| ArchiveError::Mount { source };
     let root_error = |source: io::Error| ArchiveError::Root { source };
     let made = Trees::of_engine(mounts, None).map_err(mount_error)?;
     let binds = Trees::of_binds(mounts, Overlays::Inside).map_err(mount_error)?;
-    let root = detached_root(root).map_err(mount_error)?;
-    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)
-        .map_err(|errno| root_error(errno.into()))?;
-    let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-    rustix::mount::mount_change("/", private).map_err(|errno| root_error(errno.into()))?;
+    let root = mapped_root(root, None).map_err(mount_error)?;
     // On top of everything: where it is does not matter, only that it is somewhere.
     let top = crate::mount::open_root(Path::new("/")).map_err(|errno| root_error(errno.into()))?;
     place(root.as_fd(), top.as_fd()).map_err(|errno| root_error(errno.into()))?;

@@ -22,7 +22,7 @@ use crate::sys::user_namespace;
 use super::below::Below;
 use super::copy_up;
 use super::options::Options;
-use super::root::{Shown, detached_overlay};
+use super::root::{Scene, Shown, detached_overlay};
 use super::{MountError, Overlay};
 
 /// Files of /proc that may be hidden by a bind (as LXCFS does); anything else there would deceive programs that trust it.
@@ -377,7 +377,7 @@ fn overlaid(
     ids: Option<BorrowedFd<'_>>,
 ) -> Result<Tree, MountError> {
     let whole = Tree {
-        fd: detached_overlay(&overlay(options, mount)?, ids)?,
+        fd: detached_overlay(&overlay(options, mount)?, ids, Scene::Own)?,
         is_directory: true,
     };
     match &options.subpath {

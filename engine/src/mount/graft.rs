@@ -13,20 +13,18 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use rustix::mount::{MoveMountFlags, OpenTreeFlags, UnmountFlags, move_mount, open_tree, unmount};
 
-use super::root::{detached_root, step};
+use super::root::{Scene, made, step};
 use super::{MountError, Overlay, RootMount};
 use crate::sys::overlay::is_opaque;
 
 /// Makes the mount of `overlay` as if its lowest layer were `/`; it is attached nowhere.
-pub(super) fn over_root(overlay: &Overlay) -> Result<OwnedFd, MountError> {
-    let root = detached_root(&root_mount(overlay.clone()))?;
+pub(super) fn over_root(overlay: &Overlay, scene: Scene) -> Result<OwnedFd, MountError> {
+    let root = made(&root_mount(overlay.clone()), None, scene)?;
     let mut grafts = Vec::new();
     for name in directories()? {
         if let Some(layers) = showing(overlay, &name) {
-            grafts.push((
-                name.clone(),
-                detached_root(&graft(overlay, &name, layers)?)?,
-            ));
+            let graft = graft(overlay, &name, layers)?;
+            grafts.push((name, made(&graft, None, scene)?));
         }
     }
     let attach = |root: &OwnedFd| {
@@ -38,13 +36,13 @@ pub(super) fn over_root(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     let failed = |error: Errno| step("graft directories of `/` onto", Path::new("/"), error);
     match attach(&root) {
         // Before Linux 6.15 nothing is attached to what is not attached itself.
-        Err(Errno::INVAL) => shown(&root, attach).map_err(failed),
+        Err(Errno::INVAL) if scene == Scene::Own => shown(&root, attach).map_err(failed),
         other => other.map(|()| root).map_err(failed),
     }
 }
 
 /// Does something to a mount that is attached meanwhile, at a place that is hidden in the present
-/// namespace for a moment; a clone of the outcome is detached and stays.
+/// namespace, our own, for a moment; a clone of the outcome is detached and stays.
 fn shown(root: &OwnedFd, f: impl FnOnce(&OwnedFd) -> Result<(), Errno>) -> Result<OwnedFd, Errno> {
     let place = Path::new("/proc");
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

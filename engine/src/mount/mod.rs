@@ -19,7 +19,7 @@ pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
 pub use options::{READ_ONLY_HERE, names as option_names, propagation};
 pub use protect::{expand as expand_pattern, mask, protect};
-pub use root::{detached_root, mapped_root};
+pub use root::{detached_root, in_private_namespace, mapped_root};
 
 use std::path::PathBuf;
 

@@ -2,7 +2,8 @@
 //!
 //! An overlay is configured layer by layer (`lowerdir+`, Linux 6.5), so neither the page-size limit
 //! of mount(2) nor characters in paths matter. Older kernels get mount(2)'s single string, made of short names
-//! in /proc/self/fd.
+//! in /proc/self/fd. Then mounts must be attached for a moment, which only a mount namespace of our own may see: one that
+//! is over `/` makes every process there look as if it were in a chroot.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -11,10 +12,11 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount,
-    move_mount, open_tree, unmount,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount, mount_change, move_mount, open_tree, unmount,
 };
+use rustix::thread::UnshareFlags;
 
 use crate::sys::mount::{MountAttr, Reach, mount_idmap, mount_setattr};
 use crate::sys::user_namespace;
@@ -33,16 +35,60 @@ enum Api {
 /// fsconfig takes strings below this length.
 const FSCONFIG_LIMIT: usize = 255;
 
-/// Makes the mount; it is attached nowhere and vanishes with its descriptor.
-pub fn detached_root(root: &RootMount) -> Result<OwnedFd, MountError> {
-    mapped_root(root, None)
+/// Whether mounts may be attached for a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scene {
+    /// The present mount namespace is seen by nobody else.
+    Own,
+    /// It is: a kernel that wants mounts attached answers `EINVAL`.
+    Shared,
 }
 
-/// The same, with files that belong to the users of this user namespace: the ids on disk are those inside. A directory
-/// is shown as it is.
+/// Makes the mount; it is attached nowhere and vanishes with its descriptor. The caller may be in any mount namespace.
+pub fn detached_root(root: &RootMount) -> Result<OwnedFd, MountError> {
+    match made(root, None, Scene::Shared) {
+        Err(error) if is_invalid(&error) => {
+            in_private_namespace(|| made(root, None, Scene::Own)).flatten()
+        }
+        other => other,
+    }
+}
+
+/// The same for a caller in a mount namespace of its own, with files that belong to the users of this user namespace:
+/// the ids on disk are those inside. A directory is shown as it is.
 pub fn mapped_root(root: &RootMount, ids: Option<BorrowedFd<'_>>) -> Result<OwnedFd, MountError> {
+    made(root, ids, Scene::Own)
+}
+
+/// Does something on a thread with a mount namespace of its own, which ends with it; the mounts of the caller are in
+/// it, and nothing that is done to one shows elsewhere.
+pub fn in_private_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, MountError> {
+    let visit = || {
+        let failed = |error: Errno| step("make a mount namespace for", Path::new("/"), error);
+        // SAFETY: the thread shares its descriptors as before; only its mounts and its directories are its own.
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(failed)?;
+        let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
+        mount_change("/", private).map_err(failed)?;
+        Ok(f())
+    };
+    std::thread::scope(|scope| match scope.spawn(visit).join() {
+        Ok(done) => done,
+        Err(panic) => std::panic::resume_unwind(panic),
+    })
+}
+
+fn is_invalid(error: &MountError) -> bool {
+    matches!(error, MountError::Step { source, .. }
+        if Errno::from_io_error(source) == Some(Errno::INVAL))
+}
+
+pub(super) fn made(
+    root: &RootMount,
+    ids: Option<BorrowedFd<'_>>,
+    scene: Scene,
+) -> Result<OwnedFd, MountError> {
     match root {
-        RootMount::Overlay(overlay) => detached_overlay(overlay, ids),
+        RootMount::Overlay(overlay) => detached_overlay(overlay, ids, scene),
         RootMount::Directory { path, read_only } => {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE
                 | OpenTreeFlags::OPEN_TREE_CLOEXEC
@@ -68,32 +114,29 @@ pub(super) fn step(
     MountError::step(action, path.display().to_string(), error)
 }
 
-/// Makes an overlay; also used for `overlay` mounts below the root. The caller is in a mount namespace of its
-/// own: for older kernels mounts are attached there for a moment.
+/// Makes an overlay; also used for `overlay` mounts below the root.
 pub(super) fn detached_overlay(
     overlay: &Overlay,
     ids: Option<BorrowedFd<'_>>,
+    scene: Scene,
 ) -> Result<OwnedFd, MountError> {
     if let Some((lowest, layers)) = overlay.lower.split_last()
         && lowest == Path::new("/")
         && !user_namespace::is_initial()
     {
         let lower = layers.to_vec();
-        return graft::over_root(&Overlay {
+        let layers = Overlay {
             lower,
             ..overlay.clone()
-        });
+        };
+        return graft::over_root(&layers, scene);
     }
     let by = |api| match (overlay.lower.as_slice(), &overlay.upper) {
         ([only], None) => view_of(only, api, ids),
         _ => overlay_by(api, overlay, ids),
     };
     match by(Api::Layers) {
-        Err(MountError::Step { source, .. })
-            if Errno::from_io_error(&source) == Some(Errno::INVAL) =>
-        {
-            by(Api::OneString)
-        }
+        Err(error) if is_invalid(&error) && scene == Scene::Own => by(Api::OneString),
         other => other,
     }
 }
@@ -138,8 +181,8 @@ fn mapped(directory: &Path, ids: BorrowedFd<'_>) -> Result<OwnedFd, MountError> 
 }
 
 /// By mount(2), for kernels before 6.5, and for those that take no detached mount as a layer (before 6.15): one
-/// string of short names, at a place that is hidden in the present namespace for a moment; a clone of the mount
-/// is detached and stays.
+/// string of short names, at a place that is hidden in the present namespace, our own, for a moment; a clone of the
+/// mount is detached and stays.
 fn in_one_string(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     // Without an upper directory, the one that must be there because of the names.
     let place = overlay.upper.as_deref().unwrap_or(Path::new("/proc"));
@@ -176,7 +219,7 @@ fn in_one_string(overlay: &Overlay) -> Result<OwnedFd, MountError> {
     tree.map_err(failed)
 }
 
-/// A detached mount that is attached while this lives: over `/`, where no path leads to it.
+/// A detached mount that is attached in the present namespace, our own, while this lives: over `/`, where no path leads to it.
 pub(super) struct Shown<'a>(&'a OwnedFd);
 
 impl<'a> Shown<'a> {
@@ -345,17 +388,16 @@ impl Names {
 mod tests {
     use super::*;
     use crate::mount::Below;
-    use rustix::mount::{MountPropagationFlags, mount_change};
 
-    /// Runs in a mount namespace of this test's own thread.
     fn check(api: Api) {
         if !rustix::process::geteuid().is_root() {
             eprintln!("skipped: mounting needs root");
             return;
         }
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("a namespace");
-        let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-        mount_change("/", private).expect("private");
+        in_private_namespace(|| check_here(api)).expect("a namespace");
+    }
+
+    fn check_here(api: Api) {
         let mounts = || std::fs::read_to_string("/proc/thread-self/mountinfo").expect("readable");
         let before = mounts();
         let scratch = tempfile::tempdir().expect("temporary directory");
@@ -396,5 +438,41 @@ mod tests {
     #[test]
     fn an_overlay_as_older_kernels_take_it() {
         check(Api::OneString);
+    }
+
+    #[test]
+    fn what_older_kernels_want_attached_hides_nothing_from_others() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: mounting needs root");
+            return;
+        }
+        let scratch = tempfile::tempdir().expect("temporary directory");
+        let inner = scratch.path().join("inner");
+        std::fs::create_dir(&inner).expect("made");
+        // The outer one is seen through a view, which is attached meanwhile.
+        let overlay = Overlay {
+            lower: vec![inner, scratch.path().to_owned()],
+            ..Overlay::default()
+        };
+        let (make, done) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                let (overlay, make) = (&overlay, make.clone());
+                scope.spawn(move || {
+                    for _ in 0..25 {
+                        let made =
+                            in_private_namespace(|| overlay_by(Api::OneString, overlay, None));
+                        make.send(made.flatten().map(drop)).expect("heard");
+                    }
+                });
+            }
+            drop(make);
+            for made in done {
+                made.expect("four at once");
+                let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("in sight");
+                let over = |line: &&str| line.contains(" / / ") && line.contains("size=4k");
+                assert_eq!(mounts.lines().find(over), None);
+            }
+        });
     }
 }

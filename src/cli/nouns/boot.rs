@@ -75,6 +75,11 @@ impl UnitArgs {
             None => manager.units(),
         }
     }
+
+    /// Another place is that of a package or of an image which is being made.
+    fn is_where_systemd_looks(&self) -> bool {
+        self.unit_directory.is_none()
+    }
 }
 
 /// Starts what the restart policies want started.
@@ -111,7 +116,8 @@ fn tell(attempts: Vec<Attempt>) -> Result<Exit, CliError> {
     Ok(exit)
 }
 
-/// Writes the unit and enables it.
+/// Writes the unit, enables it and starts it: one that is not active when the machine goes down is not asked to
+/// stop anything.
 pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
     let manager = Manager::present();
     let directory = &args.directory(manager)?;
@@ -138,7 +144,10 @@ pub fn install(global: &Global, args: &UnitArgs) -> Result<Exit, CliError> {
         }
         _ => {}
     }
-    reload_systemd(manager);
+    if args.is_where_systemd_looks() {
+        systemctl(manager, &["daemon-reload"]);
+        systemctl(manager, &["start", UNIT]);
+    }
     let when = match manager {
         Manager::System => "at boot",
         Manager::User => "at your login (at boot after `loginctl enable-linger`)",
@@ -167,7 +176,9 @@ pub fn uninstall(args: &UnitArgs) -> Result<Exit, CliError> {
             _ => {}
         }
     }
-    reload_systemd(manager);
+    if args.is_where_systemd_looks() {
+        systemctl(manager, &["daemon-reload"]);
+    }
     Ok(Exit::Success)
 }
 
@@ -215,19 +226,21 @@ fn quoted(path: &Path) -> String {
     format!("\"{escaped}\"")
 }
 
-/// A systemd that runs looks at its units again; one that does not will at its start.
-fn reload_systemd(manager: Manager) {
-    let whose: &[&str] = match manager {
-        Manager::System => &[],
-        Manager::User => &["--user"],
-    };
-    let mut command = Command::new("systemctl");
-    command.args(whose).arg("daemon-reload");
-    if Path::new("/run/systemd/system").is_dir()
-        && let Err(error) = command.status()
-    {
-        eprintln!("warning: systemctl daemon-reload: {error}");
+/// Has a systemd that runs do something; one that does not finds the units at its start.
+fn systemctl(manager: Manager, words: &[&str]) {
+    if !Path::new("/run/systemd/system").is_dir() {
+        return;
     }
+    let mut command = Command::new("systemctl");
+    if matches!(manager, Manager::User) {
+        command.arg("--user");
+    }
+    let problem = match command.args(words).status() {
+        Ok(status) if status.success() => return,
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    eprintln!("warning: systemctl {}: {problem}", words.join(" "));
 }
 
 fn failed<'a>(action: &'a str, path: &'a Path) -> impl Fn(std::io::Error) -> CliError + 'a {

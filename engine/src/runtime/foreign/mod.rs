@@ -20,7 +20,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use rustix::thread::UnshareFlags;
 use serde::{Deserialize, Serialize};
 
-use crate::mount::{Below, detached_root, open_root};
+use crate::mount::{Below, mapped_root, open_root};
 use crate::sys::namespace;
 
 use super::bundle::write;
@@ -186,7 +186,7 @@ impl Foreign {
         while unmount(&place, UnmountFlags::DETACH).is_ok() {}
         namespace::unshare(UnshareFlags::NEWNS).map_err(failed)?;
         leave_the_hosts_mounts()?;
-        let root = detached_root(launch.root)?;
+        let root = mapped_root(launch.root, None)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         move_mount(&root, "", CWD, &place, flags).map_err(|error| failed(error.into()))
     }
