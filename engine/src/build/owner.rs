@@ -2,8 +2,8 @@
 
 use super::tree::Tree;
 
-/// Reads `user[:group]`. A user without a group takes the group of passwd; a number unknown there is its own
-/// group.
+/// Reads `user[:group]`. A user without a group takes the group of passwd, a number is its own group, but `number:`
+/// has group 0.
 pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
     let (user, group) = match text.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -35,6 +35,7 @@ pub(super) fn resolve(tree: &Tree, text: &str) -> Result<(u32, u32), String> {
         }
     };
     let gid = match group {
+        Some("") if user.parse::<u32>().is_ok() => 0,
         None | Some("") => default_gid,
         Some(group) => match group.parse() {
             Ok(number) => number,

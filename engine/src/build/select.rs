@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use rustix::fs::FileType;
 
@@ -35,6 +35,37 @@ impl Selected {
             .rposition(|byte| *byte == b'/')
             .map_or(0, |at| at + 1);
         OsStr::from_bytes(&bytes[start..])
+    }
+
+    /// Its path with `--parents`, as `--exclude` sees it and as it is made: without the first `skip` components.
+    pub(super) fn below(&self, skip: usize) -> OsString {
+        let parts = self.named.as_bytes().split(|byte| *byte == b'/');
+        let parts: Vec<&[u8]> = parts.filter(|part| !part.is_empty()).skip(skip).collect();
+        OsString::from_vec(parts.join(&b'/'))
+    }
+
+    /// Whether something of it is left where this path of it is excluded.
+    pub(super) fn is_left(
+        &self,
+        tree: &Tree,
+        below: &OsStr,
+        exclude: &Patterns,
+    ) -> io::Result<bool> {
+        let skip = |shown: &OsStr| exclude.excludes(&shown.to_string_lossy());
+        if exclude.is_empty() || !skip(below) {
+            return Ok(true);
+        }
+        if self.entry.is_some() {
+            return Ok(false);
+        }
+        for child in tree::entries(self.dir.as_fd())? {
+            let path = tree::join(&self.path, &child.name);
+            let shown = tree::join(below, &child.name);
+            if digest::visible(tree, &child, &path, &shown, &skip, self.dir.as_fd())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -217,16 +248,22 @@ fn parse(pattern: &str) -> io::Result<Vec<glob::Token>> {
     })
 }
 
-/// Adds the content of a selection to a cache key.
+/// Adds the content of a selection to a cache key. With `--parents` there is a count of the directories of its path that
+/// are not made.
 pub(super) fn add_digest(
     fields: &mut Fields,
     tree: &Tree,
     selected: &Selected,
     exclude: &Patterns,
-    parents: bool,
+    parents: Option<usize>,
 ) -> io::Result<()> {
     let skip = |shown: &OsStr| !exclude.is_empty() && exclude.excludes(&shown.to_string_lossy());
-    if parents {
+    let mut shown = OsString::new();
+    if let Some(skipped) = parents {
+        shown = selected.below(skipped);
+        if !selected.is_left(tree, &shown, exclude)? {
+            return Ok(());
+        }
         fields.add(selected.named.as_bytes());
     }
     match &selected.entry {
@@ -244,7 +281,7 @@ pub(super) fn add_digest(
             tree,
             selected.dir.as_fd(),
             &selected.path,
-            OsStr::new(""),
+            &shown,
             &skip,
         ),
     }

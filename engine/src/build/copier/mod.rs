@@ -64,6 +64,14 @@ impl Attributes {
         self.owner.unwrap_or((0, 0))
     }
 
+    /// Mode of a directory that is made on the way: `--chmod` gives it its permissions when it is octal.
+    fn new_directory(&self) -> u32 {
+        match self.mode {
+            Some(Change::Octal(mode)) => mode & 0o777,
+            Some(Change::Symbolic(_)) | None => 0o755,
+        }
+    }
+
     fn changed(&self, mode: u32, directory: bool) -> u32 {
         self.mode
             .as_ref()
@@ -123,11 +131,22 @@ impl<'a, 't> Copier<'a, 't> {
         match &selected.entry {
             Some(_) => {
                 let (dir, name, at) = self.file_place(selected.name(), path, into)?;
-                self.selected(&source, selected, dir.as_fd(), &name, &at)
+                let target = Target {
+                    dir: dir.as_fd(),
+                    name: &name,
+                    at: &at,
+                };
+                self.selected(&source, selected, OsStr::new(""), &target)
             }
             None => {
                 let (dir, at) = self.directory_place(path)?;
-                self.selected(&source, selected, dir.as_fd(), OsStr::new(""), &at)
+                let name = OsStr::new("");
+                let target = Target {
+                    dir: dir.as_fd(),
+                    name,
+                    at: &at,
+                };
+                self.selected(&source, selected, name, &target)
             }
         }
     }
@@ -146,6 +165,11 @@ impl<'a, 't> Copier<'a, 't> {
             tree: from,
             exclude,
         };
+        let shown = selected.below(skip);
+        let left = selected.is_left(from, &shown, exclude);
+        if !left.map_err(failed("read", &selected.path))? {
+            return Ok(());
+        }
         let (mut dir, mut at) = self.directory_place(path)?;
         let parts: Vec<&OsStr> = selected
             .named
@@ -176,19 +200,27 @@ impl<'a, 't> Copier<'a, 't> {
             Some(_) => tree::join(&at, name),
             None => at,
         };
-        self.selected(&source, selected, dir.as_fd(), name, &at)
+        self.selected(
+            &source,
+            selected,
+            &shown,
+            &Target {
+                dir: dir.as_fd(),
+                name,
+                at: &at,
+            },
+        )
     }
 
-    /// Copies a selection into `dir`: a file as `name`, of a directory what is in it.
+    /// Copies a selection to a place: a file, or of a directory what is in it. `shown` is its path for `--exclude`.
     fn selected(
         &mut self,
         source: &Source<'_>,
         selected: &Selected,
-        dir: BorrowedFd<'_>,
-        name: &OsStr,
-        at: &OsStr,
+        shown: &OsStr,
+        target: &Target<'_>,
     ) -> Result<(), CopyError> {
-        let (fd, path, shown) = (selected.dir.as_fd(), &*selected.path, OsStr::new(""));
+        let (fd, path) = (selected.dir.as_fd(), &*selected.path);
         match &selected.entry {
             Some(entry) => {
                 let item = Item {
@@ -197,9 +229,9 @@ impl<'a, 't> Copier<'a, 't> {
                     path,
                     shown,
                 };
-                self.entry(source, &item, &Target { dir, name, at })
+                self.entry(source, &item, target)
             }
-            None => self.children(source, &Folder { fd, path, shown }, dir, at),
+            None => self.children(source, &Folder { fd, path, shown }, target.dir, target.at),
         }
     }
 
@@ -233,7 +265,8 @@ impl<'a, 't> Copier<'a, 't> {
 
     /// Makes a directory and its parents, each with the given owner; existing ones stay as they are.
     pub(super) fn make_directory(&mut self, path: &str) -> Result<OwnedFd, CopyError> {
-        Ok(self.directory_place(path)?.0)
+        let place = self.place(path)?;
+        Ok(self.directory(place, path, 0o755)?.0)
     }
 
     /// A directory below another that is there or is made now.

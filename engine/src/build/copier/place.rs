@@ -8,7 +8,7 @@ use crate::build::attributes::{dress_directory, set_times, times};
 use crate::build::tree::{self, Found, Place};
 
 impl Copier<'_, '_> {
-    fn place(&self, path: &str) -> Result<Place, CopyError> {
+    pub(super) fn place(&self, path: &str) -> Result<Place, CopyError> {
         self.to
             .locate(OsStr::new(path))
             .map_err(failed("reach", OsStr::new(path)))
@@ -29,7 +29,7 @@ impl Copier<'_, '_> {
                 Ok((place.dir, name.to_owned(), at))
             }
             _ if into || path.ends_with('/') => {
-                let (dir, at) = self.directory(place, path)?;
+                let (dir, at) = self.directory(place, path, self.attributes.new_directory())?;
                 let at = tree::join(&at, name);
                 Ok((dir, name.to_owned(), at))
             }
@@ -39,7 +39,8 @@ impl Copier<'_, '_> {
             }
             Found::Missing(mut names) => {
                 let last = names.pop().unwrap_or_default();
-                let (dir, at) = self.make_missing(place.dir, place.path, &names)?;
+                let mode = self.attributes.new_directory();
+                let (dir, at) = self.make_missing(place.dir, place.path, &names, mode)?;
                 let at = tree::join(&at, &last);
                 Ok((dir, last, at))
             }
@@ -48,14 +49,19 @@ impl Copier<'_, '_> {
 
     /// The directory that a path names, there or made now, and its path without links.
     pub(super) fn directory_place(&self, path: &str) -> Result<(OwnedFd, OsString), CopyError> {
-        self.directory(self.place(path)?, path)
+        self.directory(self.place(path)?, path, self.attributes.new_directory())
     }
 
-    fn directory(&self, place: Place, path: &str) -> Result<(OwnedFd, OsString), CopyError> {
+    pub(super) fn directory(
+        &self,
+        place: Place,
+        path: &str,
+        mode: u32,
+    ) -> Result<(OwnedFd, OsString), CopyError> {
         match place.found {
             Found::Directory => Ok((place.dir, place.path)),
             Found::Other(..) => Err(CopyError::NotADirectory(path.trim_matches('/').to_owned())),
-            Found::Missing(names) => self.make_missing(place.dir, place.path, &names),
+            Found::Missing(names) => self.make_missing(place.dir, place.path, &names, mode),
         }
     }
 
@@ -64,9 +70,9 @@ impl Copier<'_, '_> {
         mut dir: OwnedFd,
         mut at: OsString,
         names: &[OsString],
+        mode: u32,
     ) -> Result<(OwnedFd, OsString), CopyError> {
         let owner = self.attributes.new_owner();
-        let mode = self.attributes.changed(0o755, true);
         for name in names {
             at = tree::join(&at, name);
             make_dir(dir.as_fd(), name).map_err(failed("create", &at))?;

@@ -32,7 +32,11 @@ pub(super) fn of(
     let switches = [
         u8::from(flags.link),
         u8::from(flags.parents),
-        u8::from(flags.unpack.unwrap_or(true)),
+        match flags.unpack {
+            None => 0,
+            Some(false) => 1,
+            Some(true) => 2,
+        },
     ];
     ingredients
         .add(STEP_BEFORE, &stage.result.key)
@@ -54,7 +58,7 @@ pub(super) fn of(
             Item::Files { selected, skip } => {
                 fields.add(b"files").add(&skip.to_le_bytes());
                 for selected in selected {
-                    let (exclude, parents) = (&words.exclude, flags.parents);
+                    let (exclude, parents) = (&words.exclude, flags.parents.then_some(*skip));
                     let (hash, notes) = digest(stage, from, selected, exclude, parents)?;
                     fields.add(&hash);
                     let below = selected.path.to_string_lossy();
@@ -109,7 +113,7 @@ pub(in crate::build) fn digest(
     from: &Origin<'_>,
     selected: &Selected,
     exclude: &Patterns,
-    parents: bool,
+    parents: Option<usize>,
 ) -> io::Result<(Hash, Vec<(String, Hash)>)> {
     let compute = || {
         let mut fields = Fields::new("selection");
@@ -125,7 +129,8 @@ pub(in crate::build) fn digest(
         .add(stack)
         .add(selected.path.as_bytes())
         .add(selected.named.as_bytes());
-    question.list(&exclude.texts).add(&[u8::from(parents)]);
+    let skipped = parents.map_or(-1, |skipped| skipped as i64);
+    question.list(&exclude.texts).add(&skipped.to_le_bytes());
     let question = question.finish();
     if let Some(known) = stage.solver.cache.digest(&question) {
         return Ok((known, Vec::new()));

@@ -75,11 +75,10 @@ pub(super) fn run(
             .solver
             .step_error(&name, &stage.source, span, kind, message, None)
     })?;
-    let count: usize = items.iter().map(Item::count).sum();
     let job = Job {
         dest: &words.dest,
-        // Several sources need a directory.
-        into: words.dest.ends_with('/') || count > 1,
+        // Of several sources for one file the last stays.
+        into: words.dest.ends_with('/'),
         flags: &flags,
         exclude: &words.exclude,
         mode: words.mode.clone(),

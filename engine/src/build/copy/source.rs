@@ -27,16 +27,6 @@ pub(super) enum Item {
     Git { commit: String, git: GitRef },
 }
 
-impl Item {
-    /// How many things it puts into the destination.
-    pub(super) fn count(&self) -> usize {
-        match self {
-            Self::Files { selected, .. } => selected.len(),
-            _ => 1,
-        }
-    }
-}
-
 /// Finds what source words name.
 pub(super) struct Finder<'f, 's, 'a> {
     pub(super) stage: &'f Stage<'s, 'a>,

@@ -104,7 +104,8 @@ impl Words {
         let each = |texts: &[String]| -> Result<Vec<String>, BuildError> {
             texts.iter().map(|text| stage.expand(span, text)).collect()
         };
-        let exclude = Patterns::from_flags(&each(flags.exclude)?).map_err(|bad| {
+        // Not expanded, as BuildKit has it.
+        let exclude = Patterns::from_flags(flags.exclude).map_err(|bad| {
             stage.wrong(
                 span,
                 format!("invalid --exclude `{}`: {}", bad.pattern, bad.reason),

@@ -1,4 +1,4 @@
-//! Heredoc words: `[fd]<<[-]NAME`.
+//! Heredoc words: `[fd]<<[-] NAME`.
 
 use super::words::{flags, shell_words, split_instruction};
 
@@ -46,6 +46,7 @@ pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
         Some(rest) => (true, rest),
         None => (false, rest),
     };
+    let rest = rest.trim_start_matches(is_go_space);
     if rest.is_empty() || rest.contains('<') {
         return None;
     }
@@ -76,4 +77,36 @@ pub(in crate::build) fn chomp(content: &str) -> String {
         .split_inclusive('\n')
         .map(|line| line.trim_start_matches('\t'))
         .collect()
+}
+
+/// What `\s` matches in Go's regular expressions.
+fn is_go_space(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\u{c}' | '\r' | ' ')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::announced;
+
+    #[test]
+    fn blanks_may_stand_before_the_name() {
+        let names = |text| -> Vec<String> {
+            let found = announced(text);
+            found.into_iter().map(|heredoc| heredoc.name).collect()
+        };
+        assert_eq!(names("RUN cat << EOF > /o"), ["EOF"]);
+        assert_eq!(names("RUN <<\t'E F' cat 3<< \\G"), ["E F", "G"]);
+        assert_eq!(names("ONBUILD RUN << A <<B"), ["A", "B"]);
+        // A shift looks the same.
+        assert_eq!(names("RUN echo $((1 << 3))"), ["3))"]);
+        for none in [
+            "RUN cat <<- EOF",
+            "RUN cat <<<A",
+            "RUN echo '<< A'",
+            "RUN x <<",
+            "CMD << A",
+        ] {
+            assert!(names(none).is_empty(), "{none}");
+        }
+    }
 }

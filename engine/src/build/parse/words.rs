@@ -100,12 +100,13 @@ pub(super) fn quoted_words(text: &str, escape: char) -> Vec<String> {
     words
 }
 
-/// Words as a shell would see them, with quotes and escapes left in; stops at an unclosed quote.
+/// Words as a shell would see them, with quotes and escapes left in; stops at an unclosed quote. Blanks after `<<`
+/// are part of the word that they begin, as BuildKit has it.
 pub(super) fn shell_words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
     let mut quote: Option<char> = None;
-    let mut characters = text.chars();
+    let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
         match (quote, c) {
             (None, c) if c.is_whitespace() => {
@@ -119,6 +120,14 @@ pub(super) fn shell_words(text: &str) -> Vec<String> {
             (None | Some('"'), '\\') => {
                 word.push(c);
                 word.extend(characters.next());
+                continue;
+            }
+            (None, '<') if characters.peek() == Some(&'<') => {
+                word.push(c);
+                word.extend(characters.next());
+                while let Some(blank) = characters.next_if(|c| c.is_whitespace()) {
+                    word.push(blank);
+                }
                 continue;
             }
             _ => {}

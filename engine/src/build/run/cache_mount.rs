@@ -90,7 +90,7 @@ impl Runner<'_, '_, '_> {
             .map_err(|reason| self.error(ErrorKind::NotFound, reason, None))?;
         }
         let (uid, gid) = (mount.uid.unwrap_or(0), mount.gid.unwrap_or(0));
-        let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755));
+        let mode = std::fs::Permissions::from_mode(mount.mode.unwrap_or(0o755) & 0o777);
         chown(&new, Some(uid), Some(gid)).map_err(&failed)?;
         std::fs::set_permissions(&new, mode).map_err(&failed)?;
         std::fs::rename(&new, directory).map_err(&failed)

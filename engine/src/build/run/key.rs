@@ -22,6 +22,8 @@ pub(super) fn of(
     let hosts: Vec<String> = hosts
         .map(|host| format!("{} {:?}", host.name, host.address))
         .collect();
+    let request = stage.solver.request;
+    let limits = format!("{:?} {:?}", request.shm_size, request.ulimits);
     let script = command.script.as_ref();
     let script = script
         .map(|script| script.text.as_bytes())
@@ -36,6 +38,7 @@ pub(super) fn of(
         .add(network.as_bytes())
         .add(&[u8::from(command.insecure)])
         .list(&hosts)
+        .add(limits.as_bytes())
         .add(script);
     ingredients
         .add(STEP_BEFORE, &stage.result.key)
@@ -45,6 +48,7 @@ pub(super) fn of(
         .add("the network", network.as_bytes())
         .add("the security", &[u8::from(command.insecure)])
         .add("the hosts", hosts.join("\n").as_bytes())
+        .add("the limits", limits.as_bytes())
         .add("the script", script)
         .variables(&command.env);
     for source in &command.mounts {
@@ -96,7 +100,7 @@ fn content(stage: &Stage<'_, '_>, files: &Files, source: &str) -> Result<Hash, S
             tree,
             stack: stack.copied(),
         };
-        copy::digest(stage, &from, &selected, &Patterns::default(), false)
+        copy::digest(stage, &from, &selected, &Patterns::default(), None)
             .map(|(digest, _)| digest)
             .map_err(|e| e.to_string())
     })

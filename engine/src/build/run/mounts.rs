@@ -205,6 +205,9 @@ impl Runner<'_, '_, '_> {
         let id = mount.id.as_deref().unwrap_or_default();
         let Some(secret) = self.stage.solver.request.secrets.get(id) else {
             let help = format!("give it with --secret id={id},src=FILE or id={id},env=NAME");
+            // The variable is there all the same.
+            to.env
+                .extend(mount.env.as_ref().map(|name| format!("{name}=")));
             return self.missing(mount, format!("secret `{id}` not found"), help);
         };
         let content = match secret {
@@ -245,6 +248,7 @@ impl Runner<'_, '_, '_> {
         let id = mount.id.as_deref().unwrap_or("default");
         let Some(agent) = self.stage.solver.request.ssh.get(id) else {
             let help = format!("give an agent with --ssh {id}");
+            self.name_socket(source, to);
             return self.missing(mount, format!("no ssh agent `{id}` was given"), help);
         };
         let (mode, uid, gid) = (
@@ -256,10 +260,7 @@ impl Runner<'_, '_, '_> {
         let forwarder = ssh::Forwarder::start(agent, &socket, mode, uid, gid)
             .map_err(self.internal("listen for the ssh agent"))?;
         to.agents.push(forwarder);
-        let known = self.command.env.iter().chain(&to.env);
-        if !{ known }.any(|entry| entry.starts_with("SSH_AUTH_SOCK=")) {
-            to.env.push(format!("SSH_AUTH_SOCK={}", source.target));
-        }
+        self.name_socket(source, to);
         to.mounts.push(RunMount::Bind {
             source: socket,
             below: String::new(),
@@ -267,6 +268,14 @@ impl Runner<'_, '_, '_> {
             access: Access::ReadWrite,
         });
         Ok(())
+    }
+
+    /// Tells the command where its agent is, even one that was not given.
+    fn name_socket(&self, source: &Source, to: &mut Prepared) {
+        let known = self.command.env.iter().chain(&to.env);
+        if !{ known }.any(|entry| entry.starts_with("SSH_AUTH_SOCK=")) {
+            to.env.push(format!("SSH_AUTH_SOCK={}", source.target));
+        }
     }
 
     /// What was not given is an error when the mount is `required`.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::image::Reference;
 
+mod copies;
 mod explain;
 mod former;
 mod numbers;
