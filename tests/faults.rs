@@ -83,6 +83,9 @@ fn what_cannot_be_run_is_shown_where_it_is_written() {
         let run = sandbox.run(&["run", "--rm", "web"]);
         assert!(matches!(run.code(), 125..=127), "{}", run.code());
         run.expect_stderr(&["note: it is written here", &written, &at]);
+        let one_offs = "label=com.docker.compose.oneoff=True";
+        let left = sandbox.ok(&["container", "ls", "-aq", "--filter", one_offs]);
+        assert_eq!(left.stdout(), "", "--rm is about this one too");
         sandbox.ok(&["down"]);
         sandbox.finish();
     }

@@ -60,13 +60,13 @@ STOPSIGNAL 9
 USER one
 WORKDIR /
 VOLUME [/a /one]
-EXPOSE [80/tcp 443/udp 444/udp]
+EXPOSE [443/udp 444/udp 80/tcp]
 LABEL a=one
 ADD a /e # buildkit
 COPY --chmod=a+r a one/ # buildkit
 COPY --chown=0:0 /sub /done # buildkit
 RUN |2 V=one W=given /bin/sh -c echo $A # buildkit
-WORKDIR /sub
+WORKDIR /sub/
 ENV A=one B=x y
 ARG W=given
 ARG V=one

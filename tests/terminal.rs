@@ -114,6 +114,37 @@ fn a_dev_of_the_users_own_is_taken_as_it_is() {
 }
 
 #[test]
+fn a_program_finds_the_terminals_size_when_it_begins() {
+    need_kernel!();
+    let sandbox = sleeper();
+    let new = [
+        "container",
+        "run",
+        "--rm",
+        "-it",
+        "--network",
+        "none",
+        "host",
+    ];
+    for verb in [
+        &new[..],
+        &["exec", "box"],
+        &["run", "--rm", "--no-deps", "box"],
+    ] {
+        // Asked for a second time later, it could have come meanwhile.
+        let mut terminal = sandbox.on_terminal(33, 77, &[verb, &["stty", "size"]].concat());
+        assert_eq!(terminal.exit_code(), 0, "{verb:?}");
+        assert!(
+            terminal.shown().contains("33 77"),
+            "{verb:?} {}",
+            terminal.shown()
+        );
+    }
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}
+
+#[test]
 fn ctrl_c_goes_to_the_program_in_the_container() {
     need_terminal!();
     let sandbox = sleeper();

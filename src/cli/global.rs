@@ -58,6 +58,15 @@ pub struct GlobalArgs {
     /// Directory of all of Gantry's state; default: `/var/lib/gantry`.
     #[arg(long, env = "GANTRY_ROOT")]
     pub root: Option<PathBuf>,
+    /// Former name of `--project-directory`.
+    #[arg(long, hide = true)]
+    pub workdir: Option<PathBuf>,
+    /// Former name of `--ansi never`.
+    #[arg(long, hide = true)]
+    pub no_ansi: bool,
+    /// Changes nothing, as in Docker Compose.
+    #[arg(long, hide = true)]
+    pub verbose: bool,
 }
 
 /// When to use colours and cursor movements.
@@ -134,7 +143,7 @@ impl GlobalArgs {
         Global {
             files: self.file,
             project_name: self.project_name,
-            project_directory: self.project_directory,
+            project_directory: self.project_directory.or(self.workdir),
             profiles: self.profile,
             env_files: self.env_file,
             all_resources: self.all_resources,
@@ -142,7 +151,7 @@ impl GlobalArgs {
             dry_run: self.dry_run,
             parallel: usize::try_from(self.parallel).ok().filter(|n| *n > 0),
             root: self.root,
-            ansi: self.ansi,
+            ansi: if self.no_ansi { Ansi::Never } else { self.ansi },
             progress: self.progress.unwrap_or(Progress::Auto),
         }
     }

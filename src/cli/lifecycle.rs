@@ -5,8 +5,9 @@ use crate::cli::apply;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::Session;
+use crate::cli::session::{self, Session};
 use crate::executor::{Cancel, Execution};
+use crate::loader::{self, Dependencies};
 use crate::lower::Stack;
 use crate::plan::lifecycle::Scope;
 use crate::plan::{Desired, Observed, Plan, PlanError};
@@ -20,9 +21,24 @@ pub struct Held {
 }
 
 impl Held {
-    /// The project of the flags, with its compose file or by name alone.
-    pub fn take(global: &Global) -> Result<Self, CliError> {
-        Self::of(global, Session::named(global)?)
+    /// The project of the flags, with its compose file or by name alone. Naming a service
+    /// activates its profiles, as it does for `up`.
+    pub fn take(global: &Global, services: &[String]) -> Result<Self, CliError> {
+        let mut session = Session::named(global)?;
+        let is_off = |name| {
+            let project = session.project.as_ref();
+            project.is_some_and(|project| project.disabled_services.contains_key(name))
+        };
+        if services.iter().any(is_off) {
+            let mut options = session::options(global)?;
+            options.services = services.to_vec();
+            options.dependencies = Dependencies::Include;
+            // Its warnings have been told.
+            let loaded = loader::load(&options)
+                .map_err(|problems| CliError::Load(problems.render(session::colour(global))))?;
+            session.project = Some(loaded.project);
+        }
+        Self::of(global, session)
     }
 
     /// The project of a session.
@@ -101,7 +117,7 @@ pub fn run(
     services: &[String],
     plan: impl FnOnce(&Scope<'_>) -> Result<Plan, PlanError>,
 ) -> Result<Exit, CliError> {
-    let held = Held::take(global)?;
+    let held = Held::take(global, services)?;
     let plan = plan(&held.scope(services))?;
     held.carry_out(global, title, &plan)
 }

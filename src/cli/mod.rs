@@ -40,7 +40,13 @@ use global::{Global, GlobalArgs};
 
 /// compose.yaml on Linux from one executable, with its own container engine.
 #[derive(Debug, Parser)]
-#[command(name = "gantry", version, disable_version_flag = true)]
+#[command(
+    name = "gantry",
+    version,
+    disable_version_flag = true,
+    // A flag that is given twice: the last one counts, as in Docker.
+    args_override_self = true
+)]
 pub struct Cli {
     /// Flags before the verb.
     #[command(flatten)]

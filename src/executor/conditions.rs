@@ -1,9 +1,15 @@
 //! Whether a service has reached what others wait for. Pure.
 
+use std::time::{Duration, SystemTime};
+
 use crate::backend::{Container, HealthStatus, State};
 use crate::plan::{Condition, observed};
 
 use super::failure::Cause;
+
+/// How long a container without a probe must have run before `--wait` believes in it: many programs
+/// that cannot work end within their first moments. Docker Compose looks after as long.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// What can be said now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +18,8 @@ pub enum Verdict {
     Met,
     /// Not yet.
     Pending,
+    /// Not yet, and after this time, if nothing happens.
+    Settling(Duration),
     /// Never.
     Failed(Cause),
 }
@@ -49,10 +57,15 @@ pub fn evaluate(containers: &[Container], service: &str, condition: Condition) -
     }
 }
 
-/// Judges a service for `--wait`: healthy when it has a probe, else running; a container that
-/// ended with 0 and will not be restarted has done its work.
+/// Judges a service for `--wait`: healthy when it has a probe, else running for a while; a container
+/// that ended with 0 and will not be restarted has done its work.
 #[must_use]
-pub fn ready(containers: &[Container], service: &str, condition: Option<Condition>) -> Verdict {
+pub fn ready(
+    containers: &[Container],
+    service: &str,
+    condition: Option<Condition>,
+    now: SystemTime,
+) -> Verdict {
     if condition == Some(Condition::CompletedSuccessfully) {
         return evaluate(containers, service, Condition::CompletedSuccessfully);
     }
@@ -61,7 +74,7 @@ pub fn ready(containers: &[Container], service: &str, condition: Option<Conditio
         |container| match &container.state {
             State::Exited(ended) if ended.code == 0 && ended.error.is_none() => Verdict::Met,
             _ if container.health.is_some() => healthy(container),
-            _ => started(container),
+            _ => settled(container, now),
         },
     )
 }
@@ -73,12 +86,30 @@ fn all<'a>(
     let mut verdict = Verdict::Met;
     for container in containers {
         match judge(container) {
-            Verdict::Met => {}
-            Verdict::Pending => verdict = Verdict::Pending,
             failed @ Verdict::Failed(_) => return failed,
+            open => verdict = later(verdict, open),
         }
     }
     verdict
+}
+
+/// What can be said of two that have not failed.
+fn later(one: Verdict, other: Verdict) -> Verdict {
+    match (one, other) {
+        (Verdict::Met, verdict) | (verdict, Verdict::Met) => verdict,
+        (Verdict::Settling(one), Verdict::Settling(other)) => Verdict::Settling(one.max(other)),
+        _ => Verdict::Pending,
+    }
+}
+
+/// As [`started`], once it has run for a while.
+fn settled(container: &Container, now: SystemTime) -> Verdict {
+    let age = container.started.and_then(|at| now.duration_since(at).ok());
+    match (&container.state, age) {
+        // Where the clock was set back, the start lies ahead: such a container counts as old.
+        (State::Running, Some(age)) if age < SETTLED => Verdict::Settling(SETTLED - age),
+        _ => started(container),
+    }
 }
 
 fn started(container: &Container) -> Verdict {

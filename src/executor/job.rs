@@ -1,18 +1,24 @@
 //! One step, on a thread of its own: backend calls and the events around them.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use gantry_engine::error::{Classify, ErrorKind};
 
 use crate::backend::{
-    AnonymousVolumes, BackendError, ContainerId, ExecSpec, Force, Removal, Warnings,
+    AnonymousVolumes, BackendError, Container, ContainerId, ExecSpec, Force, Removal, State,
+    Warnings,
 };
 use crate::model::Hook;
-use crate::plan::Operation;
 use crate::plan::operation::{Replaced, StopFirst};
+use crate::plan::{Operation, labels};
 
-use super::{Cause, Event, Execution, Failure, Kind, Phase};
+use super::{Cause, Event, Execution, Failure, Kind, LOOK_AGAIN, Phase};
+
+/// How long the end of a killed container is waited for. A process in uninterruptible sleep takes
+/// its time, and was killed all the same.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// A step with everything it needs.
 pub(super) struct Job {
@@ -103,7 +109,7 @@ impl Job {
             ),
             Operation::Kill { id, name, signal } => {
                 work.around("", &name, (Phase::Killing, Phase::Killed), "kill", || {
-                    run.backend.kill(&id, &signal)
+                    work.kill(&id, &signal)
                 })
             }
             Operation::Pause { id, name } => {
@@ -409,6 +415,38 @@ impl Work<'_> {
         self.run.backend.stop(id, timeout)
     }
 
+    /// Sends a signal. After the one that cannot be survived, the end is on record when this
+    /// returns, so that who looks next does not find the container running.
+    fn kill(&self, id: &ContainerId, signal: &str) -> Result<(), BackendError> {
+        if !is_fatal(signal) {
+            return self.run.backend.kill(id, signal);
+        }
+        let project = [(labels::PROJECT, self.run.project)];
+        let look = || {
+            let containers = self.run.backend.containers(&project)?;
+            Ok::<_, BackendError>(containers.into_iter().find(|c| c.id == *id))
+        };
+        let (changes, told) = mpsc::channel();
+        let _subscription = self.run.backend.subscribe(&project, changes)?;
+        let before = look()?.and_then(|container| container.started);
+        self.run.backend.kill(id, signal)?;
+        let deadline = Instant::now() + ENDS_WITHIN;
+        // A run that began later is another one: a restart policy was quicker than we.
+        let runs = |c: &Container| has_process(&c.state) && c.started == before;
+        while look()?.is_some_and(|container| runs(&container)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let pause = LOOK_AGAIN.min(left);
+            // The engine stopped telling: go on by looking.
+            if told.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
+                std::thread::sleep(pause);
+            }
+        }
+        Ok(())
+    }
+
     fn remove(
         &self,
         service: &str,
@@ -481,6 +519,16 @@ impl Work<'_> {
             output: String::from_utf8_lossy(&output.text).into_owned(),
         })
     }
+}
+
+/// Whether a signal is KILL, as Docker lets it be written.
+fn is_fatal(signal: &str) -> bool {
+    let name = signal.to_ascii_uppercase();
+    matches!(name.strip_prefix("SIG").unwrap_or(&name), "KILL" | "9")
+}
+
+fn has_process(state: &State) -> bool {
+    matches!(state, State::Running | State::Stopping | State::Paused)
 }
 
 /// What should go away and is away already has gone away.

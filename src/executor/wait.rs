@@ -1,7 +1,7 @@
 //! Waiting until services are ready (`up --wait`).
 
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::backend::Container;
 use crate::plan::{Condition, Desired, Wait, labels};
@@ -18,7 +18,8 @@ pub fn wait(
     timeout: Option<Duration>,
 ) -> Result<(), ExecuteError> {
     let judge = |containers: &[Container], service: &str| {
-        conditions::ready(containers, service, waited_for_as(desired, service))
+        let condition = waited_for_as(desired, service);
+        conditions::ready(containers, service, condition, SystemTime::now())
     };
     until(run, services, timeout, &judge)
 }
@@ -70,10 +71,15 @@ fn until(
         }
         let containers = run.backend.containers(&[(labels::PROJECT, run.project)])?;
         let mut pending = Vec::new();
+        let mut limit = LOOK_AGAIN;
         for service in services {
             match judge(&containers, service) {
                 Verdict::Met => {}
                 Verdict::Pending => pending.push(service.clone()),
+                Verdict::Settling(left) => {
+                    pending.push(service.clone());
+                    limit = limit.min(left);
+                }
                 Verdict::Failed(cause) => {
                     return Err(ExecuteError::Failed(vec![Failure::of_service(
                         run, service, cause,
@@ -96,7 +102,6 @@ fn until(
             announced = true;
             announce(run, &pending, &containers, |_| Phase::Waiting);
         }
-        let mut limit = LOOK_AGAIN;
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

@@ -36,7 +36,9 @@ pub enum Volumes {
     Remove,
 }
 
-/// Plans `down`. Without a file (`desired` is `None`) every container of the project goes.
+/// Plans `down`. Without a file (`desired` is `None`) every container of the project goes. Those
+/// of services that a profile switches off stay, unless the service is named: as Docker Compose,
+/// which is how one part of a project is taken down.
 pub fn down(
     project: &str,
     desired: Option<&Desired>,
@@ -59,9 +61,10 @@ pub fn down(
             match (&only, desired) {
                 (Some(only), _) => only.contains(service),
                 (None, Some(desired)) => {
-                    options.orphans
-                        || observed::is_one_off(container)
-                        || !is_orphan(desired, container)
+                    !desired.disabled.contains(service)
+                        && (options.orphans
+                            || observed::is_one_off(container)
+                            || !is_orphan(desired, container))
                 }
                 (None, None) => true,
             }

@@ -110,6 +110,7 @@ pub fn start(scope: &Scope<'_>) -> Result<Plan, PlanError> {
         return start_from_labels(scope);
     };
     let named = desired.select(scope.services)?;
+    something_to_start(scope, desired, &named)?;
     let mut started: BTreeMap<String, Vec<StepId>> = BTreeMap::new();
     for name in desired.with_dependencies(&named) {
         let waits: Vec<_> = desired.services[&name]
@@ -126,6 +127,25 @@ pub fn start(scope: &Scope<'_>) -> Result<Plan, PlanError> {
         started.insert(name, steps);
     }
     Ok(plan)
+}
+
+/// Refuses where nothing was ever created. Where something was, a service without containers is
+/// passed over: as Docker Compose.
+fn something_to_start(
+    scope: &Scope<'_>,
+    desired: &Desired,
+    named: &[String],
+) -> Result<(), PlanError> {
+    if !scope.observed.containers.iter().all(observed::is_one_off) {
+        return Ok(());
+    }
+    let wants_one = |name: &&String| desired.services[*name].replicas > 0;
+    match named.iter().find(wants_one) {
+        Some(name) => Err(PlanError::NothingToStart {
+            service: name.clone(),
+        }),
+        None => Ok(()),
+    }
 }
 
 fn start_from_labels(scope: &Scope<'_>) -> Result<Plan, PlanError> {
@@ -315,20 +335,20 @@ pub fn remove_orphans(plan: &mut Plan, desired: &Desired, observed: &Observed) {
     }
 }
 
-/// Plans `pause`.
+/// Plans `pause`. One that is paused is tried too: that it cannot be is the engine's to say.
 pub fn pause(scope: &Scope<'_>) -> Result<Plan, PlanError> {
     each(scope, |container| {
-        (container.state == State::Running).then(|| Operation::Pause {
+        matches!(container.state, State::Running | State::Paused).then(|| Operation::Pause {
             id: container.id.clone(),
             name: container.name.clone(),
         })
     })
 }
 
-/// Plans `unpause`.
+/// Plans `unpause`. One that runs is tried too, as with [`pause`].
 pub fn unpause(scope: &Scope<'_>) -> Result<Plan, PlanError> {
     each(scope, |container| {
-        (container.state == State::Paused).then(|| Operation::Unpause {
+        matches!(container.state, State::Running | State::Paused).then(|| Operation::Unpause {
             id: container.id.clone(),
             name: container.name.clone(),
         })

@@ -58,6 +58,12 @@ pub enum PlanError {
         /// The value wanted.
         expected: String,
     },
+    /// `start` of a project that has no container.
+    #[error("service `{service}` has no container to start")]
+    NothingToStart {
+        /// The first service that should have one.
+        service: String,
+    },
     /// More than one container for a service with a fixed name.
     #[error("service `{service}` has a fixed container name and cannot have {replicas} containers")]
     FixedName {
@@ -84,6 +90,9 @@ impl PlanError {
             }
             Self::ForeignNetwork { .. } => {
                 Some("give one of the two networks another `name:`".to_owned())
+            }
+            Self::NothingToStart { .. } => {
+                Some("create and start it with `gantry up -d`".to_owned())
             }
             Self::FixedName { .. } => Some("remove `container_name`".to_owned()),
         }

@@ -79,6 +79,8 @@ struct Resources {
     changed_volumes: BTreeSet<String>,
     /// Containers already stopped or removed because of that.
     stopped: BTreeMap<ContainerId, StepId>,
+    /// Steps that stop containers of services that take no part, and make the network they were on.
+    bystanders: BTreeMap<ContainerId, Vec<StepId>>,
 }
 
 impl<'a> Planner<'a> {

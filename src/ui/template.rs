@@ -4,12 +4,17 @@
 //! `{{with}}`, variables of `range`, and the functions json, index, join, split, upper,
 //! lower, title, len, println, print, printf (%s %d %v %q), truncate, pad, eq, ne, not,
 //! and, or. Anything else is refused by name.
+//!
+//! A document is JSON, and may come with a [`Shape`] that says what it is in Go.
 
 mod eval;
 mod parse;
 mod printf;
+mod shape;
 
 use serde_json::Value;
+
+pub use shape::Shape;
 
 /// Why a template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +53,7 @@ pub enum TemplateError {
 #[derive(Clone, Debug)]
 pub struct Template {
     nodes: Vec<parse::Node>,
+    titles: &'static [(&'static str, &'static str)],
 }
 
 impl Template {
@@ -58,6 +64,7 @@ impl Template {
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         Ok(Self {
             nodes: parse::parse(&unescape(text))?,
+            titles: &[],
         })
     }
 
@@ -66,13 +73,26 @@ impl Template {
     /// # Errors
     /// When a field or function does not exist.
     pub fn render(&self, value: &Value) -> Result<String, TemplateError> {
-        eval::render(&self.nodes, value)
+        self.render_as(value, Shape::Any)
     }
 
-    /// The titles of a `table` template's columns: its fields' names in capitals with blanks
-    /// where the words meet, as Docker prints them.
+    /// Fills it in with a value of which more is known than it shows.
+    ///
+    /// # Errors
+    /// When a field or function does not exist.
+    pub fn render_as(&self, value: &Value, shape: Shape) -> Result<String, TemplateError> {
+        eval::render(&self.nodes, value, shape)
+    }
+
+    /// The titles of a `table` template's columns, as Docker prints them: its fields' names in capitals with blanks
+    /// where the words meet, or words of Docker's own.
     pub fn titles(&self) -> String {
-        parse::titles(&self.nodes)
+        parse::titles(&self.nodes, self.titles)
+    }
+
+    /// Whether it names a field.
+    pub fn names(&self, field: &str) -> bool {
+        parse::names(&self.nodes, field)
     }
 }
 
@@ -103,6 +123,23 @@ impl Format {
                 None => Self::Template(Template::parse(text)?),
             },
         })
+    }
+
+    /// With titles that fields have in this kind of list: an `ID` is one of a container or of an image.
+    #[must_use]
+    pub fn titled(self, titles: &'static [(&'static str, &'static str)]) -> Self {
+        match self {
+            Self::Columns(template) => Self::Columns(Template { titles, ..template }),
+            other => other,
+        }
+    }
+
+    /// Whether a template names a field.
+    pub fn names(&self, field: &str) -> bool {
+        match self {
+            Self::Table | Self::Json => false,
+            Self::Columns(template) | Self::Template(template) => template.names(field),
+        }
     }
 }
 
@@ -149,7 +186,74 @@ mod tests {
             "web-1 running",
         );
         check("{{.State}}", "map[Running:true Status:running]");
-        check("{{.Nothing}}", "<no value>");
+        check("{{.Nothing}} {{.Nothing.Of.It}}", "<nil> <no value>");
+    }
+
+    const STATE: Shape = Shape::Struct(&[
+        ("Status", Shape::Text),
+        ("Running", Shape::Bool),
+        ("Pid", Shape::Number),
+        ("Health", Shape::Pointer(&HEALTH)),
+    ]);
+    const HEALTH: Shape = Shape::Struct(&[("Status", Shape::Text)]);
+    const SHAPE: Shape = Shape::Struct(&[
+        ("Tags", Shape::Spelled("Labels")),
+        ("State", STATE),
+        ("Labels", Shape::Map(&Shape::Text)),
+        ("Mounts", Shape::List(&STATE)),
+        ("Size", Shape::Pointer(&Shape::Number)),
+        ("Signal", Shape::Text),
+    ]);
+
+    #[test]
+    fn what_a_struct_leaves_out_is_there_and_empty() {
+        let value = json!({ "State": {"Running": true, "Status": "up"}, "Labels": {"a": "b"} });
+        for (template, expected) in [
+            (
+                "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}",
+                "none",
+            ),
+            ("{{with .State.Health}}x{{end}}{{.State.Health}}", "<nil>"),
+            (
+                "{{json .State}}{{json .State.Health}}{{json .Size}}",
+                r#"{"Running":true,"Status":"up"}nullnull"#,
+            ),
+            (
+                "{{.Size}} {{.Mounts}} {{len .Mounts}} [{{.Signal}}]",
+                "<nil> [] 0 []",
+            ),
+            (
+                "{{.Labels.nope}} {{.Labels.nope.more}} {{.Labels}}",
+                "<no value> <no value> map[a:b]",
+            ),
+            (
+                "[{{index .Labels \"nope\"}}]{{if .Labels.nope}}x{{end}}",
+                "[]",
+            ),
+            (
+                "{{printf \"%v\" .Labels.nope}} {{.State}}",
+                "<nil> {up true 0 <nil>}",
+            ),
+            ("{{.Tags.a}} {{.Tags.nope}}", "b <no value>"),
+            (
+                "{{eq .State.Health nil}} {{range $k, $v := .Labels}}{{$k}}{{$v}}{{end}}",
+                "true ab",
+            ),
+            (
+                "{{with .State}}{{.Pid}}{{end}}{{range .Mounts}}x{{else}}no{{end}}",
+                "0no",
+            ),
+        ] {
+            let found = Template::parse(template).and_then(|t| t.render_as(&value, SHAPE));
+            assert_eq!(found.as_deref(), Ok(expected), "{template}");
+        }
+        for wrong in ["{{.Nope}}", "{{.State.Nope}}", "{{.State.Health.Status}}"] {
+            let found = Template::parse(wrong).and_then(|t| t.render_as(&value, SHAPE));
+            assert!(
+                matches!(found, Err(TemplateError::UnknownField { .. })),
+                "{wrong}"
+            );
+        }
     }
 
     #[test]
@@ -200,8 +304,43 @@ mod tests {
 
     #[test]
     fn column_titles() {
-        let template = Template::parse("{{.Name}}\t{{.RunningFor}}\t{{.ID}}").unwrap();
-        assert_eq!(template.titles(), "NAME\tRUNNING FOR\tID");
+        let titles = |text: &str| match Format::parse(text).map(|f| f.titled(&[("ID", "OF ME")])) {
+            Ok(Format::Columns(template)) => template.titles(),
+            other => panic!("{other:?}"),
+        };
+        for (template, expected) in [
+            (
+                "{{.Name}}\t{{.RunningFor}}\t{{json .ID}}",
+                "NAME\tCREATED\tOF ME",
+            ),
+            (
+                "{{.LocalVolumes}} {{.CPUPerc}} {{.PIDs}}",
+                "LOCAL VOLUMES CPU % PIDS",
+            ),
+            (
+                "{{.MemUsage}}|{{.NetIO}}|{{.BlockIO}}",
+                "MEM USAGE / LIMIT|NET I/O|BLOCK I/O",
+            ),
+            ("{{.Label \"a.b-c_d\"}}", "b c d"),
+            ("{{if .A}}x{{.A}}{{else}}{{.B}}{{end}}", "xA"),
+        ] {
+            assert_eq!(titles(&format!("table {template}")), expected, "{template}");
+        }
+    }
+
+    #[test]
+    fn a_template_tells_which_fields_it_names() {
+        for (template, names) in [
+            ("{{.Size}}", true),
+            ("table {{.ID}}\t{{upper (print .Size)}}", true),
+            ("{{if .A}}{{else}}{{$.Size}}{{end}}", true),
+            ("{{with .Size}}{{end}}", true),
+            ("{{.ID}} Size", false),
+            ("json", false),
+        ] {
+            let format = Format::parse(template).unwrap();
+            assert_eq!(format.names("Size"), names, "{template}");
+        }
     }
 
     proptest::proptest! {

@@ -14,6 +14,7 @@ fn a_program_that_must_be_killed_can_be_restarted() {
             "running"
         );
     }
+    assert_eq!(inspect(&sandbox, "web", "{{.RestartCount}}"), "0");
     sandbox.inside("web", "true");
     sandbox.finish();
 }

@@ -7,7 +7,7 @@ use super::expand::Expander;
 use super::history;
 use super::parse::{Argument, CommandLine, HealthTest};
 use super::stage::Stage;
-use super::values;
+use super::values::{self, Ports};
 use crate::image::{Empty, HealthConfig};
 
 impl Stage<'_, '_> {
@@ -17,27 +17,19 @@ impl Stage<'_, '_> {
         arguments: &[Argument],
     ) -> Result<String, BuildError> {
         let mut text = "ARG".to_owned();
+        let (given, globals) = (&self.solver.request.args, self.solver.globals);
         for argument in arguments {
+            let name = &argument.name;
+            // A default that the caller's value replaces may be wrong. Names are never expanded.
+            let default = argument.default.as_deref();
             let expanded = Argument {
-                name: self.expand(span, &argument.name)?,
-                default: self.expand_opt(span, argument.default.as_deref())?,
+                name: name.clone(),
+                default: self.expand_opt(span, default.filter(|_| !given.contains_key(name)))?,
             };
-            let stage = self.solver.stages.list[self.index]
-                .from
-                .name
-                .clone()
-                .unwrap_or_default();
-            let mut globals = self.solver.globals.clone();
-            if !stage.is_empty() {
-                globals
-                    .entry("TARGETSTAGE".into())
-                    .and_modify(|value| *value = stage);
-            }
-            let given = &self.solver.request.args;
-            let value = self.result.variables.declare(&expanded, given, &globals);
+            let value = self.result.variables.declare(&expanded, given, globals);
             text += &match value {
-                Some(value) => format!(" {}={value}", expanded.name),
-                None => format!(" {}", expanded.name),
+                Some(value) => format!(" {name}={value}"),
+                None => format!(" {name}"),
             };
         }
         Ok(text)
@@ -51,11 +43,7 @@ impl Stage<'_, '_> {
     ) -> Result<String, BuildError> {
         let mut expanded = Vec::with_capacity(pairs.len());
         for (name, value) in pairs {
-            let name = self.expand(span, name)?;
-            if name.is_empty() {
-                return Err(self.wrong(span, "ENV names can not be blank", None));
-            }
-            expanded.push((name, self.expand(span, value)?));
+            expanded.push((self.expand(span, name)?, self.expand(span, value)?));
         }
         for (name, value) in &expanded {
             self.result.variables.set(name, value);
@@ -117,9 +105,6 @@ impl Stage<'_, '_> {
 
     pub(super) fn user(&mut self, span: Span, text: &str) -> Result<String, BuildError> {
         let user = self.expand(span, text)?;
-        if user.is_empty() {
-            return Err(self.wrong(span, "USER is blank after expansion", None));
-        }
         self.result.config.config.user.clone_from(&user);
         Ok(format!("USER {user}"))
     }
@@ -128,9 +113,7 @@ impl Stage<'_, '_> {
         let mut expanded = Vec::with_capacity(paths.len());
         for path in paths {
             let path = self.expand(span, path)?;
-            if path.is_empty() {
-                return Err(self.wrong(span, "VOLUME specified can not be an empty string", None));
-            }
+            values::check_volume(&path).map_err(|reason| self.wrong(span, reason, None))?;
             expanded.push(path);
         }
         let text = history::listed("VOLUME", &expanded);
@@ -150,7 +133,8 @@ impl Stage<'_, '_> {
         let mut ports = Vec::with_capacity(words.len());
         for word in words {
             for word in expander.words(word).map_err(wrong)? {
-                ports.extend(values::ports(&word).map_err(wrong)?);
+                let read = Ports::read(&word).and_then(|ports| ports.keys());
+                ports.extend(read.map_err(wrong)?);
             }
         }
         let text = history::listed("EXPOSE", &ports);
@@ -161,10 +145,8 @@ impl Stage<'_, '_> {
 
     pub(super) fn stop_signal(&mut self, span: Span, text: &str) -> Result<String, BuildError> {
         let signal = self.expand(span, text)?;
-        if !values::is_signal(&signal) {
-            let help = "write a signal's name as SIGTERM, or its number";
-            return Err(self.wrong(span, format!("invalid signal `{signal}`"), Some(help)));
-        }
+        values::check_signal(&signal)
+            .map_err(|reason| self.wrong(span, reason, Some(values::SIGNAL_HELP)))?;
         self.result.config.config.stop_signal.clone_from(&signal);
         Ok(format!("STOPSIGNAL {signal}"))
     }

@@ -69,12 +69,7 @@ impl Stage<'_, '_> {
     /// `WORKDIR`: the directory and those above it, made where they are missing.
     pub(super) fn workdir(&mut self, span: Span, text: &str) -> Result<(), BuildError> {
         let path = self.expand(span, text)?;
-        let absolute = values::absolute(&self.result.config.config.working_dir, &path);
-        let path = if absolute.len() > 1 {
-            absolute.trim_end_matches('/').to_owned()
-        } else {
-            absolute
-        };
+        let path = values::workdir(&self.result.config.config.working_dir, &path);
         self.result.config.config.working_dir.clone_from(&path);
         let name = self.vertex_name(&format!("WORKDIR {path}"));
         if path == "/" {
@@ -82,10 +77,12 @@ impl Stage<'_, '_> {
             return Ok(());
         }
         let user = self.result.config.config.user.clone();
+        // The directory that is made does not depend on how its path is written.
+        let directory = values::clean(&path);
         let mut fields = Fields::new("workdir");
         fields
             .add(&self.result.key)
-            .add(path.as_bytes())
+            .add(directory.as_bytes())
             .add(user.as_bytes());
         let key = fields.finish();
         let mut write = |stage: &Stage<'_, '_>, tree: &Tree, _: Canvas<'_>| {
@@ -98,13 +95,13 @@ impl Stage<'_, '_> {
                 mode: None,
                 created: stage.solver.epoch,
             };
-            Copier::new(tree, &attributes).make_directory(&path)?;
+            Copier::new(tree, &attributes).make_directory(&directory)?;
             Ok(())
         };
         let mut ingredients = Ingredients::default();
         ingredients
             .add(STEP_BEFORE, &self.result.key)
-            .add("the directory", path.as_bytes())
+            .add("the directory", directory.as_bytes())
             .add("the user", user.as_bytes());
         let made = self.file_vertex(span, &name, key, Canvas::Root, &mut write)?;
         self.explain(&name, &format!("WORKDIR {text}"), &made, &ingredients);
@@ -176,6 +173,14 @@ impl Stage<'_, '_> {
             return Ok(Err(reason));
         }
         drop(tree);
-        store::commit(solver.images, &upper, stack, kin, solver.epoch).map(Ok)
+        store::commit(
+            solver.images,
+            &upper,
+            stack,
+            kin,
+            solver.epoch,
+            &solver.lease,
+        )
+        .map(Ok)
     }
 }

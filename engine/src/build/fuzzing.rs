@@ -47,9 +47,14 @@ fn examine(request: &BuildRequest, text: &Text) -> Result<Vec<Diagnostic>, Build
         ..ImageConfig::default()
     };
     let ignore = Patterns::parse(b"*.md\n!keep/**").unwrap_or_default();
-    Ok(recipe.warnings(request, &config, &ignore, &|name| {
+    let found = recipe.examine(request, &config, &ignore, &|name| {
         (name == "base").then(|| image.clone())
-    }))
+    });
+    Ok(found
+        .warnings
+        .into_iter()
+        .chain(found.error.map(|error| *error))
+        .collect())
 }
 
 fn show(diagnostic: &Diagnostic) {

@@ -211,7 +211,7 @@ fn solver<'a>(
     })
 }
 
-/// Tells the warnings; with `# check=error=true` they end the build.
+/// Tells the warnings; with `# check=error=true` they end the build, as does what is wrong in any case.
 fn warn(
     request: &BuildRequest,
     recipes: &[Recipe],
@@ -224,12 +224,15 @@ fn warn(
         return Ok(Vec::new());
     };
     let config = recipe.check_config(request)?;
-    let warnings = recipe.warnings(request, &config, ignore, &|name| {
+    let lint::Found { warnings, error } = recipe.examine(request, &config, ignore, &|name| {
         let image = images.resolve_for(name, &recipe.platform.of_image());
         Some(image.or_else(|_| images.resolve(name)).ok()?.config)
     });
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));
+    }
+    if let Some(error) = error {
+        return Err(BuildError::Dockerfile(error));
     }
     let of_a_rule = |warning: &Diagnostic| matches!(warning.severity, Severity::Warning(Some(_)));
     if config.error && warnings.iter().any(of_a_rule) {

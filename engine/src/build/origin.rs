@@ -101,11 +101,12 @@ impl Stage<'_, '_> {
         let mut others = None;
         if policy != PullPolicy::Always || local {
             match store::resolve(solver.images, name, self.platform())? {
-                Ok(image) => {
-                    self.protect(&image);
+                Ok(image) if self.protect(&image) => {
                     solver.tell(BuildProgress::Cached { step, name: shown });
                     return Ok(image);
                 }
+                // Somebody has removed it just now.
+                Ok(_) => {}
                 Err(available) => others = available,
             }
             if policy == PullPolicy::Never || local {
@@ -149,12 +150,12 @@ impl Stage<'_, '_> {
         }
     }
 
-    /// Keeps the layers of an image until the build has ended, whoever removes the image.
-    fn protect(&self, image: &Image) {
-        for layer in &image.layers {
-            // Unprotected, it is gone at worst, and the next step says so.
-            let _ = self.solver.lease.protect(&layer.chain_id);
-        }
+    /// Keeps the layers of an image until the build has ended, whoever removes the image; gives whether they are there.
+    fn protect(&self, image: &Image) -> bool {
+        let (lease, images) = (&self.solver.lease, self.solver.images);
+        let mut layers = image.layers.iter();
+        // Protected first, looked for then: they cannot be collected in between.
+        layers.all(|layer| lease.protect(&layer.chain_id).is_ok()) && images.get(&image.id).is_ok()
     }
 
     /// The image of an OCI layout, brought into the store.

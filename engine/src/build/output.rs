@@ -148,7 +148,7 @@ fn image(solver: &Solver<'_>, result: &StageResult, keep: Keep) -> Result<Image,
         Some(_) => solver.now(),
         None => created(solver, result, &bytes),
     });
-    store::image(solver.images, &config, &result.stack, keep)
+    store::image(solver.images, &config, &result.stack, keep, &solver.lease)
 }
 
 /// When this very result was made first.

@@ -9,11 +9,11 @@ use super::error::BuildError;
 use super::expand::Expander;
 use super::graph::{self, Graph, Origin};
 use super::ignore::Patterns;
+use super::lint;
 use super::parse::{self, Argument, CheckConfig, Dockerfile, Instruction, Kind};
 use super::platform::{self, Platform};
 use super::request::BuildRequest;
 use super::stages::{Stage, Stages};
-use super::{Diagnostic, lint};
 use crate::image::ImageConfig;
 
 /// What is to be built, before anything is.
@@ -47,8 +47,7 @@ impl Recipe {
         let stages = Stages::new(&file).map_err(BuildError::Dockerfile)?;
         let target = target(&stages, request)?;
         let host = Platform::host();
-        let name = stages.list[target].from.name.as_deref().unwrap_or_default();
-        let automatic = platform::platform_args(&host, &platform, name);
+        let automatic = automatic(request, &stages, (&host, &platform));
         let globals = globals(&file, &stages, &request.args, automatic.clone())?;
         let (bases, platforms) = bases(&file, &stages, request, &globals, (&host, &platform))?;
         let is_context = |name: &str| {
@@ -78,18 +77,24 @@ impl Recipe {
                 option: "BUILDKIT_DOCKERFILE_CHECK".into(),
                 reason,
             }),
-            None => Ok(self.file.directives.check.clone()),
+            None => self
+                .file
+                .directives
+                .check
+                .clone()
+                .map_err(BuildError::Dockerfile),
         }
     }
 
-    /// What is worth a warning, in file order. `image` is the configuration of an image that is here.
-    pub(super) fn warnings(
+    /// What is worth a warning, in file order, and the first thing that is wrong. `image` is the configuration of an
+    /// image that is here.
+    pub(super) fn examine(
         &self,
         request: &BuildRequest,
         config: &CheckConfig,
         ignore: &Patterns,
         image: &dyn Fn(&str) -> Option<ImageConfig>,
-    ) -> Vec<Diagnostic> {
+    ) -> lint::Found {
         let (file, stages) = (&self.file, &self.stages);
         let defaults = globals(file, stages, &IndexMap::new(), self.automatic.clone()).ok();
         let everything: Vec<usize> = (0..stages.list.len()).collect();
@@ -115,11 +120,12 @@ impl Recipe {
                 image(name)
             },
         };
-        let mut warnings = lint::check(&subject, config);
+        let mut found = lint::check(&subject, config);
         if !request.check {
-            warnings.extend(lint::unused_arguments(file, stages, &request.args));
+            let unused = lint::unused_arguments(file, stages, &request.args);
+            found.warnings.extend(unused);
         }
-        warnings
+        found
     }
 
     /// Refuses commands of a foreign platform where the kernel has nobody to run them. A stage with a platform of
@@ -156,6 +162,24 @@ fn target(stages: &Stages, request: &BuildRequest) -> Result<usize, BuildError> 
         option: "--target".into(),
         reason,
     })
+}
+
+/// The arguments that nobody has to declare; a build argument of such a name takes its place.
+fn automatic(
+    request: &BuildRequest,
+    stages: &Stages,
+    (host, target): (&Platform, &Platform),
+) -> BTreeMap<String, String> {
+    let last = stages.list.last().and_then(|stage| stage.from.name.clone());
+    let asked = request.target.clone().filter(|target| !target.is_empty());
+    let name = asked.or(last).unwrap_or_default();
+    let mut automatic = platform::platform_args(host, target, &name);
+    for (name, value) in &mut automatic {
+        if let Some(given) = request.args.get(name) {
+            value.clone_from(given);
+        }
+    }
+    automatic
 }
 
 /// What is to be built for, each once.
@@ -232,21 +256,24 @@ pub(super) fn bases(
     let mut platforms: Vec<Platform> = Vec::with_capacity(stages.list.len());
     for (index, stage) in stages.list.iter().enumerate() {
         let (image, platform) = base_image(file, stage, &expander, host)?;
+        let is_context = |name: &String| {
+            // These two mean the same everywhere.
+            let reserved = ["scratch", "context"].map(|other| name.eq_ignore_ascii_case(other));
+            !reserved.contains(&true) && request.contexts.contains_key(name)
+        };
         // A named context of the stage's own name takes its place.
-        let replaced = stage
-            .from
-            .name
-            .as_ref()
-            .filter(|name| request.contexts.contains_key(*name));
-        bases.push(match (replaced, stages.by_name(&image, index)) {
+        let replaced = stage.from.name.as_ref().filter(|name| is_context(name));
+        bases.push(match (replaced, stages.base(&image, index)) {
             (Some(name), _) => Origin::Outside(name.clone()),
-            (None, _) if request.contexts.contains_key(&image) => Origin::Outside(image),
+            (None, _) if is_context(&image) => Origin::Outside(image),
             (None, Some(base)) => Origin::Stage(base),
             (None, None) => Origin::Outside(image),
         });
         // A stage on another one is built for what that one is, whatever it says.
         platforms.push(match &bases[index] {
             Origin::Stage(base) => platforms[*base].clone(),
+            // Nothing is the same on all platforms.
+            Origin::Outside(name) if name == "scratch" => target.clone(),
             Origin::Outside(_) => platform.unwrap_or_else(|| target.clone()),
         });
     }

@@ -83,13 +83,18 @@ impl Stages {
             .rposition(|stage| stage.from.name.as_deref() == Some(&name))
     }
 
-    /// The stage that `--target` means: a name, or a number.
+    /// The stage that a `FROM` names: as [`Stages::by_name`], but case matters. `FROM B` is an image, whatever stages
+    /// there are.
+    pub(super) fn base(&self, name: &str, before: usize) -> Option<usize> {
+        self.by_name(name, before)
+            .filter(|stage| self.list[*stage].from.name.as_deref() == Some(name))
+    }
+
+    /// The stage that `--target` means, by name; numbers are for `--from` alone.
     pub(super) fn target(&self, target: Option<&str>) -> Option<usize> {
         match target {
             None | Some("") => Some(self.list.len() - 1),
-            Some(name) => self
-                .by_name(name, self.list.len())
-                .or_else(|| name.parse().ok().filter(|index| *index < self.list.len())),
+            Some(name) => self.by_name(name, self.list.len()),
         }
     }
 }

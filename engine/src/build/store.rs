@@ -6,7 +6,7 @@ use super::error::BuildError;
 use super::platform::Platform;
 use crate::content::Digest;
 use crate::error::Classify;
-use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Reference};
+use crate::image::{Base, Image, ImageConfig, ImageError, ImageStore, Lease, Reference};
 use crate::layer::{Kin, Layer};
 
 /// A base image, or what a stage has made so far: a stack of layers.
@@ -96,13 +96,18 @@ pub(super) fn commit(
     below: &Stack,
     kin: Kin<'_>,
     epoch: Option<i64>,
+    lease: &Lease,
 ) -> Result<Layer, BuildError> {
     let clamped = match epoch {
         Some(epoch) => crate::layer::clamp_times(upper, epoch),
         None => Ok(()),
     };
     clamped
-        .and_then(|()| store.layers().commit(upper, below.top(), &below.below, kin))
+        .and_then(|()| {
+            let claim = |chain: &_| lease.claim(chain);
+            let layers = store.layers();
+            layers.commit(upper, below.top(), &below.below, kin, &claim)
+        })
         .map_err(|source| BuildError::Store {
             action: "make a layer".into(),
             kind: source.kind(),
@@ -159,10 +164,11 @@ pub(super) fn image(
     config: &ImageConfig,
     stack: &Stack,
     keep: Keep,
+    lease: &Lease,
 ) -> Result<Image, BuildError> {
     let chains: Vec<Digest> = stack.layers.iter().map(|layer| layer.chain_id).collect();
     let made = match keep {
-        Keep::Stored => store.add(config, &chains),
+        Keep::Stored => store.add_leased(config, &chains, lease),
         Keep::Described => store.describe(config, &chains),
     };
     made.map_err(failed("store the image".into()))

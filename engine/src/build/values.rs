@@ -1,4 +1,8 @@
-//! Small value syntaxes of Dockerfiles: durations, ports, signals, paths, users.
+//! Small value syntaxes of Dockerfiles: durations, signals, paths; `ports` has those of `EXPOSE`.
+
+mod ports;
+
+pub(super) use ports::Ports;
 
 /// Go's `time.ParseDuration`, in nanoseconds.
 pub(super) fn duration(text: &str) -> Option<i64> {
@@ -40,79 +44,8 @@ pub(super) fn duration(text: &str) -> Option<i64> {
     Some(if negative { -total } else { total })
 }
 
-/// One word of `EXPOSE`, expanded: the keys it adds to `ExposedPorts`.
-pub(super) fn ports(word: &str) -> Result<Vec<String>, String> {
-    let (address, proto) = match word.rsplit_once('/') {
-        Some((address, proto)) => (address, proto.to_ascii_lowercase()),
-        None => (word, "tcp".to_owned()),
-    };
-    let proto = if proto.is_empty() {
-        "tcp".to_owned()
-    } else {
-        proto
-    };
-    if !["tcp", "udp", "sctp"].contains(&proto.as_str()) {
-        return Err(format!(
-            "invalid port `{word}`: invalid protocol `{proto}`; one of tcp, udp, sctp"
-        ));
-    }
-    // `[::1]:8080:80`, `127.0.0.1:8080:80`, `8080:80`: only the container's part counts.
-    let (host, container) = match address.rsplit_once(':') {
-        Some((host, container)) => (Some(host), container),
-        None => (None, address),
-    };
-    if container.is_empty() {
-        return Err(format!("invalid port `{word}`: no port specified"));
-    }
-    let range = |text: &str, what: &str| -> Result<(u16, u16), String> {
-        let (first, last) = text.split_once('-').unwrap_or((text, text));
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| text.parse::<u16>().ok()).flatten()
-        };
-        match (number(first), number(last)) {
-            (Some(first), Some(last)) if first <= last => Ok((first, last)),
-            (Some(_), Some(_)) => Err(format!(
-                "invalid {what} port range `{text}`: it runs backwards"
-            )),
-            _ => Err(format!(
-                "invalid {what} port `{text}`: ports are 0 to 65535"
-            )),
-        }
-    };
-    let (first, last) = range(container, "container")?;
-    if let Some(host) = host {
-        let (ip, host_port) = match host.rsplit_once(':') {
-            Some((ip, port)) => (Some(ip), port),
-            None => (None, host),
-        };
-        if let Some(ip) = ip {
-            let ip = ip
-                .strip_prefix('[')
-                .and_then(|ip| ip.strip_suffix(']'))
-                .unwrap_or(ip);
-            if !ip.is_empty() && ip.parse::<std::net::IpAddr>().is_err() {
-                return Err(format!("invalid port `{word}`: `{ip}` is not an address"));
-            }
-        }
-        if !host_port.is_empty() {
-            let (host_first, host_last) = range(host_port, "host")?;
-            let (hosts, containers) = (host_last - host_first, last - first);
-            // A range on the host may serve one container port.
-            if hosts != containers && containers != 0 {
-                return Err(format!(
-                    "invalid port `{word}`: the ranges differ in length"
-                ));
-            }
-        }
-    }
-    Ok((first..=last)
-        .map(|port| format!("{port}/{proto}"))
-        .collect())
-}
-
 /// Whether a text names a signal: `SIGTERM`, `term`, `RTMIN+3`, `9`.
-pub(super) fn is_signal(text: &str) -> bool {
+fn is_signal(text: &str) -> bool {
     const NAMES: &[&str] = &[
         "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "IOT", "BUS", "FPE", "KILL", "USR1", "SEGV",
         "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CLD", "CONT", "STOP", "TSTP", "TTIN",
@@ -124,7 +57,11 @@ pub(super) fn is_signal(text: &str) -> bool {
     }
     let upper = text.to_ascii_uppercase();
     let name = upper.strip_prefix("SIG").unwrap_or(&upper);
-    let offset = |rest: &str, limit: u8| rest.parse::<u8>().is_ok_and(|n| (1..=limit).contains(&n));
+    // As the table of the reference spells them: no sign, no leading zero.
+    let offset = |rest: &str, limit: u8| {
+        rest.starts_with(|c: char| c.is_ascii_digit() && c != '0')
+            && rest.parse::<u8>().is_ok_and(|n| n <= limit)
+    };
     NAMES.contains(&name)
         || name
             .strip_prefix("RTMIN+")
@@ -132,6 +69,25 @@ pub(super) fn is_signal(text: &str) -> bool {
         || name
             .strip_prefix("RTMAX-")
             .is_some_and(|rest| offset(rest, 14))
+}
+
+/// What to do about a signal that is none.
+pub(super) const SIGNAL_HELP: &str = "write a signal's name as SIGTERM, or its number";
+
+/// Refuses what `STOPSIGNAL` cannot be, expanded.
+pub(super) fn check_signal(text: &str) -> Result<(), String> {
+    match is_signal(text) {
+        true => Ok(()),
+        false => Err(format!("invalid signal `{text}`")),
+    }
+}
+
+/// Refuses what `VOLUME` cannot be, expanded.
+pub(super) fn check_volume(path: &str) -> Result<(), String> {
+    match path {
+        "" => Err("VOLUME specified can not be an empty string".to_owned()),
+        _ => Ok(()),
+    }
 }
 
 /// Go's `path.Clean`.
@@ -152,6 +108,20 @@ pub(super) fn clean(path: &str) -> String {
         (true, _) => format!("/{}", parts.join("/")),
         (false, true) => ".".into(),
         (false, false) => parts.join("/"),
+    }
+}
+
+/// What `WORKDIR` makes of a path: an absolute one stays as it is written, a relative one is joined to the directory
+/// before it and cleaned; nothing means that one.
+pub(super) fn workdir(current: &str, path: &str) -> String {
+    let current = match current.starts_with('/') {
+        true => current.to_owned(),
+        false => clean(&format!("/{current}")),
+    };
+    match path {
+        "" => current,
+        path if path.starts_with('/') => path.to_owned(),
+        path => clean(&format!("{current}/{path}")),
     }
 }
 
@@ -191,19 +161,6 @@ mod tests {
     }
 
     #[test]
-    fn exposed_ports_drop_the_host_part() {
-        assert_eq!(ports("8080:80").unwrap(), ["80/tcp"]);
-        assert_eq!(ports("127.0.0.1:9000:90/UDP").unwrap(), ["90/udp"]);
-        assert_eq!(
-            ports("7000-7002").unwrap(),
-            ["7000/tcp", "7001/tcp", "7002/tcp"]
-        );
-        for bad in ["80/foo", "65536", "x", "9-8", "", "1-"] {
-            assert!(ports(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn paths_are_cleaned_like_go() {
         for (path, expected) in [
             ("/a/../../b", "/b"),
@@ -220,11 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn an_absolute_working_directory_stays_as_it_is_written() {
+        for (current, path, expected) in [
+            ("/", "/app/", "/app/"),
+            ("/w", "/a/../b", "/a/../b"),
+            ("/app/", "x/", "/app/x"),
+            ("/app/", "", "/app/"),
+            ("", "a/./b", "/a/b"),
+            ("/w", "../..", "/"),
+        ] {
+            assert_eq!(workdir(current, path), expected, "{current} {path}");
+        }
+    }
+
+    #[test]
     fn signals() {
         for good in ["SIGTERM", "term", "9", "RTMIN+3", "SIGRTMAX-14"] {
             assert!(is_signal(good), "{good}");
         }
-        for bad in ["SIGNOPE", "", "0", "RTMIN+99"] {
+        for bad in ["SIGNOPE", "", "0", "RTMIN+99", "RTMIN++3", "RTMIN+03"] {
             assert!(!is_signal(bad), "{bad}");
         }
     }

@@ -9,17 +9,12 @@ use indexmap::{IndexMap, IndexSet};
 
 use super::parse::Argument;
 
-/// Build arguments that need no `ARG` and never reach a cache key or a history.
-const PROXIES: [&str; 10] = [
-    "HTTP_PROXY",
+/// Build arguments that need no `ARG` and never reach a cache key or a history. Their case does not matter.
+const PROXIES: [&str; 5] = [
     "http_proxy",
-    "HTTPS_PROXY",
     "https_proxy",
-    "FTP_PROXY",
     "ftp_proxy",
-    "NO_PROXY",
     "no_proxy",
-    "ALL_PROXY",
     "all_proxy",
 ];
 
@@ -57,7 +52,7 @@ impl Variables {
         self.values.keys().map(String::as_str)
     }
 
-    /// `ARG`, its name and default expanded already. The caller's value goes first, then the default,
+    /// `ARG`, its default expanded already. The caller's value goes first, then the default,
     /// then the value of a global argument of that name. Gives the one that was taken.
     pub(super) fn declare(
         &mut self,
@@ -92,21 +87,36 @@ impl Variables {
             .collect()
     }
 
-    /// Proxy settings given with the build and not declared.
+    /// Proxy settings given with the build, each in both spellings that programs look for, but for those that the
+    /// stage sets itself.
     pub(super) fn proxies(&self, given: &IndexMap<String, String>) -> Vec<String> {
-        given
-            .iter()
-            .filter(|(name, _)| {
-                PROXIES.contains(&name.as_str()) && !self.values.contains_key(*name)
-            })
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect()
+        let mut entries = Vec::new();
+        for proxy in PROXIES {
+            // Of several spellings the last in the order of their bytes wins, as in the reference.
+            let value = given
+                .iter()
+                .filter(|(name, _)| name.eq_ignore_ascii_case(proxy))
+                .max_by_key(|(name, _)| name.as_str())
+                .map(|(_, value)| value.as_str())
+                .unwrap_or_default();
+            if value.is_empty() {
+                continue;
+            }
+            let names = [proxy.to_ascii_uppercase(), proxy.to_owned()];
+            let unset = names
+                .iter()
+                .filter(|name| !self.values.contains_key(name.as_str()));
+            entries.extend(unset.map(|name| format!("{name}={value}")));
+        }
+        entries
     }
 }
 
 /// Whether a build argument has a meaning without being declared.
 pub(super) fn is_predefined(name: &str) -> bool {
-    PROXIES.contains(&name) || name.starts_with("BUILDKIT_") || name == "SOURCE_DATE_EPOCH"
+    PROXIES.iter().any(|proxy| name.eq_ignore_ascii_case(proxy))
+        || name.starts_with("BUILDKIT_")
+        || name == "SOURCE_DATE_EPOCH"
 }
 
 #[cfg(test)]
@@ -118,6 +128,25 @@ mod tests {
             name: name.into(),
             default: default.map(str::to_owned),
         }
+    }
+
+    #[test]
+    fn proxies_have_both_spellings() {
+        let check = |given: &[(&str, &str)], expected: &[&str]| {
+            let given = given
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect();
+            let variables = Variables::from_env(&["NO_PROXY=own".into()]);
+            assert_eq!(variables.proxies(&given), expected);
+        };
+        check(&[("HTTP_PROXY", "p")], &["HTTP_PROXY=p", "http_proxy=p"]);
+        check(
+            &[("all_proxy", "b"), ("All_Proxy", "a"), ("ftp_proxy", "")],
+            &["ALL_PROXY=b", "all_proxy=b"],
+        );
+        check(&[("no_proxy", "x"), ("OTHER", "y")], &["no_proxy=x"]);
+        assert!(is_predefined("Https_Proxy") && !is_predefined("PROXY"));
     }
 
     #[test]

@@ -101,13 +101,6 @@ impl Solver<'_> {
         work: &mut dyn FnMut(StepId) -> Result<Layer, BuildError>,
     ) -> Result<Made, BuildError> {
         let layer = self.work(step, name, work)?;
-        self.lease
-            .protect(&layer.chain_id)
-            .map_err(|source| BuildError::Store {
-                action: "protect a layer".into(),
-                kind: crate::error::Classify::kind(&source),
-                source: Box::new(source),
-            })?;
         self.shared.tally.count_executed();
         Ok(Made {
             layer,

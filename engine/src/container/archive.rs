@@ -175,18 +175,30 @@ impl Tree {
     }
 
     /// Writes a path, with everything below it, as a tar archive whose entries begin with the
-    /// path's last name (`.` for the root).
+    /// path's last name, or `.` for the root and for a path that ends with `.`.
     pub fn get(&self, path: &str, link: LastLink, out: &mut dyn Write) -> Result<(), ArchiveError> {
         let (fd, stat) = self.open(path, link).map_err(failed("read", path))?;
-        let name = relative(path).file_name().unwrap_or(OsStr::new("."));
         let mut archive = tar::Builder::new(out);
+        let reach = self
+            .reach(&fd, &stat)
+            .map_err(|errno| failed("read", path)(errno))?;
         let walk = Walk {
-            reach: Reach::Everything,
+            reach,
             ids: self.ids,
         };
-        append(&mut archive, fd, &stat, Path::new(name), walk, 0)
+        append(&mut archive, fd, &stat, last_name(path), walk, 0)
             .and_then(|()| archive.finish())
             .map_err(|source| ArchiveError::Write { source })
+    }
+
+    /// How far a walk from here goes.
+    fn reach(&self, fd: &OwnedFd, stat: &Stat) -> Result<Reach, Errno> {
+        let root = rustix::fs::fstat(&self.root)?;
+        let is_root = (root.st_dev, root.st_ino) == (stat.st_dev, stat.st_ino);
+        Ok(match is_root {
+            true => Reach::Root(mount_of(fd)?),
+            false => Reach::Everything,
+        })
     }
 
     /// Writes the whole root as a tar archive, without what is mounted in it.
@@ -291,6 +303,14 @@ fn relative(path: &str) -> &Path {
     Path::new(path.trim_start_matches('/'))
 }
 
+/// What the entries of a path's archive begin with.
+fn last_name(path: &str) -> &Path {
+    // `Path` would give the name before a `.` at the end.
+    let contents = path.ends_with("/.");
+    let name = relative(path).file_name().filter(|_| !contents);
+    Path::new(name.unwrap_or(OsStr::new(".")))
+}
+
 /// A walk through a container's files.
 #[derive(Clone, Copy)]
 struct Walk {
@@ -314,9 +334,26 @@ impl Walk {
 enum Reach {
     /// Into mounts too.
     Everything,
+    /// The same from the root, which is on this mount: what the kernel mounts there of its own is shown empty.
+    Root(u64),
     /// What is on this mount; the targets of others are shown empty.
     Mount(u64),
 }
+
+impl Reach {
+    /// Whether what is mounted there is left out.
+    fn ends_at(self, fd: &OwnedFd, name: &Path, depth: usize) -> io::Result<bool> {
+        let below_root = || depth == 1 && OF_THE_KERNEL.iter().any(|end| name.ends_with(end));
+        Ok(match self {
+            Self::Everything => false,
+            Self::Root(mount) => below_root() && mount_of(fd)? != mount,
+            Self::Mount(mount) => mount_of(fd)? != mount,
+        })
+    }
+}
+
+/// Where a container that runs has mounts that are nobody's files: many of them cannot be read.
+const OF_THE_KERNEL: [&str; 3] = ["dev", "proc", "sys"];
 
 /// The id of the mount that a descriptor is on.
 fn mount_of(fd: impl AsFd) -> Result<u64, Errno> {
@@ -334,10 +371,7 @@ fn append(
     walk: Walk,
     depth: usize,
 ) -> io::Result<()> {
-    let elsewhere = match walk.reach {
-        Reach::Everything => false,
-        Reach::Mount(mount) => mount_of(&fd)? != mount,
-    };
+    let elsewhere = walk.reach.ends_at(&fd, name, depth)?;
     let mut header = tar::Header::new_gnu();
     header.set_mode(stat.st_mode & 0o7777);
     let (uid, gid) = walk.owner(stat);
@@ -348,7 +382,7 @@ fn append(
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => {
             header.set_entry_type(tar::EntryType::Directory);
-            archive.append_data(&mut header, name.join(""), io::empty())?;
+            add(archive, &mut header, &name.join(""), io::empty())?;
             if elsewhere {
                 return Ok(());
             }
@@ -356,7 +390,7 @@ fn append(
         }
         FileType::RegularFile if elsewhere => {
             header.set_entry_type(tar::EntryType::Regular);
-            archive.append_data(&mut header, name, io::empty())
+            add(archive, &mut header, name, io::empty())
         }
         FileType::RegularFile => {
             let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
@@ -364,20 +398,17 @@ fn append(
             // A file that grows or shrinks while it is read keeps the size it was announced with.
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             header.set_size(size);
-            archive.append_data(
-                &mut header,
-                name,
-                file.take(size).chain(io::repeat(0)).take(size),
-            )
+            let content = file.take(size).chain(io::repeat(0)).take(size);
+            add(archive, &mut header, name, content)
         }
         FileType::Symlink => {
             let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
             header.set_entry_type(tar::EntryType::Symlink);
-            archive.append_link(
-                &mut header,
-                name,
-                Path::new(OsStr::from_bytes(target.as_bytes())),
-            )
+            let target = target.as_bytes();
+            if header.set_link_name_literal(target).is_err() {
+                add_long(archive, tar::EntryType::GNULongLink, target)?;
+            }
+            add(archive, &mut header, name, io::empty())
         }
         kind @ (FileType::CharacterDevice | FileType::BlockDevice) => {
             header.set_entry_type(match kind {
@@ -386,15 +417,52 @@ fn append(
             });
             header.set_device_major(rustix::fs::major(stat.st_rdev))?;
             header.set_device_minor(rustix::fs::minor(stat.st_rdev))?;
-            archive.append_data(&mut header, name, io::empty())
+            add(archive, &mut header, name, io::empty())
         }
         FileType::Fifo => {
             header.set_entry_type(tar::EntryType::Fifo);
-            archive.append_data(&mut header, name, io::empty())
+            add(archive, &mut header, name, io::empty())
         }
         // A socket is nothing without its process.
         _ => Ok(()),
     }
+}
+
+/// Adds an entry under its name as it is: the crate would drop a `.` that it begins with.
+fn add(
+    archive: &mut tar::Builder<&mut dyn Write>,
+    header: &mut tar::Header,
+    name: &Path,
+    content: impl Read,
+) -> io::Result<()> {
+    let name = name.as_os_str().as_bytes();
+    let field = &mut header.as_old_mut().name;
+    let fits = name.len().min(field.len());
+    field[..fits].copy_from_slice(&name[..fits]);
+    if fits < name.len() {
+        add_long(archive, tar::EntryType::GNULongName, name)?;
+    }
+    header.set_cksum();
+    archive.append(header, content)
+}
+
+/// Adds a name of the next entry that has no room in its header.
+fn add_long(
+    archive: &mut tar::Builder<&mut dyn Write>,
+    kind: tar::EntryType,
+    name: &[u8],
+) -> io::Result<()> {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("@LongLink")?;
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    // With a zero at its end, as GNU tar writes it.
+    header.set_size(name.len() as u64 + 1);
+    header.set_cksum();
+    archive.append(&header, name.chain(io::repeat(0).take(1)))
 }
 
 fn append_children(
@@ -486,6 +554,45 @@ mod tests {
             .collect();
         names.sort();
         assert_eq!(names, ["a/", "a/b/", "a/b/file", "a/file"]);
+    }
+
+    /// The names and link targets of a path's archive, sorted.
+    fn listed(tree: &Tree, path: &str) -> Vec<(String, String)> {
+        let mut archive = Vec::new();
+        tree.get(path, LastLink::Keep, &mut archive).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let mut names: Vec<_> = tar::Archive::new(archive.as_slice())
+            .entries()
+            .unwrap()
+            .map(|entry| {
+                let entry = entry.unwrap();
+                let target = entry.link_name_bytes().unwrap_or_default();
+                (text(&entry.path_bytes()), text(&target))
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn contents_are_listed_below_a_dot() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = "n".repeat(150);
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join("a").join(&long), "").unwrap();
+        std::os::unix::fs::symlink(&long, dir.path().join("a/l")).unwrap();
+        let tree = tree(dir.path());
+        let names = |path| {
+            let names = listed(&tree, path).into_iter().map(|(name, _)| name);
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(names("/a"), ["a/", "a/l", &format!("a/{long}")]);
+        assert_eq!(names("/a/."), ["./", "./l", &format!("./{long}")]);
+        for root in ["/", "", "/.", "/a/.."] {
+            let below = format!("./a/{long}");
+            assert_eq!(names(root), ["./", "./a/", "./a/l", &below], "{root}");
+        }
+        assert_eq!(listed(&tree, "a/l"), [("l".to_owned(), long)]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct AttachOptions {
     pub stdout: bool,
     /// Take standard error.
     pub stderr: bool,
+    /// Lines and columns that the container's terminal, if it has one, is to have at once.
+    pub size: Option<(u16, u16)>,
 }
 
 /// How to treat the user's terminal.
@@ -87,6 +89,11 @@ impl Attachment {
         run: PathBuf,
         options: AttachOptions,
     ) -> io::Result<Self> {
+        if let Some((rows, columns)) = options.size {
+            connection.send(&Request::Resize { rows, columns })?;
+            // It may have no terminal.
+            connection.receive()?;
+        }
         connection.send(&Request::Attach {
             stdin: options.stdin,
             stdout: options.stdout,

@@ -272,13 +272,14 @@ fn resolve(
 ) -> Result<Resolved, ContainerError> {
     let config = &image.config.config;
     let (argv, entrypoint_len) = argv(spec, config)?;
-    let hostname = match (&spec.hostname, &spec.uts) {
-        (Some(name), _) => name.clone(),
-        (None, NamespaceMode::Host) => rustix::system::uname()
+    let is_machines = spec.uts == NamespaceMode::Host || spec.network == NetworkMode::Host;
+    let hostname = match &spec.hostname {
+        Some(name) => name.clone(),
+        None if is_machines => rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        (None, _) => id.short().to_owned(),
+        None => id.short().to_owned(),
     };
     let stop_signal = spec
         .stop_signal

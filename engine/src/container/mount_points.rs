@@ -119,11 +119,7 @@ fn same_target(a: &str, b: &str) -> bool {
 }
 
 fn taken_over(store: &ContainerStore, from: &str) -> Result<Vec<MountPoint>, ContainerError> {
-    let (reference, read_only) = match from.rsplit_once(':') {
-        Some((reference, "ro")) => (reference, true),
-        Some((reference, "rw")) => (reference, false),
-        _ => (from, false),
-    };
+    let (reference, read_only) = source_of(from)?;
     let other = store.read(&store.find(reference)?)?;
     Ok(other
         .mounts
@@ -138,6 +134,31 @@ fn taken_over(store: &ContainerStore, from: &str) -> Result<Vec<MountPoint>, Con
             point
         })
         .collect())
+}
+
+/// The container of `volumes_from`, and whether its mounts are to be read-only here.
+fn source_of(from: &str) -> Result<(&str, bool), ContainerError> {
+    let (reference, words) = from.split_once(':').unwrap_or((from, ""));
+    let mut modes = Vec::new();
+    for word in words.split(',').filter(|word| !word.is_empty()) {
+        match word {
+            "ro" | "rw" => modes.push(word),
+            // SELinux labels, and what other systems know: nothing changes, as with a mount.
+            "z" | "Z" | "cached" | "delegated" | "consistent" => {}
+            other => {
+                return Err(ContainerError::Invalid(format!(
+                    "volumes from `{from}`: `{other}` is none of ro, rw, z and Z"
+                )));
+            }
+        }
+    }
+    match modes[..] {
+        [] => Ok((reference, false)),
+        [mode] => Ok((reference, mode == "ro")),
+        _ => Err(ContainerError::Invalid(format!(
+            "volumes from `{from}`: only one of ro and rw"
+        ))),
+    }
 }
 
 /// The owner of a bind's source and the container's user, as the image knows them.
@@ -294,4 +315,26 @@ fn volume_point(
         target: request.target.to_owned(),
         read_only: request.read_only || read_only,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mounts_are_taken_over_from_a_container_in_a_mode() {
+        for (text, expected) in [
+            ("c", ("c", false)),
+            ("c:", ("c", false)),
+            ("c:ro", ("c", true)),
+            ("c:z", ("c", false)),
+            ("c:Z,ro", ("c", true)),
+            ("c:rw,z", ("c", false)),
+        ] {
+            assert_eq!(source_of(text).expect(text), expected, "{text}");
+        }
+        for wrong in ["c:shared", "c:ro,rw", "c:nocopy", "c:a:ro"] {
+            assert!(source_of(wrong).is_err(), "{wrong}");
+        }
+    }
 }

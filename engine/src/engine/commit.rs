@@ -1,17 +1,21 @@
 //! Images from containers.
 
 use std::fs;
+use std::time::Duration;
 
 use indexmap::IndexMap;
 
 use crate::build::{self, BuildDeps, BuildRequest, Cancel, ContextSource, DockerfileSource};
 use crate::container::events::Action;
 use crate::container::record::Record;
-use crate::container::{ContainerError, Status, diff};
-use crate::image::{History, Image, ImageConfig, ImageError, ImageId, Reference};
+use crate::container::{Container, ContainerError, Status, diff};
+use crate::image::{
+    HealthConfig, History, Image, ImageConfig, ImageError, ImageId, Lease, Reference, RunConfig,
+};
 use crate::layer::{ChainId, Kin};
 use crate::mount::RootMount;
 use crate::snapshot;
+use crate::spec::{Healthcheck, MountKind};
 
 use super::{Engine, EngineError, Result};
 
@@ -59,7 +63,8 @@ impl Engine {
         if pause {
             self.pause(record.id.as_str())?;
         }
-        let made = self.snapshot(&record, options);
+        let lease = self.images.lease()?;
+        let made = self.snapshot(&container, &record, options, &lease);
         if pause {
             self.unpause(record.id.as_str())?;
         }
@@ -76,8 +81,22 @@ impl Engine {
         Ok(id)
     }
 
+    /// What an image of the container would say about how to run it: what its own image says, and what it was given.
+    pub fn run_config(&self, container: &Container) -> RunConfig {
+        // An image that is gone says nothing any more.
+        let image = self.images.resolve(&container.image_id);
+        let image = image.map_or_else(|_| RunConfig::default(), |image| image.config.config);
+        run_config(image, container)
+    }
+
     /// A layer of what the container has written, over its image.
-    fn snapshot(&self, record: &Record, options: &CommitOptions) -> Result<Image> {
+    fn snapshot(
+        &self,
+        container: &Container,
+        record: &Record,
+        options: &CommitOptions,
+        lease: &Lease,
+    ) -> Result<Image> {
         let upper = match &record.root {
             RootMount::Overlay(overlay) => overlay.upper.as_ref(),
             RootMount::Directory { .. } => None,
@@ -87,7 +106,6 @@ impl Engine {
             reason: "the container's root is not layered".to_owned(),
         })?;
         let image = self.images.resolve(&record.image_id)?;
-        let lease = self.images.lease()?;
         let draft = self.images.layers().draft().map_err(layer)?;
         let copy = draft.dir();
         snapshot::copy_upper(upper, &copy).map_err(ContainerError::from)?;
@@ -99,10 +117,10 @@ impl Engine {
                 image.chain().as_ref(),
                 &image.base.lower(),
                 Kin::None,
+                &|chain| lease.claim(chain),
             )
             .map_err(layer)?;
-        lease.protect(&made.chain_id)?;
-        let mut config = configuration(&image, record, options);
+        let mut config = configuration(&image, container, options);
         config.rootfs.diff_ids.push(made.diff_id);
         let chains: Vec<ChainId> = image
             .layers
@@ -110,12 +128,12 @@ impl Engine {
             .map(|layer| layer.chain_id)
             .chain([made.chain_id])
             .collect();
-        Ok(self.images.add(&config, &chains)?)
+        Ok(self.images.add_leased(&config, &chains, lease)?)
     }
 
     /// The image with `--change` lines applied: a build that has nothing but them.
     pub(super) fn changed(&self, image: &Image, changes: &[String]) -> Result<ImageId> {
-        let text = format!("FROM {}\n{}\n", image.id, changes.join("\n"));
+        let text = format!("FROM {}\n{}\n", image.id, in_turn(changes).join("\n"));
         let request = BuildRequest {
             context: ContextSource::Empty,
             dockerfile: DockerfileSource::Text {
@@ -163,6 +181,19 @@ pub(super) fn check_changes(changes: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// The user last: as with Docker, it need not be one whom the image knows, and so cannot own a directory that
+/// `WORKDIR` makes.
+fn in_turn(changes: &[String]) -> Vec<&str> {
+    let is_user = |change: &&str| {
+        let word = change.split_whitespace().next().unwrap_or_default();
+        word.eq_ignore_ascii_case("USER")
+    };
+    let changes = changes.iter().map(String::as_str);
+    let (users, mut others): (Vec<_>, Vec<_>) = changes.partition(is_user);
+    others.extend(users);
+    others
+}
+
 /// Empty files and directories that only mounts needed are no part of the image.
 fn forget_engine_files(record: &Record, copy: &std::path::Path) {
     // The deepest first; what has content, or is no file of ours, stays.
@@ -180,22 +211,36 @@ fn forget_engine_files(record: &Record, copy: &std::path::Path) {
 }
 
 /// The image's configuration with what the container was given.
-fn configuration(image: &Image, record: &Record, options: &CommitOptions) -> ImageConfig {
-    let (spec, resolved) = (&record.spec, &record.resolved);
+fn configuration(image: &Image, container: &Container, options: &CommitOptions) -> ImageConfig {
     let mut config = image.config.clone();
-    let run = &mut config.config;
+    config.config = run_config(config.config, container);
+    let now = jiff::Timestamp::now().to_string();
+    config.created = Some(now.clone());
+    config.author = options.author.clone().unwrap_or_default();
+    config.history.push(History {
+        created: Some(now),
+        created_by: container.command.join(" "),
+        author: config.author.clone(),
+        comment: options.message.clone().unwrap_or_default(),
+        ..History::default()
+    });
+    config
+}
+
+fn run_config(mut run: RunConfig, container: &Container) -> RunConfig {
+    let spec = &container.spec;
     for (name, value) in &spec.env {
         let prefix = format!("{name}=");
         run.env.retain(|line| !line.starts_with(&prefix));
         run.env
             .extend(value.iter().map(|value| format!("{prefix}{value}")));
     }
-    run.labels.clone_from(&resolved.labels);
-    run.user.clone_from(&resolved.user);
+    run.labels.clone_from(&container.labels);
+    run.user.clone_from(&container.user);
     if spec.working_dir.is_some() {
-        run.working_dir.clone_from(&resolved.working_dir);
+        run.working_dir.clone_from(&container.working_dir);
     }
-    for port in &resolved.exposed {
+    for port in &container.exposed {
         run.exposed_ports.entry(port.clone()).or_default();
     }
     if let Some(entrypoint) = &spec.entrypoint {
@@ -208,15 +253,96 @@ fn configuration(image: &Image, record: &Record, options: &CommitOptions) -> Ima
     if let Some(signal) = &spec.stop_signal {
         run.stop_signal.clone_from(signal);
     }
-    let now = jiff::Timestamp::now().to_string();
-    config.created = Some(now.clone());
-    config.author = options.author.clone().unwrap_or_default();
-    config.history.push(History {
-        created: Some(now),
-        created_by: resolved.argv.join(" "),
-        author: config.author.clone(),
-        comment: options.message.clone().unwrap_or_default(),
-        ..History::default()
-    });
-    config
+    for mount in &spec.mounts {
+        if let MountKind::Volume { name: None, .. } = mount.kind {
+            run.volumes.entry(mount.target.clone()).or_default();
+        }
+    }
+    if let Some(check) = &spec.healthcheck {
+        run.healthcheck = Some(health_config(check, run.healthcheck.unwrap_or_default()));
+    }
+    run
+}
+
+/// A probe as an image says it; what was not given is the image's.
+fn health_config(check: &Healthcheck, image: HealthConfig) -> HealthConfig {
+    let Healthcheck::Probe {
+        test,
+        interval,
+        timeout,
+        retries,
+        start_period,
+        start_interval,
+    } = check
+    else {
+        let test = vec!["NONE".to_owned()];
+        return HealthConfig { test, ..image };
+    };
+    let nanos = |given: &Option<Duration>, image: i64| match given {
+        Some(time) if !time.is_zero() => i64::try_from(time.as_nanos()).unwrap_or(i64::MAX),
+        _ => image,
+    };
+    HealthConfig {
+        test: test.as_deref().map_or(image.test, words),
+        interval: nanos(interval, image.interval),
+        timeout: nanos(timeout, image.timeout),
+        start_period: nanos(start_period, image.start_period),
+        start_interval: nanos(start_interval, image.start_interval),
+        retries: retries.map_or(image.retries, i64::from),
+    }
+}
+
+/// An argument vector of a probe in an image's words.
+fn words(test: &[String]) -> Vec<String> {
+    match test {
+        [shell, flag, script] if shell == "/bin/sh" && flag == "-c" => {
+            vec!["CMD-SHELL".to_owned(), script.clone()]
+        }
+        words => [&["CMD".to_owned()], words].concat(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_is_changed_last() {
+        let changes = ["user u", "WORKDIR /x", "USER v", "ENV a=b"].map(str::to_owned);
+        assert_eq!(
+            in_turn(&changes),
+            ["WORKDIR /x", "ENV a=b", "user u", "USER v"]
+        );
+    }
+
+    #[test]
+    fn what_a_probe_leaves_out_is_the_images() {
+        let image = HealthConfig {
+            test: vec!["CMD-SHELL".to_owned(), "true".to_owned()],
+            interval: 5,
+            ..HealthConfig::default()
+        };
+        let disabled = health_config(&Healthcheck::Disabled, image.clone());
+        assert_eq!(
+            (disabled.test, disabled.interval),
+            (vec!["NONE".to_owned()], 5)
+        );
+        let given = Healthcheck::Probe {
+            test: Some(["/bin/sh", "-c", "x"].map(str::to_owned).to_vec()),
+            interval: Some(Duration::ZERO),
+            timeout: Some(Duration::from_nanos(7)),
+            retries: Some(2),
+            start_period: None,
+            start_interval: None,
+        };
+        let merged = health_config(&given, image);
+        let expected = HealthConfig {
+            test: vec!["CMD-SHELL".to_owned(), "x".to_owned()],
+            interval: 5,
+            timeout: 7,
+            retries: 2,
+            ..HealthConfig::default()
+        };
+        assert_eq!(merged, expected);
+    }
 }

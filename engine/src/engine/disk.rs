@@ -323,20 +323,40 @@ impl Engine {
     }
 }
 
-/// Bytes on disk below a path; what vanishes meanwhile counts nothing. Links are not followed.
+/// Bytes of the files below a path, as Docker counts them: what is in them, of several names for one file once, and
+/// nothing for directories. What vanishes meanwhile counts nothing. Links are not followed.
 pub(super) fn size_of(path: &Path) -> u64 {
+    sum(path, &mut BTreeSet::new())
+}
+
+/// `seen` are the files with more than one name, by device and inode.
+fn sum(path: &Path, seen: &mut BTreeSet<(u64, u64)>) -> u64 {
     let Ok(metadata) = fs::symlink_metadata(path) else {
         return 0;
     };
-    let own = metadata.blocks() * 512;
-    if !metadata.is_dir() {
-        return own;
+    if metadata.is_dir() {
+        let entries = fs::read_dir(path).into_iter().flatten().flatten();
+        return entries.map(|entry| sum(&entry.path(), seen)).sum();
     }
-    let Ok(entries) = fs::read_dir(path) else {
-        return own;
-    };
-    own + entries
-        .flatten()
-        .map(|entry| size_of(&entry.path()))
-        .sum::<u64>()
+    let again = metadata.nlink() > 1 && !seen.insert((metadata.dev(), metadata.ino()));
+    if again { 0 } else { metadata.len() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_of_contents() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = |name: &str| dir.path().join(name);
+        assert_eq!(size_of(dir.path()), 0);
+        fs::create_dir(path("sub")).expect("a directory");
+        fs::write(path("sub/file"), "hello\n").expect("a file");
+        fs::hard_link(path("sub/file"), path("again")).expect("a hard link");
+        std::os::unix::fs::symlink("ab", path("link")).expect("a symbolic link");
+        let sparse = fs::File::create(path("sparse")).expect("a file");
+        sparse.set_len(10_000).expect("a hole");
+        assert_eq!(size_of(dir.path()), 6 + 2 + 10_000);
+    }
 }

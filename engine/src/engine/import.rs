@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use crate::container::events::Action;
-use crate::image::{History, Image, ImageConfig, ImageError, ImageId, Platform, Reference};
+use crate::image::{History, Image, ImageConfig, ImageError, ImageId, Lease, Platform, Reference};
 use crate::layer::{Decoder, Kin, LayerError, Limits, unpack};
 
 use super::commit::check_changes;
@@ -30,7 +30,8 @@ impl Engine {
             None => None,
         };
         check_changes(&options.changes)?;
-        let made = self.of_files(archive, options)?;
+        let lease = self.images.lease()?;
+        let made = self.of_files(archive, options, &lease)?;
         let id = if options.changes.is_empty() {
             made.id
         } else {
@@ -45,17 +46,22 @@ impl Engine {
         Ok(id)
     }
 
-    fn of_files(&self, archive: impl Read, options: &ImportOptions) -> Result<Image> {
+    fn of_files(
+        &self,
+        archive: impl Read,
+        options: &ImportOptions,
+        lease: &Lease,
+    ) -> Result<Image> {
         let failed = |error: LayerError| ImageError::from(error);
-        let lease = self.images.lease()?;
         let layers = self.images.layers();
         let draft = layers.draft().map_err(failed)?;
         let decoder = Decoder::new(archive).map_err(failed)?;
         unpack(decoder, &draft.dir(), Limits::default()).map_err(failed)?;
         let layer = layers
-            .commit(&draft.dir(), None, &[], Kin::None)
+            .commit(&draft.dir(), None, &[], Kin::None, &|chain| {
+                lease.claim(chain)
+            })
             .map_err(failed)?;
-        lease.protect(&layer.chain_id)?;
         let platform = options.platform.clone().unwrap_or_else(Platform::host);
         let now = jiff::Timestamp::now().to_string();
         let mut config = ImageConfig {
@@ -71,6 +77,6 @@ impl Engine {
             comment: options.message.clone(),
             ..History::default()
         });
-        Ok(self.images.add(&config, &[layer.chain_id])?)
+        Ok(self.images.add_leased(&config, &[layer.chain_id], lease)?)
     }
 }

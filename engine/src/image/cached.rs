@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::store::ImageStore;
 use super::{ImageError, lease};
 use crate::layer::ChainId;
+use crate::state::Paths;
 
 /// A step that the cache knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,16 +98,35 @@ impl ImageStore {
     }
 
     /// Takes everything out of the build cache that was not made or used since a time, or all, with what the builder
-    /// remembers of its steps.
+    /// remembers of its steps, and, unless somebody builds, what its steps and downloads have kept.
     pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<(), ImageError> {
-        let folder = self.root.join("build/cache");
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let written = || entry.metadata().and_then(|file| file.modified());
-            if until.is_none_or(|until| written().is_ok_and(|written| written < until)) {
-                forget(&entry.path())?;
+        for path in self.kept("cache", until) {
+            forget(&path)?;
+        }
+        // A build takes a lease before it uses them, and for that the lock.
+        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
+        if !lease::held(&self.root.join("leases"))?.is_empty() {
+            return Ok(());
+        }
+        let trash = Paths::below(&self.root).trash();
+        for folder in ["mounts", "http", "contexts"] {
+            for path in self.kept(folder, until) {
+                let put = trash.put(&path).map_err(std::io::Error::other);
+                put.map_err(ImageError::io("remove", &path))?;
             }
         }
         Ok(())
+    }
+
+    /// What lies in a folder of the builder's, and was not written since a time.
+    fn kept(&self, folder: &str, until: Option<SystemTime>) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.root.join("build").join(folder));
+        let entries = entries.into_iter().flatten().flatten();
+        let is_old = |entry: &fs::DirEntry| {
+            let written = entry.metadata().and_then(|data| data.modified());
+            until.is_none_or(|until| written.is_ok_and(|written| written < until))
+        };
+        entries.filter(is_old).map(|entry| entry.path()).collect()
     }
 
     /// The builder's cache records, and the layers that they name.

@@ -141,14 +141,17 @@ impl ImageStore {
         Ok(ids)
     }
 
-    /// Deletes those of some images that no name means any more and no container uses.
+    /// Deletes those of some images that no name means any more, no container uses and nobody is about to name.
     fn delete_unnamed(
         &self,
         ids: &BTreeSet<ImageId>,
         roots: &Roots,
         removed: &mut Vec<Removed>,
     ) -> Result<(), ImageError> {
-        let mut named = BTreeSet::new();
+        let _exclusive = self.lock(FlockOperation::LockExclusive)?;
+        let mut named: BTreeSet<ImageId> = lease::protected(&self.root.join("leases"))?
+            .into_iter()
+            .collect();
         for (_, record) in self.refs.records()? {
             named.insert(record.image);
             named.extend(record.variants);

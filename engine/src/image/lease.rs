@@ -12,6 +12,7 @@ use rustix::fs::FlockOperation;
 
 use super::ImageError;
 use crate::content::Digest;
+use crate::layer::{ChainId, LayerError};
 
 /// Protects digests (of layers' chains, blobs, images) from collection while it lives.
 #[derive(Debug)]
@@ -68,6 +69,14 @@ impl Lease {
         (&self.file)
             .write_all(format!("{digest}\n").as_bytes())
             .map_err(ImageError::io("write", &self.path))
+    }
+}
+
+impl Lease {
+    /// The same for a layer that is about to be made.
+    pub fn claim(&self, chain: &ChainId) -> Result<(), LayerError> {
+        self.protect(chain)
+            .map_err(|error| LayerError::io("protect", &self.path)(std::io::Error::other(error)))
     }
 }
 

@@ -308,6 +308,19 @@ impl ImageStore {
         self.add_json(&config.to_bytes()?, layers)
     }
 
+    /// The same for an image that gets its name later: until then the lease keeps it from those who remove images
+    /// without one.
+    pub fn add_leased(
+        &self,
+        config: &ImageConfig,
+        layers: &[ChainId],
+        lease: &Lease,
+    ) -> Result<Image, ImageError> {
+        let bytes = config.to_bytes()?;
+        lease.protect(&Digest::of(&bytes))?;
+        self.add_json(&bytes, layers)
+    }
+
     /// The same with the configuration's exact bytes.
     pub fn add_json(&self, config: &[u8], layers: &[ChainId]) -> Result<Image, ImageError> {
         self.add_with_manifest(config, layers, None)

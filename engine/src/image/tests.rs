@@ -37,7 +37,7 @@ fn layer(
     fs::write(file, text).unwrap();
     store
         .layers()
-        .commit(&upper, parent, &[], Kin::None)
+        .commit(&upper, parent, &[], Kin::None, &|_| Ok(()))
         .unwrap()
 }
 
@@ -293,7 +293,7 @@ fn images_over_the_host_run_but_do_not_leave() {
     fs::write(upper.join("srv/app"), "app").unwrap();
     let top = store
         .layers()
-        .commit(&upper, None, &host.base.lower(), Kin::None)
+        .commit(&upper, None, &host.base.lower(), Kin::None, &|_| Ok(()))
         .unwrap();
     let config = ImageConfig {
         rootfs: RootFs {

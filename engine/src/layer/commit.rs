@@ -26,13 +26,15 @@ impl LayerStore {
     /// Makes a container's or build step's upper directory a layer: it is renamed, not copied,
     /// and must lie on the store's file system. Its diff id is the digest of the archive that
     /// [`super::write_tar`] makes of it. `base` is what lies below the lowest layer, topmost
-    /// first: nothing, or the `host` image's directories.
+    /// first: nothing, or the `host` image's directories. `claim` is told the layer's id before the layer is there (or is
+    /// found there): what it protects is not collected.
     pub fn commit(
         &self,
         upper: &Path,
         parent: Option<&ChainId>,
         base: &[PathBuf],
         kin: Kin<'_>,
+        claim: &dyn Fn(&ChainId) -> Result<(), LayerError>,
     ) -> Result<Layer, LayerError> {
         let over = match kin {
             Kin::Over(layer) => Some(layer),
@@ -47,6 +49,7 @@ impl LayerStore {
         lowers.extend_from_slice(base);
         upper::normalize(upper, &lowers)?;
         let (diff_id, size, checkpoints) = self.digest(upper, kin)?;
+        claim(&super::chain_id(parent, &diff_id))?;
         let draft = self.draft()?;
         fs::remove_dir(draft.dir()).map_err(LayerError::io("remove", draft.dir()))?;
         fs::rename(upper, draft.dir()).map_err(LayerError::io("rename", upper))?;

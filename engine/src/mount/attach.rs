@@ -15,6 +15,7 @@ use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
     fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
 };
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::sys::mount::{MountAttr, Reach, mount_idmap, mount_setattr};
 use crate::sys::user_namespace;
@@ -169,11 +170,29 @@ impl Trees {
 /// The cloned tree of a bind's source.
 fn bound(mount: &Mount, options: &Options, reach: Reach) -> Result<Tree, MountError> {
     let source = mount.source().as_deref().unwrap_or(Path::new(""));
-    let tree = clone_tree(source, options.subpath.as_deref(), reach).map_err(|error| {
+    let clone = || clone_tree(source, options.subpath.as_deref(), reach);
+    let tree = match options.of {
+        None => clone(),
+        Some(process) => among_mounts_of(process, clone),
+    };
+    let tree = tree.map_err(|error| {
         MountError::step("open the bind source", source.display().to_string(), error)
     })?;
     refuse_proc(mount, tree.fd.as_fd())?;
     Ok(tree)
+}
+
+/// Does something in the mount namespace of a process, whose root paths cannot leave. We are back afterwards, in `/`.
+fn among_mounts_of<T>(process: i32, f: impl FnOnce() -> Result<T, Errno>) -> Result<T, Errno> {
+    let open = |path: String| rustix::fs::open(path, OFlags::CLOEXEC, Mode::empty());
+    let enter = |namespace: &OwnedFd| {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Mount))
+    };
+    let here = open("/proc/thread-self/ns/mnt".to_owned())?;
+    enter(&open(format!("/proc/{process}/ns/mnt"))?)?;
+    let done = f();
+    enter(&here)?;
+    done
 }
 
 fn clone_tree(source: &Path, subpath: Option<&str>, reach: Reach) -> Result<Tree, Errno> {

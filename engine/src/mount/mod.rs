@@ -17,7 +17,7 @@ mod root;
 pub use attach::{CgroupHierarchy, CgroupView, Overlays, Trees, attach, place};
 pub use below::{Below, open_root};
 pub use devices::{attach_console, make_devices};
-pub use options::{READ_ONLY_HERE, names as option_names, propagation};
+pub use options::{MOUNTS_OF, READ_ONLY_HERE, names as option_names, propagation};
 pub use protect::{expand as expand_pattern, mask, protect};
 pub use root::{detached_root, in_private_namespace, mapped_root};
 

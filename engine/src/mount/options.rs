@@ -21,6 +21,8 @@ pub struct Options {
     pub idmap: Option<Reach>,
     /// A directory or file inside the source instead of the source itself.
     pub subpath: Option<String>,
+    /// The process among whose mounts the source is, instead of ours.
+    pub of: Option<i32>,
     /// Whether a tmpfs begins with what it hides.
     pub copies_up: bool,
     /// What the file system itself understands.
@@ -52,6 +54,9 @@ const ATTRIBUTES: &[(&str, Attr, Attr)] = &[
 /// Our own word for a recursive bind that is read-only, while what is mounted below it stays as it is.
 pub const READ_ONLY_HERE: &str = "ro-here";
 
+/// Our own option of a bind, before a process's id: the source is a path among the mounts of that process.
+pub const MOUNTS_OF: &str = "mounts-of=";
+
 /// Propagation types by name.
 const PROPAGATION: &[(&str, u64)] = &[
     ("private", libc::MS_PRIVATE),
@@ -71,6 +76,7 @@ impl Options {
             propagation: None,
             idmap: None,
             subpath: None,
+            of: None,
             copies_up: false,
             data: Vec::new(),
         };
@@ -153,6 +159,14 @@ impl Options {
                     change(&mut self.recursive, set, clear);
                 } else if let Some(path) = option.strip_prefix("subpath=") {
                     self.subpath = Some(path.to_owned());
+                } else if let Some(pid) = option
+                    .strip_prefix(MOUNTS_OF)
+                    .filter(|_| self.bind.is_some())
+                {
+                    let Ok(pid) = pid.parse() else {
+                        return refuse("it is not the id of a process");
+                    };
+                    self.of = Some(pid);
                 } else {
                     self.data.push(match option.split_once('=') {
                         Some((key, value)) => (key.to_owned(), Some(value.to_owned())),

@@ -9,6 +9,7 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::sched::CloneFlags;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -16,7 +17,6 @@ use rustix::mount::{
     OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
     fsopen, mount, mount_change, move_mount, open_tree, unmount,
 };
-use rustix::thread::UnshareFlags;
 
 use crate::sys::mount::{MountAttr, Reach, mount_idmap, mount_setattr};
 use crate::sys::user_namespace;
@@ -64,11 +64,11 @@ pub fn mapped_root(root: &RootMount, ids: Option<BorrowedFd<'_>>) -> Result<Owne
 /// it, and nothing that is done to one shows elsewhere.
 pub fn in_private_namespace<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, MountError> {
     let visit = || {
-        let failed = |error: Errno| step("make a mount namespace for", Path::new("/"), error);
-        // SAFETY: the thread shares its descriptors as before; only its mounts and its directories are its own.
-        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNS) }.map_err(failed)?;
+        let failed =
+            |error: std::io::Error| step("make a mount namespace for", Path::new("/"), error);
+        nix::sched::unshare(CloneFlags::CLONE_NEWNS).map_err(|errno| failed(errno.into()))?;
         let private = MountPropagationFlags::REC | MountPropagationFlags::PRIVATE;
-        mount_change("/", private).map_err(failed)?;
+        mount_change("/", private).map_err(|error| failed(error.into()))?;
         Ok(f())
     };
     std::thread::scope(|scope| match scope.spawn(visit).join() {

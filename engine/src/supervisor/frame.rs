@@ -1,6 +1,6 @@
 //! What lies around the loop of a supervisor: its equipment before, its last words after.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdStream;
@@ -207,6 +207,7 @@ impl Life {
         let (keeper, orders) = equipment.keeper.unzip();
         let shared = Rc::new(Shared {
             stdin_once: status.record.spec.stdin_once,
+            size: Cell::new(None),
             status: RefCell::new(status),
             clients: Rc::default(),
             commands,

@@ -93,7 +93,10 @@ impl Life {
             };
             {
                 let mut status = self.shared.status.borrow_mut();
-                if delay.is_some() {
+                if ending.again {
+                    // By hand: what the policy did before does not count.
+                    status.live.restart_count = 0;
+                } else if delay.is_some() {
                     status.live.restart_count += 1;
                 }
                 if let Err(error) = status.ended(ending.exit, ending.at, phase) {

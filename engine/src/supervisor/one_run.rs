@@ -51,6 +51,9 @@ impl Life {
                 Interest::READABLE | Interest::WRITABLE,
             )?);
             *self.shared.terminal.borrow_mut() = Some(Rc::clone(&terminal));
+            if let Some((rows, columns)) = self.shared.size.get() {
+                self.shared.resize(rows, columns)?;
+            }
             return Ok(Outputs::Terminal(terminal));
         }
         let (run, open_stdin) = {

@@ -1,6 +1,6 @@
 //! What the tasks of a supervisor share, and the way to the one that decides.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub struct Shared {
     pub commands: mpsc::UnboundedSender<Command>,
     /// The first attached client's end is the end of standard input.
     pub stdin_once: bool,
+    /// Lines and columns that a user's terminal had last.
+    pub size: Cell<Option<(u16, u16)>>,
     /// Our own executable, for probes.
     pub executable: Executable,
     pub(super) terminal: RefCell<Option<Rc<AsyncFd<OwnedFd>>>>,
@@ -69,8 +71,9 @@ impl Shared {
         }
     }
 
-    /// Sets the terminal's size.
+    /// Sets the terminal's size, also of one that the next run is going to have.
     pub fn resize(&self, rows: u16, columns: u16) -> io::Result<()> {
+        self.size.set(Some((rows, columns)));
         match &*self.terminal.borrow() {
             Some(terminal) => Ok(rustix::termios::tcsetwinsize(
                 terminal.get_ref(),
@@ -81,6 +84,7 @@ impl Shared {
                     ws_ypixel: 0,
                 },
             )?),
+            None if self.status.borrow().record.spec.tty => Ok(()),
             None => Err(io::ErrorKind::NotFound.into()),
         }
     }

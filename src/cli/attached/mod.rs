@@ -23,6 +23,7 @@ use crate::cli::exit::Exit;
 use crate::cli::follow::Follower;
 use crate::cli::global::Global;
 use crate::cli::interrupt;
+use crate::cli::output::print;
 use crate::cli::session::{Session, short_name};
 use crate::cli::verbs::up::{self, Up};
 use crate::cli::verbs::watch::{Habits, Watch};
@@ -265,7 +266,9 @@ impl Worker<'_> {
         let curtain = Mutex::new(Curtain::new(plan.as_ref().ok()));
         let open = || {
             self.reporter.finish();
-            talk(&self.attaching);
+            // As Docker Compose, where it is the first line of the output. Without a reader
+            // the logs end the program.
+            let _ = print(&self.attaching);
             // As above.
             let _ = self.sender.send(Message::Opened);
         };

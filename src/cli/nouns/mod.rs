@@ -55,26 +55,27 @@ fn each<T>(
     Ok(exit)
 }
 
-/// Asks before something is removed that cannot be brought back.
+/// Asks before something is removed that cannot be brought back. The answer may come from a pipe, as of yes(1).
 fn confirm(force: bool, what: &str) -> Result<(), CliError> {
     if force {
         return Ok(());
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(CliError::usage(format!(
-            "{what} Nobody can be asked here: use --force"
-        )));
     }
     eprint!("{what} Are you sure? [y/N] ");
     // The question is on the terminal; the answer follows it.
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
-    std::io::stdin()
+    let read = std::io::stdin()
         .read_line(&mut answer)
         .map_err(|source| CliError::Io {
             what: "read the answer".to_owned(),
             source,
         })?;
+    if read == 0 && !std::io::stdin().is_terminal() {
+        eprintln!();
+        return Err(CliError::usage(
+            "nobody answers here: use --force".to_owned(),
+        ));
+    }
     if answer.trim().eq_ignore_ascii_case("y") {
         Ok(())
     } else {

@@ -34,7 +34,7 @@ pub struct DownArgs {
 
 /// Runs the verb.
 pub fn run(global: &Global, args: DownArgs) -> Result<Exit, CliError> {
-    let held = Held::take(global)?;
+    let held = Held::take(global, &args.services)?;
     let options = args.resolve(&held)?;
     down(global, &held, &options)
 }

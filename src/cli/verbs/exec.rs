@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 
-use clap::Args;
+use clap::{ArgAction, Args};
 
 use crate::backend::ExecSpec;
 use crate::cli::error::CliError;
@@ -23,12 +23,18 @@ pub struct ExecArgs {
     /// Index of the container if service has multiple replicas.
     #[arg(long)]
     pub index: Option<u32>,
+    /// Keep STDIN open even if not attached.
+    #[arg(short = 'i', long, hide = true, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub interactive: bool,
     /// Disable pseudo-TTY allocation. By default a TTY is allocated when standard output is one.
-    #[arg(short = 'T', long)]
+    #[arg(short = 'T', long, alias = "no-TTY")]
     pub no_tty: bool,
     /// Give extended privileges to the process.
     #[arg(long)]
     pub privileged: bool,
+    /// Allocate a pseudo-TTY, where there is a terminal.
+    #[arg(short = 't', long, hide = true, default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tty: bool,
     /// Run the command as this user.
     #[arg(short = 'u', long)]
     pub user: Option<String>,
@@ -37,12 +43,12 @@ pub struct ExecArgs {
     pub workdir: Option<String>,
     /// The service, then the command and its arguments: everything after the service's
     /// name belongs to the command, flags too.
+    // Without `allow_hyphen_values`, or `-u1` would be taken for the service.
     #[arg(
         value_name = "SERVICE [COMMAND [ARGS...]]",
         required = true,
         num_args = 1..,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     pub service_and_command: Vec<String>,
 }
@@ -64,7 +70,8 @@ pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
     if !container.state.is_live() {
         return Err(CliError::NotRunning { service });
     }
-    let tty = !args.no_tty
+    let tty = args.tty
+        && !args.no_tty
         && !args.detach
         && std::io::stdout().is_terminal()
         && std::io::stdin().is_terminal();
@@ -74,7 +81,7 @@ pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
         user: args.user,
         workdir: args.workdir,
         tty,
-        stdin: !args.detach,
+        stdin: args.interactive && !args.detach,
         privileged: args.privileged,
         detach: args.detach,
     };

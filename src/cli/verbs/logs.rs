@@ -68,6 +68,13 @@ pub fn run(global: &Global, args: LogsArgs) -> Result<Exit, CliError> {
     };
     let session = Session::named(global)?;
     let containers = wanted(&session, &args)?;
+    if let (Some(index), true, [_, ..]) = (args.index, containers.is_empty(), &args.services[..]) {
+        return Err(CliError::NotFound {
+            what: "container of service",
+            name: args.services.join(", "),
+            hint: Some(format!("`--index {index}`: none has this number")),
+        });
+    }
     let style = LogStyle {
         colour: !args.no_color && colour_stdout(global),
         prefix: !args.no_log_prefix,

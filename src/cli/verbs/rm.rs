@@ -8,6 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::lifecycle::Held;
+use crate::cli::output::print;
 use crate::plan::Operation;
 use crate::plan::lifecycle::remove;
 use crate::plan::operation::StopFirst;
@@ -32,7 +33,7 @@ pub struct RmArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
     let stop = args.stop.then_some(StopFirst::Yes(None));
-    let held = Held::take(global)?;
+    let held = Held::take(global, &args.services)?;
     let plan = remove(&held.scope(&args.services), stop, args.volumes)?;
     let mut names = Vec::new();
     for (_, step) in plan.steps() {
@@ -44,10 +45,16 @@ pub fn run(global: &Global, args: RmArgs) -> Result<Exit, CliError> {
         talk("no stopped containers\n");
         return Ok(Exit::Success);
     }
-    if !args.force && !global.dry_run {
-        talk(&format!("going to remove {}\n", names.join(", ")));
-        if !confirm("are you sure? [yN] ") {
-            return Ok(Exit::Success);
+    let names = names.join(", ");
+    match (global.dry_run, args.force) {
+        (true, _) => {}
+        // As Docker Compose: without a question, it is an answer.
+        (false, true) => print(&format!("Going to remove {names}\n"))?,
+        (false, false) => {
+            talk(&format!("going to remove {names}\n"));
+            if !confirm("are you sure? [yN] ") {
+                return Ok(Exit::Success);
+            }
         }
     }
     held.carry_out(global, "Removing", &plan)

@@ -7,7 +7,7 @@ use clap::Args;
 use gantry_engine::spec::{MountKind, MountSpec};
 use indexmap::IndexMap;
 
-use crate::backend::AttachSpec;
+use crate::backend::{self, AnonymousVolumes, AttachSpec, Backend, ContainerId, Force, Removal};
 use crate::cli::apply::{self, ImageOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -107,12 +107,12 @@ pub struct RunArgs {
     pub workdir: Option<String>,
     /// The service, then the command and its arguments: everything after the service's
     /// name belongs to the command, flags too.
+    // Not `allow_hyphen_values`: with it, `-p80:80` would be taken for the service.
     #[arg(
         value_name = "SERVICE [COMMAND [ARGS...]]",
         required = true,
         num_args = 1..,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     pub service_and_command: Vec<String>,
 }
@@ -152,20 +152,34 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     let made = session.backend.create(&spec).map_err(failed)?;
     output::warn(&made.warnings);
     let id = made.id;
-    output::warn(&session.backend.prepare(&id).map_err(failed)?);
-    if options.detach {
-        session.backend.start(&id).map_err(failed)?;
-        output::print(&format!("{id}\n"))?;
-        return Ok(Exit::Success);
+    let ran = start(&*session.backend, &id, &options);
+    if ran.is_err() && options.typed.rm {
+        let all = Removal {
+            force: Force::Yes,
+            volumes: AnonymousVolumes::Remove,
+        };
+        // Why it could not run is what the user must read.
+        let _ = session.backend.remove(&id, all);
+    }
+    match ran.map_err(failed)? {
+        Some(code) => Ok(Exit::of_child(code)),
+        None => output::print(&format!("{id}\n")).map(|()| Exit::Success),
+    }
+}
+
+/// Starts the container, and stays with it unless it is detached; its exit code.
+fn start(backend: &dyn Backend, id: &ContainerId, run: &Run) -> backend::Result<Option<i32>> {
+    output::warn(&backend.prepare(id)?);
+    if run.detach {
+        return backend.start(id).map(|_| None);
     }
     let attach = AttachSpec {
-        stdin: options.interactive,
+        stdin: run.interactive,
         signals: true,
         detach_keys: None,
         start: true,
     };
-    let code = session.backend.attach(&id, &attach).map_err(failed)?;
-    Ok(Exit::of_child(code))
+    backend.attach(id, &attach).map(Some)
 }
 
 /// What was typed, with nothing left open.
@@ -237,7 +251,7 @@ impl Run {
         };
         let mounts = typed.volume.iter().map(|text| mount(text, stack));
         Ok(OneOff {
-            name: typed.name.clone(),
+            name: values::given(&typed.name),
             slug: slug()?,
             command: self.command.clone(),
             entrypoint,
@@ -248,8 +262,8 @@ impl Run {
                 .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
                 .map(|(key, value)| (key.to_owned(), value.to_owned()))
                 .collect(),
-            user: typed.user.clone(),
-            workdir: typed.workdir.clone(),
+            user: values::given(&typed.user),
+            workdir: values::given(&typed.workdir),
             mounts: mounts.collect::<Result<_, _>>()?,
             ports,
             cap_add: typed.cap_add.clone(),
@@ -293,9 +307,10 @@ fn prepare(
         service.replicas = 0;
     }
     let mut observed = apply::observe(backend, &session.project_name, Some(&desired))?;
-    observed
-        .containers
-        .retain(|container| observed::service(container) != run.service);
+    observed.containers.retain(|container| {
+        let is_orphan = run.remove_orphans && observed::is_one_off(container);
+        is_orphan || observed::service(container) != run.service
+    });
     let options = UpOptions {
         services: named.to_vec(),
         dependencies: run.dependencies,

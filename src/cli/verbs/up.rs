@@ -145,7 +145,8 @@ impl UpArgs {
     /// Flags to options; contradictions are usage errors.
     pub fn resolve(self) -> Result<Up, CliError> {
         self.contradictions()?;
-        if self.menu {
+        let mode = self.mode();
+        if self.menu && matches!(mode, Mode::Attached(_)) {
             return Err(CliError::Unsupported {
                 what: "`--menu`".to_owned(),
                 reason: "it draws over the output of containers",
@@ -164,7 +165,7 @@ impl UpArgs {
         Ok(Up {
             plan: self.plan(),
             images,
-            mode: self.mode(),
+            mode,
             scale: self.scale,
         })
     }
@@ -203,6 +204,9 @@ impl UpArgs {
             ("--detach", ABORT_FAILURE),
             ("--detach", EXIT_CODE),
             ("--detach", "--watch"),
+            ("--detach", ATTACH),
+            ("--detach", ATTACH_DEPS),
+            (ABORT, ABORT_FAILURE),
             ("--wait", ABORT),
             ("--wait", ABORT_FAILURE),
             ("--wait", EXIT_CODE),

@@ -64,7 +64,7 @@ impl Walk<'_, '_> {
         for wait in waits.iter().filter(|w| w.condition != Condition::Started) {
             match conditions::evaluate(containers, &wait.service, wait.condition) {
                 Verdict::Met => self.announce(&wait.service, containers, wait.condition),
-                Verdict::Pending => {
+                Verdict::Pending | Verdict::Settling(_) => {
                     self.announce_waiting(&wait.service, containers);
                     judgement = Judgement::Open;
                 }

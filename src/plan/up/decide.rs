@@ -6,7 +6,7 @@ use super::super::labels;
 use super::super::observed;
 use super::super::operation::Reason;
 use super::{Anonymous, Planner, Recreate, mounts_volume};
-use crate::backend::Container;
+use crate::backend::{Container, State};
 
 /// What becomes of a service's containers.
 pub(super) struct Decision<'a> {
@@ -122,6 +122,7 @@ impl<'a> Planner<'a> {
             .networks
             .iter()
             .find(|key| self.resources.changed_networks.contains(*key))
+            && !self.moves_by_restart(name, container)
         {
             // Not a matter of choice: the network it was on is gone.
             return Some(Reason::NetworkChanged(key.clone()));
@@ -181,6 +182,17 @@ impl<'a> Planner<'a> {
 }
 
 impl Planner<'_> {
+    /// Whether a start is all that a container needs to be on the new network of a name. Not one that
+    /// was prepared on the old one; and with a new namespace it would leave behind who shares its own.
+    fn moves_by_restart(&self, name: &str, container: &Container) -> bool {
+        let is_shared = self
+            .desired
+            .services
+            .values()
+            .any(|other| other.joined.contains(name));
+        container.state != State::Created && !is_shared
+    }
+
     /// Whether a container shares the namespaces of a predecessor of the container that it should share them with. Only
     /// where that one can be joined: what runs is not given up for what cannot be made.
     fn has_left(&self, container: &Container, service: &str) -> bool {

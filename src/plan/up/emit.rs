@@ -28,6 +28,7 @@ impl<'a> Planner<'a> {
         }
         if self.options.start == Start::Yes {
             self.emit_starts(to_start);
+            self.start_bystanders();
         }
     }
 
@@ -60,7 +61,7 @@ impl<'a> Planner<'a> {
             self.remove(container, reason.clone(), &[]);
         }
         for container in &decision.keep {
-            pending.extend(self.start_again(container));
+            pending.extend(self.start_again(name, container));
         }
         for (container, reason) in &decision.replace {
             pending.push(self.replace(name, container, reason, &ready));
@@ -73,7 +74,7 @@ impl<'a> Planner<'a> {
     }
 
     /// A container that stays: started when it does not run, or is stopped on the way.
-    fn start_again(&self, container: &Container) -> Option<Pending> {
+    fn start_again(&self, service: &str, container: &Container) -> Option<Pending> {
         let stopped = self
             .restarting
             .get(&container.id)
@@ -92,7 +93,10 @@ impl<'a> Planner<'a> {
             name: container.name.clone(),
             id: Some(container.id.clone()),
             reason,
-            after: stopped.into_iter().collect(),
+            after: stopped
+                .into_iter()
+                .chain(self.made_networks(service))
+                .collect(),
         })
     }
 
@@ -124,18 +128,9 @@ impl<'a> Planner<'a> {
     /// volumes, the containers it is tied to, and the stops of dependents on the way.
     fn before_create(&self, name: &str) -> Vec<StepId> {
         let service = self.service(name);
-        let mut ready: Vec<_> = service
-            .networks
-            .iter()
-            .filter_map(|key| self.resources.networks.get(key))
-            .chain(
-                service
-                    .volumes
-                    .iter()
-                    .filter_map(|key| self.resources.volumes.get(key)),
-            )
-            .copied()
-            .collect();
+        let volumes = service.volumes.iter();
+        let volumes = volumes.filter_map(|key| self.resources.volumes.get(key));
+        let mut ready: Vec<_> = self.made_networks(name).chain(volumes.copied()).collect();
         for tied in &service.tied_to {
             ready.extend(self.creates.get(tied).into_iter().flatten());
         }
@@ -143,6 +138,12 @@ impl<'a> Planner<'a> {
             ready.extend(self.restarting.values());
         }
         ready
+    }
+
+    /// Steps that make the networks of a service.
+    fn made_networks(&self, name: &str) -> impl Iterator<Item = StepId> {
+        let keys = self.service(name).networks.iter();
+        keys.filter_map(|key| self.resources.networks.get(key).copied())
     }
 
     fn create(
@@ -198,6 +199,29 @@ impl<'a> Planner<'a> {
                 steps.push(self.plan.add(operation, container.reason, &after));
             }
             started.insert(name, steps);
+        }
+    }
+
+    /// Who takes no part, and was only stopped so that its network could be made anew, runs again.
+    fn start_bystanders(&mut self) {
+        for container in &self.observed.containers {
+            let Some(after) = self.resources.bystanders.get(&container.id) else {
+                continue;
+            };
+            let stop = self.resources.stopped[&container.id];
+            // An orphan may have been removed since.
+            if !after.contains(&stop) {
+                continue;
+            }
+            let operation = Operation::Start {
+                service: observed::service(container).to_owned(),
+                number: observed::number(container),
+                name: container.name.clone(),
+                id: Some(container.id.clone()),
+                waits: Vec::new(),
+            };
+            let reason = self.plan.step(stop).reason.clone();
+            self.plan.add(operation, reason, after);
         }
     }
 

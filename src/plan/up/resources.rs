@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::desired::Service;
 use super::super::graph::StepId;
+use super::super::observed;
 use super::super::operation::{Operation, Reason, Warning};
 use super::super::{PlanError, labels};
 use super::{ChangedVolumes, Planner, mounts_volume};
@@ -76,13 +77,14 @@ impl Planner<'_> {
         Ok(())
     }
 
-    fn create_network(&mut self, key: &str, reason: Reason, after: &[StepId]) {
+    fn create_network(&mut self, key: &str, reason: Reason, after: &[StepId]) -> StepId {
         let operation = Operation::CreateNetwork {
             key: key.to_owned(),
             name: self.desired.networks[key].name.clone(),
         };
         let id = self.plan.add(operation, reason, after);
         self.resources.networks.insert(key.to_owned(), id);
+        id
     }
 
     fn recreate_network(&mut self, key: &str, name: &str) {
@@ -93,17 +95,25 @@ impl Planner<'_> {
             .iter()
             .filter(|c| c.networks.iter().any(|endpoint| endpoint.network == name))
             .collect();
-        let stops: Vec<_> = on_it
-            .into_iter()
-            .filter(|c| c.state.is_live())
+        let live: Vec<_> = on_it.into_iter().filter(|c| c.state.is_live()).collect();
+        let stops: Vec<_> = live
+            .iter()
             .map(|container| self.stop(container, reason.clone(), &[]))
             .collect();
         let remove = Operation::RemoveNetwork {
             name: name.to_owned(),
         };
         let removed = self.plan.add(remove, reason.clone(), &stops);
-        self.create_network(key, reason, &[removed]);
+        let created = self.create_network(key, reason, &[removed]);
         self.resources.changed_networks.insert(key.to_owned());
+        for (container, stop) in live.into_iter().zip(stops) {
+            let service = observed::service(container);
+            if !observed::is_one_off(container) && !self.services.iter().any(|s| s == service) {
+                let steps = &mut self.resources.bystanders;
+                let steps = steps.entry(container.id.clone()).or_default();
+                steps.extend([stop, created]);
+            }
+        }
     }
 
     pub(super) fn volumes(&mut self) -> Result<(), PlanError> {

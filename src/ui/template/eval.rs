@@ -5,11 +5,16 @@ use serde_json::{Map, Value, json};
 use super::TemplateError;
 use super::parse::{Node, Pipe, Term};
 use super::printf::printf;
+use super::shape::Shape;
 
-pub fn render(nodes: &[Node], root: &Value) -> Result<String, TemplateError> {
+pub fn render(nodes: &[Node], root: &Value, shape: Shape) -> Result<String, TemplateError> {
+    let root = Operand {
+        value: root.clone(),
+        shape: Some(shape),
+    };
     let mut scope = Scope {
-        root,
         dot: root.clone(),
+        root,
         variables: Vec::new(),
     };
     let mut out = String::new();
@@ -17,13 +22,88 @@ pub fn render(nodes: &[Node], root: &Value) -> Result<String, TemplateError> {
     Ok(out)
 }
 
-struct Scope<'a> {
-    root: &'a Value,
-    dot: Value,
-    variables: Vec<(String, Value)>,
+/// A value in a template.
+#[derive(Clone)]
+pub(super) struct Operand {
+    pub(super) value: Value,
+    /// What it is in Go; nothing at all for a key that its map does not have.
+    shape: Option<Shape>,
 }
 
-impl Scope<'_> {
+impl Operand {
+    fn missing() -> Self {
+        Self {
+            value: Value::Null,
+            shape: None,
+        }
+    }
+
+    fn of(value: &Value, shape: Shape) -> Self {
+        Self {
+            value: value.clone(),
+            shape: Some(shape),
+        }
+    }
+
+    fn shape(&self) -> Shape {
+        self.shape.unwrap_or(Shape::Any)
+    }
+
+    /// Go's `%v`.
+    pub(super) fn text(&self) -> String {
+        self.shape().text(&self.value)
+    }
+
+    /// What stands in the place of an action.
+    fn printed(&self) -> String {
+        match self.shape {
+            Some(_) => self.text(),
+            None => "<no value>".to_owned(),
+        }
+    }
+
+    /// What is below it by a name; below nothing is nothing.
+    fn part(&self, name: &str) -> Result<Self, TemplateError> {
+        let unknown = || TemplateError::UnknownField {
+            name: name.to_owned(),
+        };
+        let shape = self.shape();
+        let found = match &self.value {
+            Value::Object(map) => map.get(name),
+            Value::Null => match shape {
+                Shape::Any => return Ok(Self::missing()),
+                // A field of nil.
+                Shape::Pointer(_) => return Err(unknown()),
+                _ => None,
+            },
+            _ => return Err(unknown()),
+        };
+        match (found, shape.part(name)) {
+            (None, Some(Shape::Spelled(name))) => self.part(name),
+            (Some(found), of) => Ok(Self::of(found, of.unwrap_or(Shape::Any))),
+            (None, Some(_)) if matches!(shape, Shape::Map(_)) => Ok(Self::missing()),
+            (None, Some(of)) => Ok(Self::of(&of.zero(), of)),
+            (None, None) => Err(unknown()),
+        }
+    }
+}
+
+impl From<Value> for Operand {
+    fn from(value: Value) -> Self {
+        Self {
+            value,
+            shape: Some(Shape::Any),
+        }
+    }
+}
+
+struct Scope {
+    root: Operand,
+    dot: Operand,
+    variables: Vec<(String, Operand)>,
+}
+
+impl Scope {
     fn nodes(&mut self, nodes: &[Node], out: &mut String) -> Result<(), TemplateError> {
         let outer = self.variables.len();
         for node in nodes {
@@ -33,14 +113,14 @@ impl Scope<'_> {
                     let value = self.pipe(pipe)?;
                     self.variables.push((name.clone(), value));
                 }
-                Node::Print(pipe) => out.push_str(&text_of(&self.pipe(pipe)?)),
+                Node::Print(pipe) => out.push_str(&self.pipe(pipe)?.printed()),
                 Node::If {
                     branches,
                     otherwise,
                 } => {
                     let mut chosen = otherwise;
                     for (condition, body) in branches {
-                        if truth(&self.pipe(condition)?) {
+                        if truth(&self.pipe(condition)?.value) {
                             chosen = body;
                             break;
                         }
@@ -53,7 +133,7 @@ impl Scope<'_> {
                     otherwise,
                 } => {
                     let value = self.pipe(of)?;
-                    if truth(&value) {
+                    if truth(&value.value) {
                         self.with_dot(value, body, out)?;
                     } else {
                         self.nodes(otherwise, out)?;
@@ -65,7 +145,7 @@ impl Scope<'_> {
                     body,
                     otherwise,
                 } => {
-                    let items = items(self.pipe(over)?)?;
+                    let items = items(&self.pipe(over)?)?;
                     if items.is_empty() {
                         self.nodes(otherwise, out)?;
                     }
@@ -84,7 +164,7 @@ impl Scope<'_> {
         &mut self,
         names: &[String],
         key: Value,
-        value: Value,
+        value: Operand,
         body: &[Node],
         out: &mut String,
     ) -> Result<(), TemplateError> {
@@ -92,7 +172,7 @@ impl Scope<'_> {
         match names {
             [one] => self.variables.push((one.clone(), value.clone())),
             [first, second] => {
-                self.variables.push((first.clone(), key));
+                self.variables.push((first.clone(), key.into()));
                 self.variables.push((second.clone(), value.clone()));
             }
             _ => {}
@@ -104,7 +184,7 @@ impl Scope<'_> {
 
     fn with_dot(
         &mut self,
-        value: Value,
+        value: Operand,
         body: &[Node],
         out: &mut String,
     ) -> Result<(), TemplateError> {
@@ -114,15 +194,15 @@ impl Scope<'_> {
         result
     }
 
-    fn pipe(&self, pipe: &Pipe) -> Result<Value, TemplateError> {
+    fn pipe(&self, pipe: &Pipe) -> Result<Operand, TemplateError> {
         let mut passed = None;
         for call in pipe {
             passed = Some(self.call(call, passed)?);
         }
-        Ok(passed.unwrap_or(Value::Null))
+        Ok(passed.unwrap_or_else(Operand::missing))
     }
 
-    fn call(&self, call: &[Term], passed: Option<Value>) -> Result<Value, TemplateError> {
+    fn call(&self, call: &[Term], passed: Option<Operand>) -> Result<Operand, TemplateError> {
         match call {
             [Term::Function(name), arguments @ ..] => {
                 let mut values = Vec::new();
@@ -136,18 +216,18 @@ impl Scope<'_> {
             [Term::Field(path), Term::Text(key)]
                 if path.last().is_some_and(|name| name == "Label") =>
             {
-                let labels = self.dot.get("Labels").cloned().unwrap_or(Value::Null);
-                Ok(label(&labels, key))
+                let labels = self.dot.value.get("Labels");
+                Ok(label(labels.unwrap_or(&Value::Null), key).into())
             }
             [term] => self.term(term),
             _ => Err(wrong("call", &Value::Null)),
         }
     }
 
-    fn term(&self, term: &Term) -> Result<Value, TemplateError> {
+    fn term(&self, term: &Term) -> Result<Operand, TemplateError> {
         match term {
             Term::Field(path) => field(&self.dot, path),
-            Term::Variable(name, path) if name.is_empty() => field(self.root, path),
+            Term::Variable(name, path) if name.is_empty() => field(&self.root, path),
             Term::Variable(name, path) => {
                 let found = self.variables.iter().rev().find(|(known, _)| known == name);
                 let (_, value) = found.ok_or_else(|| TemplateError::UnknownField {
@@ -155,28 +235,23 @@ impl Scope<'_> {
                 })?;
                 field(value, path)
             }
-            Term::Text(text) => Ok(Value::String(text.clone())),
-            Term::Number(number) => Ok(json!(number)),
-            Term::Bool(value) => Ok(Value::Bool(*value)),
+            Term::Text(text) => Ok(json!(text).into()),
+            Term::Number(number) => Ok(json!(number).into()),
+            Term::Bool(value) => Ok(json!(value).into()),
+            Term::Nil => Ok(Value::Null.into()),
             Term::Function(name) => function(name, &[]),
             Term::Group(pipe, path) => field(&self.pipe(pipe)?, path),
         }
     }
 }
 
-/// A field below a value; a missing one is an error unless the value is null already.
-fn field(value: &Value, path: &[String]) -> Result<Value, TemplateError> {
-    let mut at = value;
+/// What is below a value by a path of names.
+fn field(of: &Operand, path: &[String]) -> Result<Operand, TemplateError> {
+    let mut at = of.clone();
     for name in path {
-        at = match at {
-            Value::Null => return Ok(Value::Null),
-            Value::Object(map) => map
-                .get(name)
-                .ok_or_else(|| TemplateError::UnknownField { name: name.clone() })?,
-            _ => return Err(TemplateError::UnknownField { name: name.clone() }),
-        };
+        at = at.part(name)?;
     }
-    Ok(at.clone())
+    Ok(at)
 }
 
 /// Labels are a map in `inspect` and `k=v,k=v` in lists.
@@ -195,20 +270,23 @@ fn label(labels: &Value, key: &str) -> Value {
     }
 }
 
-fn items(value: Value) -> Result<Vec<(Value, Value)>, TemplateError> {
-    match value {
+/// Keys and values; Go walks maps in key order.
+fn items(of: &Operand) -> Result<Vec<(Value, Operand)>, TemplateError> {
+    let item = |value: &Value| Operand::of(value, of.shape().items());
+    match &of.value {
         Value::Array(list) => Ok(list
-            .into_iter()
+            .iter()
             .enumerate()
-            .map(|(n, v)| (json!(n), v))
+            .map(|(n, value)| (json!(n), item(value)))
             .collect()),
-        Value::Object(map) => Ok(sorted(&map).map(|(k, v)| (json!(k), v.clone())).collect()),
+        Value::Object(map) => Ok(sorted(map)
+            .map(|(key, value)| (json!(key), item(value)))
+            .collect()),
         Value::Null => Ok(Vec::new()),
-        other => Err(wrong("range", &other)),
+        other => Err(wrong("range", other)),
     }
 }
 
-/// Go prints and walks maps in key order.
 fn sorted(map: &Map<String, Value>) -> impl Iterator<Item = (&String, &Value)> {
     let mut pairs: Vec<_> = map.iter().collect();
     pairs.sort_by_key(|(key, _)| *key);
@@ -234,50 +312,45 @@ fn truth(value: &Value) -> bool {
     }
 }
 
-/// Go's `%v`.
-pub(super) fn text_of(value: &Value) -> String {
-    match value {
-        Value::Null => "<no value>".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => {
-            format!(
-                "[{}]",
-                list.iter().map(text_of).collect::<Vec<_>>().join(" ")
-            )
+fn function(name: &str, arguments: &[Operand]) -> Result<Operand, TemplateError> {
+    match name {
+        // The ones whose result is one of what they were given, with all that is known of it.
+        "index" => index(arguments),
+        "and" | "or" => {
+            let decides = |of: &&Operand| truth(&of.value) == (name == "or");
+            let chosen = arguments.iter().find(decides).or(arguments.last());
+            Ok(chosen.cloned().unwrap_or_else(Operand::missing))
         }
-        Value::Object(map) => {
-            let pairs: Vec<String> = sorted(map)
-                .map(|(k, v)| format!("{k}:{}", text_of(v)))
-                .collect();
-            format!("map[{}]", pairs.join(" "))
-        }
-        other => other.to_string(),
+        _ => computed(name, arguments).map(Into::into),
     }
 }
 
-fn function(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
-    let text = |n: usize| arguments.get(n).map(text_of).unwrap_or_default();
-    let first = arguments.first().unwrap_or(&Value::Null);
+fn computed(name: &str, arguments: &[Operand]) -> Result<Value, TemplateError> {
+    let text = |n: usize| arguments.get(n).map(Operand::text).unwrap_or_default();
+    let texts = || arguments.iter().map(Operand::text);
+    let value = |n: usize| arguments.get(n).map(|of| &of.value);
+    let first = value(0).unwrap_or(&Value::Null);
+    let rest = arguments.get(1..).unwrap_or_default();
     Ok(match name {
         "json" => json!(first.to_string()),
         "upper" => json!(text(0).to_uppercase()),
         "lower" => json!(text(0).to_lowercase()),
         "title" => json!(title(&text(0))),
-        "print" => json!(arguments.iter().map(text_of).collect::<String>()),
-        "println" => json!(arguments.iter().map(text_of).collect::<Vec<_>>().join(" ") + "\n"),
-        "printf" => json!(printf(&text(0), arguments.get(1..).unwrap_or_default())),
+        "print" => json!(texts().collect::<String>()),
+        "println" => json!(texts().collect::<Vec<_>>().join(" ") + "\n"),
+        "printf" => json!(printf(&text(0), rest)),
         "len" => json!(length(first)?),
-        "index" => index(first, arguments.get(1..).unwrap_or_default())?,
         "join" => match first {
             Value::Array(list) => {
-                json!(list.iter().map(text_of).collect::<Vec<_>>().join(&text(1)))
+                let words = list.iter().map(|item| Shape::Any.text(item));
+                json!(words.collect::<Vec<_>>().join(&text(1)))
             }
+            Value::Null => json!(""),
             other => return Err(wrong(name, other)),
         },
         "split" => json!(text(0).split(&text(1)).collect::<Vec<_>>()),
         "truncate" => {
-            let limit = arguments
-                .get(1)
+            let limit = value(1)
                 .and_then(Value::as_u64)
                 .ok_or_else(|| wrong(name, first))?;
             json!(
@@ -289,22 +362,18 @@ fn function(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
         }
         "pad" => {
             let blanks = |n: usize| {
-                let count = arguments
-                    .get(n)
-                    .and_then(Value::as_u64)
-                    .unwrap_or(0)
-                    .min(1000);
+                let count = value(n).and_then(Value::as_u64).unwrap_or(0).min(1000);
                 " ".repeat(usize::try_from(count).unwrap_or(0))
             };
             json!(format!("{}{}{}", blanks(1), text(0), blanks(2)))
         }
-        "eq" => json!(arguments.get(1..).unwrap_or_default().contains(first)),
-        "ne" => json!(arguments.get(1) != Some(first)),
+        "eq" => json!(rest.iter().any(|other| other.value == *first)),
+        "ne" => json!(value(1) != Some(first)),
         "lt" | "le" | "gt" | "ge" => {
             let [left, right] = arguments else {
                 return Err(wrong(name, first));
             };
-            let order = order(left, right).ok_or_else(|| wrong(name, left))?;
+            let order = order(&left.value, &right.value).ok_or_else(|| wrong(name, first))?;
             json!(match name {
                 "lt" => order.is_lt(),
                 "le" => order.is_le(),
@@ -312,20 +381,8 @@ fn function(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
                 _ => order.is_ge(),
             })
         }
-        "slice" => slice(first, arguments.get(1..).unwrap_or_default())?,
+        "slice" => slice(first, rest)?,
         "not" => json!(!truth(first)),
-        "and" => arguments
-            .iter()
-            .find(|v| !truth(v))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or(Value::Null),
-        "or" => arguments
-            .iter()
-            .find(|v| truth(v))
-            .or(arguments.last())
-            .cloned()
-            .unwrap_or(Value::Null),
         other => {
             return Err(TemplateError::UnknownFunction {
                 name: other.to_owned(),
@@ -365,10 +422,10 @@ fn order(left: &Value, right: &Value) -> Option<std::cmp::Ordering> {
 }
 
 /// `slice x 1 3` is Go's `x[1:3]`; both ends may be left out.
-fn slice(value: &Value, ends: &[Value]) -> Result<Value, TemplateError> {
+fn slice(value: &Value, ends: &[Operand]) -> Result<Value, TemplateError> {
     let end = |n: usize, default: usize| match ends.get(n) {
         None => Some(default),
-        Some(end) => end.as_u64().and_then(|end| usize::try_from(end).ok()),
+        Some(end) => end.value.as_u64().and_then(|end| usize::try_from(end).ok()),
     };
     let range = || Some(end(0, 0)?..end(1, length(value).ok()?)?);
     let part = range()
@@ -381,18 +438,28 @@ fn slice(value: &Value, ends: &[Value]) -> Result<Value, TemplateError> {
     part.ok_or_else(|| wrong("slice", value))
 }
 
-fn index(value: &Value, keys: &[Value]) -> Result<Value, TemplateError> {
-    let mut at = value;
+/// `index x k1 k2` is Go's `x[k1][k2]`: a key that a map does not have gives the zero of what it holds.
+fn index(arguments: &[Operand]) -> Result<Operand, TemplateError> {
+    let Some((first, keys)) = arguments.split_first() else {
+        return Err(wrong("index", &Value::Null));
+    };
+    let mut at = first.clone();
     for key in keys {
-        at = match (at, key) {
-            (Value::Object(map), Value::String(key)) => map.get(key).unwrap_or(&Value::Null),
+        let of = at.shape().items();
+        at = match (&at.value, &key.value) {
+            (Value::Object(map), Value::String(key)) => match map.get(key) {
+                Some(found) => Operand::of(found, of),
+                None => Operand::of(&of.zero(), of),
+            },
             (Value::Array(list), key) => key
                 .as_u64()
                 .and_then(|n| list.get(usize::try_from(n).ok()?))
+                .map(|found| Operand::of(found, of))
                 .ok_or_else(|| wrong("index", key))?,
-            (Value::Null, _) => return Ok(Value::Null),
+            // A map that is nil has no key, which is no error; a list that is nil has no item, which is one.
+            (Value::Null, Value::String(_)) => Operand::of(&of.zero(), of),
             (other, _) => return Err(wrong("index", other)),
         };
     }
-    Ok(at.clone())
+    Ok(at)
 }

@@ -44,6 +44,7 @@ pub enum Term {
     Text(String),
     Number(Number),
     Bool(bool),
+    Nil,
     Function(String),
     /// `( … ).A`.
     Group(Pipe, Vec<String>),
@@ -66,24 +67,60 @@ pub fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
     }
 }
 
-/// Docker's column titles: `RunningFor` is `RUNNING FOR`.
-pub fn titles(nodes: &[Node]) -> String {
-    nodes
-        .iter()
-        .map(|node| match node {
-            Node::Text(text) => text.clone(),
-            Node::Print(pipe) => match pipe.iter().flatten().find_map(|term| match term {
-                Term::Field(path) => path.last(),
-                _ => None,
-            }) {
-                Some(name) => title(name),
-                None => String::new(),
-            },
-            _ => String::new(),
-        })
-        .collect()
+/// Titles of Docker's that are not the field's name.
+const TITLES: &[(&str, &str)] = &[
+    ("BlockIO", "BLOCK I/O"),
+    ("CPUPerc", "CPU %"),
+    ("CreatedSince", "CREATED"),
+    ("MemPerc", "MEM %"),
+    ("MemUsage", "MEM USAGE / LIMIT"),
+    ("NetIO", "NET I/O"),
+    ("RunningFor", "CREATED"),
+    ("TotalCount", "TOTAL"),
+];
+
+/// Docker's column titles: the text between fields stays, and of a choice the first is shown. `own` are the titles
+/// of this kind of list.
+pub fn titles(nodes: &[Node], own: &[(&str, &str)]) -> String {
+    let of_node = |node: &Node| match node {
+        Node::Text(text) => text.clone(),
+        Node::Print(pipe) => title_of(pipe, own),
+        Node::If { branches, .. } => branches
+            .first()
+            .map(|(_, body)| titles(body, own))
+            .unwrap_or_default(),
+        Node::With { body, .. } | Node::Range { body, .. } => titles(body, own),
+        Node::Declare(..) => String::new(),
+    };
+    nodes.iter().map(of_node).collect()
 }
 
+/// The title of the first field that an action names.
+fn title_of(pipe: &Pipe, own: &[(&str, &str)]) -> String {
+    let label = |call: &Vec<Term>| match call.as_slice() {
+        [Term::Field(path), Term::Text(key)] if path.last().is_some_and(|name| name == "Label") => {
+            Some(label_title(key))
+        }
+        _ => None,
+    };
+    if let Some(title) = pipe.iter().find_map(label) {
+        return title;
+    }
+    let field = fields(pipe).find_map(|path| path.last());
+    field.map_or_else(String::new, |name| {
+        let mut known = own.iter().chain(TITLES);
+        let known = known.find(|(field, _)| field == name);
+        known.map_or_else(|| title(name), |(_, title)| (*title).to_owned())
+    })
+}
+
+/// The last word of a label's name, as Docker prints it: `com.example.my-app` is `my app`.
+fn label_title(key: &str) -> String {
+    let last = key.rsplit('.').next().unwrap_or_default();
+    last.replace(['-', '_'], " ")
+}
+
+/// `RunningTime` is `RUNNING TIME`.
 fn title(name: &str) -> String {
     let mut out = String::new();
     let mut lower_before = false;
@@ -95,6 +132,44 @@ fn title(name: &str) -> String {
         out.extend(c.to_uppercase());
     }
     out
+}
+
+/// The fields that a pipe names, those in parentheses too.
+fn fields(pipe: &Pipe) -> Box<dyn Iterator<Item = &Vec<String>> + '_> {
+    Box::new(pipe.iter().flatten().flat_map(|term| match term {
+        Term::Field(path) | Term::Variable(_, path) => {
+            Box::new(std::iter::once(path)) as Box<dyn Iterator<Item = _>>
+        }
+        Term::Group(pipe, path) => Box::new(fields(pipe).chain([path])),
+        _ => Box::new(std::iter::empty()),
+    }))
+}
+
+/// Whether one of the nodes names a field.
+pub fn names(nodes: &[Node], field: &str) -> bool {
+    let in_pipe = |pipe: &Pipe| fields(pipe).flatten().any(|name| name == field);
+    nodes.iter().any(|node| match node {
+        Node::Text(_) => false,
+        Node::Print(pipe) | Node::Declare(_, pipe) => in_pipe(pipe),
+        Node::If {
+            branches,
+            otherwise,
+        } => {
+            let branch = |(condition, body): &Branch| in_pipe(condition) || names(body, field);
+            branches.iter().any(branch) || names(otherwise, field)
+        }
+        Node::Range {
+            over: of,
+            body,
+            otherwise,
+            ..
+        }
+        | Node::With {
+            of,
+            body,
+            otherwise,
+        } => in_pipe(of) || names(body, field) || names(otherwise, field),
+    })
 }
 
 enum Piece {
@@ -441,6 +516,7 @@ fn pipe(tokens: &mut Tokens<'_>, at: usize, depth: usize) -> Result<Pipe, Templa
             Token::Text(text) => Term::Text(text.clone()),
             Token::Number(number) => Term::Number(number.clone()),
             Token::Word(word) if word == "true" || word == "false" => Term::Bool(word == "true"),
+            Token::Word(word) if word == "nil" => Term::Nil,
             Token::Word(word) => Term::Function(word.clone()),
             Token::Symbol(_) | Token::Assign => return Err(syntax("unexpected sign", at)),
         };

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::eval::text_of;
+use super::eval::Operand;
 
 /// Wider than any column; keeps what is written small.
 const WIDEST: usize = 1000;
@@ -21,7 +21,7 @@ type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
 
 /// The verbs are `%s`, `%q`, `%v`, `%d`, `%x`, `%X`, `%t` and `%f`; a value that a verb is not for is told in its place, as
 /// Go does.
-pub fn printf(format: &str, arguments: &[Value]) -> String {
+pub fn printf(format: &str, arguments: &[Operand]) -> String {
     let mut out = String::new();
     let mut arguments = arguments.iter();
     let mut chars = format.chars().peekable();
@@ -71,9 +71,10 @@ fn number(chars: &mut Chars<'_>) -> Option<usize> {
     number
 }
 
-fn padded(options: &Options, value: &Value, verb: char) -> String {
-    let Some(text) = converted(options, value, verb) else {
-        return format!("%!{verb}({}={})", type_of(value), text_of(value));
+fn padded(options: &Options, of: &Operand, verb: char) -> String {
+    let value = &of.value;
+    let Some(text) = converted(options, of, verb) else {
+        return format!("%!{verb}({}={})", type_of(value), of.text());
     };
     let blanks = options.width.saturating_sub(text.chars().count());
     if options.left {
@@ -88,7 +89,7 @@ fn padded(options: &Options, value: &Value, verb: char) -> String {
     format!("{sign}{}{digits}", "0".repeat(blanks))
 }
 
-fn converted(options: &Options, value: &Value, verb: char) -> Option<String> {
+fn converted(options: &Options, of: &Operand, verb: char) -> Option<String> {
     let cut = |text: String| match options.precision {
         Some(most) => text.chars().take(most).collect(),
         None => text,
@@ -97,11 +98,11 @@ fn converted(options: &Options, value: &Value, verb: char) -> Option<String> {
         true => format!("+{text}"),
         false => text,
     };
-    Some(match (verb, value) {
-        ('v', Value::Number(_)) => signed(text_of(value)),
-        ('v', _) => text_of(value),
+    Some(match (verb, &of.value) {
+        ('v', Value::Number(_)) => signed(of.text()),
+        ('v', _) => of.text(),
         ('s', Value::Number(_) | Value::Bool(_)) => return None,
-        ('s', _) => cut(text_of(value)),
+        ('s', _) => cut(of.text()),
         ('q', Value::String(text)) => format!("{:?}", cut(text.clone())),
         ('d', Value::Number(number)) if !number.is_f64() => signed(number.to_string()),
         ('x' | 'X', Value::Number(number)) if !number.is_f64() => {
@@ -181,9 +182,9 @@ mod tests {
             ("%d", json!("a"), "%!d(string=a)"),
             ("%", json!(1), "%!(NOVERB)"),
         ] {
-            assert_eq!(printf(format, &[value]), expected, "{format}");
+            assert_eq!(printf(format, &[value.into()]), expected, "{format}");
         }
         assert_eq!(printf("%s", &[]), "%!s(MISSING)");
-        assert_eq!(printf("%99999s", &[json!("")]).len(), WIDEST);
+        assert_eq!(printf("%99999s", &[json!("").into()]).len(), WIDEST);
     }
 }

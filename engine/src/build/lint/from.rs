@@ -7,16 +7,16 @@ use super::rules::{
     REDUNDANT_TARGET_PLATFORM, UNDEFINED_ARG_IN_FROM,
 };
 use super::{Report, Subject};
-use crate::build::diagnostic::closest;
+use crate::build::diagnostic::{Diagnostic, closest};
 use crate::build::expand::{Expander, Uses};
 use crate::build::graph::Origin;
-use crate::build::parse::Kind;
+use crate::build::parse::{Kind, error};
 use crate::build::platform::{self, Platform};
 use crate::build::stages::Stage;
 use crate::image::Reference;
 
-/// Runs them.
-pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
+/// Runs them; a name that no image can have is an error.
+pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) -> Result<(), Box<Diagnostic>> {
     if let Some(defaults) = subject.defaults {
         for stage in &subject.stages.list {
             let Ok((image, _)) = expand(subject, defaults, &stage.from.image) else {
@@ -52,6 +52,25 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
             base_platform(subject, stage, name, &expected, report);
         }
     }
+    for (stage, base) in subject.stages.list.iter().zip(subject.bases) {
+        if let Origin::Outside(name) = base {
+            image_name(subject, stage, name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses what cannot be an image's name.
+fn image_name(subject: &Subject<'_>, stage: &Stage, name: &str) -> Result<(), Box<Diagnostic>> {
+    let mut contexts = subject.request.contexts.keys();
+    if contexts.any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(());
+    }
+    Reference::parse(name).map(drop).map_err(|reason| {
+        let message = format!("invalid image name `{name}`: {reason}");
+        let help = "write [host/]name[:tag][@digest]";
+        error(&subject.file.source, stage.span, message, Some(help))
+    })
 }
 
 fn expand(

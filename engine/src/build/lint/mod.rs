@@ -2,12 +2,15 @@
 //! above an instruction).
 //!
 //! Nothing runs and nothing is pulled. `file` looks at the text as a whole, `from` at the `FROM` lines,
-//! `walk` goes through the stages with their variables. What depends on a base image (its variables,
-//! its platform) is looked at where the store has that image and left out where it has not.
+//! `walk` goes through the stages with their variables, and ends at the first instruction that no build could do.
+//! What depends on a base image (its variables, its platform) is looked at where the store has that image and left
+//! out where it has not.
 
+mod copy;
 mod file;
 mod from;
 mod rules;
+mod state;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -50,19 +53,30 @@ pub(super) struct Subject<'a> {
     pub(super) image: &'a dyn Fn(&str) -> Option<ImageConfig>,
 }
 
-/// The warnings of a file, in file order.
-pub(super) fn check(subject: &Subject<'_>, config: &CheckConfig) -> Vec<Diagnostic> {
+/// What a look at a file gives.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// In file order.
+    pub(super) warnings: Vec<Diagnostic>,
+    /// What ended the look: the build would end there too.
+    pub(super) error: Option<Box<Diagnostic>>,
+}
+
+/// Looks at a file.
+pub(super) fn check(subject: &Subject<'_>, config: &CheckConfig) -> Found {
     let mut report = Report {
         file: subject.file,
         config,
         found: Vec::new(),
     };
     file::check(subject, &mut report);
-    from::check(subject, &mut report);
-    walk::check(subject, &mut report);
-    let mut found = report.found;
-    found.sort_by_key(|diagnostic| diagnostic.span.line);
-    found
+    let looked = from::check(subject, &mut report);
+    let error = looked
+        .and_then(|()| walk::check(subject, &mut report))
+        .err();
+    let mut warnings = report.found;
+    warnings.sort_by_key(|diagnostic| diagnostic.span.line);
+    Found { warnings, error }
 }
 
 /// Build arguments that no `ARG` takes: no rule of the reference's, which warns when it builds.

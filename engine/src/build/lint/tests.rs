@@ -14,6 +14,12 @@ struct Around {
 }
 
 fn check_with(text: &str, around: &Around) -> Vec<String> {
+    let found = look(text, around);
+    assert_eq!(found.error.map(|error| error.render()), None, "{text}");
+    shown(&found.warnings)
+}
+
+fn look(text: &str, around: &Around) -> Found {
     let file = parse("Dockerfile", text.as_bytes()).unwrap();
     let stages = Stages::new(&file).unwrap();
     let host = Platform {
@@ -56,10 +62,14 @@ fn check_with(text: &str, around: &Around) -> Vec<String> {
         },
     };
     let config = match around.config {
-        "" => file.directives.check.clone(),
+        "" => file.directives.check.clone().unwrap(),
         text => CheckConfig::parse(text).unwrap(),
     };
     check(&subject, &config)
+}
+
+fn shown(warnings: &[Diagnostic]) -> Vec<String> {
+    warnings
         .iter()
         .map(|diagnostic| {
             let Severity::Warning(Some(rule)) = diagnostic.severity else {
@@ -128,20 +138,22 @@ fn variables_are_declared_before_they_are_used() {
         &["2 UndefinedVar: Usage of undefined variable '$X'"],
     );
     check_file(
-        "FROM scratch\nRUN --mount=type=cache,target=$T true\n",
+        "FROM scratch\nRUN --mount=type=cache,target=/t$T true\n",
         &["2 UndefinedVar: Usage of undefined variable '$T'"],
     );
 }
 
 #[test]
 fn from_lines() {
-    check_file(
+    check_wrong(
         "ARG base\nFROM image:${TAG:-x}\nFROM ${base:-image}\nFROM $bse$base:1\n",
+        &Around::default(),
         &[
             "2 UndefinedArgInFrom: FROM argument 'TAG' is not declared",
             "4 InvalidDefaultArgInFrom: Default value for ARG $bse$base:1 results in empty or invalid base image name",
             "4 UndefinedArgInFrom: FROM argument 'bse' is not declared (did you mean base?)",
         ],
+        Some((4, "invalid image name `:1`")),
     );
     check_file(
         "FROM --platform=$TARGETPLATFORM image\nFROM --platform=linux/amd64 image\nFROM --platform=linux/amd64 image AS amd64\nFROM --platform=${BUILDPLATFORM} image\nFROM arm\n",
@@ -212,8 +224,15 @@ fn ignored_sources() {
 fn directives() {
     check_file("# check=skip=all\nFROM scratch as a\n", &[]);
     check_file(
-        "# check=skip=FromAsCasing, JSONArgsRecommended\nFROM scratch as a\nCMD a\n",
+        "# check=skip=FromAsCasing,JSONArgsRecommended\nFROM scratch as a\nCMD a\n",
         &[],
+    );
+    // Only the first word is read.
+    check_file(
+        "# check=skip=FromAsCasing, JSONArgsRecommended\nFROM scratch as a\nCMD a\n",
+        &[
+            "3 JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
+        ],
     );
     // Names are exact, as the reference's.
     check_file(
@@ -249,5 +268,155 @@ fn descriptions_are_checked_when_asked_for() {
             "3 InvalidDefinitionDescription: Comment for ARG should follow the format: `# foo <description>`",
             "7 InvalidDefinitionDescription: Comment for ARG should follow the format: `# <arg_key> <description>`",
         ],
+    );
+}
+
+/// The warnings, and the line and message of the error.
+#[track_caller]
+fn check_wrong(text: &str, around: &Around, warnings: &[&str], expected: Option<(usize, &str)>) {
+    let found = look(text, around);
+    assert_eq!(shown(&found.warnings), warnings, "{text}");
+    let error = found.error.map(|error| (error.span.line, error.message));
+    let error = error.as_ref().map(|(line, text)| (*line, text.as_str()));
+    match (error, expected) {
+        (None, None) => {}
+        (Some((line, message)), Some((wanted, part)))
+            if line == wanted && message.contains(part) => {}
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+#[test]
+fn what_no_build_can_do_is_an_error() {
+    let around = Around::default();
+    for (instruction, part) in [
+        ("ENV A=${B:?gone}", "B: gone"),
+        ("ENV A=${a", "missing `}`"),
+        ("ENV A=${p/b}", "missing"),
+        ("ENV A=${a^}", "unsupported modifier"),
+        ("ENV A=\"b", "double-quote"),
+        ("ENV A='b", "single-quote"),
+        ("ENV A=${LANG#\\.}", "invalid escape"),
+        ("ENV ${a=1", "missing `}`"),
+        ("LABEL a=${b", "missing `}`"),
+        ("ARG \"A=a b\"", "double-quote"),
+        ("ARG A=${b", "missing `}`"),
+        ("USER ${b", "missing `}`"),
+        ("WORKDIR ${b", "missing `}`"),
+        ("VOLUME ${b", "missing `}`"),
+        ("VOLUME \"\"", "empty string"),
+        ("VOLUME $NONE", "empty string"),
+        ("STOPSIGNAL SIGFOO", "invalid signal"),
+        ("STOPSIGNAL $NONE", "invalid signal"),
+        ("EXPOSE abc", "invalid container port"),
+        ("EXPOSE 8003-8000", "backwards"),
+        ("EXPOSE 80/foo", "invalid protocol"),
+        ("EXPOSE ${b", "missing `}`"),
+        ("COPY ${b /", "missing `}`"),
+        ("COPY a ${b", "missing `}`"),
+        ("COPY --chown=${b a /", "missing `}`"),
+        ("COPY --chmod=rwx a /", "--chmod"),
+        ("COPY http://h/a /", "COPY cannot take a URL"),
+        ("COPY <<E /\n${:}\nE", "bad substitution"),
+        ("ADD --checksum=sha256:x a /", "--checksum"),
+        ("ADD --checksum=${b http://h/a /", "missing `}`"),
+        ("RUN --mount=type=nothing true", "unsupported mount type"),
+        ("RUN --mount=target=${b true", "missing `}`"),
+        ("RUN --mount=type=cache,target=/ true", "cannot be `/`"),
+        ("RUN --mount=type=cache true", "cannot be `/`"),
+        ("RUN --mount=target=/x,foo true", "foo"),
+    ] {
+        let text = format!("FROM image\n{instruction}\nCMD x\n");
+        let found = look(&text, &around);
+        let error = found.error.unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(error.span.line, 2, "{text}");
+        assert!(error.message.contains(part), "{text}: {}", error.message);
+        // The look ends there.
+        let after = |warning: &&Diagnostic| warning.span.line > 2;
+        assert_eq!(found.warnings.iter().find(after), None, "{text}");
+    }
+    for right in [
+        "ENV $NONE=1",
+        "USER $NONE",
+        "EXPOSE $NONE +80",
+        "WORKDIR $NONE",
+        "WORKDIR /x\nRUN --mount=type=cache true",
+        "COPY --chmod= a /",
+    ] {
+        let found = look(&format!("FROM image\n{right}\n"), &around);
+        assert_eq!(found.error, None, "{right}");
+    }
+}
+
+#[test]
+fn warnings_before_an_error_are_kept() {
+    check_wrong(
+        "FROM image\nWORKDIR a\nENV A=$NONE B=${C:?}\nCMD a\n",
+        &Around::default(),
+        &[
+            "2 WorkdirRelativePath: Relative workdir \"a\" can have unexpected results if the base image changes",
+            "3 UndefinedVar: Usage of undefined variable '$NONE'",
+            "3 UndefinedVar: Usage of undefined variable '$C'",
+        ],
+        Some((3, "C: is not allowed to be unset")),
+    );
+    check_wrong(
+        "FROM image as a\nFROM B\nFROM image\nEXPOSE x\n",
+        &Around::default(),
+        &[
+            "1 FromAsCasing: 'as' and 'FROM' keywords' casing do not match",
+            "2 InvalidDefaultArgInFrom: Default value for ARG B results in empty or invalid base image name",
+        ],
+        Some((2, "invalid image name `B`")),
+    );
+}
+
+#[test]
+fn an_error_that_depends_on_an_absent_image_is_none() {
+    for text in [
+        "FROM absent\nVOLUME $A\n",
+        "FROM absent\nENV A=${B:?}\n",
+        "FROM absent\nENV A=$B\nVOLUME $A\n",
+        "FROM absent\nARG A=$B\nSTOPSIGNAL $A\n",
+        "FROM absent AS a\nFROM a\nARG X\nSTOPSIGNAL $X\n",
+        "FROM absent\nRUN --mount=type=cache true\n",
+    ] {
+        check_wrong(text, &Around::default(), &[], None);
+    }
+    check_wrong(
+        "FROM absent\nVOLUME $A\nENV P=x\nEXPOSE $P\n",
+        &Around::default(),
+        &[],
+        Some((4, "invalid container port `x`")),
+    );
+}
+
+#[test]
+fn an_argument_that_is_given_needs_no_right_default() {
+    let text = "FROM image\nARG A=${B:?}\nEXPOSE $A\n";
+    let given = Around {
+        args: &[("A", "80")],
+        ..Around::default()
+    };
+    assert_eq!(check_with(text, &given), [""; 0]);
+    assert!(look(text, &Around::default()).error.is_some());
+}
+
+#[test]
+fn triggers_are_looked_at_where_they_are_done() {
+    check_wrong(
+        "FROM image AS a\nONBUILD ENV PORT=80\nONBUILD WORKDIR a\nFROM a\nEXPOSE $PORT\nENV A=$PORT B=$NONE\n",
+        &Around::default(),
+        &[
+            "4 WorkdirRelativePath: Relative workdir \"a\" can have unexpected results if the base image changes",
+            "6 UndefinedVar: Usage of undefined variable '$NONE'",
+        ],
+        None,
+    );
+    check_wrong(
+        "FROM image AS a\nONBUILD EXPOSE x\nFROM a AS b\nFROM b\n",
+        &Around::default(),
+        &[],
+        Some((1, "invalid container port `x`")),
     );
 }

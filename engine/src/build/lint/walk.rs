@@ -1,148 +1,145 @@
-//! Rules about instructions with the variables that hold where they stand.
+//! Rules about instructions with the variables that hold where they stand, and what no build could do.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
+use super::copy::Flags;
 use super::rules::{
-    COPY_IGNORED_FILE, EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING, JSON_ARGS_RECOMMENDED,
-    LEGACY_KEY_VALUE_FORMAT, MULTIPLE_INSTRUCTIONS_DISALLOWED, SECRETS_USED_IN_ARG_OR_ENV,
-    UNDEFINED_VAR, WORKDIR_RELATIVE_PATH,
+    EXPOSE_INVALID_FORMAT, EXPOSE_PROTO_CASING, JSON_ARGS_RECOMMENDED, LEGACY_KEY_VALUE_FORMAT,
+    MULTIPLE_INSTRUCTIONS_DISALLOWED, SECRETS_USED_IN_ARG_OR_ENV, UNDEFINED_VAR,
+    WORKDIR_RELATIVE_PATH,
 };
+use super::state::State;
 use super::{Report, Rule, Subject};
-use crate::build::diagnostic::{Span, closest};
+use crate::build::diagnostic::{Diagnostic, Source, Span, closest};
 use crate::build::expand::{Expander, Uses};
-use crate::build::graph::Origin;
-use crate::build::parse::mount::Mount;
-use crate::build::parse::{Argument, CommandLine, Instruction, Kind, Pairs, SourcesAndDest};
-use crate::build::values;
-use crate::build::variables::Variables;
+use crate::build::parse::mount::{Mount, MountText, MountType};
+use crate::build::parse::{Argument, CommandLine, Instruction, Kind, Pairs, error, parse_trigger};
+use crate::build::stages::Stage;
+use crate::build::values::{self, Ports, SIGNAL_HELP};
 
-/// What is known at a point of a stage.
-#[derive(Clone, Default)]
-struct State {
-    variables: Variables,
-    /// Arguments that were declared, with or without a value.
-    declared: Vec<String>,
-    /// `false` where the base image is not in the store: any variable may be set there.
-    known: bool,
-    /// A `SHELL` says what runs shell forms.
-    shell: bool,
-    /// A `WORKDIR` was given in this file.
-    workdir: bool,
-}
-
-/// Walks the stages.
-pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) {
+/// Walks the stages, to the first error.
+pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) -> Result<(), Box<Diagnostic>> {
     let mut ends: BTreeMap<usize, State> = BTreeMap::new();
     for &index in subject.walked {
-        let state = match &subject.bases[index] {
-            Origin::Stage(base) => ends.get(base).cloned().unwrap_or_default(),
-            Origin::Outside(name) if name == "scratch" => State {
-                known: true,
-                ..State::default()
-            },
-            Origin::Outside(name) => match (subject.image)(name) {
-                Some(image) => State {
-                    variables: Variables::from_env(&image.config.env),
-                    known: true,
-                    shell: image.config.shell.is_some_and(|shell| !shell.is_empty()),
-                    ..State::default()
-                },
-                None => State::default(),
-            },
-        };
+        let stage = &subject.stages.list[index];
         let mut walk = Walk {
             subject,
-            report,
-            state,
+            report: &mut *report,
+            state: State::begin(subject, &subject.bases[index], &ends),
+            source: subject.file.source.clone(),
+            place: None,
             once: BTreeMap::new(),
+            guess: Cell::new(false),
         };
-        if walk.state.variables.get("PATH").is_none() {
-            walk.state
-                .variables
-                .set("PATH", crate::runtime::defaults::PATH);
-        }
-        for instruction in &subject.stages.list[index].instructions {
-            // What cannot be expanded ends the build there, and the reference's look at it.
-            if walk.instruction(instruction).is_err() {
-                break;
-            }
+        walk.triggers(stage)?;
+        for instruction in &stage.instructions {
+            walk.step(instruction)?;
         }
         let end = walk.state;
         ends.insert(index, end);
     }
+    Ok(())
 }
 
-struct Walk<'w, 'r, 's> {
-    subject: &'w Subject<'s>,
+pub(super) type Checked<T> = Result<T, Box<Diagnostic>>;
+
+/// A stage on the way.
+pub(super) struct Walk<'w, 'r, 's> {
+    pub(super) subject: &'w Subject<'s>,
     report: &'w mut Report<'r>,
     state: State,
+    /// What errors point into: the Dockerfile, or a trigger.
+    source: Source,
+    /// Where warnings stand when the instruction is not in the Dockerfile.
+    place: Option<Span>,
     /// Where `CMD`, `ENTRYPOINT`, `HEALTHCHECK` stood last.
     once: BTreeMap<&'static str, Span>,
+    /// The instruction asked for something that only the build knows.
+    guess: Cell<bool>,
 }
 
 impl Walk<'_, '_, '_> {
-    fn add(&mut self, rule: Rule, instruction: &Instruction, message: String) {
-        self.report
-            .add(rule, instruction.span, &instruction.comments, message);
+    /// What the base stores for this stage comes first.
+    fn triggers(&mut self, stage: &Stage) -> Checked<()> {
+        let texts = std::mem::take(&mut self.state.triggers);
+        self.place = Some(stage.span);
+        for (number, text) in texts.iter().enumerate() {
+            let place = format!("ONBUILD trigger {} of {}", number + 1, stage.from.image);
+            self.source = Source::new(&place, text.as_bytes());
+            for instruction in parse_trigger(text, &place)? {
+                self.step(&instruction)?;
+            }
+        }
+        self.place = None;
+        self.source = self.subject.file.source.clone();
+        Ok(())
     }
 
-    fn instruction(&mut self, instruction: &Instruction) -> Result<(), String> {
+    /// One instruction. An error counts when it is one whatever the base image is.
+    fn step(&mut self, instruction: &Instruction) -> Checked<()> {
+        self.guess.set(false);
+        match self.instruction(instruction) {
+            Err(_) if self.guess.get() => Ok(()),
+            other => other,
+        }
+    }
+
+    fn span(&self, instruction: &Instruction) -> Span {
+        self.place.unwrap_or(instruction.span)
+    }
+
+    pub(super) fn add(&mut self, rule: Rule, instruction: &Instruction, message: String) {
+        let span = self.span(instruction);
+        self.report.add(rule, span, &instruction.comments, message);
+    }
+
+    pub(super) fn wrong(
+        &self,
+        instruction: &Instruction,
+        message: impl Into<String>,
+        help: Option<&str>,
+    ) -> Box<Diagnostic> {
+        error(&self.source, instruction.span, message, help)
+    }
+
+    fn instruction(&mut self, instruction: &Instruction) -> Checked<()> {
         match &instruction.kind {
             Kind::Arg(arguments) => {
                 for argument in arguments {
                     self.argument(instruction, argument)?;
                 }
             }
-            Kind::Env(pairs) => {
-                self.legacy(instruction, pairs);
-                let pairs = self.pairs(instruction, pairs)?;
-                for (name, _) in &pairs {
-                    self.secret(instruction, "ENV", name);
-                }
-                for (name, value) in pairs {
-                    self.state.variables.set(&name, &value);
-                }
-            }
+            Kind::Env(pairs) => self.env(instruction, pairs)?,
             Kind::Label(pairs) => {
                 self.legacy(instruction, pairs);
                 self.pairs(instruction, pairs)?;
             }
             Kind::Copy(flags, words) => {
-                for text in [&flags.chown, &flags.chmod].into_iter().flatten() {
-                    self.word(instruction, text)?;
-                }
-                self.sources(instruction, words, "Copy", flags.from.is_none())?;
+                self.copy(instruction, &Flags::of_copy(flags), words)?;
             }
             Kind::Add(flags, words) => {
-                for text in [&flags.chown, &flags.chmod, &flags.checksum]
-                    .into_iter()
-                    .flatten()
-                {
-                    self.word(instruction, text)?;
-                }
-                self.sources(instruction, words, "Add", true)?;
+                self.copy(instruction, &Flags::of_add(flags), words)?;
             }
             Kind::Run(flags, _) => {
                 for mount in &flags.mounts {
-                    // A mount that is wrong is reported by the build.
-                    let _ = Mount::parse(&mount.text, &mut |value| self.word(instruction, value));
+                    self.mount(instruction, mount)?;
                 }
             }
-            Kind::Workdir(path) => {
-                let path = self.word(instruction, path)?;
-                if !std::mem::replace(&mut self.state.workdir, true) && !path.starts_with('/') {
-                    let message = format!(
-                        "Relative workdir {path:?} can have unexpected results if the base image changes"
-                    );
-                    self.add(WORKDIR_RELATIVE_PATH, instruction, message);
-                }
-            }
-            Kind::User(text) | Kind::StopSignal(text) => {
+            Kind::Workdir(path) => self.workdir(instruction, path)?,
+            Kind::User(text) => {
                 self.word(instruction, text)?;
+            }
+            Kind::StopSignal(text) => {
+                let signal = self.word(instruction, text)?;
+                values::check_signal(&signal)
+                    .map_err(|reason| self.wrong(instruction, reason, Some(SIGNAL_HELP)))?;
             }
             Kind::Volume(paths) => {
                 for path in paths {
-                    self.word(instruction, path)?;
+                    let path = self.word(instruction, path)?;
+                    values::check_volume(&path)
+                        .map_err(|reason| self.wrong(instruction, reason, None))?;
                 }
             }
             Kind::Expose(words) => self.ports(instruction, words)?,
@@ -150,36 +147,37 @@ impl Walk<'_, '_, '_> {
             Kind::Entrypoint(command) => self.command(instruction, "ENTRYPOINT", command),
             Kind::Healthcheck(_) => self.once(instruction, "HEALTHCHECK"),
             Kind::Shell(words) => self.state.shell = !words.is_empty(),
-            Kind::From(_) | Kind::Maintainer(_) | Kind::Onbuild(_) => {}
+            Kind::Onbuild(text) => self.state.triggers.push(text.clone()),
+            Kind::From(_) => {
+                let message = "FROM isn't allowed as an ONBUILD trigger";
+                return Err(self.wrong(instruction, message, None));
+            }
+            Kind::Maintainer(_) => {}
         }
         Ok(())
     }
 
-    fn word(&mut self, instruction: &Instruction, text: &str) -> Result<String, String> {
-        self.expand(
-            instruction,
-            text,
-            self.subject.file.directives.escape,
-            false,
-        )
+    pub(super) fn word(&mut self, instruction: &Instruction, text: &str) -> Checked<String> {
+        let escape = self.subject.file.directives.escape;
+        self.expand(instruction, text, escape, false)
     }
 
     /// Expands a text and reports the variables that nothing sets.
-    fn expand(
+    pub(super) fn expand(
         &mut self,
         instruction: &Instruction,
         text: &str,
         escape: char,
         keep_quotes: bool,
-    ) -> Result<String, String> {
+    ) -> Checked<String> {
         let uses = Uses::default();
-        let lookup = |name: &str| uses.note(name, self.state.variables.get(name));
+        let lookup = |name: &str| uses.note(name, self.lookup(name));
         let expanded = Expander {
             escape,
             lookup: &lookup,
             keep_quotes,
         }
-        .word(text)?;
+        .word(text);
         for name in uses.missing() {
             if !self.state.known
                 || self.state.declared.contains(&name)
@@ -193,10 +191,64 @@ impl Walk<'_, '_, '_> {
             }
             self.add(UNDEFINED_VAR, instruction, message);
         }
-        Ok(expanded)
+        expanded.map_err(|reason| self.wrong(instruction, reason, None))
     }
 
-    fn argument(&mut self, instruction: &Instruction, argument: &Argument) -> Result<(), String> {
+    fn lookup(&self, name: &str) -> Option<String> {
+        if self.state.is_guess(name) {
+            self.guess.set(true);
+        }
+        self.state.variables.get(name)
+    }
+
+    fn env(&mut self, instruction: &Instruction, pairs: &Pairs) -> Checked<()> {
+        self.legacy(instruction, pairs);
+        let pairs = self.pairs(instruction, pairs)?;
+        for (name, _) in &pairs {
+            self.secret(instruction, "ENV", name);
+        }
+        for (name, value) in pairs {
+            self.state.set(&name, &value, self.guess.get());
+        }
+        Ok(())
+    }
+
+    fn workdir(&mut self, instruction: &Instruction, path: &str) -> Checked<()> {
+        let path = self.word(instruction, path)?;
+        if !std::mem::replace(&mut self.state.workdir, true) && !path.starts_with('/') {
+            let message = format!(
+                "Relative workdir {path:?} can have unexpected results if the base image changes"
+            );
+            self.add(WORKDIR_RELATIVE_PATH, instruction, message);
+        }
+        self.state.directory = match &self.state.directory {
+            _ if self.guess.get() => None,
+            _ if path.starts_with('/') => Some(path),
+            current => current
+                .as_deref()
+                .map(|current| values::workdir(current, &path)),
+        };
+        Ok(())
+    }
+
+    fn mount(&mut self, instruction: &Instruction, text: &MountText) -> Checked<()> {
+        let mut expand = |value: &str| self.word(instruction, value).map_err(|wrong| wrong.message);
+        let mount = Mount::parse(&text.text, &mut expand).map_err(|bad| {
+            let message = format!("invalid `--mount`: {}", bad.message);
+            self.wrong(instruction, message, bad.help.as_deref())
+        })?;
+        let has_target = !matches!(mount.kind, MountType::Secret | MountType::Ssh);
+        if let Some(directory) = &self.state.directory
+            && has_target
+            && values::clean(&values::workdir(directory, &mount.target)) == "/"
+        {
+            let message = "invalid `--mount`: `target` cannot be `/`";
+            return Err(self.wrong(instruction, message, None));
+        }
+        Ok(())
+    }
+
+    fn argument(&mut self, instruction: &Instruction, argument: &Argument) -> Checked<()> {
         self.secret(instruction, "ARG", &argument.name);
         let given = &self.subject.request.args;
         let mut argument = argument.clone();
@@ -205,9 +257,13 @@ impl Walk<'_, '_, '_> {
         {
             argument.default = Some(self.word(instruction, default)?);
         }
-        self.state
+        let value = self
+            .state
             .variables
             .declare(&argument, given, self.subject.globals);
+        if let Some(value) = value {
+            self.state.set(&argument.name, &value, self.guess.get());
+        }
         self.state.declared.push(argument.name);
         Ok(())
     }
@@ -227,7 +283,7 @@ impl Walk<'_, '_, '_> {
         &mut self,
         instruction: &Instruction,
         pairs: &Pairs,
-    ) -> Result<Vec<(String, String)>, String> {
+    ) -> Checked<Vec<(String, String)>> {
         let mut expanded = Vec::with_capacity(pairs.list.len());
         for (name, value) in &pairs.list {
             expanded.push((
@@ -262,62 +318,40 @@ impl Walk<'_, '_, '_> {
         }
     }
 
-    fn sources(
-        &mut self,
-        instruction: &Instruction,
-        words: &SourcesAndDest,
-        verb: &str,
-        from_context: bool,
-    ) -> Result<(), String> {
-        let mut sources = Vec::with_capacity(words.sources.len());
-        for source in &words.sources {
-            sources.push(self.word(instruction, source)?);
-        }
-        self.word(instruction, &words.dest)?;
-        for file in words.files.iter().filter(|file| file.expand) {
-            self.expand(instruction, &file.content, '\\', true)?;
-        }
-        for source in sources.iter().filter(|_| from_context) {
-            let outside = source.contains("://") || source.starts_with("git@");
-            let path = values::clean(source);
-            if !outside && is_ignored(self.subject, &path) {
-                let message =
-                    format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");
-                self.add(COPY_IGNORED_FILE, instruction, message);
-            }
-        }
-        Ok(())
-    }
-
-    fn ports(&mut self, instruction: &Instruction, words: &[String]) -> Result<(), String> {
-        let mut words = words.to_vec();
-        words.sort();
-        let mut ports = Vec::new();
-        for word in &words {
-            let lookup = |name: &str| self.state.variables.get(name);
+    fn ports(&mut self, instruction: &Instruction, words: &[String]) -> Checked<()> {
+        let mut expanded = Vec::new();
+        for word in words {
+            let lookup = |name: &str| self.lookup(name);
             let expander = Expander {
                 escape: self.subject.file.directives.escape,
                 lookup: &lookup,
                 keep_quotes: false,
             };
-            ports.extend(expander.words(word)?);
+            let ports = expander.words(word);
+            expanded.extend(ports.map_err(|reason| self.wrong(instruction, reason, None))?);
         }
-        for port in ports {
-            let (host, container) = port.rsplit_once(':').unwrap_or(("", &port));
-            let proto = container.split_once('/').map_or("", |(_, proto)| proto);
-            if proto != proto.to_lowercase() {
-                let message =
-                    format!("Defined protocol '{port}' in EXPOSE instruction should be lowercase");
-                self.add(EXPOSE_PROTO_CASING, instruction, message);
-            }
-            if !host.trim_matches(':').is_empty() {
-                let message = format!(
-                    "EXPOSE instruction should not define an IP address or host-port mapping, found '{port}'"
-                );
-                self.add(EXPOSE_INVALID_FORMAT, instruction, message);
-            }
+        for word in &expanded {
+            self.port(instruction, word)?;
         }
         Ok(())
+    }
+
+    fn port(&mut self, instruction: &Instruction, word: &str) -> Checked<()> {
+        let ports = Ports::read(word).map_err(|reason| self.wrong(instruction, reason, None))?;
+        if !ports.is_lower() {
+            let message =
+                format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
+            self.add(EXPOSE_PROTO_CASING, instruction, message);
+        }
+        if ports.is_mapping() {
+            let message = format!(
+                "EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'"
+            );
+            self.add(EXPOSE_INVALID_FORMAT, instruction, message);
+        }
+        let keys = ports.keys();
+        keys.map(drop)
+            .map_err(|reason| self.wrong(instruction, reason, None))
     }
 
     fn command(&mut self, instruction: &Instruction, keyword: &'static str, command: &CommandLine) {
@@ -333,7 +367,8 @@ impl Walk<'_, '_, '_> {
 
     /// The one before is in vain: the warning stands there.
     fn once(&mut self, instruction: &Instruction, keyword: &'static str) {
-        if let Some(before) = self.once.insert(keyword, instruction.span) {
+        let span = self.span(instruction);
+        if let Some(before) = self.once.insert(keyword, span) {
             let message = format!(
                 "Multiple {} instructions should not be used in the same stage because only the last one will be used",
                 instruction.keyword
@@ -345,18 +380,5 @@ impl Walk<'_, '_, '_> {
                 message,
             );
         }
-    }
-}
-
-/// Whether the context's ignore file hides a source. Not said where exceptions could bring part of it back.
-fn is_ignored(subject: &Subject<'_>, path: &str) -> bool {
-    let ignore = subject.ignore;
-    if ignore.is_empty() || ignore.texts.iter().any(|text| text.starts_with('!')) {
-        return false;
-    }
-    let everything = |text: &String| ["*", "**", "**/*"].contains(&text.as_str());
-    match path {
-        "." | "/" => ignore.texts.iter().any(everything),
-        path => ignore.excludes(path),
     }
 }

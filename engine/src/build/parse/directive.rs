@@ -10,8 +10,8 @@ use crate::build::diagnostic::{Diagnostic, Source, Span};
 pub(in crate::build) struct Directives {
     /// Continues lines and escapes characters: `\` or a backtick.
     pub(in crate::build) escape: char,
-    /// `check=`.
-    pub(in crate::build) check: CheckConfig,
+    /// `check=`, right or wrong: a build argument may take its place, and then nobody asks.
+    pub(in crate::build) check: Result<CheckConfig, Box<Diagnostic>>,
     /// How many lines they take at the top of the file.
     pub(in crate::build) lines: usize,
 }
@@ -88,7 +88,8 @@ impl CheckConfig {
         if value.trim().is_empty() {
             return Ok(config);
         }
-        for part in value.split(';') {
+        // What follows a second semicolon is one part, as the reference has it.
+        for part in value.trim().splitn(3, ';') {
             let Some((key, value)) = part.split_once('=') else {
                 return Err(format!("`{part}` is not of the form key=value"));
             };
@@ -96,7 +97,7 @@ impl CheckConfig {
                 "skip" => config.skip = Rules::parse(value),
                 "experimental" => config.experimental = Rules::parse(value),
                 "error" => {
-                    config.error = parse_bool(value)
+                    config.error = parse_bool(value.trim())
                         .ok_or_else(|| format!("`{value}` is not true or false"))?
                 }
                 other => {
@@ -112,77 +113,76 @@ impl CheckConfig {
 
 /// Go's `strconv.ParseBool`.
 pub(super) fn parse_bool(value: &str) -> Option<bool> {
-    match value.trim() {
+    match value {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
         _ => None,
     }
 }
 
-/// Reads the directives of a file. The first line that is not a known directive ends them.
+/// Reads the directives of a file.
+///
+/// The reference reads them twice, with different eyes: `escape` as the parser meets it, where blanks may stand before
+/// `#` and a script's `#!` line ends all; `check` from the untouched text, where it is the other way round.
 pub(super) fn parse(source: &Source, text: &str) -> Result<Directives, Box<Diagnostic>> {
     let mut directives = Directives {
         escape: '\\',
-        check: CheckConfig::default(),
+        check: check(source, text),
         lines: 0,
     };
     let mut seen = BTreeSet::new();
     for (at, line) in text.split('\n').enumerate() {
         let span = Span::lines(at + 1, at + 1);
-        let Some((name, value)) = split(line) else {
-            // A script's `#!` line may come before the directives.
-            if at == 0 && line.starts_with("#!") {
-                directives.lines = 1;
-                continue;
-            }
+        let Some((name, value)) = known(line.trim_start()) else {
             break;
         };
-        if !["syntax", "escape", "check"].contains(&name.as_str()) {
-            break;
-        }
         if !seen.insert(name.clone()) {
-            return Err(error(
-                source,
-                span,
-                format!("only one `{name}` parser directive can be used"),
-                None,
-            ));
+            let message = format!("only one `{name}` parser directive can be used");
+            return Err(error(source, span, message, None));
         }
         directives.lines = at + 1;
-        match name.as_str() {
-            "escape" => match value {
-                "\\" => directives.escape = '\\',
-                "`" => directives.escape = '`',
+        // A frontend image is never run: this builder is the frontend.
+        if name == "escape" {
+            directives.escape = match value {
+                "\\" => '\\',
+                "`" => '`',
                 other => {
                     let message = format!("invalid escape token `{other}`");
-                    return Err(error(
-                        source,
-                        span,
-                        message,
-                        Some("`escape` is either ` or \\"),
-                    ));
+                    let help = "`escape` is either ` or \\";
+                    return Err(error(source, span, message, Some(help)));
                 }
-            },
-            "check" => {
-                directives.check = CheckConfig::parse(value).map_err(|reason| {
-                    error(
-                        source,
-                        span,
-                        format!("invalid `check` directive: {reason}"),
-                        None,
-                    )
-                })?;
-            }
-            // A frontend image is never run: this builder is the frontend.
-            _ => {}
+            };
         }
     }
     Ok(directives)
 }
 
-/// `# name = value` with the name in lower case.
-fn split(line: &str) -> Option<(String, &str)> {
-    name_and_value(line.trim_start_matches([' ', '\t']).strip_prefix('#')?)
+/// The `check` directive.
+fn check(source: &Source, text: &str) -> Result<CheckConfig, Box<Diagnostic>> {
+    let shebang = usize::from(text.starts_with("#!"));
+    for (at, line) in text.split('\n').enumerate().skip(shebang) {
+        let Some((name, value)) = known(line) else {
+            break;
+        };
+        if name != "check" {
+            continue;
+        }
+        // Only the first word counts.
+        let value = value.split(' ').next().unwrap_or_default();
+        return CheckConfig::parse(value).map_err(|reason| {
+            let message = format!("invalid `check` directive: {reason}");
+            error(source, Span::lines(at + 1, at + 1), message, None)
+        });
+    }
+    Ok(CheckConfig::default())
+}
+
+/// A line that is a directive: its name in lower case and its value.
+fn known(line: &str) -> Option<(String, &str)> {
+    let (name, value) = name_and_value(line.strip_prefix('#')?)?;
+    ["syntax", "escape", "check"]
+        .contains(&name.as_str())
+        .then_some((name, value))
 }
 
 /// `name = value` with the name in lower case.

@@ -60,6 +60,11 @@ impl Line<'_> {
         )
     }
 
+    /// Drops the flags, known or not: the reference never looks at those of some instructions.
+    pub(super) fn ignore_flags(&mut self) {
+        self.flags.clear();
+    }
+
     /// A flag that may be given once, with a value.
     pub(super) fn string(&mut self, name: &str) -> Result<Option<String>> {
         match self.flags.remove(name).as_deref() {

@@ -1,10 +1,12 @@
 //! The words of each instruction: counted, split, and turned into their form.
 
+use std::collections::BTreeMap;
+
 use super::heredoc::parse_heredoc_word;
 use super::instruction::{
     Argument, CommandLine, FromFlags, HealthTest, Kind, Line, Pairs, Result, SourcesAndDest,
 };
-use super::words::{json_strings, quoted_words, split_blank, split_instruction};
+use super::words::{flags, json_strings, quoted_words, split_blank, split_instruction};
 
 impl Line<'_> {
     /// The rest as one value.
@@ -61,8 +63,7 @@ impl Line<'_> {
             return Err(self.error(message, Some("name sources, then the destination")));
         }
         let dest = words.pop().unwrap_or_default();
-        let json = json_strings(self.rest).is_some();
-        if !json && parse_heredoc_word(&dest).is_some() {
+        if parse_heredoc_word(&dest).is_some() {
             return Err(self.error(
                 format!("{} cannot accept a heredoc as a destination", self.keyword),
                 None,
@@ -71,12 +72,12 @@ impl Line<'_> {
         let mut sources = Vec::new();
         let mut files = Vec::new();
         for word in words {
-            match parse_heredoc_word(&word).filter(|_| !json) {
+            match parse_heredoc_word(&word) {
                 Some(announced) => {
                     let body = self
                         .heredocs
                         .iter()
-                        .find(|body| body.name == announced.name);
+                        .rfind(|body| body.name == announced.name);
                     files.push(body.cloned().unwrap_or(announced));
                 }
                 None => sources.push(word),
@@ -90,7 +91,9 @@ impl Line<'_> {
     }
 
     pub(super) fn from(&mut self) -> Result<Kind> {
-        let platform = self.string("platform")?;
+        let platform = self
+            .string("platform")?
+            .filter(|platform| !platform.is_empty());
         let words = split_blank(self.rest);
         let (image, name) = match words.as_slice() {
             [image] => (image, None),
@@ -124,6 +127,15 @@ impl Line<'_> {
 
     /// `ENV` and `LABEL`.
     pub(super) fn pairs(&self) -> Result<Pairs> {
+        let pairs = self.pair_words()?;
+        if pairs.list.iter().any(|(name, _)| name.is_empty()) {
+            let message = format!("{} names can not be blank", self.keyword);
+            return Err(self.error(message, None));
+        }
+        Ok(pairs)
+    }
+
+    fn pair_words(&self) -> Result<Pairs> {
         let words = quoted_words(self.rest, self.escape);
         let Some(first) = words.first() else {
             return Err(self.needs_one());
@@ -150,9 +162,6 @@ impl Line<'_> {
                 );
                 return Err(self.error(message, Some("put values with blanks into quotes")));
             };
-            if name.is_empty() {
-                return Err(self.error(format!("{keyword} names can not be blank"), None));
-            }
             pairs.push((name.to_owned(), value.to_owned()));
         }
         Ok(Pairs {
@@ -161,7 +170,8 @@ impl Line<'_> {
         })
     }
 
-    pub(super) fn arg(&self) -> Result<Kind> {
+    pub(super) fn arg(&mut self) -> Result<Kind> {
+        self.ignore_flags();
         let words = self.some_words(quoted_words(self.rest, self.escape))?;
         let mut arguments = Vec::with_capacity(words.len());
         for word in words {
@@ -189,6 +199,7 @@ impl Line<'_> {
                 return Err(self.error("HEALTHCHECK NONE takes no arguments", None));
             }
             "NONE" => {
+                self.ignore_flags();
                 health.test = vec!["NONE".into()];
                 return Ok(health);
             }
@@ -242,10 +253,36 @@ impl Line<'_> {
             }
             _ => {}
         }
-        let mut text = self.rest.to_owned();
+        self.trigger()?;
+        // Flags and the blanks at the end stay: it is stored as it was written.
+        let written = self.original.trim_start();
+        let at = written.find(char::is_whitespace).unwrap_or(written.len());
+        let mut text = written[at..].trim_start().to_owned();
         for heredoc in self.heredocs {
             text += &format!("\n{}{}", heredoc.content, heredoc.name);
         }
         Ok(Kind::Onbuild(text))
+    }
+
+    /// What is looked at in an instruction that is stored: whether its words can be split, not what they say.
+    fn trigger(&self) -> Result<()> {
+        let (keyword, text) = split_instruction(self.rest);
+        let (_, rest) = flags(text);
+        let inner = Line {
+            keyword: keyword.to_ascii_uppercase(),
+            rest,
+            flags: BTreeMap::new(),
+            ..*self
+        };
+        match inner.keyword.as_str() {
+            "ENV" | "LABEL" if !rest.is_empty() => inner.pair_words().map(drop),
+            "ADD" | "COPY" | "VOLUME" => inner.list().map(drop),
+            "CMD" | "ENTRYPOINT" | "RUN" | "SHELL" => inner.command().map(drop),
+            "HEALTHCHECK" => match json_strings(split_instruction(rest).1) {
+                Some(Err(_)) => Err(inner.not_strings()),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
     }
 }

@@ -11,6 +11,7 @@ use super::lines::Logical;
 use super::mount::MountText;
 use super::words::{flags, json_strings, split_blank, split_instruction};
 use crate::build::diagnostic::{Diagnostic, Source, Span, did_you_mean};
+use crate::build::expand::Expander;
 
 /// One instruction.
 #[derive(Clone, Debug)]
@@ -161,6 +162,8 @@ pub(super) struct Line<'a> {
     pub(super) source: &'a Source,
     pub(super) span: Span,
     pub(super) keyword: String,
+    /// The whole line, keyword and flags included, with the blanks at its end.
+    pub(super) original: &'a str,
     pub(super) rest: &'a str,
     pub(super) escape: char,
     pub(super) heredocs: &'a [Heredoc],
@@ -172,7 +175,7 @@ pub(super) type Result<T> = std::result::Result<T, Box<Diagnostic>>;
 /// Turns a logical line into an instruction.
 pub(super) fn parse(source: &Source, line: &Logical, escape: char) -> Result<Instruction> {
     let (written, text) = split_instruction(&line.text);
-    let keyword = written.to_uppercase();
+    let keyword = written.to_ascii_uppercase();
     // The caret is put under the keyword of the first physical line.
     let indent = source
         .lines
@@ -199,6 +202,7 @@ pub(super) fn parse(source: &Source, line: &Logical, escape: char) -> Result<Ins
         source,
         span: line.span,
         keyword,
+        original: &line.text,
         rest,
         escape,
         heredocs: &line.heredocs,
@@ -246,7 +250,11 @@ impl Line<'_> {
                     parents: self.boolean("parents")?.unwrap_or(false),
                     exclude: self.strings("exclude")?,
                 };
-                if flags.from.as_deref().is_some_and(|from| from.contains('$')) {
+                if flags
+                    .from
+                    .as_deref()
+                    .is_some_and(|from| !self.is_plain(from))
+                {
                     let help = "name a stage: `FROM image:$TAG AS name` may use variables";
                     return Err(self.error(
                         "variable expansion is not supported for `--from`",
@@ -285,7 +293,12 @@ impl Line<'_> {
             "ENV" => Kind::Env(self.pairs()?),
             "LABEL" => Kind::Label(self.pairs()?),
             "ARG" => self.arg()?,
-            "EXPOSE" => Kind::Expose(self.some_words(split_blank(self.rest))?),
+            "EXPOSE" => {
+                // In the reference's order, which history shows: as they are written, variables not looked at.
+                let mut words = self.some_words(split_blank(self.rest))?;
+                words.sort();
+                Kind::Expose(words)
+            }
             "VOLUME" => {
                 let words = self.some_words(self.list()?)?;
                 if words.iter().any(|word| word.trim().is_empty()) {
@@ -295,11 +308,24 @@ impl Line<'_> {
             }
             "USER" => Kind::User(self.whole()?),
             "WORKDIR" => Kind::Workdir(self.whole()?),
-            "STOPSIGNAL" => Kind::StopSignal(self.whole()?),
+            "STOPSIGNAL" => {
+                self.ignore_flags();
+                Kind::StopSignal(self.whole()?)
+            }
             "MAINTAINER" => Kind::Maintainer(self.whole()?),
             "HEALTHCHECK" => Kind::Healthcheck(self.healthcheck()?),
             "ONBUILD" => self.onbuild()?,
             other => return Err(self.error(format!("unknown instruction `{other}`"), None)),
         })
+    }
+
+    /// Whether expansion leaves a text as it is.
+    fn is_plain(&self, text: &str) -> bool {
+        let expander = Expander {
+            escape: self.escape,
+            lookup: &|_| None,
+            keep_quotes: false,
+        };
+        expander.word(text).is_ok_and(|expanded| expanded == text)
     }
 }

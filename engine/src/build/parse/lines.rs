@@ -44,8 +44,10 @@ pub(super) fn split(
     let mut comments = Vec::new();
     while let Some(raw) = physical.next()? {
         let first = physical.last;
-        let line = end_trimmed(raw).trim_start_matches(is_blank);
-        if let Some(comment) = line.strip_prefix('#') {
+        let line = end_trimmed(raw).trim_start();
+        if line.starts_with('#') {
+            // The reference takes away the line's first character, whatever it is: an indented comment keeps its `#`.
+            let comment = raw.split_at(raw.chars().next().map_or(0, char::len_utf8)).1;
             match comment.trim() {
                 "" => comments.clear(),
                 _ if first <= directives => {}
@@ -53,10 +55,10 @@ pub(super) fn split(
             }
             continue;
         }
-        let (text, blank_inside) = physical.joined(line, escape)?;
-        if text.trim().is_empty() {
+        if line.is_empty() {
             continue;
         }
+        let (text, blank_inside) = physical.joined(line, escape)?;
         let blank_inside = blank_inside.then_some(physical.last);
         let mut heredocs = heredoc::announced(&text);
         for heredoc in &mut heredocs {
@@ -98,7 +100,7 @@ impl<'t> Physical<'t> {
         while continued {
             let Some(raw) = self.next()? else { break };
             let line = end_trimmed(raw);
-            let bare = line.trim_start_matches(is_blank);
+            let bare = line.trim_start();
             if bare.starts_with('#') {
                 continue;
             }
@@ -153,10 +155,6 @@ fn check_length(source: &Source, number: usize, raw: &str) -> Result<(), Box<Dia
 
 fn end_trimmed(raw: &str) -> &str {
     raw.trim_end_matches(['\n', '\r'])
-}
-
-fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\u{b}' | '\u{c}' | '\r')
 }
 
 /// The line without its continuation character, and whether it had one. The character does not count

@@ -77,6 +77,10 @@ pub(super) fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, Box<Diagnost
 pub(super) fn parse_trigger(text: &str, place: &str) -> Result<Vec<Instruction>, Box<Diagnostic>> {
     let source = Source::new(place, text.as_bytes());
     let logical = lines::split(&source, text, '\\', 0)?;
+    if logical.len() != 1 {
+        let message = "an ONBUILD trigger is exactly one instruction";
+        return Err(error(&source, Span::default(), message, None));
+    }
     logical
         .iter()
         .map(|line| instruction::parse(&source, line, '\\'))

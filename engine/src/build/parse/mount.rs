@@ -1,7 +1,8 @@
-//! `RUN --mount=…`: comma-separated keys, checked before and after expansion.
+//! `RUN --mount=…`: comma-separated keys. What they say is checked after expansion, where the instruction is reached.
 
 use super::directive::parse_bool;
 use crate::build::diagnostic::did_you_mean;
+use crate::build::values;
 
 const KEYS: &[&str] = &[
     "type",
@@ -78,7 +79,6 @@ pub(in crate::build) enum Sharing {
 /// What was written, where that matters later.
 #[derive(Default)]
 struct Given {
-    keys: Vec<String>,
     read_only: Option<bool>,
     sharing: Option<Sharing>,
 }
@@ -98,14 +98,15 @@ fn bad(message: impl Into<String>) -> BadMount {
 }
 
 impl MountText {
-    /// Reads what needs no expansion; checks everything when the text has no variable.
+    /// Reads what needs no expansion.
     pub(super) fn new(text: String) -> Result<Self, BadMount> {
         let mut from = None;
         for field in csv(&text)? {
             if let Some((key, value)) = field.split_once('=')
                 && key.eq_ignore_ascii_case("from")
             {
-                if value.contains('$') {
+                // A `$` at the very end means itself.
+                if value.find('$').is_some_and(|at| at + 1 != value.len()) {
                     return Err(BadMount {
                         message: "`from` doesn't support variable expansion".into(),
                         help: Some(
@@ -115,9 +116,6 @@ impl MountText {
                 }
                 from = Some(value.to_owned());
             }
-        }
-        if !text.contains('$') {
-            Mount::parse(&text, &mut |value| Ok(value.to_owned()))?;
         }
         Ok(Self { text, from })
     }
@@ -143,11 +141,10 @@ impl Mount {
                 None => match key.as_str() {
                     "readonly" | "ro" => given.read_only = Some(true),
                     "readwrite" | "rw" => given.read_only = Some(false),
-                    "required" => mount.required = true,
+                    "required" => mount.require(&key, true)?,
                     _ => return Err(bad(format!("field `{field}` must be a key=value pair"))),
                 },
             }
-            given.keys.push(key);
         }
         mount.check(&given)?;
         Ok(mount)
@@ -182,18 +179,19 @@ impl Mount {
     ) -> Result<(), BadMount> {
         match key {
             "type" => self.kind = kind(&value)?,
-            "from" => self.from = Some(value),
+            "from" => self.from = Some(value).filter(|from| !from.is_empty()),
             "source" | "src" => self.source = value,
             "target" | "dst" | "destination" => self.target = value,
             "readonly" | "ro" => given.read_only = Some(boolean(key, &value)?),
             "readwrite" | "rw" => given.read_only = Some(!boolean(key, &value)?),
-            "required" => self.required = boolean(key, &value)?,
-            "id" => self.id = Some(value),
+            "required" => self.require(key, boolean(key, &value)?)?,
+            "id" => self.id = Some(value).filter(|id| !id.is_empty()),
             "env" => self.env = Some(value),
             "sharing" => given.sharing = Some(sharing(&value)?),
             "mode" => self.mode = Some(mode(&value)?),
             "uid" => self.uid = Some(number(key, &value)?),
             "gid" => self.gid = Some(number(key, &value)?),
+            "size" if self.kind != MountType::Tmpfs => return Err(self.unexpected(key)),
             "size" => {
                 let size = size(&value).ok_or_else(|| bad(format!("invalid size `{value}`")))?;
                 self.size = Some(size);
@@ -209,55 +207,106 @@ impl Mount {
         Ok(())
     }
 
+    /// The type that counts is the one that stands before it.
+    fn require(&mut self, key: &str, required: bool) -> Result<(), BadMount> {
+        if !matches!(self.kind, MountType::Secret | MountType::Ssh) {
+            return Err(self.unexpected(key));
+        }
+        self.required = required;
+        Ok(())
+    }
+
+    fn unexpected(&self, key: &str) -> BadMount {
+        let kind = self.kind.name();
+        bad(format!("unexpected key `{key}` for mount type `{kind}`"))
+    }
+
     /// Keys that do not fit the type; defaults that depend on it.
     fn check(&mut self, given: &Given) -> Result<(), BadMount> {
         use MountType::{Bind, Cache, Secret, Ssh, Tmpfs};
-        let kind = self.kind;
-        let fits = |key: &str| match key {
-            "sharing" => kind == Cache,
-            "size" => kind == Tmpfs,
-            "mode" | "uid" | "gid" => matches!(kind, Cache | Secret | Ssh),
-            "required" => matches!(kind, Secret | Ssh),
-            "env" => kind == Secret,
-            "from" => matches!(kind, Bind | Cache),
-            "readonly" | "ro" | "readwrite" | "rw" => matches!(kind, Bind | Cache),
-            _ => true,
-        };
-        if let Some(key) = given.keys.iter().find(|key| !fits(key)) {
-            return Err(bad(format!(
-                "unexpected key `{key}` for mount type `{}`",
-                format!("{kind:?}").to_lowercase()
-            )));
+        let owned = [
+            ("mode", self.mode.is_some()),
+            ("uid", self.uid.is_some()),
+            ("gid", self.gid.is_some()),
+        ];
+        if let (Bind | Tmpfs, Some((key, _))) = (self.kind, owned.iter().find(|(_, given)| *given))
+        {
+            return Err(self.unexpected(key));
         }
-        // Binds are read-only unless asked otherwise; caches are not.
-        self.read_only = given.read_only.unwrap_or(kind == Bind);
+        if given.sharing.is_some() && self.kind != Cache {
+            return Err(self.unexpected("sharing"));
+        }
         self.sharing = given.sharing.unwrap_or_default();
-        if self.target.is_empty() && matches!(kind, Bind | Cache | Tmpfs) {
-            return Err(bad("`target` is required"));
+        // Binds are read-only unless asked otherwise; caches are not. The others take the word and do nothing with it.
+        self.read_only = match self.kind {
+            Bind => given.read_only.unwrap_or(true),
+            Cache | Tmpfs => given.read_only.unwrap_or(false),
+            Secret | Ssh => false,
+        };
+        match self.kind {
+            Bind => self.check_target(),
+            Cache | Tmpfs => {
+                self.check_target()?;
+                self.check_source()
+            }
+            Secret => self.check_secret(),
+            Ssh if !self.source.is_empty() => Err(bad("an ssh mount takes no `source`")),
+            Ssh => Ok(()),
         }
-        if matches!(kind, Bind | Cache | Tmpfs) && self.target == "/" {
-            return Err(bad("`target` cannot be `/`"));
+    }
+
+    fn check_target(&self) -> Result<(), BadMount> {
+        match self.target.as_str() {
+            "/" => Err(bad("`target` cannot be `/`")),
+            _ => Ok(()),
         }
-        if kind == Secret && self.id.is_none() {
-            if self.source.is_empty() && self.target.is_empty() && self.env.is_none() {
+    }
+
+    /// In an empty directory there is nothing that `source` could name.
+    fn check_source(&self) -> Result<(), BadMount> {
+        let filled = self.kind == MountType::Cache && self.from.is_some();
+        if filled || values::clean(&format!("/{}", self.source)) == "/" {
+            return Ok(());
+        }
+        let kind = self.kind.name();
+        Err(bad(format!(
+            "a mount of type `{kind}` without `from` begins empty: there is no `source` in it"
+        )))
+    }
+
+    fn check_secret(&mut self) -> Result<(), BadMount> {
+        if self.from.is_some() {
+            return Err(self.unexpected("from"));
+        }
+        if self.env.as_deref() == Some("") {
+            return Err(bad("`env` names no variable"));
+        }
+        self.id = Some(match (self.source.as_str(), self.id.take()) {
+            ("", Some(id)) => id,
+            (_, Some(_)) => return Err(bad("a secret cannot have both `source` and `id`")),
+            ("", None) if self.target.is_empty() => {
                 return Err(bad("a secret needs `id`, `source` or `target`"));
             }
-            // The reference takes the source, else the target's base name, as the id.
-            let id = if !self.source.is_empty() {
-                self.source.clone()
-            } else {
-                self.target
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned()
-            };
-            self.id = Some(id);
-        }
-        if kind == Ssh && self.id.is_none() && !self.source.is_empty() {
-            self.id = Some(self.source.clone());
-        }
+            // The target's base name is the id then.
+            ("", None) => {
+                let target = self.target.trim_end_matches('/');
+                target.rsplit('/').next().unwrap_or_default().to_owned()
+            }
+            (source, None) => source.to_owned(),
+        });
         Ok(())
+    }
+}
+
+impl MountType {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bind => "bind",
+            Self::Cache => "cache",
+            Self::Tmpfs => "tmpfs",
+            Self::Secret => "secret",
+            Self::Ssh => "ssh",
+        }
     }
 }
 
@@ -292,16 +341,21 @@ fn sharing(value: &str) -> Result<Sharing, BadMount> {
 }
 
 fn mode(value: &str) -> Result<u32, BadMount> {
-    u32::from_str_radix(value, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o7777)
+    digits(value)
+        .and_then(|value| u32::from_str_radix(value, 8).ok())
+        .map(|mode| mode & 0o7777)
         .ok_or_else(|| bad(format!("invalid mode `{value}`: not octal")))
 }
 
 fn number(key: &str, value: &str) -> Result<u32, BadMount> {
-    value
-        .parse()
-        .map_err(|_| bad(format!("invalid {key} `{value}`: not a number")))
+    digits(value)
+        .and_then(|value| value.parse().ok())
+        .ok_or_else(|| bad(format!("invalid {key} `{value}`: not a number")))
+}
+
+/// Rust would take a sign too.
+fn digits(value: &str) -> Option<&str> {
+    value.bytes().all(|b| b.is_ascii_digit()).then_some(value)
 }
 
 fn boolean(key: &str, value: &str) -> Result<bool, BadMount> {
@@ -324,6 +378,7 @@ fn size(text: &str) -> Option<u64> {
         "m" | "mb" | "mib" => 1 << 20,
         "g" | "gb" | "gib" => 1 << 30,
         "t" | "tb" | "tib" => 1 << 40,
+        "p" | "pb" | "pib" => 1 << 50,
         _ => return None,
     };
     let number: f64 = digits

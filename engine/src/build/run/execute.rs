@@ -59,7 +59,14 @@ impl Runner<'_, '_, '_> {
             stubs::remove(&writable.upper, &stub);
         }
         let (stack, epoch) = (&self.stage.result.stack, solver.epoch);
-        store::commit(solver.images, &writable.upper, stack, Kin::None, epoch)
+        store::commit(
+            solver.images,
+            &writable.upper,
+            stack,
+            Kin::None,
+            epoch,
+            &solver.lease,
+        )
     }
 
     /// The script as a file that the command finds below `/dev/pipes`.

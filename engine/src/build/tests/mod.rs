@@ -189,3 +189,35 @@ fn outputs_are_files_and_archives() {
         .collect();
     assert!(names.iter().any(|name| name.ends_with("d/a")), "{names:?}");
 }
+
+#[test]
+fn what_others_remove_meanwhile_is_not_ours() {
+    let dockerfile = "FROM scratch\nARG N\nCOPY <<A /a\n$N\nA\nCOPY <<B /b\nsame\nB\n";
+    let Some(place) = Place::new(&[("Dockerfile", dockerfile)]) else {
+        return;
+    };
+    let roots = crate::image::Roots::default();
+    std::thread::scope(|scope| {
+        for name in ["x:1", "x:2"] {
+            let (place, roots) = (&place, &roots);
+            scope.spawn(move || {
+                // Both make the same images at times, and remove them under each other.
+                for number in 0..40 {
+                    let built = place.build(|request| {
+                        request.tags.push(name.into());
+                        let n = if number % 2 == 0 {
+                            number.to_string()
+                        } else {
+                            format!("{number}{name}")
+                        };
+                        request.args.insert("N".into(), n);
+                    });
+                    let built = built.unwrap();
+                    let named = place.images.resolve(name).unwrap();
+                    assert_eq!(Some(named.id.to_string()), built.image_id);
+                    place.images.remove(name, false, roots).unwrap();
+                }
+            });
+        }
+    });
+}

@@ -59,7 +59,7 @@ fn image(place: &Place, below: &[Planned], above: &[Planned]) -> Image {
     let layer = place
         .images
         .layers()
-        .commit(&upper, Some(&top), &[], Kin::None);
+        .commit(&upper, Some(&top), &[], Kin::None, &|_| Ok(()));
     let layer = layer.unwrap();
     let mut config = image.config.clone();
     config.rootfs.diff_ids.push(layer.diff_id);

@@ -62,6 +62,24 @@ pub struct Streams<'a> {
     pub stderr: Option<BorrowedFd<'a>>,
 }
 
+impl Streams<'static> {
+    /// Those of this process, which stay open to its end.
+    pub fn of_process() -> Self {
+        Self {
+            stdin: Some(rustix::stdio::stdin()),
+            stdout: Some(rustix::stdio::stdout()),
+            stderr: Some(rustix::stdio::stderr()),
+        }
+    }
+}
+
+impl Streams<'_> {
+    /// Lines and columns of the first of them that is a terminal.
+    pub fn size(&self) -> Option<(u16, u16)> {
+        terminal::size(self)
+    }
+}
+
 /// What the role says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -157,6 +175,7 @@ pub fn start(
     if let Some(keys) = &spec.detach_keys {
         terminal::DetachKeys::parse(keys)?;
     }
+    let size = streams.size().filter(|_| spec.tty);
     // A process with a terminal of its own has no use for the caller's.
     let streams = if spec.tty {
         Streams::default()
@@ -171,9 +190,8 @@ pub fn start(
     )
     .map_err(|error| failed(error.into()))?;
     let journal = Journal::new(store, record);
-    let command = spec.argv.join(" ");
     journal.tell(Action::ExecCreate {
-        command: command.clone(),
+        command: spec.argv.join(" "),
     });
     let child = spawn(
         store,
@@ -186,18 +204,16 @@ pub fn start(
             timeout: None,
             journal: Some(&journal),
             attendance,
+            size,
         },
     )?;
     drop(theirs);
     match wire::receive::<Word>(ours.as_fd()).map_err(&failed)? {
-        Some((Word::Started, terminal)) => {
-            journal.tell(Action::ExecStart { command });
-            Ok(ExecSession {
-                child,
-                line: ours,
-                terminal,
-            })
-        }
+        Some((Word::Started, terminal)) => Ok(ExecSession {
+            child,
+            line: ours,
+            terminal,
+        }),
         Some((Word::Failed(failure), _)) => {
             let _ = crate::sys::process::wait(child.pidfd.as_fd());
             Err(failure.into())
@@ -233,6 +249,7 @@ pub fn spawn_probe(
             timeout: Some(timeout),
             journal: None,
             attendance: Attendance::Stay,
+            size: None,
         },
     )
 }
@@ -244,6 +261,8 @@ struct Place<'a> {
     /// Where its end is told; a probe's is not.
     journal: Option<&'a Journal>,
     attendance: Attendance,
+    /// Lines and columns of its terminal at the beginning.
+    size: Option<(u16, u16)>,
 }
 
 fn failed(record: &Record) -> impl Fn(io::Error) -> ContainerError + use<> {

@@ -13,7 +13,7 @@ use crate::container::ids::IdRange;
 use crate::container::{ContainerError, Failure};
 use crate::runtime::foreign::ForeignExec;
 use crate::runtime::seccomp::{Profile, Seccomp};
-use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio};
+use crate::runtime::{Exec, ExecTarget, RuntimeError, Stdio, WindowSize};
 use crate::spec::SeccompSpec;
 use crate::sys::wire;
 
@@ -64,7 +64,9 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
     let cgroup = Cgroup::open(&layout, &assignment.cgroup).map_err(RuntimeError::from)?;
     let tty = assignment.process.terminal().unwrap_or(false);
     let stdio = if tty {
-        Stdio::Terminal { size: None }
+        let size = assignment.size;
+        let size = size.map(|(rows, columns)| WindowSize { rows, columns });
+        Stdio::Terminal { size }
     } else {
         let take = |number| {
             crate::sys::spawn::inherited(number)
@@ -108,6 +110,13 @@ fn serve(assignment: OwnedFd, words: &OwnedFd) -> Result<u8, ContainerError> {
             preserved: 0,
         })?,
     };
+    if let Some(journal) = &assignment.journal {
+        // By us, as its end is, so that they come in this order.
+        let words = assignment.process.args().as_deref().unwrap_or_default();
+        journal.tell(Action::ExecStart {
+            command: words.join(" "),
+        });
+    }
     // A probe has nobody who listens; that its words go nowhere is no failure.
     let _ = wire::send(
         words.as_fd(),

@@ -14,14 +14,16 @@ use crate::spec::{ContainerSpec, DeviceSpec};
 
 /// Nodes beyond those that every container has.
 pub fn nodes(asked: &ContainerSpec) -> Result<Vec<LinuxDevice>, ContainerError> {
-    if asked.security.privileged {
-        let mut result = Vec::new();
-        walk(Path::new("/dev"), Path::new("/dev"), &mut result);
-        return Ok(result);
-    }
     let mut result = Vec::new();
     for device in &asked.devices {
         add(device, &mut result)?;
+    }
+    if asked.security.privileged {
+        let mut all = Vec::new();
+        walk(Path::new("/dev"), Path::new("/dev"), &mut all);
+        // One that was asked for takes the place of the machine's.
+        all.retain(|node| result.iter().all(|asked| asked.path() != node.path()));
+        result.extend(all);
     }
     Ok(result)
 }

@@ -17,7 +17,7 @@ use oci_spec::runtime::{
 };
 
 use crate::cdi;
-use crate::mount::READ_ONLY_HERE;
+use crate::mount::{MOUNTS_OF, READ_ONLY_HERE};
 use crate::runtime::defaults::{self, SysAccess};
 use crate::runtime::foreign::Foreign;
 use crate::spec::{ContainerSpec, NamespaceMode, NetworkMode, SecuritySpec, TmpfsOptions};
@@ -46,7 +46,7 @@ pub fn spec(record: &Record, files: &Files, init: FindInit<'_>) -> Result<Spec, 
                 .set_readonly(Some(asked.security.read_only_rootfs));
             root
         }))
-        .set_mounts(Some(mounts(record, files)?))
+        .set_mounts(Some(mounts(record, files, init)?))
         .set_linux(Some(linux(record, init)?));
     // In the machine's namespace, or another container's, the name is theirs. (The crate's default
     // specification has one, so it is taken away.)
@@ -274,6 +274,20 @@ pub fn kept_mounts(record: &Record) -> Result<Vec<Mount>, ContainerError> {
     Ok(mounts)
 }
 
+/// The shared memory that goes with an IPC namespace of others. Another runtime cannot be told of a container's.
+fn shared_memory(record: &Record, init: FindInit<'_>) -> Result<Option<Mount>, ContainerError> {
+    let shared = |options: &[&str]| bind(Path::new("/dev/shm"), "/dev/shm", options);
+    Ok(match &record.spec.ipc {
+        NamespaceMode::Private => None,
+        NamespaceMode::Host => Some(shared(&["rbind", "rw"])),
+        NamespaceMode::Container(_) if record.resolved.runtime.is_some() => None,
+        NamespaceMode::Container(other) => {
+            let of = format!("{}{}", MOUNTS_OF, init(&other.parse()?)?);
+            Some(shared(&["bind", "rw", &of]))
+        }
+    })
+}
+
 fn is_tmpfs(point: &MountPoint) -> bool {
     match &point.kind {
         MountType::Tmpfs(_) => true,
@@ -285,7 +299,11 @@ fn is_tmpfs(point: &MountPoint) -> bool {
     }
 }
 
-fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> {
+fn mounts(
+    record: &Record,
+    files: &Files,
+    init: FindInit<'_>,
+) -> Result<Vec<Mount>, ContainerError> {
     let asked = &record.spec;
     let sys = if asked.security.privileged {
         SysAccess::ReadWrite
@@ -326,16 +344,13 @@ fn mounts(record: &Record, files: &Files) -> Result<Vec<Mount>, ContainerError> 
                 .any(|path| mount.destination() == Path::new(path))
         }),
     );
-    match asked.ipc {
-        NamespaceMode::Private => {}
-        NamespaceMode::Host | NamespaceMode::Container(_) => {
-            for mount in &mut result {
-                if mount.destination() == Path::new("/dev/shm") && asked.ipc == NamespaceMode::Host
-                {
-                    *mount = bind(Path::new("/dev/shm"), "/dev/shm", &["rbind", "rw"]);
-                }
-            }
-        }
+    let shm = result
+        .iter_mut()
+        .find(|mount| mount.destination() == Path::new("/dev/shm"));
+    if let Some(mount) = shm
+        && let Some(shared) = shared_memory(record, init)?
+    {
+        *mount = shared;
     }
     // What is ours on disk is the container's own too.
     let mut own = vec!["rbind", "rprivate", "rw"];

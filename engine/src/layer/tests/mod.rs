@@ -395,15 +395,21 @@ fn commit_renames_and_is_idempotent() {
         }
         path
     };
-    let first = store.commit(&upper("u1"), None, &[], Kin::None).unwrap();
+    let first = store
+        .commit(&upper("u1"), None, &[], Kin::None, &|_| Ok(()))
+        .unwrap();
     assert!(!place.path().join("u1").exists());
     // Nothing below is hidden by the new directory, so the marker went.
     assert!(!merged::is_opaque(&first.dir.join("new")));
-    let again = store.commit(&upper("u2"), None, &[], Kin::None).unwrap();
+    let again = store
+        .commit(&upper("u2"), None, &[], Kin::None, &|_| Ok(()))
+        .unwrap();
     assert_eq!(first, again);
     // Over a layer that has the directory, the marker means something.
     let second = store
-        .commit(&upper("u3"), Some(&first.chain_id), &[], Kin::None)
+        .commit(&upper("u3"), Some(&first.chain_id), &[], Kin::None, &|_| {
+            Ok(())
+        })
         .unwrap();
     assert!(merged::is_opaque(&second.dir.join("new")));
     assert_eq!(

@@ -42,7 +42,9 @@ pub(super) fn image(store: &ImageStore, layers: &[&[(&str, &[u8])]]) -> Image {
         }
         let layer = store
             .layers()
-            .commit(&upper, chains.last(), &[], crate::layer::Kin::None)
+            .commit(&upper, chains.last(), &[], crate::layer::Kin::None, &|_| {
+                Ok(())
+            })
             .unwrap();
         chains.push(layer.chain_id);
         diff_ids.push(layer.diff_id);

@@ -36,6 +36,9 @@ fn path(text: &str) -> Result<DeviceSpec, String> {
         [source, target, mode] if letters(mode) => (source, target, mode),
         _ => return Err("expected path[:path[:rwm]]".to_owned()),
     };
+    if !target.starts_with('/') {
+        return Err(format!("`{target}` is not an absolute path"));
+    }
     Ok(DeviceSpec {
         source: source.into(),
         target: target.to_owned(),
@@ -108,7 +111,7 @@ mod tests {
         let (paths, names) = devices(&given, Some("2")).unwrap();
         assert_eq!((paths.len(), paths[0].target.as_str()), (1, "/dev/x"));
         assert_eq!(names, ["v.com/c=1", "nvidia.com/gpu=0", "nvidia.com/gpu=1"]);
-        for bad in ["/a:/b:x:y", "/a:/b:q"] {
+        for bad in ["/a:/b:x:y", "/a:/b:q", "/a:b"] {
             assert!(devices(&[bad.to_owned()], None).is_err(), "{bad}");
         }
     }

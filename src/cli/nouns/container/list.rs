@@ -3,8 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
-use gantry_engine::container::{Container, ListFilter, Status};
+use gantry_engine::container::{Container, ListFilter, MountPoint, MountType, Status};
 use gantry_engine::engine::Engine;
+use gantry_engine::image::Image;
+use gantry_engine::spec::NetworkMode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -59,15 +61,40 @@ const FILTERS: &[&str] = &[
     "network", "publish", "since", "status", "volume",
 ];
 
+/// Docker's titles for columns of containers.
+pub const TITLES: &[(&str, &str)] = &[("ID", "CONTAINER ID")];
+
 /// One container to show.
 struct Row {
     container: backend::Container,
     size: Option<String>,
 }
 
+impl Row {
+    fn of(container: Container, size: Option<String>) -> Self {
+        let connected = matches!(container.spec.network, NetworkMode::Networks(_));
+        let mut container = backend::engine::container(container);
+        // As Docker: ports are those of a network of its own.
+        if !connected {
+            container.ports.clear();
+        }
+        container.command = quoted(&container.command);
+        Self { container, size }
+    }
+}
+
+/// As Docker shows a command: arguments with blanks in quotes, and nothing else.
+fn quoted(argv: &[String]) -> Vec<String> {
+    let word = |(n, word): (usize, &String)| match n > 0 && word.contains(' ') {
+        true => format!("'{word}'"),
+        false => word.clone(),
+    };
+    argv.iter().enumerate().map(word).collect()
+}
+
 /// Runs the command.
 pub fn run(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
-    let format = Format::parse(args.format.as_deref().unwrap_or("table"))?;
+    let format = Format::parse(args.format.as_deref().unwrap_or("table"))?.titled(TITLES);
     let wanted = Wanted::of(engine, Filters::parse(&args.filter, FILTERS)?)?;
     let last = if args.latest {
         Some(1)
@@ -79,14 +106,16 @@ pub fn run(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
         all: args.all || last.is_some() || states,
         labels: Vec::new(),
     })?;
-    containers.retain(|container| wanted.fits(container));
+    containers.retain(|container| wanted.fits(container) && wanted.made_from(engine, container));
     containers.sort_by_key(|container| std::cmp::Reverse(container.created));
     containers.truncate(last.unwrap_or(usize::MAX));
+    // As Docker: a template that asks for sizes gets them.
+    let sized = args.size || format.names("Size");
     let rows: Vec<Row> = containers
         .into_iter()
-        .map(|container| Row {
-            size: args.size.then(|| size(engine, &container)),
-            container: backend::engine::container(container),
+        .map(|container| {
+            let size = sized.then(|| size(engine, &container));
+            Row::of(container, size)
         })
         .collect();
     if args.quiet {
@@ -120,8 +149,7 @@ fn size(engine: &Engine, container: &Container) -> String {
 /// Filters whose names are looked up.
 struct Wanted {
     filters: Filters,
-    /// Ids of images.
-    ancestors: Vec<String>,
+    ancestors: Vec<Image>,
     before: Option<Timestamp>,
     since: Option<Timestamp>,
 }
@@ -143,6 +171,7 @@ impl Wanted {
             "health",
             &["healthy", "none", "starting", "unhealthy"],
         )?;
+        filters.flag("is-task")?;
         for code in filters.values("exited") {
             code.parse::<i32>().map_err(|_| {
                 CliError::usage(format!("filter `exited={code}`: not an exit code"))
@@ -166,7 +195,7 @@ impl Wanted {
         for name in wanted.filters.values("ancestor") {
             // One that is not here any more can still be the name that a container was made from.
             if let Ok(image) = engine.images().resolve(name) {
-                wanted.ancestors.push(image.id.to_string());
+                wanted.ancestors.push(image);
             }
         }
         for name in wanted.filters.values("before") {
@@ -188,25 +217,55 @@ impl Wanted {
             && filters.labels(&container.labels)
             && filters.any("status", |status| container.state.status.as_str() == status)
             && filters.any("health", |wanted| health == wanted)
-            && filters.any("is-task", |wanted| wanted == "false")
+            && filters.any("is-task", |wanted| wanted == "false" || wanted == "0")
             && filters.any("exited", |code| {
                 container.state.status == Status::Exited
                     && code == container.state.exit_code.to_string()
             })
-            && filters.any("ancestor", |name| {
-                container.image == name || self.ancestors.contains(&container.image_id)
-            })
             && filters.any("network", |network| is_on(container, network))
             && filters.any("volume", |volume| {
-                container.mounts.iter().any(|mount| {
-                    mount.target == volume || super::inspect::volume_name(mount) == Some(volume)
-                })
+                container.mounts.iter().any(|mount| mounts(mount, volume))
             })
             && filters.any("publish", |ports| publishes(container, ports))
             && filters.any("expose", |ports| exposes(container, ports))
             && self.before.is_none_or(|time| container.created < time)
             && self.since.is_none_or(|time| container.created > time)
     }
+
+    /// Whether it was made from an image of `ancestor=`, or from one that was made from that.
+    fn made_from(&self, engine: &Engine, container: &Container) -> bool {
+        self.filters.any("ancestor", |name| container.image == name) || {
+            let image = engine.images().resolve(&container.image_id);
+            let descends = |image: Image| self.ancestors.iter().any(|one| is_from(&image, one));
+            image.is_ok_and(descends)
+        }
+    }
+}
+
+/// Whether an image is another one, or has its layers and its history below its own. No image says what it was made
+/// from; a step that changes no file makes no layer, and images can have all layers in common without being related.
+fn is_from(image: &Image, ancestor: &Image) -> bool {
+    let (one, other) = (&image.config, &ancestor.config);
+    let digests = |image: &Image| -> Vec<_> { image.layers.iter().map(|l| l.diff_id).collect() };
+    let (layers, below) = (digests(image), digests(ancestor));
+    let begins_alike = one.base == other.base
+        && layers.starts_with(&below)
+        && one.history.starts_with(&other.history);
+    // What has neither layers nor a base is below everything.
+    let is_something = other.base.is_some() || !below.is_empty();
+    let goes_on = layers.len() > below.len() || one.history.len() > other.history.len();
+    image.id == ancestor.id || (begins_alike && is_something && goes_on)
+}
+
+/// By a volume's name, a path of the machine, or the place in the container.
+fn mounts(mount: &MountPoint, volume: &str) -> bool {
+    let by_source = match &mount.kind {
+        MountType::Tmpfs(_) => return false,
+        MountType::Bind { .. } => mount.source.as_os_str() == volume,
+        MountType::Volume { name, .. } => name == volume,
+        MountType::Image { .. } => false,
+    };
+    by_source || mount.target == volume
 }
 
 fn one_of(filters: &Filters, key: &str, words: &[&str]) -> Result<(), CliError> {
@@ -293,12 +352,23 @@ fn object(row: &Row, now: SystemTime, whole: bool) -> Value {
     if let Some(size) = &row.size {
         value["Size"] = json!(size);
     }
+    // Docker knows it of images from containerd alone.
+    value["Platform"] = Value::Null;
+    if let Value::Object(fields) = &mut value {
+        fields.sort_keys();
+    }
     value
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn arguments_with_blanks_are_quoted() {
+        let words = ["my program", "-c", "exit 3", "it's", ""].map(str::to_owned);
+        assert_eq!(quoted(&words), ["my program", "-c", "'exit 3'", "it's", ""]);
+    }
 
     #[test]
     fn ports_are_numbers_or_ranges() {

@@ -16,7 +16,7 @@ pub(super) use inspect::volume_name;
 pub(super) use refused::refuse;
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use gantry_engine::container::create::find_platform;
@@ -108,7 +108,7 @@ pub struct CreateArgs {
     options: ContainerOptions,
     /// Write the id to a file that does not exist.
     #[arg(long)]
-    cidfile: Option<std::path::PathBuf>,
+    cidfile: Option<String>,
 }
 
 /// What was typed after `kill`.
@@ -142,11 +142,8 @@ pub struct StopArgs {
 impl StopArgs {
     fn options(&self) -> StopOptions {
         StopOptions {
-            // A hundred years is for ever.
-            timeout: self.timeout.map(|seconds| {
-                Duration::from_secs(u64::try_from(seconds).unwrap_or(100 * 365 * 24 * 3600))
-            }),
-            signal: self.signal.clone(),
+            timeout: self.timeout.map(values::patience),
+            signal: values::given(&self.signal),
             at_shutdown: false,
         }
     }
@@ -265,7 +262,7 @@ fn create(engine: &Engine, args: &CreateArgs) -> Result<Exit, CliError> {
         engine,
         &args.options,
         args.options.to_spec()?,
-        args.cidfile.as_deref(),
+        &args.cidfile,
     )?;
     print(&format!("{id}\n"))?;
     Ok(Exit::Success)
@@ -276,9 +273,9 @@ fn make(
     engine: &Engine,
     options: &ContainerOptions,
     spec: ContainerSpec,
-    cidfile: Option<&std::path::Path>,
+    cidfile: &Option<String>,
 ) -> Result<String, CliError> {
-    let Some(path) = cidfile else {
+    let Some(path) = values::given(cidfile).map(PathBuf::from) else {
         return make_unwritten(engine, options, spec);
     };
     let failed = |source| CliError::Io {
@@ -286,7 +283,7 @@ fn make(
         source,
     };
     // Opened first: a container whose id cannot be written would be nobody's.
-    let mut file = match std::fs::File::create_new(path) {
+    let mut file = match std::fs::File::create_new(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(CliError::usage(format!(
                 "--cidfile `{}` exists already",
@@ -299,7 +296,7 @@ fn make(
     match &made {
         Ok(id) => file.write_all(id.as_bytes()).map_err(failed)?,
         // Best effort: the first error is the one to tell.
-        Err(_) => drop(std::fs::remove_file(path)),
+        Err(_) => drop(std::fs::remove_file(&path)),
     }
     made
 }
@@ -321,9 +318,25 @@ fn make_unwritten(
         policy,
         options.quiet,
     )?;
+    volumes_with_options(engine, options)?;
     let created = engine.create(spec)?;
     crate::cli::output::warn(&created.warnings);
     Ok(created.id.to_string())
+}
+
+/// Makes the volumes of `--mount …,volume-opt=…`. One that exists is as good, whatever it is made of.
+fn volumes_with_options(engine: &Engine, options: &ContainerOptions) -> Result<(), CliError> {
+    for text in &options.mount {
+        let wanted = values::volume_to_make(text);
+        let wanted = wanted.map_err(|reason| values::bad("mount", text, reason))?;
+        if let Some(wanted) = wanted
+            && let Some(name) = &wanted.name
+            && engine.volumes().get(name).is_err()
+        {
+            engine.create_volume(&wanted)?;
+        }
+    }
+    Ok(())
 }
 
 fn port(engine: &Engine, args: &PortArgs) -> Result<Exit, CliError> {
@@ -363,9 +376,15 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
 }
 
 fn wait(engine: &Engine, args: &Names) -> Result<Exit, CliError> {
+    let mut exit = Exit::Success;
     for name in &args.names {
-        let ended = engine.wait(name, WaitFor::NotRunning)?;
-        print(&format!("{}\n", ended.state.exit_code))?;
+        match engine.wait(name, WaitFor::NotRunning) {
+            Ok(ended) => print(&format!("{}\n", ended.state.exit_code))?,
+            Err(error) => {
+                eprint!("{}", CliError::from(error).render());
+                exit = Exit::Failure;
+            }
+        }
     }
-    Ok(Exit::Success)
+    Ok(exit)
 }

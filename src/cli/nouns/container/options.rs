@@ -79,7 +79,7 @@ pub struct ContainerOptions {
     #[arg(long)]
     pub dns: Vec<std::net::IpAddr>,
     /// DNS option.
-    #[arg(long)]
+    #[arg(long, alias = "dns-opt")]
     pub dns_option: Vec<String>,
     /// DNS search domain.
     #[arg(long)]
@@ -134,10 +134,10 @@ pub struct ContainerOptions {
     pub interactive: bool,
     /// Fixed IPv4 address.
     #[arg(long)]
-    pub ip: Option<std::net::Ipv4Addr>,
+    pub ip: Option<String>,
     /// Fixed IPv6 address.
     #[arg(long)]
-    pub ip6: Option<std::net::Ipv6Addr>,
+    pub ip6: Option<String>,
     /// IPC namespace: private, host, container:NAME.
     #[arg(long)]
     pub ipc: Option<String>,
@@ -204,7 +204,7 @@ pub struct ContainerOptions {
     /// All capabilities and devices.
     #[arg(long)]
     pub privileged: bool,
-    /// Publish a port, [[ip:]host:]container[/protocol].
+    /// Publish a port, [[ip:]host:]container[/protocol] or published=…,target=….
     #[arg(short = 'p', long)]
     pub publish: Vec<String>,
     /// Publish every exposed port.
@@ -228,9 +228,9 @@ pub struct ContainerOptions {
     /// Signal that stops it.
     #[arg(long)]
     pub stop_signal: Option<String>,
-    /// Seconds between that and SIGKILL.
-    #[arg(long)]
-    pub stop_timeout: Option<u64>,
+    /// Seconds between that and SIGKILL; -1 waits for ever.
+    #[arg(long, allow_negative_numbers = true)]
+    pub stop_timeout: Option<i64>,
     /// Kernel parameter, key=value.
     #[arg(long)]
     pub sysctl: Vec<String>,
@@ -277,12 +277,12 @@ pub struct ContainerOptions {
     help: Option<bool>,
     /// The image, then the command and its arguments: everything after the image belongs to the
     /// command, flags too.
+    // Not `allow_hyphen_values`: with it, `-p80:80` would be taken for the image.
     #[arg(
         value_name = "IMAGE [COMMAND [ARGS...]]",
         required = true,
         num_args = 1..,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        trailing_var_arg = true
     )]
     pub image_and_command: Vec<String>,
 }

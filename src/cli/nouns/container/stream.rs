@@ -12,7 +12,7 @@ use gantry_engine::engine::{
 };
 
 use super::options::ContainerOptions;
-use super::values;
+use super::values::{self, given};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::output::{print, warn};
@@ -35,7 +35,7 @@ pub struct RunArgs {
     attach: Vec<String>,
     /// Write the id to a file that does not exist.
     #[arg(long)]
-    cidfile: Option<PathBuf>,
+    cidfile: Option<String>,
     #[command(flatten)]
     options: ContainerOptions,
 }
@@ -104,17 +104,15 @@ pub struct ExecArgs {
     /// Working directory.
     #[arg(short = 'w', long)]
     workdir: Option<String>,
-    /// The container.
-    #[arg(value_name = "CONTAINER")]
-    name: String,
-    /// Command and its arguments.
+    /// The container, then the command and its arguments: everything after the container's
+    /// name belongs to the command, flags too.
     #[arg(
-        value_name = "COMMAND",
+        value_name = "CONTAINER COMMAND [ARGS...]",
         required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true
+        num_args = 1..,
+        trailing_var_arg = true
     )]
-    command: Vec<String>,
+    name_and_command: Vec<String>,
 }
 
 /// What was typed after `logs`.
@@ -132,8 +130,13 @@ pub struct LogsArgs {
     /// Not after this time, or this long ago.
     #[arg(long)]
     until: Option<String>,
-    /// Only the last lines; all.
-    #[arg(short = 'n', long, default_value = "all")]
+    /// Only the last lines; all, as with less than none.
+    #[arg(
+        short = 'n',
+        long,
+        default_value = "all",
+        allow_negative_numbers = true
+    )]
     tail: String,
     /// Put the time before each line.
     #[arg(short = 't', long)]
@@ -147,8 +150,7 @@ pub struct LogsArgs {
 pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
     let mut spec = args.options.to_spec().map_err(CliError::before_run)?;
     let make = |spec| {
-        super::make(engine, &args.options, spec, args.cidfile.as_deref())
-            .map_err(CliError::before_run)
+        super::make(engine, &args.options, spec, &args.cidfile).map_err(CliError::before_run)
     };
     let interactive = spec.open_stdin;
     if args.detach {
@@ -170,12 +172,12 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
         engine,
         &id,
         args.options.rm,
-        engine.start_attached(&id, &options),
+        engine.start_attached(&id, &heard(options)),
     )?;
     warn(&attachment.warnings);
     let interaction = Interaction {
         tty,
-        detach_keys: args.detach_keys.clone(),
+        detach_keys: given(&args.detach_keys),
         signal_proxy: args.sig_proxy,
     };
     ended(
@@ -220,12 +222,14 @@ fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, C
             stdin: interactive,
             stdout: true,
             stderr: true,
+            size: Streams::of_process().size(),
         });
     }
     let mut options = AttachOptions {
         stdin: false,
         stdout: false,
         stderr: false,
+        size: Streams::of_process().size(),
     };
     for name in list {
         match name.to_lowercase().as_str() {
@@ -236,6 +240,16 @@ fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, C
         }
     }
     Ok(options)
+}
+
+/// What to ask the supervisor for. It tells of the end only who takes some output, and when the
+/// container is removed with its end nobody else knows how it ended: output that was not asked
+/// for is taken and dropped.
+fn heard(options: AttachOptions) -> AttachOptions {
+    AttachOptions {
+        stdout: options.stdout || !options.stderr,
+        ..options
+    }
 }
 
 fn streams(options: &AttachOptions) -> Streams<'static> {
@@ -287,12 +301,13 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
         stdin: args.interactive && container.spec.open_stdin,
         stdout: true,
         stderr: true,
+        size: Streams::of_process().size(),
     };
     let attachment = engine.start_attached(name, &options)?;
     warn(&attachment.warnings);
     let interaction = Interaction {
         tty,
-        detach_keys: args.detach_keys.clone(),
+        detach_keys: given(&args.detach_keys),
         signal_proxy: true,
     };
     ended(
@@ -310,11 +325,12 @@ pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
         stdin: container.spec.open_stdin && !args.no_stdin,
         stdout: true,
         stderr: true,
+        size: Streams::of_process().size(),
     };
     let attachment = engine.attach(&args.name, &options)?;
     let interaction = Interaction {
         tty,
-        detach_keys: args.detach_keys.clone(),
+        detach_keys: given(&args.detach_keys),
         signal_proxy: args.sig_proxy,
     };
     ended(
@@ -326,18 +342,24 @@ pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
 
 /// `exec`.
 pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
+    let [name, command @ ..] = &args.name_and_command[..] else {
+        return Err(CliError::usage("a container is missing"));
+    };
+    if command.is_empty() {
+        return Err(CliError::usage("`exec` needs a command"));
+    }
     let environment = values::environment(&args.env_file, &args.env)?;
     let spec = ExecSpec {
-        argv: args.command.clone(),
+        argv: command.to_vec(),
         env: environment.into_iter().collect(),
-        user: args.user.clone(),
-        working_dir: args.workdir.clone(),
+        user: given(&args.user),
+        working_dir: given(&args.workdir),
         tty: args.tty,
         privileged: args.privileged,
-        detach_keys: args.detach_keys.clone(),
+        detach_keys: given(&args.detach_keys),
     };
     if args.detach {
-        engine.exec_detached(&args.name, &spec)?;
+        engine.exec_detached(name, &spec)?;
         return Ok(Exit::Success);
     }
     terminal_needed(args.tty && args.interactive)?;
@@ -347,7 +369,7 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
         stdout: Some(rustix::stdio::stdout()),
         stderr: Some(rustix::stdio::stderr()),
     };
-    match engine.exec(&args.name, &spec, streams) {
+    match engine.exec(name, &spec, streams) {
         Ok(code) => Ok(Exit::Child(code)),
         Err(source) => Err(match source.exec_exit_code() {
             Some(code) => CliError::Exec {
@@ -362,18 +384,18 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
 /// `logs`.
 pub fn logs(engine: &Engine, args: &LogsArgs) -> Result<Exit, CliError> {
     let now = jiff::Timestamp::now();
+    let moment = |text: &Option<String>| {
+        let text = given(text);
+        text.map(|text| time::parse(&text, now)).transpose()
+    };
+    let less_than_none = args.tail.parse().is_ok_and(|lines: i64| lines < 0);
     let query = LogQuery {
-        since: args
-            .since
-            .as_deref()
-            .map(|text| time::parse(text, now))
-            .transpose()?,
-        until: args
-            .until
-            .as_deref()
-            .map(|text| time::parse(text, now))
-            .transpose()?,
-        tail: time::tail(&args.tail)?,
+        since: moment(&args.since)?,
+        until: moment(&args.until)?,
+        tail: match less_than_none {
+            true => None,
+            false => time::tail(&args.tail)?,
+        },
         follow: args.follow,
     };
     let mut out = std::io::stdout().lock();

@@ -5,6 +5,7 @@ use gantry_engine::container::{Container, ListFilter};
 use gantry_engine::engine::{Engine, Update};
 use gantry_engine::spec::Resources;
 
+use super::list::TITLES;
 use super::values;
 use crate::backend;
 use crate::cli::error::CliError;
@@ -103,7 +104,7 @@ pub struct UpdateArgs {
 /// `stats`.
 pub fn stats(global: &Global, engine: &Engine, args: &StatsArgs) -> Result<Exit, CliError> {
     let options = StatsOptions {
-        format: Format::parse(args.format.as_deref().unwrap_or("table"))?,
+        format: Format::parse(args.format.as_deref().unwrap_or("table"))?.titled(TITLES),
         once: args.no_stream,
         whole_ids: args.no_trunc,
     };
@@ -185,21 +186,41 @@ fn ps(options: &[String], pids: &[&str]) -> Result<String, CliError> {
 
 /// `update`.
 pub fn update(engine: &Engine, args: &UpdateArgs) -> Result<Exit, CliError> {
-    let update = Update {
-        resources: args.resources()?,
-        restart: args.restart.as_deref().map(values::restart).transpose()?,
-    };
-    if update == Update::default() {
+    if !args.asks_for_something() {
         return Err(CliError::usage(
             "update needs something to change: give one or more of its flags",
         ));
     }
+    let restart = values::given(&args.restart);
+    let update = Update {
+        resources: args.resources()?,
+        restart: restart.as_deref().map(values::restart).transpose()?,
+    };
     super::each(&args.names, false, |name| {
         engine.update(name, &update).map(|warnings| warn(&warnings))
     })
 }
 
 impl UpdateArgs {
+    /// Whether there is a flag, be it one that leaves everything as it is (`--cpus 0`).
+    fn asks_for_something(&self) -> bool {
+        let texts = [
+            &self.cpuset_cpus,
+            &self.cpuset_mems,
+            &self.memory,
+            &self.memory_reservation,
+            &self.memory_swap,
+            &self.restart,
+        ];
+        let signed = [self.cpu_quota, self.cpu_rt_runtime, self.pids_limit];
+        let unsigned = [self.cpu_period, self.cpu_rt_period, self.cpu_shares];
+        texts.iter().any(|text| text.is_some())
+            || signed.iter().any(Option::is_some)
+            || unsigned.iter().any(Option::is_some)
+            || self.blkio_weight.is_some()
+            || self.cpus.is_some()
+    }
+
     fn resources(&self) -> Result<Resources, CliError> {
         let mut resources = Resources {
             memory: values::bytes("memory", &self.memory)?,
@@ -217,6 +238,7 @@ impl UpdateArgs {
             ..Resources::default()
         };
         resources.block_io.weight = self.blkio_weight;
+        values::leave_zeros_unset(&mut resources);
         Ok(resources)
     }
 }

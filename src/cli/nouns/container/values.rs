@@ -1,8 +1,10 @@
 //! Flag values in Docker's short syntaxes.
 
 mod mount;
+mod network;
 
-pub use mount::mount;
+pub use mount::{mount, volume_to_make};
+pub use network::{address, domain, endpoint, link, network, ports};
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,15 +12,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gantry_engine::spec::{
-    BindOptions, BlockIoDevice, EndpointSpec, Link, MountKind, MountSpec, NamespaceMode,
-    NetworkMode, PortSpec, RestartPolicy, Ulimit, UserNamespace,
+    BindOptions, BlockIoDevice, MountKind, MountSpec, NamespaceMode, Resources, RestartPolicy,
+    Ulimit, UserNamespace,
 };
 use indexmap::IndexMap;
 
+use super::refused::refuse;
 use crate::cli::error::CliError;
 use crate::loader::short;
-use crate::lower::{published, words};
-use crate::model::Port;
+use crate::lower::words;
 
 pub use crate::lower::words::{extra_host, size, tmpfs};
 
@@ -50,6 +52,42 @@ pub fn fields(flag: &str, text: &str) -> Result<Vec<(String, String)>, CliError>
     Ok(fields.into_iter().map(pair).collect())
 }
 
+/// A flag's text; as with Docker, an empty one is none.
+pub fn given(value: &Option<String>) -> Option<String> {
+    value.clone().filter(|text| !text.is_empty())
+}
+
+/// Seconds until SIGKILL; less than none is for ever.
+pub fn patience(seconds: i64) -> Duration {
+    // A hundred years is for ever.
+    Duration::from_secs(u64::try_from(seconds).unwrap_or(100 * 365 * 24 * 3600))
+}
+
+/// As with Docker, a limit of 0 or nothing asks for none.
+pub fn leave_zeros_unset(resources: &mut Resources) {
+    let unsigned = [
+        &mut resources.cpu_shares,
+        &mut resources.cpu_period,
+        &mut resources.cpu_rt_period,
+    ];
+    for limit in unsigned {
+        limit.take_if(|limit| *limit == 0);
+    }
+    let signed = [
+        &mut resources.memory_swap,
+        &mut resources.cpu_quota,
+        &mut resources.cpu_rt_runtime,
+    ];
+    for limit in signed {
+        limit.take_if(|limit| *limit == 0);
+    }
+    for set in [&mut resources.cpuset_cpus, &mut resources.cpuset_mems] {
+        set.take_if(|set| set.is_empty());
+    }
+    resources.cpus.take_if(|cpus| *cpus == 0.0);
+    resources.block_io.weight.take_if(|weight| *weight == 0);
+}
+
 /// Parses a flag's value if there is one.
 pub fn optional<T>(
     flag: &str,
@@ -61,9 +99,10 @@ pub fn optional<T>(
         .transpose()
 }
 
-/// A flag's size in bytes.
+/// A flag's size in bytes; 0 is none.
 pub fn bytes(flag: &str, value: &Option<String>) -> Result<Option<u64>, CliError> {
-    optional(flag, value.as_deref(), size)
+    let bytes = optional(flag, value.as_deref(), size)?;
+    Ok(bytes.filter(|bytes| *bytes != 0))
 }
 
 /// `--memory-swap`: a size, or -1 for no limit.
@@ -74,19 +113,6 @@ pub fn memory_swap(value: Option<&str>) -> Result<Option<i64>, CliError> {
             Ok(optional("memory-swap", value, size)?.and_then(|bytes| i64::try_from(bytes).ok()))
         }
     }
-}
-
-/// `container[:name]`.
-pub fn link(text: &str) -> Parsed<Link> {
-    let (target, alias) = text.split_once(':').unwrap_or((text, text));
-    let target = target.trim_start_matches('/');
-    if target.is_empty() || alias.is_empty() || alias.contains(':') {
-        return Err("expected container[:name]".to_owned());
-    }
-    Ok(Link {
-        target: target.to_owned(),
-        alias: alias.rsplit('/').next().unwrap_or(alias).to_owned(),
-    })
 }
 
 /// `1m30s`.
@@ -161,11 +187,21 @@ pub fn labels(files: &[PathBuf], list: &[String]) -> Result<BTreeMap<String, Str
         entries.extend(lines("label-file", file)?);
     }
     entries.extend(list.iter().cloned());
-    Ok(entries
-        .iter()
-        .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
-        .map(|(key, value)| (key.to_owned(), value.to_owned()))
-        .collect())
+    named("label", &entries)
+}
+
+/// `--annotation`; a key alone has an empty value.
+pub fn annotations(list: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    named("annotation", list)
+}
+
+fn named(flag: &str, list: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    list.iter()
+        .map(|entry| match entry.split_once('=').unwrap_or((entry, "")) {
+            (key, _) if key.trim().is_empty() => Err(bad(flag, entry, "no name")),
+            (key, value) => Ok((key.to_owned(), value.to_owned())),
+        })
+        .collect()
 }
 
 /// `no`, `always`, `unless-stopped`, `on-failure[:N]`.
@@ -199,6 +235,10 @@ pub fn restart(text: &str) -> Result<RestartPolicy, CliError> {
 pub fn namespace(flag: &str, value: Option<&str>) -> Result<NamespaceMode, CliError> {
     match value {
         None | Some("" | "private") => Ok(NamespaceMode::Private),
+        Some("none") if flag == "ipc" => Err(refuse(
+            "ipc none",
+            "every container has a /dev/shm, its own or one that it joins",
+        )),
         // IPC only: other containers may join, which every one of ours allows.
         Some("shareable") if flag == "ipc" => Ok(NamespaceMode::Private),
         Some("host") => Ok(NamespaceMode::Host),
@@ -221,84 +261,15 @@ pub fn user_namespace(value: Option<&str>) -> Result<UserNamespace, CliError> {
     })
 }
 
-/// An endpoint with nothing but its network.
-pub fn endpoint(network: &str) -> EndpointSpec {
-    EndpointSpec {
-        network: network.to_owned(),
-        ..EndpointSpec::default()
-    }
-}
-
-/// `--network`, repeated.
-pub fn network(list: &[String]) -> Result<NetworkMode, CliError> {
-    let mut endpoints = Vec::new();
-    for text in list {
-        let alone = match text.as_str() {
-            "host" => Some(NetworkMode::Host),
-            "none" => Some(NetworkMode::None),
-            _ => text
-                .strip_prefix("container:")
-                .map(|name| NetworkMode::Container(name.to_owned())),
-        };
-        match alone {
-            Some(mode) if list.len() == 1 => return Ok(mode),
-            Some(_) => {
-                return Err(bad(
-                    "network",
-                    text,
-                    "cannot be combined with other networks",
-                ));
-            }
-            None => {
-                endpoints.push(long_endpoint(text).map_err(|reason| bad("network", text, reason))?)
-            }
-        }
-    }
-    Ok(NetworkMode::Networks(endpoints))
-}
-
-/// `NAME`, `default` or `name=NAME,alias=…,ip=…`.
-fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
-    if !text.contains('=') {
-        return Ok(endpoint(if text == "default" { "bridge" } else { text }));
-    }
-    let mut found = EndpointSpec::default();
-    for part in text.split(',') {
-        let (key, value) = part.split_once('=').ok_or("expected key=value")?;
-        match key {
-            "name" => found.network = value.to_owned(),
-            "alias" => found.aliases.push(value.to_owned()),
-            "ip" => found.ipv4 = Some(value.parse().map_err(|_| "ip is not an IPv4 address")?),
-            "ip6" => found.ipv6 = Some(value.parse().map_err(|_| "ip6 is not an IPv6 address")?),
-            "mac-address" => found.mac_address = Some(value.to_owned()),
-            other => return Err(format!("`{other}` is not supported")),
-        }
-    }
-    if found.network.is_empty() {
-        Err("name= is missing".to_owned())
-    } else {
-        Ok(found)
-    }
-}
-
-/// `[[ip:]host:]container[/protocol]` with ranges.
-pub fn ports(text: &str) -> Result<Vec<PortSpec>, CliError> {
-    let form = "expected [[ip:]host:]container[/protocol]";
-    let ports = short::port::parse(text)
-        .map_err(|error| bad("publish", text, format!("{error}; {form}")))?;
-    ports
-        .each()
-        .map(|port| {
-            let port = Port {
-                target: port.target.into(),
-                published: port.published,
-                host_ip: ports.host_ip.to_owned(),
-                protocol: ports.protocol.to_owned(),
-                ..Port::default()
-            };
-            published(&port).map_err(|reason| bad("publish", text, reason))
-        })
-        .collect()
+/// `path:number`.
+pub fn device_number(text: &str) -> Parsed<BlockIoDevice> {
+    let (path, number) = text.rsplit_once(':').ok_or("expected path:number")?;
+    Ok(BlockIoDevice {
+        path: path.into(),
+        value: number
+            .parse()
+            .map_err(|_| format!("`{number}` is not a whole number"))?,
+    })
 }
 
 /// `path:rate`, the rate a number or a size.
@@ -349,6 +320,7 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
     let mut no_copy = false;
     let mut idmap = false;
     let mut propagation = None;
+    contradiction(options)?;
     for option in options.split(',').filter(|option| !option.is_empty()) {
         match option {
             "ro" | "readonly" => read_only = true,
@@ -389,6 +361,25 @@ pub fn volume(text: &str) -> Parsed<MountSpec> {
         kind,
         read_only,
     })
+}
+
+/// Whether two options answer the same question.
+fn contradiction(options: &str) -> Parsed<()> {
+    let questions: [&[&str]; 3] = [
+        &["ro", "readonly", "rw"],
+        &["z", "Z"],
+        &["cached", "delegated", "consistent"],
+    ];
+    for words in questions {
+        let given: Vec<&str> = options
+            .split(',')
+            .filter(|option| words.contains(option))
+            .collect();
+        if let [first, second, ..] = given[..] {
+            return Err(format!("`{first}` and `{second}`: only one of them"));
+        }
+    }
+    Ok(())
 }
 
 /// Drops anonymous volumes where something else is mounted too: as with Docker, they are only what is there
@@ -444,23 +435,6 @@ mod tests {
             mount("target=/x,frobnicate=1")
                 .unwrap_err()
                 .contains("frobnicate")
-        );
-    }
-
-    #[test]
-    fn networks_exclude_each_other() {
-        assert!(matches!(
-            network(&["host".into()]).unwrap(),
-            NetworkMode::Host
-        ));
-        assert!(network(&["host".into(), "a".into()]).is_err());
-        let NetworkMode::Networks(list) = network(&["name=a,alias=b,ip=10.0.0.2".into()]).unwrap()
-        else {
-            panic!("networks");
-        };
-        assert_eq!(
-            (list[0].network.as_str(), list[0].aliases.as_slice()),
-            ("a", &["b".to_owned()][..])
         );
     }
 

@@ -4,9 +4,10 @@ mod refused;
 mod request;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
-use gantry_engine::build::{self, BuildDeps, BuildRequest, Cancel};
+use gantry_engine::build::{self, BuildDeps, BuildProgress, BuildRequest, Cancel};
 use gantry_engine::engine::Engine;
 
 use crate::backend::engine::steps::Steps;
@@ -212,24 +213,36 @@ pub fn run(global: &Global, engine: &Engine, args: &BuildArgs) -> Result<Exit, C
     Ok(Exit::Success)
 }
 
-/// `--check`: the warnings on standard output, and a failure when there are any.
+/// `--check`: the warnings on standard output, and a failure when there are any. What no build could do is an error,
+/// after the warnings before it.
 fn check(engine: &Engine, request: &BuildRequest) -> Result<Exit, CliError> {
     let deps = BuildDeps {
         paths: engine.paths(),
         images: engine.images(),
     };
-    match build::build(request, deps, &|_| {}, &Cancel::default()) {
-        Ok(outcome) => {
-            print(&super::check::report(&outcome.warnings))?;
-            Ok(if outcome.warnings.is_empty() {
+    let warnings = Mutex::new(Vec::new());
+    let note = |event| {
+        if let BuildProgress::Warning(warning) = event {
+            let mut warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
+            warnings.push(warning);
+        }
+    };
+    let outcome = build::build(request, deps, &note, &Cancel::default());
+    let warnings = warnings
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match outcome {
+        Ok(_) => {
+            print(&super::check::report(&warnings))?;
+            Ok(if warnings.is_empty() {
                 Exit::Success
             } else {
                 Exit::Failure
             })
         }
         Err(error) => {
-            if let build::BuildError::Lint(warnings) = &error {
-                print(&super::check::report(warnings))?;
+            if !warnings.is_empty() {
+                print(&super::check::report(&warnings))?;
             }
             Err(CliError::Build(Box::new(error)))
         }

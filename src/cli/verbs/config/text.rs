@@ -88,11 +88,15 @@ fn hashes(names: &str, project: &Project) -> Result<String, CliError> {
     let mut text = String::new();
     for name in wanted {
         let service = project
-            .any_service(name)
+            .services
+            .get(name)
             .ok_or_else(|| CliError::NotFound {
                 what: "service",
                 name: name.to_owned(),
-                hint: None,
+                hint: project
+                    .disabled_services
+                    .get(name)
+                    .map(|off| format!("a profile enables it: {}", off.profiles.join(", "))),
             })?;
         text += &format!("{name} {}\n", config_hash(service));
     }

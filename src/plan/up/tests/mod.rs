@@ -424,7 +424,7 @@ fn stopped_containers_are_started_and_one_shots_run_again() {
 }
 
 #[test]
-fn a_changed_network_is_made_anew_between_stop_and_recreate() {
+fn a_changed_network_is_made_anew_between_stop_and_start() {
     let mut desired = project();
     desired.networks["default"].config_hash = "h2".to_owned();
     check(
@@ -435,10 +435,55 @@ fn a_changed_network_is_made_anew_between_stop_and_recreate() {
          [] #2 container blog-web-1 stop network default changed
          [1,2] #3 network blog_default remove network default changed
          [3] #4 network default create network default changed
-         [1,4] #5 service db/1 recreate network default changed
-         [2,4] #6 service web/1 recreate network default changed
-         [5] #7 service db/1 start network default changed
-         [6,7] #8 service web/1 start network default changed",
+         [1,4] #5 service db/1 start network default changed
+         [2,4,5] #6 service web/1 start network default changed",
+    );
+    // Who takes no part is on it too; an orphan that goes does not come back.
+    let only_db = UpOptions {
+        services: vec!["db".to_owned()],
+        orphans: Orphans::Removed,
+        ..options()
+    };
+    let mut standing = running().to_vec();
+    standing.push(container("old", 1, "o1"));
+    check(
+        &desired,
+        &observed(standing),
+        &only_db,
+        "[] #1 container blog-db-1 stop network default changed
+         [] #2 container blog-web-1 stop network default changed
+         [] #3 container blog-old-1 stop network default changed
+         [1,2,3] #4 network blog_default remove network default changed
+         [4] #5 network default create network default changed
+         [] #6 container blog-old-1 remove orphan
+         [1,5] #7 service db/1 start network default changed
+         [2,5] #8 service web/1 start network default changed",
+    );
+}
+
+#[test]
+fn a_changed_network_replaces_who_cannot_simply_be_started_on_it() {
+    let mut desired = project();
+    desired.networks["default"].config_hash = "h2".to_owned();
+    desired.services["web"].networks.clear();
+    desired.services["web"].tied_to.insert("db".to_owned());
+    desired.services["web"].joined.insert("db".to_owned());
+    let mut standing = running();
+    let web = standing.iter_mut().find(|c| c.name == "blog-web-1");
+    let web = web.expect("web");
+    web.networks.clear();
+    web.joined = vec![ContainerId("db1".to_owned())];
+    check(
+        &desired,
+        &observed(standing),
+        &options(),
+        "[] #1 container blog-db-1 stop network default changed
+         [1] #2 network blog_default remove network default changed
+         [2] #3 network default create network default changed
+         [1,3] #4 service db/1 recreate network default changed
+         [4] #5 service web/1 recreate dependency db recreated
+         [4] #6 service db/1 start network default changed
+         [5,6] #7 service web/1 start dependency db recreated",
     );
 }
 

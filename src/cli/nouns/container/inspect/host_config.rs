@@ -1,5 +1,7 @@
 //! `HostConfig`: what was asked of the machine for a container.
 
+use std::collections::BTreeSet;
+
 use gantry_engine::container::{Container, MountPoint, MountType};
 use gantry_engine::runtime::defaults;
 use gantry_engine::spec::{
@@ -34,8 +36,8 @@ pub fn host_config(container: &Container) -> Value {
         "VolumesFrom": listed(&spec.volumes_from),
         "ConsoleSize": [0, 0],
         "Annotations": spec.annotations,
-        "CapAdd": listed(&spec.security.cap_add),
-        "CapDrop": listed(&spec.security.cap_drop),
+        "CapAdd": capabilities(&spec.security.cap_add),
+        "CapDrop": capabilities(&spec.security.cap_drop),
         "CgroupnsMode": match namespace(&spec.cgroup) {
             mode if mode.is_empty() => "private".to_owned(),
             mode => mode,
@@ -66,12 +68,21 @@ pub fn host_config(container: &Container) -> Value {
         "ShmSize": spec.shm_size.unwrap_or(64 << 20),
         "Runtime": spec.runtime.as_deref().unwrap_or("gantry"),
         "Isolation": "",
+        "Mounts": mounts(&container.mounts),
         "Init": spec.init,
     });
     if let (Value::Object(fields), Value::Object(limits)) = (&mut value, limits(spec)) {
         fields.extend(limits);
+        fields.retain(|name, value| !(OPTIONAL.contains(&name.as_str()) && is_empty(value)));
     }
     value
+}
+
+/// Fields that Docker leaves out when there is nothing in them; the others it shows as null or empty.
+const OPTIONAL: &[&str] = &["Annotations", "Init", "Mounts", "Sysctls", "Tmpfs"];
+
+fn is_empty(value: &Value) -> bool {
+    value.is_null() || value.as_object().is_some_and(Map::is_empty)
 }
 
 fn limits(spec: &ContainerSpec) -> Value {
@@ -140,6 +151,15 @@ fn listed(list: &[String]) -> Option<&[String]> {
     (!list.is_empty()).then_some(list)
 }
 
+/// In the kernel's words, each once and in order, as Docker keeps them.
+fn capabilities(list: &[String]) -> Option<BTreeSet<String>> {
+    let name = |text: &String| match text.to_uppercase() {
+        name if name == "ALL" || name.starts_with("CAP_") => name,
+        name => format!("CAP_{name}"),
+    };
+    (!list.is_empty()).then(|| list.iter().map(name).collect())
+}
+
 fn namespace(mode: &NamespaceMode) -> String {
     match mode {
         NamespaceMode::Private => String::new(),
@@ -194,6 +214,7 @@ fn binds(mounts: &[MountPoint]) -> Option<Vec<String>> {
             MountType::Volume {
                 name,
                 anonymous: false,
+                subpath: None,
                 ..
             } => name.clone(),
             MountType::Volume { .. } | MountType::Tmpfs(_) | MountType::Image { .. } => {
@@ -205,6 +226,34 @@ fn binds(mounts: &[MountPoint]) -> Option<Vec<String>> {
     };
     let binds: Vec<String> = mounts.iter().filter_map(bind).collect();
     (!binds.is_empty()).then_some(binds)
+}
+
+/// The mounts that only `--mount` can ask for; how others were written is not kept, and they are told as `--volume` and
+/// `--tmpfs`.
+fn mounts(mounts: &[MountPoint]) -> Option<Vec<Value>> {
+    let mount = |mount: &MountPoint| {
+        let (kind, source, options, subpath) = match &mount.kind {
+            MountType::Volume {
+                name,
+                subpath: Some(subpath),
+                ..
+            } => ("volume", name, "VolumeOptions", Some(subpath)),
+            MountType::Image {
+                reference, subpath, ..
+            } => ("image", reference, "ImageOptions", subpath.as_ref()),
+            _ => return None,
+        };
+        let mut value = json!({ "Type": kind, "Source": source, "Target": mount.target });
+        if mount.read_only {
+            value["ReadOnly"] = json!(true);
+        }
+        if let Some(subpath) = subpath {
+            value[options] = json!({ "Subpath": subpath });
+        }
+        Some(value)
+    };
+    let mounts: Vec<Value> = mounts.iter().filter_map(mount).collect();
+    (!mounts.is_empty()).then_some(mounts)
 }
 
 fn tmpfs(mounts: &[MountPoint]) -> Option<Map<String, Value>> {

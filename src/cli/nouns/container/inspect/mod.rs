@@ -1,17 +1,20 @@
-//! `container inspect`: Docker's JSON shape.
+//! `container inspect`: Docker's JSON shape. What Docker leaves out of JSON is left out here too; templates find it by
+//! the table in `shape`.
 
 mod host_config;
 mod network;
+mod shape;
 
 use clap::Args;
 use gantry_engine::container::{Container, MountPoint, MountType};
-use gantry_engine::engine::Engine;
-use gantry_engine::spec::Healthcheck;
-use serde_json::{Map, Value, json};
+use gantry_engine::engine::{Engine, EngineError};
+use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::nouns::print_inspected;
+use crate::cli::output::print_made;
+use crate::ui::template::{Format, Template};
 
 /// What was typed after `inspect`.
 #[derive(Debug, Args)]
@@ -29,7 +32,7 @@ pub struct InspectArgs {
 
 /// Runs the command.
 pub fn run(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
-    print_inspected(args.format.as_deref(), &args.names, |name| {
+    let look = |name: &str| {
         let container = engine.inspect(name)?;
         let mut value = to_json(engine, &container);
         if args.size {
@@ -39,7 +42,31 @@ pub fn run(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
             value["SizeRootFs"] = json!(written + image.size());
         }
         Ok(value)
-    })
+    };
+    match args.format.as_deref().map(Format::parse).transpose()? {
+        Some(Format::Template(template)) => print_filled_in(&template, &args.names, look),
+        _ => print_inspected(args.format.as_deref(), &args.names, look),
+    }
+}
+
+/// A filled-in template a line. What does not exist is told at the end.
+fn print_filled_in(
+    template: &Template,
+    names: &[String],
+    look: impl Fn(&str) -> Result<Value, EngineError>,
+) -> Result<Exit, CliError> {
+    let mut failures = String::new();
+    for name in names {
+        match look(name) {
+            Ok(value) => print_made(&(template.render_as(&value, shape::CONTAINER)? + "\n"))?,
+            Err(error) => failures += &CliError::from(error).render(),
+        }
+    }
+    if failures.is_empty() {
+        return Ok(Exit::Success);
+    }
+    eprint!("{failures}");
+    Ok(Exit::Failure)
 }
 
 /// The name of a mounted volume.
@@ -83,8 +110,8 @@ fn to_json(engine: &Engine, container: &Container) -> Value {
         "ExecIDs": null,
         "HostConfig": host_config::host_config(container),
         "GraphDriver": { "Name": "overlay2", "Data": layers(engine, container) },
-        "Mounts": container.mounts.iter().map(mount).collect::<Vec<_>>(),
-        "Config": config(container),
+        "Mounts": mounts(container),
+        "Config": config(engine, container),
         "NetworkSettings": network::settings(container),
     })
 }
@@ -109,24 +136,10 @@ fn layers(engine: &Engine, container: &Container) -> Value {
     })
 }
 
-fn config(container: &Container) -> Value {
-    let spec = &container.spec;
+fn config(engine: &Engine, container: &Container) -> Value {
+    let (spec, run) = (&container.spec, engine.run_config(container));
     let (entrypoint, command) = container.command.split_at(container.entrypoint_len);
     let listed = |list: &[String]| (!list.is_empty()).then(|| list.to_owned());
-    let volumes: Map<String, Value> = container
-        .mounts
-        .iter()
-        .filter(|mount| {
-            matches!(
-                mount.kind,
-                MountType::Volume {
-                    anonymous: true,
-                    ..
-                }
-            )
-        })
-        .map(|mount| (mount.target.clone(), json!({})))
-        .collect();
     let mut value = json!({
         "Hostname": container.hostname,
         "Domainname": spec.domainname.clone().unwrap_or_default(),
@@ -140,7 +153,7 @@ fn config(container: &Container) -> Value {
         "Env": container.env,
         "Cmd": listed(command),
         "Image": container.image,
-        "Volumes": (!volumes.is_empty()).then_some(volumes),
+        "Volumes": (!run.volumes.is_empty()).then_some(run.volumes),
         "WorkingDir": container.working_dir,
         "Entrypoint": listed(entrypoint),
         "OnBuild": null,
@@ -150,50 +163,19 @@ fn config(container: &Container) -> Value {
         let ports = container.exposed.iter().map(|p| (p.clone(), json!({})));
         value["ExposedPorts"] = Value::Object(ports.collect());
     }
-    if let Some(signal) = &spec.stop_signal {
-        value["StopSignal"] = json!(signal);
+    if !run.stop_signal.is_empty() {
+        value["StopSignal"] = json!(run.stop_signal);
     }
     if let Some(timeout) = spec.stop_timeout {
         value["StopTimeout"] = json!(timeout.as_secs());
+    } else if let Some(seconds) = run.stop_timeout {
+        value["StopTimeout"] = json!(seconds);
     }
-    if let Some(check) = &spec.healthcheck {
-        value["Healthcheck"] = healthcheck(check);
+    if let Some(check) = run.healthcheck {
+        value["Healthcheck"] = json!(check);
     }
-    value
-}
-
-fn healthcheck(check: &Healthcheck) -> Value {
-    let Healthcheck::Probe {
-        test,
-        interval,
-        timeout,
-        retries,
-        start_period,
-        start_interval,
-    } = check
-    else {
-        return json!({ "Test": ["NONE"] });
-    };
-    let mut value = json!({});
-    if let Some(test) = test {
-        let words: Vec<&str> = test.iter().map(String::as_str).collect();
-        value["Test"] = match words.as_slice() {
-            ["/bin/sh", "-c", script] => json!(["CMD-SHELL", script]),
-            words => json!([&["CMD"], words].concat()),
-        };
-    }
-    for (key, time) in [
-        ("Interval", interval),
-        ("Timeout", timeout),
-        ("StartPeriod", start_period),
-        ("StartInterval", start_interval),
-    ] {
-        if let Some(time) = time {
-            value[key] = json!(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-        }
-    }
-    if let Some(retries) = retries {
-        value["Retries"] = json!(retries);
+    if let Some(shell) = run.shell {
+        value["Shell"] = json!(shell);
     }
     value
 }
@@ -234,6 +216,13 @@ fn state(container: &Container) -> Value {
         });
     }
     value
+}
+
+/// What is mounted, but for memory: Docker shows that as `HostConfig.Tmpfs` alone.
+fn mounts(container: &Container) -> Vec<Value> {
+    let is_memory = |mount: &MountPoint| matches!(mount.kind, MountType::Tmpfs(_));
+    let mounts = container.mounts.iter();
+    mounts.filter(|m| !is_memory(m)).map(mount).collect()
 }
 
 fn mount(mount: &MountPoint) -> Value {

@@ -1,7 +1,5 @@
 //! The one way from flags to a [`ContainerSpec`].
 
-use std::time::Duration;
-
 use gantry_engine::spec::{
     BlockIoDevice, ContainerSpec, Healthcheck, LogDriver, LogSpec, NetworkMode, Resources,
     SecuritySpec,
@@ -9,6 +7,7 @@ use gantry_engine::spec::{
 
 use super::ContainerOptions;
 use crate::cli::error::CliError;
+use crate::cli::nouns::container::values::given;
 use crate::cli::nouns::container::{devices, values};
 use crate::cli::platform;
 
@@ -20,17 +19,14 @@ impl ContainerOptions {
     pub fn to_spec(&self) -> Result<ContainerSpec, CliError> {
         self.refused.check()?;
         let (image, command) = match self.image_and_command.split_first() {
-            Some((flag, _)) if flag.starts_with('-') => {
-                return Err(CliError::usage(format!("there is no flag `{flag}`")));
-            }
             Some((image, command)) => (image.clone(), command.to_vec()),
             None => return Err(CliError::usage("an image is missing")),
         };
         let (devices, cdi_devices) = devices::devices(&self.device, self.gpus.as_deref())?;
         let mut spec = ContainerSpec {
-            name: self.name.clone(),
+            name: given(&self.name),
             image,
-            platform: platform::or_default(self.platform.as_deref())?,
+            platform: platform::or_default(given(&self.platform).as_deref())?,
             command: (!command.is_empty()).then_some(command),
             entrypoint: self.entrypoint.as_ref().map(|text| match text.as_str() {
                 "" => Vec::new(),
@@ -38,24 +34,24 @@ impl ContainerOptions {
             }),
             env: values::environment(&self.env_file, &self.env)?,
             labels: values::labels(&self.label_file, &self.label)?,
-            annotations: values::pairs("annotation", &self.annotation)?,
-            user: self.user.clone(),
+            annotations: values::annotations(&self.annotation)?,
+            user: given(&self.user),
             group_add: self.group_add.clone(),
-            working_dir: self.workdir.clone(),
-            hostname: self.hostname.clone(),
-            domainname: self.domainname.clone(),
+            working_dir: given(&self.workdir),
+            hostname: given(&self.hostname),
+            domainname: given(&self.domainname),
             tty: self.tty,
             open_stdin: self.interactive,
             stdin_once: self.interactive,
             init: self.init.then_some(true),
-            runtime: self.runtime.clone(),
-            stop_signal: self.stop_signal.clone(),
-            stop_timeout: self.stop_timeout.map(Duration::from_secs),
+            runtime: given(&self.runtime),
+            stop_signal: given(&self.stop_signal),
+            stop_timeout: self.stop_timeout.map(values::patience),
             restart: values::restart(&self.restart)?,
             healthcheck: self.healthcheck()?,
             volumes_from: self.volumes_from.clone(),
             network: self.network_mode()?,
-            mac_address: self.mac_address.clone(),
+            mac_address: given(&self.mac_address),
             publish_all: self.publish_all,
             expose: self.expose.clone(),
             extra_hosts: values::each("add-host", &self.add_host, values::extra_host)?,
@@ -65,8 +61,8 @@ impl ContainerOptions {
             cdi_devices,
             device_cgroup_rules: self.device_cgroup_rule.clone(),
             sysctls: values::pairs("sysctl", &self.sysctl)?,
-            shm_size: values::optional("shm-size", self.shm_size.as_deref(), values::size)?,
-            cgroup_parent: self.cgroup_parent.clone(),
+            shm_size: values::bytes("shm-size", &self.shm_size)?,
+            cgroup_parent: given(&self.cgroup_parent),
             pid: values::namespace("pid", self.pid.as_deref())?,
             ipc: values::namespace("ipc", self.ipc.as_deref())?,
             uts: values::namespace("uts", self.uts.as_deref())?,
@@ -77,7 +73,7 @@ impl ContainerOptions {
             ..ContainerSpec::default()
         };
         spec.dns.servers.clone_from(&self.dns);
-        spec.dns.search.clone_from(&self.dns_search);
+        spec.dns.search = values::each("dns-search", &self.dns_search, values::domain)?;
         spec.dns.options.clone_from(&self.dns_option);
         for port in &self.publish {
             spec.ports.extend(values::ports(port)?);
@@ -96,24 +92,25 @@ impl ContainerOptions {
 
     fn healthcheck(&self) -> Result<Option<Healthcheck>, CliError> {
         if self.no_healthcheck {
-            if self.health_cmd.is_some() {
+            if given(&self.health_cmd).is_some() {
                 return Err(CliError::usage("--no-healthcheck contradicts --health-cmd"));
             }
             return Ok(Some(Healthcheck::Disabled));
         }
         let time = |flag, value: &Option<String>| {
             values::optional(flag, value.as_deref(), values::duration)
+                .map(|time| time.filter(|time| !time.is_zero()))
         };
         let probe = Healthcheck::Probe {
-            test: self.health_cmd.as_ref().map(|command| {
-                ["/bin/sh", "-c", command]
+            test: given(&self.health_cmd).map(|command| {
+                ["/bin/sh", "-c", &command]
                     .iter()
                     .map(ToString::to_string)
                     .collect()
             }),
             interval: time("health-interval", &self.health_interval)?,
             timeout: time("health-timeout", &self.health_timeout)?,
-            retries: self.health_retries,
+            retries: self.health_retries.filter(|retries| *retries != 0),
             start_period: time("health-start-period", &self.health_start_period)?,
             start_interval: time("health-start-interval", &self.health_start_interval)?,
         };
@@ -131,10 +128,10 @@ impl ContainerOptions {
     fn network_mode(&self) -> Result<NetworkMode, CliError> {
         let mut mode = values::network(&self.network)?;
         let links = values::each("link", &self.link, values::link)?;
-        let wants = !self.network_alias.is_empty()
-            || !links.is_empty()
-            || self.ip.is_some()
-            || self.ip6.is_some();
+        let ipv4 = values::address("ip", &self.ip)?;
+        let ipv6 = values::address("ip6", &self.ip6)?;
+        let wants =
+            !self.network_alias.is_empty() || !links.is_empty() || ipv4.is_some() || ipv6.is_some();
         match &mut mode {
             NetworkMode::Networks(endpoints) if wants => {
                 if endpoints.is_empty() {
@@ -143,8 +140,8 @@ impl ContainerOptions {
                 let first = &mut endpoints[0];
                 first.links.extend(links);
                 first.aliases.extend(self.network_alias.iter().cloned());
-                first.ipv4 = self.ip.or(first.ipv4);
-                first.ipv6 = self.ip6.or(first.ipv6);
+                first.ipv4 = ipv4.or(first.ipv4);
+                first.ipv6 = ipv6.or(first.ipv6);
             }
             NetworkMode::Networks(_) => {}
             _ if wants => {
@@ -196,15 +193,20 @@ impl ContainerOptions {
             pids: self.pids_limit.filter(|limit| *limit > 0),
             ..Resources::default()
         };
+        values::leave_zeros_unset(&mut resources);
         let rates = |flag, list: &[String]| -> Result<Vec<BlockIoDevice>, CliError> {
             values::each(flag, list, values::device_rate)
         };
+        let numbers = |flag, list: &[String]| -> Result<Vec<BlockIoDevice>, CliError> {
+            values::each(flag, list, values::device_number)
+        };
         resources.block_io.weight = self.blkio_weight.filter(|weight| *weight != 0);
-        resources.block_io.weight_device = rates("blkio-weight-device", &self.blkio_weight_device)?;
+        resources.block_io.weight_device =
+            numbers("blkio-weight-device", &self.blkio_weight_device)?;
         resources.block_io.read_bps = rates("device-read-bps", &self.device_read_bps)?;
         resources.block_io.write_bps = rates("device-write-bps", &self.device_write_bps)?;
-        resources.block_io.read_iops = rates("device-read-iops", &self.device_read_iops)?;
-        resources.block_io.write_iops = rates("device-write-iops", &self.device_write_iops)?;
+        resources.block_io.read_iops = numbers("device-read-iops", &self.device_read_iops)?;
+        resources.block_io.write_iops = numbers("device-write-iops", &self.device_write_iops)?;
         Ok(resources)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gantry_engine::spec::{BindOptions, MountKind, MountSpec, Propagation, TmpfsOptions};
+use gantry_engine::volume::VolumeSpec;
 
 use super::{Parsed, absolute};
 use crate::lower::words;
@@ -102,11 +103,14 @@ fn volume(given: &mut Given, source: Option<String>) -> Parsed<MountKind> {
     {
         return Err(format!("volume-driver `{driver}` is not supported: local"));
     }
-    if given.take("volume-opt").is_some() {
-        return Err(
-            "volume-opt is not supported: make the volume first, with `volume create --opt`"
-                .to_owned(),
-        );
+    if let Some(path) = source.as_deref().filter(|name| name.contains('/')) {
+        return Err(format!(
+            "`{path}` is not a volume's name; a path needs type=bind"
+        ));
+    }
+    // A container's specification has no place for them: see `volume_to_make`.
+    if !given.all("volume-opt").is_empty() && source.is_none() {
+        return Err("volume-opt needs source=, the name of the volume".to_owned());
     }
     let subpath = given.take("volume-subpath");
     if let Some(path) = &subpath
@@ -114,16 +118,27 @@ fn volume(given: &mut Given, source: Option<String>) -> Parsed<MountKind> {
     {
         return Err(format!("volume-subpath `{path}` leads out of the volume"));
     }
-    let labels = given.all("volume-label").into_iter().map(|label| {
-        let (key, value) = label.split_once('=').unwrap_or((&label, ""));
-        (key.to_owned(), value.to_owned())
-    });
     Ok(MountKind::Volume {
         name: source,
         no_copy: given.flag("volume-nocopy")?,
         subpath,
-        labels: labels.collect(),
+        labels: given.pairs("volume-label"),
     })
+}
+
+/// The volume that a mount with `volume-opt=` needs before there can be a container.
+pub fn volume_to_make(text: &str) -> Parsed<Option<VolumeSpec>> {
+    let mut given = Given::parse(text)?;
+    let options = given.pairs("volume-opt");
+    if options.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(VolumeSpec {
+        name: given.take("source"),
+        labels: given.pairs("volume-label"),
+        options,
+        ..VolumeSpec::default()
+    }))
 }
 
 /// What is left of the fields, by name.
@@ -153,6 +168,15 @@ impl Given {
 
     fn all(&mut self, key: &str) -> Vec<String> {
         self.0.remove(key).unwrap_or_default()
+    }
+
+    /// The values that are `key=value` themselves; a key alone has an empty value.
+    fn pairs(&mut self, key: &str) -> BTreeMap<String, String> {
+        let pair = |text: String| {
+            let (key, value) = text.split_once('=').unwrap_or((&text, ""));
+            (key.to_owned(), value.to_owned())
+        };
+        self.all(key).into_iter().map(pair).collect()
     }
 
     fn flag(&mut self, key: &str) -> Parsed<bool> {
@@ -217,6 +241,11 @@ mod tests {
             panic!("a volume was asked for")
         };
         assert_eq!(labels.len(), 2);
+        let to_make = |text| volume_to_make(text).expect("understood");
+        let made = to_make("src=v,dst=/v,volume-opt=type=nfs,volume-opt=o=a=b").expect("a volume");
+        assert_eq!((made.name.as_deref(), made.options.len()), (Some("v"), 2));
+        assert_eq!((made.options["o"].as_str()), "a=b");
+        assert_eq!(to_make("src=v,dst=/v"), None);
         let bound = |options: &str| mount(&format!("type=bind,src=/a,dst=/b,{options}"));
         for (options, non_recursive) in [
             ("bind-nonrecursive", true),
@@ -239,7 +268,8 @@ mod tests {
             ("type=bind,src=/a,dst=/b,consistency=odd", "`odd`"),
             ("type=tmpfs,src=/a,dst=/b", "no source"),
             ("src=v,dst=/b,volume-driver=rexray", "`rexray`"),
-            ("src=v,dst=/b,volume-opt=type=nfs", "volume create --opt"),
+            ("dst=/b,volume-opt=type=nfs", "needs source="),
+            ("src=/v,dst=/b", "type=bind"),
             ("src=v,dst=/b,volume-subpath=../x", "`../x`"),
         ] {
             let error = mount(text).expect_err(text);
