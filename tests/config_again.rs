@@ -106,7 +106,7 @@ fn not_taken_back(document: &Value, form: Form) -> Option<&'static str> {
                 return Some(why);
             }
         }
-        if form == Form::Json && service.get("memswap_limit") == Some(&json!("-1")) {
+        if service.get("memswap_limit") == Some(&json!("-1")) {
             return Some("a negative size is printed as a text");
         }
         let mut zero_limit = false;

@@ -189,7 +189,6 @@ const COMPOSE_BORDERS: &[(&str, &[&str])] = &[
 /// Outside packages and the modules in which they may appear.
 const HOMES: &[(&str, &str, &[&str])] = &[
     ("src", "serde_yaml", &["loader"]),
-    ("src", "saphyr_parser", &["loader"]),
     ("src", "petgraph", &["plan"]),
     ("src", "clap", &["cli", "main"]),
     ("src", "notify", &["watch"]),

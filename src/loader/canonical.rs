@@ -63,6 +63,7 @@ impl Canonical<'_> {
                 "devices" => self.each(node, &at, Self::device),
                 "secrets" | "configs" => self.each(node, &at, Self::file_mount),
                 "ports" => self.ports(node, &at),
+                "ulimits" => self.ulimits(node, &at),
                 "develop" => {
                     for rule in node
                         .get_mut("watch")
@@ -115,6 +116,7 @@ impl Canonical<'_> {
                 }
                 "additional_contexts" => self.key_values(node, &at),
                 "ssh" => self.ssh(node, &at),
+                "ulimits" => self.ulimits(node, &at),
                 _ => {}
             }
         }
@@ -151,7 +153,8 @@ impl Canonical<'_> {
         let mut map = Map::new();
         for (i, item) in items.iter().enumerate() {
             let Some(text) = item.as_str() else { continue };
-            let (id, value) = match text.split_once('=') {
+            // The second is how `config` prints it.
+            let (id, value) = match text.split_once('=').or_else(|| text.split_once(": ")) {
                 Some((id, key)) => (id, Value::Str(key.to_owned())),
                 None if text == "default" => (text, Value::Null),
                 None => {
@@ -172,6 +175,28 @@ impl Canonical<'_> {
             map.insert(id.to_owned(), entry);
         }
         node.value = Value::Map(map);
+    }
+
+    /// Limits that nobody reads later must be numbers already; others get a message then.
+    fn ulimits(&mut self, node: &mut Node, path: &Trail<'_>) {
+        let Some(limits) = node.as_map().filter(|_| self.malformed == Malformed::Keep) else {
+            return;
+        };
+        for (name, limit) in limits {
+            if matches!(limit.value, Value::Map(_) | Value::Int(_)) {
+                continue;
+            }
+            let at = path.key(name);
+            self.problems.push(
+                Diagnostic::error(
+                    "bad-value",
+                    limit.place(),
+                    format!("`{at}`: `{}` is not a limit", limit.value),
+                )
+                .at(at)
+                .help("write a number, or `soft` and `hard`; variables are not filled in here"),
+            );
+        }
     }
 
     fn file_mount(&mut self, node: &mut Node, _path: &Trail<'_>) -> bool {
@@ -221,7 +246,6 @@ impl Canonical<'_> {
         };
         let parsed = match volume::parse(&text) {
             Ok(parsed) => parsed,
-            Err(_) if self.malformed == Malformed::Keep => return true,
             Err(error) => {
                 let mut problem = Diagnostic::error("bad-mount", node.place(), format!("invalid spec: {text}: {error}"))
                     .at(path)

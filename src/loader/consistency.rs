@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::diagnostic::{Diagnostic, did_you_mean};
 use super::interpolate::explain;
 use super::source::Span;
-use super::tree::{Node, Path};
+use super::tree::{Map, Node, Path};
 use crate::model::{MountType, Project, Service, WatchAction};
 
 /// Checks a project; `tree` is where it was decoded from.
@@ -29,8 +29,50 @@ pub fn check(project: &Project, tree: &Node, problems: &mut Vec<Diagnostic>) {
             );
         }
     }
-    check.container_names();
     check.cycles();
+}
+
+/// Checks that no two services of a project give their containers the same name.
+pub fn container_names(project: &Project, tree: &Node, problems: &mut Vec<Diagnostic>) {
+    let mut check = Check {
+        project,
+        tree,
+        problems,
+    };
+    check.container_names();
+}
+
+/// References that begin with `x-` can be to nothing: such keys are extensions. Those that are not
+/// checked become what docker compose makes of them, which is in the way of nothing.
+pub fn extension_names(root: &mut Node, checked: bool, problems: &mut Vec<Diagnostic>) {
+    let services = root.get_mut("services").and_then(Node::as_map_mut);
+    for (name, service) in services.into_iter().flatten() {
+        for attribute in ["networks", "models"] {
+            let Some(entries) = service.get_mut(attribute).and_then(Node::as_map_mut) else {
+                continue;
+            };
+            if !entries.keys().any(|key| key.starts_with("x-")) {
+                continue;
+            }
+            for (key, entry) in entries
+                .iter()
+                .filter(|(key, _)| checked && key.starts_with("x-"))
+            {
+                problems.push(
+                    Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
+                        .at(Path::of(&["services", name, attribute, key]))
+                        .help(format!("rename `{key}`")),
+                );
+            }
+            let place = entries
+                .first()
+                .map_or(Span::NONE, |(_, entry)| entry.place());
+            entries.retain(|key, _| !key.starts_with("x-"));
+            if !checked {
+                entries.insert("#extensions".to_owned(), Node::map(Map::new(), place));
+            }
+        }
+    }
 }
 
 struct Check<'a> {

@@ -5,14 +5,16 @@
 
 use std::fmt;
 
+use serde::de::value::MapDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
 
 use super::diagnostic::Diagnostic;
+use super::short::number;
 use super::source::Span;
 use super::trail::Trail;
 use super::tree::{Map, Node, Value};
-use crate::model::EXTENSIONS;
+use crate::model::{EXTENSIONS, SCALAR};
 
 /// Decodes a tree; the error is a problem at the value that does not fit.
 pub fn decode<'de, T: Deserialize<'de>>(node: &'de Node) -> Result<T, Box<Diagnostic>> {
@@ -130,7 +132,10 @@ macro_rules! integer {
             let number: i128 = match &self.0.value {
                 Value::Int(n) => *n,
                 Value::Float(v) => *v as i128,
-                Value::Str(text) => text.parse().map_err(|_| self.unfit("an integer"))?,
+                // As docker compose, whose unsigned numbers take no texts.
+                Value::Str(text) if <$type>::MIN != 0 => {
+                    text.parse().map_err(|_| self.unfit("an integer"))?
+                }
                 Value::Null => 0,
                 _ => return Err(self.unfit("an integer")),
             };
@@ -157,9 +162,10 @@ impl<'de> Deserializer<'de> for De<'de> {
                 Ok(n) => visitor.visit_i64(n),
                 Err(_) => visitor.visit_u64(u64::try_from(*n).unwrap_or(u64::MAX)),
             },
-            Value::Float(v) => visitor.visit_f64(*v),
+            Value::Float(v) if v.is_finite() => visitor.visit_f64(*v),
+            Value::Float(v) => visitor.visit_map(scalar(infinite(*v).to_owned())),
             Value::Str(text) => visitor.visit_borrowed_str(text),
-            Value::Time(text) => visitor.visit_string(timestamp(text)),
+            Value::Time(text) => visitor.visit_map(scalar(timestamp(text))),
             Value::Seq(items) => visitor.visit_seq(Items(items.iter())),
             Value::Map(map) => visitor.visit_map(Entries {
                 iter: map.iter(),
@@ -194,7 +200,7 @@ impl<'de> Deserializer<'de> for De<'de> {
         let value = match &self.0.value {
             Value::Int(n) => *n as f64,
             Value::Float(v) => *v,
-            Value::Str(text) => text.parse().map_err(|_| self.unfit("a number"))?,
+            Value::Str(text) => number::parse(text).ok_or_else(|| self.unfit("a number"))?,
             _ => return Err(self.unfit("a number")),
         };
         visitor.visit_f64(value).map_err(|e| self.place(e))
@@ -299,16 +305,40 @@ impl<'de> Deserializer<'de> for De<'de> {
 
 static EMPTY: std::sync::OnceLock<Map> = std::sync::OnceLock::new();
 
-/// A date as JSON writes it.
+/// What stands for a scalar that JSON lacks.
+fn scalar<'de>(text: String) -> impl MapAccess<'de, Error = DecodeError> {
+    MapDeserializer::new(std::iter::once((SCALAR, text)))
+}
+
+fn infinite(v: f64) -> &'static str {
+    match v {
+        f64::INFINITY => ".inf",
+        f64::NEG_INFINITY => "-.inf",
+        _ => ".nan",
+    }
+}
+
+/// A date as docker compose writes it: all fields in full, no zeros after the fraction.
 fn timestamp(text: &str) -> String {
-    if text.contains([':', 'T', 't']) {
-        return text.to_owned();
-    }
-    let mut parts = text.split('-');
-    match (parts.next(), parts.next(), parts.next()) {
-        (Some(y), Some(m), Some(d)) => format!("{y}-{m:0>2}-{d:0>2}T00:00:00Z"),
-        _ => text.to_owned(),
-    }
+    let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
+    let date: Vec<String> = date.split('-').map(|part| format!("{part:0>2}")).collect();
+    let time = time.get(1..).unwrap_or_default().trim();
+    let (clock, zone) = time.split_at(time.find(['Z', '+', '-']).unwrap_or(time.len()));
+    let (clock, fraction) = clock.split_once(['.', ',']).unwrap_or((clock, ""));
+    let clock: Vec<String> = clock.split(':').map(|part| format!("{part:0>2}")).collect();
+    let clock = if time.is_empty() {
+        "00:00:00".to_owned()
+    } else {
+        clock.join(":")
+    };
+    // Nanoseconds are the finest.
+    let fraction = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');
+    let dot = if fraction.is_empty() { "" } else { "." };
+    let zone = match zone {
+        "" | "+00:00" | "-00:00" => "Z",
+        other => other,
+    };
+    format!("{}T{clock}{dot}{fraction}{zone}", date.join("-"))
 }
 
 struct Items<'de>(std::slice::Iter<'de, Node>);

@@ -6,12 +6,13 @@ use serde_json::{Map, Value};
 
 use super::tree;
 use super::yaml;
+use crate::model::SCALAR;
 
 /// A document as YAML.
 pub fn yaml(document: &Value) -> String {
     let mut out = String::new();
     match document {
-        Value::Object(map) if !map.is_empty() => mapping(map, 0, Begin::OwnLine, &mut out),
+        Value::Object(map) if is_mapping(map) => mapping(map, 0, Begin::OwnLine, &mut out),
         other => {
             scalar(other, 0, &mut out);
             out.push('\n');
@@ -50,7 +51,7 @@ fn mapping(map: &Map<String, Value>, indent: usize, begin: Begin, out: &mut Stri
 /// What follows `key:`.
 fn nested(value: &Value, indent: usize, out: &mut String) {
     match value {
-        Value::Object(map) if !map.is_empty() => {
+        Value::Object(map) if is_mapping(map) => {
             out.push('\n');
             mapping(map, indent, Begin::OwnLine, out);
         }
@@ -71,7 +72,7 @@ fn sequence(list: &[Value], indent: usize, begin: Begin, out: &mut String) {
         begin.pad(index, indent, out);
         out.push_str("- ");
         match item {
-            Value::Object(map) if !map.is_empty() => {
+            Value::Object(map) if is_mapping(map) => {
                 mapping(map, indent + 1, Begin::AfterDash, out);
             }
             Value::Array(inner) if !inner.is_empty() => {
@@ -102,8 +103,16 @@ fn scalar(value: &Value, indent: usize, out: &mut String) {
         },
         Value::String(s) => string(s, Place::Value { indent }, out),
         Value::Array(_) => out.push_str("[]"),
-        Value::Object(_) => out.push_str("{}"),
+        Value::Object(map) => match map.get(SCALAR).and_then(Value::as_str) {
+            Some(text) => out.push_str(text),
+            None => out.push_str("{}"),
+        },
     }
+}
+
+/// Whether it has lines of its own: neither empty nor a scalar.
+fn is_mapping(map: &Map<String, Value>) -> bool {
+    !map.is_empty() && !map.contains_key(SCALAR)
 }
 
 /// Where a string stands.
@@ -124,7 +133,9 @@ fn string(text: &str, place: Place, out: &mut String) {
         out.push_str(text);
         return out.push('"');
     }
-    if !text.contains('\n') && !is_plainly_a_string(text) {
+    // As a key it would merge.
+    let merges = text == "<<" && place == Place::Key;
+    if merges || !text.contains('\n') && !is_plainly_a_string(text) {
         return double_quoted(text, out);
     }
     let allowed = Allowed::of(text);
@@ -168,11 +179,7 @@ fn is_plainly_a_string(text: &str) -> bool {
         text.to_ascii_lowercase().as_str(),
         "y" | "yes" | "on" | "n" | "no" | "off"
     );
-    let merge = text == "<<";
-    !old_bool
-        && !is_sexagesimal(text)
-        && !merge
-        && matches!(yaml::resolve(text), tree::Value::Str(_))
+    !old_bool && !is_sexagesimal(text) && matches!(yaml::resolve(text), tree::Value::Str(_))
 }
 
 /// A number of YAML 1.1 to the base of 60: `12:30`, `1:00:59.5`.

@@ -471,18 +471,13 @@ pub fn parse_raw(
         };
         let (key, value) = match line.split_once('=') {
             Some((key, value)) => (key, Some(value.to_owned())),
-            None => (line, outer(line.trim_end())),
+            None => (line, outer(line)),
         };
-        if key.is_empty()
-            || key.contains(char::is_whitespace) && value.is_some()
-            || key.trim_end().contains(char::is_whitespace)
-        {
+        if key.is_empty() || key.contains([' ', '\t']) {
             return Err((EnvError::Blank(key.to_owned()), range));
         }
         if let Some(value) = value {
-            parsed
-                .entries
-                .push((key.trim_end().to_owned(), (value, span)));
+            parsed.entries.push((key.to_owned(), (value, span)));
         }
     }
     Ok(parsed)

@@ -111,18 +111,6 @@ impl Reader<'_> {
         let own: Environment = service.environment.clone();
         for (i, file) in service.env_file.iter().enumerate() {
             let place = self.place("env_file", i);
-            if !matches!(file.format.as_str(), "" | ".env" | "raw") {
-                self.problems.push(
-                    Diagnostic::error(
-                        "bad-value",
-                        place,
-                        format!("unsupported env_file format \"{}\"", file.format),
-                    )
-                    .at(format!("services.{}.env_file[{i}].format", self.name))
-                    .help("use `raw`, or leave `format` out"),
-                );
-                continue;
-            }
             let path = FilePath::new(&file.path);
             if !path.exists() {
                 if *file.required {
@@ -134,6 +122,18 @@ impl Reader<'_> {
                         "create it, or write it as `path:` with `required: false`",
                     );
                 }
+                continue;
+            }
+            if !matches!(file.format.as_str(), "" | ".env" | "raw") {
+                self.problems.push(
+                    Diagnostic::error(
+                        "bad-value",
+                        place,
+                        format!("unsupported env_file format \"{}\"", file.format),
+                    )
+                    .at(format!("services.{}.env_file[{i}].format", self.name))
+                    .help("use `raw`, or leave `format` out"),
+                );
                 continue;
             }
             let variables = self.variables;

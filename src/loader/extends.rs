@@ -299,6 +299,7 @@ fn target(extends: &Node, name: &str, at: &Path) -> Result<Option<Target>, Box<D
     };
     let file = match map.get("file") {
         None => None,
+        Some(node) if node.is_null() => None,
         Some(node) => match node.as_str() {
             Some(text) => Some((text.to_owned(), node.place())),
             None => {

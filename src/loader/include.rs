@@ -58,84 +58,88 @@ pub fn apply(pipeline: &mut Pipeline<'_>, root: &mut Node, file: &FilePath, scop
     }
 }
 
+/// As docker compose reads it: what is missing or null is empty, and an entry without a path
+/// includes nothing.
 fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
-    let texts = |node: Option<&Node>| -> Option<Vec<(String, Span)>> {
-        match node {
-            None => Some(Vec::new()),
-            Some(n) => match &n.value {
-                Value::Str(s) => Some(vec![(s.clone(), n.place())]),
-                Value::Seq(items) => items
-                    .iter()
-                    .map(|i| Some((i.as_str()?.to_owned(), i.place())))
-                    .collect(),
-                _ => None,
-            },
-        }
+    let mut entry = Entry {
+        paths: Vec::new(),
+        directory: None,
+        env_files: Vec::new(),
+        place: item.place(),
     };
-    let place = item.place();
-    if item.as_str().is_some() {
-        return Some(Entry {
-            paths: texts(Some(item))?,
-            directory: None,
-            env_files: Vec::new(),
-            place,
-        });
-    }
     let bad = |what: &str| {
         Diagnostic::error(
             "bad-type",
-            place,
+            item.place(),
             format!("`{at}` must be a path or a mapping with `path`, {what}"),
         )
         .at(at)
         .help("write `- path.yaml`, or `- path: …` with `project_directory` and `env_file`")
     };
-    let Some(map) = item.as_map() else {
-        pipeline.problem(bad(&format!("not {}", item.kind())));
-        return None;
+    let map = match &item.value {
+        Value::Null => return Some(entry),
+        Value::Str(path) => {
+            entry.paths.push((path.clone(), item.place()));
+            return Some(entry);
+        }
+        Value::Map(map) => map,
+        _ => {
+            pipeline.problem(bad(&format!("not {}", item.kind())));
+            return None;
+        }
     };
-    for (key, node) in map {
-        if !matches!(key.as_str(), "path" | "project_directory" | "env_file") {
-            pipeline.problem(
-                Diagnostic::error(
-                    "unknown-key",
-                    node.key,
-                    format!("`{key}` is not allowed in `{at}`"),
-                )
-                .at(at.key(key))
-                .maybe_help(super::diagnostic::did_you_mean(
-                    key,
-                    ["path", "project_directory", "env_file"],
-                )),
-            );
+    unknown_keys(pipeline, map, at);
+    match map.get("project_directory").map(|n| &n.value) {
+        None | Some(Value::Null) => {}
+        Some(Value::Str(text)) => entry.directory = Some(text.clone()),
+        Some(Value::Int(number)) => entry.directory = Some(number.to_string()),
+        Some(_) => {
+            pipeline.problem(bad("`project_directory` must be a string"));
             return None;
         }
     }
-    let directory = match map.get("project_directory") {
-        None => None,
-        Some(n) => match n.as_str() {
-            Some(s) => Some(s.to_owned()),
-            None => {
-                pipeline.problem(bad("`project_directory` must be a string"));
-                return None;
-            }
-        },
-    };
+    entry.directory = entry.directory.filter(|directory| !directory.is_empty());
     let (Some(paths), Some(env_files)) = (texts(map.get("path")), texts(map.get("env_file")))
     else {
         pipeline.problem(bad("with texts"));
         return None;
     };
-    if paths.is_empty() {
-        pipeline.problem(bad("`path` is missing"));
-        return None;
+    entry.paths = paths;
+    entry.env_files = env_files;
+    Some(entry)
+}
+
+/// A text, or a list of texts.
+fn texts(node: Option<&Node>) -> Option<Vec<(String, Span)>> {
+    let Some(node) = node else {
+        return Some(Vec::new());
+    };
+    match &node.value {
+        Value::Null => Some(Vec::new()),
+        Value::Str(text) => Some(vec![(text.clone(), node.place())]),
+        Value::Seq(items) => items
+            .iter()
+            .map(|item| Some((item.as_str()?.to_owned(), item.place())))
+            .collect(),
+        _ => None,
     }
-    Some(Entry {
-        paths,
-        directory: directory.filter(|d| !d.is_empty()),
-        env_files,
-        place,
-    })
+}
+
+/// Docker compose passes over keys that it does not know; here one is told of them.
+fn unknown_keys(pipeline: &mut Pipeline<'_>, map: &Map, at: &Path) {
+    const KNOWN: [&str; 3] = ["path", "project_directory", "env_file"];
+    for (key, node) in map {
+        if KNOWN.contains(&key.as_str()) || key.starts_with("x-") {
+            continue;
+        }
+        let message = format!("`{key}` means nothing in `{at}`");
+        let help = super::diagnostic::did_you_mean(key, KNOWN);
+        pipeline.problem(
+            Diagnostic::warning("no-effect", node.key, message)
+                .at(at.key(key))
+                .maybe_help(help),
+        );
+    }
 }
 
 fn load(
@@ -163,7 +167,11 @@ fn load(
         pipeline.sources.reach(&path, Reached::Include(*place));
         files.push(path);
     }
-    let main = files.first()?;
+    let Some(main) = files.first() else {
+        // Nothing is included, but what is named must be there.
+        env_files(pipeline, entry, scope, &scope.absolute, at);
+        return None;
+    };
     let mut chain = scope.chain.clone();
     if chain.last().is_none_or(|f| f != file) {
         chain.push(file.to_owned());
@@ -184,9 +192,16 @@ fn load(
     );
     let mut variables = scope.variables.clone();
     variables.fill_from(&read);
+    // As in docker compose, paths are relative to the directory above one that is not there.
+    let of_paths = match &entry.directory {
+        Some(written) if FilePath::new(written).is_relative() && !directory.is_dir() => {
+            directory.parent().unwrap_or(FilePath::new("/"))
+        }
+        _ => &directory,
+    };
     let mut inner = Scope::new(
         directory.clone(),
-        relative(&scope.absolute, &directory),
+        relative(&scope.absolute, of_paths),
         variables,
     );
     inner.chain = chain;
@@ -258,8 +273,13 @@ fn env_files(
 ) -> Option<Vec<PathBuf>> {
     let mut files = Vec::new();
     for (text, place) in &entry.env_files {
+        // The usual way to say none; editors have nothing to read there.
+        if text == "/dev/null" {
+            continue;
+        }
         let path = absolute(&scope.absolute, FilePath::new(text));
-        if !pipeline.sources.is_file(&path) {
+        // What is no regular file can be read too.
+        if !pipeline.sources.is_file(&path) && (path.is_dir() || !path.exists()) {
             pipeline.problem(
                 Diagnostic::error(
                     "no-such-file",

@@ -88,6 +88,8 @@ pub struct LoadOptions {
     pub resolve_paths: bool,
     /// Check references and exclusive attributes.
     pub check_consistency: bool,
+    /// Check that no two selected services name their containers alike.
+    pub check_container_names: bool,
     /// Read `env_file` and `label_file`.
     pub resolve_environment: bool,
     /// Texts that take the place of files.
@@ -116,6 +118,7 @@ impl LoadOptions {
             normalize: true,
             resolve_paths: true,
             check_consistency: true,
+            check_container_names: true,
             resolve_environment: true,
             buffers: Buffers::default(),
             lints: None,
@@ -233,6 +236,7 @@ pub fn examine(options: &LoadOptions) -> Examined {
             };
         }
     };
+    consistency::extension_names(&mut tree.root, options.check_consistency, &mut problems);
     values::convert(&mut tree.root, &mut problems);
     let Some(mut project) = decode::decode_what_fits::<Project>(&mut tree.root, &mut problems)
     else {
@@ -278,6 +282,11 @@ pub fn examine(options: &LoadOptions) -> Examined {
         if let Err(problem) = profiles::select(&mut project, options) {
             problems.push(*problem);
         }
+    }
+    if options.check_consistency && options.check_container_names {
+        let mut found = Vec::new();
+        consistency::container_names(&project, &tree.root, &mut found);
+        problems = without_consequences(problems, found);
     }
     silence::apply(&tree.root, &options.silence, &mut problems);
     Examined {

@@ -21,21 +21,39 @@ pub fn environment(root: &mut Node, variables: &Variables) {
             name_to_pair(item, variables);
         }
     }
-    for config in values(map.get_mut("configs")) {
-        let Some(node) = config.get("environment") else {
-            continue;
-        };
-        let span = node.span;
-        let Some(value) = node
-            .as_str()
-            .and_then(|name| variables.get(name))
-            .map(str::to_owned)
-        else {
-            continue;
-        };
-        if let Some(config) = config.as_map_mut() {
-            config.insert("content".to_owned(), Node::str(value, span));
+    for (section, key) in [("configs", "content"), ("secrets", SECRET)] {
+        for element in values(map.get_mut(section)) {
+            take_value(element, key, variables);
         }
+    }
+}
+
+/// Where the value of a secret is while includes are compared: as in docker compose, a secret that
+/// was included has its value, and so differs from one of the same name that has none yet.
+const SECRET: &str = "x-#value";
+
+/// Removes the values of secrets.
+pub fn forget_secrets(root: &mut Node) {
+    let secrets = root.as_map_mut().and_then(|map| map.get_mut("secrets"));
+    for secret in values(secrets) {
+        if let Some(secret) = secret.as_map_mut() {
+            secret.shift_remove(SECRET);
+        }
+    }
+}
+
+/// Gives an element that names a variable the value of it.
+fn take_value(element: &mut Node, key: &str, variables: &Variables) {
+    let Some(node) = element.get("environment") else {
+        return;
+    };
+    let span = node.span;
+    let value = node.as_str().and_then(|name| variables.get(name));
+    let Some(value) = value.map(str::to_owned) else {
+        return;
+    };
+    if let Some(element) = element.as_map_mut() {
+        element.insert(key.to_owned(), Node::str(value, span));
     }
 }
 

@@ -57,6 +57,10 @@ impl Paths<'_> {
             if let Some(context) = build.get_mut("context") {
                 self.context(context);
             }
+            // It stays a list when variables are not filled in.
+            for context in seq(build, "additional_contexts") {
+                self.context(context);
+            }
             for context in build
                 .get_mut("additional_contexts")
                 .and_then(Node::as_map_mut)

@@ -131,10 +131,14 @@ impl<'a> Pipeline<'a> {
         rules::check(&root, &mut self.problems);
         // Paths of an included model are always brought to the directory that includes it.
         if self.options.resolve_paths || !scope.chain.is_empty() {
+            rules::bind_sources(&root, &mut self.problems);
             paths::resolve(&mut root, &scope.directory, self.home());
         }
         if self.options.interpolate {
             normalize::environment(&mut root, &scope.variables);
+        }
+        if scope.chain.is_empty() {
+            normalize::forget_secrets(&mut root);
         }
         Some(root)
     }

@@ -26,30 +26,10 @@ pub fn check(root: &Node, problems: &mut Vec<Diagnostic>) {
     let above = Trail::ROOT.key("services");
     for (name, service) in entries("services") {
         let path = above.key(name);
-        extension_names(service, &path, problems);
         host_addresses(service, &path, problems);
         watched_paths(service, &path, problems);
         device_requests(service, &path, problems);
-        mounts(service, &path, problems);
         targets(service, &path, problems);
-    }
-}
-
-/// References that begin with `x-` can be to nothing: such keys are extensions.
-fn extension_names(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
-    for attribute in ["networks", "models"] {
-        let entries = service.get(attribute).and_then(Node::as_map);
-        for (key, entry) in entries.into_iter().flatten() {
-            if !key.starts_with("x-") {
-                continue;
-            }
-            let name = path.last_key().unwrap_or_default();
-            problems.push(
-                Diagnostic::error("bad-name", entry.key.or(entry.span), format!("service \"{name}\" refers to `{key}` in `{attribute}`: a key that begins with `x-` is an extension there"))
-                    .at(path.key(attribute).key(key))
-                    .help(format!("rename `{key}`")),
-            );
-        }
     }
 }
 
@@ -119,32 +99,23 @@ fn device_requests(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnost
     }
 }
 
-fn mounts(service: &Node, path: &Trail<'_>, problems: &mut Vec<Diagnostic>) {
-    let volumes = path.key("volumes");
-    for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
-        let at = volumes.index(i);
-        if mount.get("type").and_then(Node::as_str) == Some("bind") && mount.get("source").is_none()
-        {
+/// A path that is mounted is somewhere: checked where paths become absolute.
+pub fn bind_sources(root: &Node, problems: &mut Vec<Diagnostic>) {
+    let above = Trail::ROOT.key("services");
+    let services = root.get("services").and_then(Node::as_map);
+    for (name, service) in services.into_iter().flatten() {
+        let service_path = above.key(name);
+        let volumes = service_path.key("volumes");
+        for (i, mount) in seq(service, &["volumes"]).iter().enumerate() {
+            let bind = mount.get("type").and_then(Node::as_str) == Some("bind");
+            if !bind || mount.get("source").is_some() {
+                continue;
+            }
+            let at = volumes.index(i);
             problems.push(
                 Diagnostic::error("missing-key", mount.place(), format!("{at}: invalid mount config for type \"bind\": field Source must not be empty"))
                     .at(at)
                     .help("add `source:` with the path on the host"),
-            );
-        }
-        if let Some(mode) = mount.find(&["tmpfs", "mode"])
-            && mode.as_str().is_some()
-        {
-            problems.push(
-                Diagnostic::error(
-                    "bad-type",
-                    mode.place(),
-                    format!("`{at}.tmpfs.mode` must be a number, not a string"),
-                )
-                .at(at)
-                .help(format!(
-                    "remove the quotes: `0{}`",
-                    mode.value.to_string().trim_start_matches('0')
-                )),
             );
         }
     }

@@ -376,7 +376,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// A float as Go prints it: shortest digits, exponent from 1e21 and below 1e-4.
+/// A float as Go prints it: shortest digits, exponent from 1e6 and below 1e-4.
 pub fn go_float(v: f64) -> String {
     if v.is_nan() {
         return "NaN".to_owned();
@@ -385,7 +385,7 @@ pub fn go_float(v: f64) -> String {
         return if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
     let magnitude = v.abs();
-    if v == 0.0 || (1e-4..1e21).contains(&magnitude) {
+    if v == 0.0 || (1e-4..1e6).contains(&magnitude) {
         return format!("{v}");
     }
     let text = format!("{v:e}");

@@ -373,11 +373,17 @@ fn wrong_value(node: &Node, shape: &Shape, path: &Trail<'_>) -> Option<Diagnosti
             }
             _ => None,
         },
-        Value::Int(number) => {
+        Value::Int(_) | Value::Float(_) => {
             let (low, high) = shape.range?;
-            if (i128::from(low)..=i128::from(high)).contains(number) {
+            let fits = match node.value {
+                Value::Float(number) => (low as f64..=high as f64).contains(&number),
+                Value::Int(number) => (i128::from(low)..=i128::from(high)).contains(&number),
+                _ => true,
+            };
+            if fits {
                 return None;
             }
+            let number = &node.value;
             let wanted = match high {
                 i64::MAX => format!("at least {low}"),
                 high => format!("between {low} and {high}"),

@@ -50,6 +50,7 @@ enum Kind {
     Texts,
     Hosts,
     Mode,
+    Bits,
     Ssh,
     Ulimit,
     Command,
@@ -151,6 +152,7 @@ const RULES: &[(&[&str], Kind)] = &[
     (&["sysctls"], Kind::Pairs),
     (&["tmpfs"], Kind::Texts),
     (&["ulimits", "*"], Kind::Ulimit),
+    (&["volumes", "*", "tmpfs", "mode"], Kind::Bits),
     (&["volumes", "*", "tmpfs", "size"], Kind::Size),
     (&["volumes", "*", "volume", "labels"], Kind::Pairs),
 ];
@@ -170,6 +172,7 @@ impl Convert<'_> {
             Kind::Texts => self.texts(node, at),
             Kind::Hosts => self.hosts(node, at),
             Kind::Mode => self.mode(node, at),
+            Kind::Bits => self.bits(node, at),
             Kind::Ssh => self.ssh(node, at),
             Kind::Ulimit => self.ulimit(node, at),
             Kind::Command => self.command(node, at),
@@ -258,8 +261,10 @@ impl Convert<'_> {
                     node.value = Value::Int(0);
                 }
             },
-            // As docker compose: a fractional number without a unit means nothing.
-            Value::Float(_) => {
+            Value::Int(n) if i64::try_from(*n).is_ok() => {}
+            // As docker compose: a number that is fractional or too large means nothing without
+            // a unit.
+            Value::Float(_) | Value::Int(_) => {
                 self.problems.push(
                     Diagnostic::warning(
                         "bad-size",
@@ -407,6 +412,16 @@ impl Convert<'_> {
     }
 
     fn mode(&mut self, node: &mut Node, at: &Trail<'_>) {
+        if let Value::Float(number) = node.value {
+            self.problem(
+                node,
+                at,
+                "bad-mode",
+                format!("`{at}`: `{}` is not a whole number", Value::Float(number)),
+                "write permission bits such as `0440`",
+            );
+            node.value = Value::Int(0);
+        }
         let Some(text) = node.as_str().map(str::to_owned) else {
             return;
         };
@@ -423,6 +438,21 @@ impl Convert<'_> {
                 node.value = Value::Int(0);
             }
         }
+    }
+
+    /// A mode that takes no text, unlike the others.
+    fn bits(&mut self, node: &mut Node, at: &Trail<'_>) {
+        let Some(text) = node.as_str().map(str::to_owned) else {
+            return;
+        };
+        self.problem(
+            node,
+            at,
+            "bad-type",
+            format!("`{at}` must be a number, not a string"),
+            &format!("remove the quotes: `0{}`", text.trim_start_matches('0')),
+        );
+        node.value = Value::Int(0);
     }
 
     fn count(&mut self, node: &mut Node, at: &Trail<'_>) {

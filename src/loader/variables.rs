@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::interpolate::braced;
+use super::interpolate::{braced, name_length};
 use super::tree::{Node, Value};
 
 /// A variable and how it is used.
@@ -20,76 +20,31 @@ pub struct Used {
 
 /// Every variable in the strings of a tree, by name.
 pub fn of(root: &Node) -> Vec<Used> {
-    let mut found = BTreeMap::new();
-    walk(root, &mut found);
-    found.into_values().collect()
+    walk(root).into_values().collect()
 }
 
-fn walk(node: &Node, found: &mut BTreeMap<String, Used>) {
+/// The last use of a variable in a text or a list counts, as with docker compose. Where that does
+/// not know which one is the last, in mappings, nothing is lost.
+fn walk(node: &Node) -> BTreeMap<String, Used> {
+    let mut found = BTreeMap::new();
     match &node.value {
-        Value::Map(map) => map.values().for_each(|child| walk(child, found)),
-        Value::Seq(items) => items.iter().for_each(|child| walk(child, found)),
-        Value::Str(text) => scan(text, 0, found),
+        Value::Map(map) => {
+            for used in map.values().flat_map(walk).map(|(_, used)| used) {
+                add(&mut found, used);
+            }
+        }
+        Value::Seq(items) => items.iter().for_each(|item| found.extend(walk(item))),
+        Value::Str(text) => found.extend(in_text(text).map(|used| (used.name.clone(), used))),
         _ => {}
     }
+    found
 }
 
-fn scan(text: &str, depth: usize, found: &mut BTreeMap<String, Used>) {
-    if depth > 32 {
+fn add(found: &mut BTreeMap<String, Used>, used: Used) {
+    let Some(slot) = found.get_mut(&used.name) else {
+        found.insert(used.name.clone(), used);
         return;
-    }
-    let mut rest = text;
-    while let Some(i) = rest.find('$') {
-        let after = &rest[i + 1..];
-        if let Some(tail) = after.strip_prefix('$') {
-            rest = tail;
-            continue;
-        }
-        let Some(inner) = after.strip_prefix('{') else {
-            let len = after
-                .bytes()
-                .position(|b| b != b'_' && !b.is_ascii_alphanumeric())
-                .unwrap_or(after.len());
-            if len > 0 && !after.as_bytes()[0].is_ascii_digit() {
-                note(
-                    found,
-                    Used {
-                        name: after[..len].to_owned(),
-                        ..Used::default()
-                    },
-                );
-            }
-            rest = &after[len..];
-            continue;
-        };
-        let Some(expression) = braced(inner) else {
-            rest = inner;
-            continue;
-        };
-        let mut used = Used {
-            name: expression.name.to_owned(),
-            ..Used::default()
-        };
-        if let Some((operator, argument)) = expression.operator {
-            match operator.kind {
-                '-' => used.default = argument.to_owned(),
-                '+' => used.alternate = argument.to_owned(),
-                _ => used.required = true,
-            }
-            if !used.required {
-                scan(argument, depth + 1, found);
-            }
-        }
-        note(found, used);
-        rest = &inner[expression.consumed..];
-    }
-}
-
-fn note(found: &mut BTreeMap<String, Used>, used: Used) {
-    let slot = found.entry(used.name.clone()).or_insert_with(|| Used {
-        name: used.name.clone(),
-        ..Used::default()
-    });
+    };
     if !used.default.is_empty() {
         slot.default = used.default;
     }
@@ -97,4 +52,75 @@ fn note(found: &mut BTreeMap<String, Used>, used: Used) {
         slot.alternate = used.alternate;
     }
     slot.required |= used.required;
+}
+
+/// What is still to be done with a text.
+enum Task<'a> {
+    Read(&'a str),
+    Found(Used),
+}
+
+/// The variables of a text, in docker compose's order: an expression reaches to the last brace of
+/// its line, and what stands there after its own brace comes before it.
+fn in_text(text: &str) -> impl Iterator<Item = Used> {
+    let mut tasks = vec![Task::Read(text)];
+    std::iter::from_fn(move || {
+        loop {
+            match tasks.pop()? {
+                Task::Found(used) => return Some(used),
+                Task::Read(text) => read(text, &mut tasks),
+            }
+        }
+    })
+}
+
+/// Takes the first variable out of a text; the last task is the first to do.
+fn read<'a>(text: &'a str, tasks: &mut Vec<Task<'a>>) {
+    let Some(after) = text.find('$').map(|i| &text[i + 1..]) else {
+        return;
+    };
+    if let Some(rest) = after.strip_prefix('$') {
+        return tasks.push(Task::Read(rest));
+    }
+    let named = |name: &str| {
+        Task::Found(Used {
+            name: name.to_owned(),
+            ..Used::default()
+        })
+    };
+    let Some(inner) = after.strip_prefix('{') else {
+        let length = name_length(after);
+        tasks.push(Task::Read(&after[length..]));
+        if length > 0 {
+            tasks.push(named(&after[..length]));
+        }
+        return;
+    };
+    let Some(expression) = braced(inner) else {
+        // Nothing that can be read is a variable without a name.
+        tasks.push(Task::Read(inner));
+        return tasks.push(named(""));
+    };
+    let Some((operator, argument)) = expression.operator else {
+        tasks.push(Task::Read(&inner[expression.consumed..]));
+        return tasks.push(named(expression.name));
+    };
+    let line = inner.find('\n').map_or(inner, |end| &inner[..end]);
+    let last = line.rfind('}').map_or(expression.consumed, |i| i + 1);
+    let last = last.max(expression.consumed);
+    tasks.push(Task::Read(&inner[last..]));
+    let mut used = Used {
+        name: expression.name.to_owned(),
+        ..Used::default()
+    };
+    match operator.kind {
+        '-' => used.default = argument.to_owned(),
+        '+' => used.alternate = argument.to_owned(),
+        _ => used.required = true,
+    }
+    if !used.required {
+        tasks.push(Task::Read(argument));
+    }
+    tasks.push(Task::Found(used));
+    tasks.push(Task::Read(&inner[expression.consumed..last]));
 }

@@ -1,16 +1,23 @@
 //! YAML text to a tree with places.
 //!
 //! Reads what go-yaml v3 reads, as docker compose does: YAML 1.2 core scalars plus leading-zero
-//! octals and `1_000`; merge keys; aliases. Refuses duplicate and non-string keys, recursive
-//! aliases, `%YAML` versions other than 1.1, and documents that grow beyond a budget (alias
-//! bombs) or nest too deep.
+//! octals and `1_000`; merge keys; aliases, also of anchors in earlier documents. Refuses
+//! duplicate and non-string keys, recursive aliases, `%YAML` versions other than 1.1, and
+//! documents that grow beyond a budget (alias bombs) or nest too deep.
+//!
+//! `scan` makes tokens, with `texts` and `properties`; `parse` makes events of them, `builder`
+//! the tree, where `scalar` gives texts their types. Begin with [`parse`].
 
 mod builder;
+mod parse;
 mod places;
+mod properties;
 mod scalar;
+mod scan;
 mod syntax;
-
-use saphyr_parser::{Parser, StrInput};
+#[cfg(test)]
+mod tests;
+mod texts;
 
 use super::diagnostic::Diagnostic;
 use super::source::FileId;
@@ -64,67 +71,7 @@ pub fn parse(text: &str, file: FileId, problems: &mut Vec<Diagnostic>) -> Vec<Do
         );
         return Vec::new();
     }
-    let before = builder.problems.len();
-    let documents = builder.stream(text);
-    let outdented = builder.problems[before..]
-        .iter()
-        .any(|p| p.code == "yaml-syntax" && p.message.contains("invalid indentation"));
-    match outdented.then(|| outdented_flows(text)).flatten() {
-        None => documents,
-        Some(repaired) => {
-            builder.problems.truncate(before);
-            builder.forget();
-            builder.stream(&repaired)
-        }
-    }
-}
-
-/// Brackets and braces that stand left of the block they belong to are fine for go-yaml and
-/// common in the wild, but not for our parser. The line breaks before them become blanks, so
-/// that every byte keeps its position. `None` when that does not help.
-fn outdented_flows(text: &str) -> Option<String> {
-    const MOST: usize = 500;
-    let mut current = text.to_owned();
-    // Each round parses again: large files get few.
-    for _ in 0..MOST.min((64 << 20) / text.len().max(1)) {
-        let mut parser = Parser::new(StrInput::new(&current));
-        let error = loop {
-            match parser.next_event() {
-                None => return Some(current),
-                Some(Ok(_)) => {}
-                Some(Err(error)) => break error,
-            }
-        };
-        if !error.info().contains("invalid indentation") {
-            return None;
-        }
-        let at = current
-            .char_indices()
-            .nth(error.marker().index())
-            .map_or(current.len(), |(i, _)| i);
-        let newline = current[..at].rfind('\n')?;
-        let line = current[..newline].rfind('\n').map_or(0, |i| i + 1);
-        let comment = comment_start(&current[line..newline]).map_or(newline, |i| line + i);
-        let blanks = " ".repeat(newline + 1 - comment);
-        current.replace_range(comment..=newline, &blanks);
-    }
-    None
-}
-
-/// Where the comment of a line begins.
-fn comment_start(line: &str) -> Option<usize> {
-    let mut quote = None;
-    let mut before = b' ';
-    for (i, b) in line.bytes().enumerate() {
-        match (quote, b) {
-            (None, b'#') if before.is_ascii_whitespace() => return Some(i),
-            (None, b'"' | b'\'') if !before.is_ascii_alphanumeric() => quote = Some(b),
-            (Some(q), b) if q == b && before != b'\\' => quote = None,
-            _ => {}
-        }
-        before = b;
-    }
-    None
+    builder.stream(text)
 }
 
 fn yaml_directive(text: &str) -> Option<(usize, &str)> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::project::Project;
-use super::record::EXTENSIONS;
+use super::record::{EXTENSIONS, SCALAR};
 
 /// An element as a value, extensions still under their private key.
 pub fn plain<T: Serialize>(element: &T) -> Value {
@@ -29,6 +29,9 @@ pub fn json(project: &Project) -> Value {
                 continue;
             }
             drop_key(&mut part, EXTENSIONS);
+            if key == "configs" {
+                each(&mut part, drop_value);
+            }
             out.insert(key, part);
         }
         if let Some(Value::Object(mut extensions)) = extensions {
@@ -37,7 +40,53 @@ pub fn json(project: &Project) -> Value {
         }
     }
     out.sort_keys();
-    Value::Object(out)
+    let mut document = Value::Object(out);
+    dates_as_text(&mut document);
+    document
+}
+
+/// Dates become texts, which is how JSON has them. What it has not at all stays.
+pub fn dates_as_text(value: &mut Value) {
+    match value {
+        Value::Object(map) => match map.get(SCALAR) {
+            Some(text) if !text.as_str().is_some_and(is_infinite) => *value = text.clone(),
+            Some(_) => {}
+            None => map.values_mut().for_each(dates_as_text),
+        },
+        Value::Array(list) => list.iter_mut().for_each(dates_as_text),
+        _ => {}
+    }
+}
+
+/// The first number of a document that JSON has not.
+pub fn not_in_json(value: &Value) -> Option<&str> {
+    match value {
+        Value::Object(map) => match map.get(SCALAR) {
+            Some(text) => text.as_str(),
+            None => map.values().find_map(not_in_json),
+        },
+        Value::Array(list) => list.iter().find_map(not_in_json),
+        _ => None,
+    }
+}
+
+fn is_infinite(text: &str) -> bool {
+    matches!(text, ".inf" | "-.inf" | ".nan")
+}
+
+fn each(elements: &mut Value, change: fn(&mut Map<String, Value>)) {
+    let elements = elements
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut);
+    elements.filter_map(Value::as_object_mut).for_each(change);
+}
+
+/// What a config of the environment holds is nobody's to see.
+fn drop_value(config: &mut Map<String, Value>) {
+    if config.contains_key("environment") {
+        config.shift_remove("content");
+    }
 }
 
 /// The document of `config --format yaml`, before `$` is doubled.
@@ -49,6 +98,16 @@ pub fn yaml(project: &Project) -> Value {
         for (key, mut part) in std::mem::take(map) {
             if part.as_object().is_some_and(Map::is_empty) && key != "services" {
                 continue;
+            }
+            match key.as_str() {
+                "configs" => each(&mut part, drop_value),
+                "networks" => each(&mut part, drop_extensions_of_pools),
+                "services" => each(&mut part, |service| {
+                    floats(service);
+                    hooks(service);
+                    ssh(service);
+                }),
+                _ => {}
             }
             if let Some(elements) = part.as_object_mut() {
                 for element in elements.values_mut() {
@@ -164,10 +223,6 @@ fn trim_element(element: &mut Value) {
             }
         }
     }
-    if map.get("memswap_limit").and_then(Value::as_str) == Some("-1") {
-        // A negative size is one only as a number.
-        map.insert("memswap_limit".to_owned(), (-1).into());
-    }
     limits(map);
     if let Some(build) = map.get_mut("build").and_then(Value::as_object_mut) {
         limits(build);
@@ -187,6 +242,55 @@ fn trim_element(element: &mut Value) {
                 exec.shift_remove("command");
             }
             drop_empty(rule, "exec");
+        }
+    }
+}
+
+/// Docker compose prints no extensions of a pool of addresses.
+fn drop_extensions_of_pools(network: &mut Map<String, Value>) {
+    let ipam = network.get_mut("ipam").and_then(Value::as_object_mut);
+    if let Some(pools) = ipam.and_then(|ipam| ipam.get_mut("config")) {
+        drop_key(pools, EXTENSIONS);
+    }
+}
+
+/// Numbers of processors are floats: large ones have an exponent.
+fn floats(service: &mut Map<String, Value>) {
+    let float = |map: &mut Map<String, Value>| {
+        if let Some(cpus) = map.get_mut("cpus")
+            && let Some(number) = cpus.as_f64()
+        {
+            *cpus = number.into();
+        }
+    };
+    float(service);
+    let deploy = service.get_mut("deploy").and_then(Value::as_object_mut);
+    if let Some(resources) = deploy.and_then(|deploy| deploy.get_mut("resources")) {
+        each(resources, float);
+    }
+}
+
+/// A hook without a command has none here.
+fn hooks(service: &mut Map<String, Value>) {
+    for key in ["pre_start", "post_start", "pre_stop"] {
+        let hooks = service.get_mut(key).and_then(Value::as_array_mut);
+        for hook in hooks.into_iter().flatten().filter_map(Value::as_object_mut) {
+            if hook.get("command").is_some_and(Value::is_null) {
+                hook.shift_remove("command");
+            }
+        }
+    }
+}
+
+/// Keys with a path are written as docker compose writes them.
+fn ssh(service: &mut Map<String, Value>) {
+    let build = service.get_mut("build").and_then(Value::as_object_mut);
+    let keys = build.and_then(|build| build.get_mut("ssh"));
+    for key in keys.and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Value::String(text) = key
+            && let Some((id, path)) = text.split_once('=')
+        {
+            *text = format!("{id}: {path}");
         }
     }
 }
@@ -240,17 +344,34 @@ pub fn drop_key(value: &mut Value, key: &str) {
     }
 }
 
-/// `<`, `>`, `&` and the two line separators as Go's JSON encoder writes them.
+/// JSON in which `<`, `>` and `&` are escaped, and what YAML, which JSON is read as here, has no
+/// place for or takes for a line break.
 pub fn escape_html(json: &str) -> String {
+    let odd = |c: char| {
+        matches!(
+            c,
+            '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}'
+        )
+    };
+    escape(json, |c| escaped_by_go(c) || odd(c))
+}
+
+/// JSON as Go's encoder writes it, which is what hashes are taken of.
+pub fn escape_as_go(json: &str) -> String {
+    escape(json, escaped_by_go)
+}
+
+fn escaped_by_go(c: char) -> bool {
+    matches!(c, '<' | '>' | '&' | '\u{2028}' | '\u{2029}')
+}
+
+fn escape(json: &str, escaped: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(json.len());
     for c in json.chars() {
-        match c {
-            '<' => out.push_str("\\u003c"),
-            '>' => out.push_str("\\u003e"),
-            '&' => out.push_str("\\u0026"),
-            '\u{2028}' => out.push_str("\\u2028"),
-            '\u{2029}' => out.push_str("\\u2029"),
-            c => out.push(c),
+        if escaped(c) {
+            out += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
         }
     }
     out

@@ -23,7 +23,10 @@ pub fn config_hash(service: &Service) -> String {
         for file in files.into_iter().flatten() {
             // A file that must exist is its path alone.
             if file.get("required") == Some(&Value::Bool(true)) {
-                *file = file["path"].take();
+                *file = match file["path"].take() {
+                    Value::Null => "".into(),
+                    path => path,
+                };
             }
         }
         if let Some(deploy) = map.get_mut("deploy").and_then(|d| d.as_object_mut()) {
@@ -45,6 +48,6 @@ pub fn volume_hash(volume: &Volume) -> String {
 
 fn digest(mut value: Value) -> String {
     canonical::drop_key(&mut value, EXTENSIONS);
-    let text = canonical::escape_html(&value.to_string());
+    let text = canonical::escape_as_go(&value.to_string());
     base16ct::lower::encode_string(&Sha256::digest(text.as_bytes()))
 }

@@ -22,6 +22,6 @@ pub use hash::{config_hash, network_hash, volume_hash};
 pub use mounts::*;
 pub use network::*;
 pub use project::*;
-pub use record::{Always, EXTENSIONS, Extensions, Nullable};
+pub use record::{Always, EXTENSIONS, Extensions, Nullable, SCALAR};
 pub use scalar::*;
 pub use service::*;

@@ -13,6 +13,10 @@ pub type Extensions = BTreeMap<String, serde_json::Value>;
 /// The serde name under which extensions travel; no YAML key can contain a NUL.
 pub const EXTENSIONS: &str = "\0x";
 
+/// The only key of a mapping that stands for a scalar of YAML that JSON lacks: a date, an infinite
+/// number. Its value is the scalar's text.
+pub const SCALAR: &str = "\0scalar";
+
 /// Whether a field's value is the one that `config` does not print.
 pub trait Omit {
     /// Empty, zero, false or absent.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::record::Omit;
+use super::record::{Omit, SCALAR};
 
 /// A span of time in nanoseconds; may be negative. Serialised as Go prints it (`1m30s`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,16 +112,21 @@ impl Omit for Cpus {
     }
 }
 
-/// Integral values print without a fraction, as Go prints floats.
+/// The shortest decimal that reads back as this f32; whole numbers without a fraction.
 impl Serialize for Cpus {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        if self.0.fract() == 0.0 && self.0.abs() < 1e15 {
-            return s.serialize_i64(self.0 as i64);
+        let text = match self.0 {
+            f32::INFINITY => ".inf".to_owned(),
+            f32::NEG_INFINITY => "-.inf".to_owned(),
+            v if v.is_nan() => ".nan".to_owned(),
+            v => v.to_string(),
+        };
+        if let Ok(whole) = text.parse() {
+            return s.serialize_i64(whole);
         }
-        // The shortest decimal that reads back as this f32.
-        match self.0.to_string().parse::<f64>() {
+        match text.parse::<f64>() {
             Ok(v) => s.serialize_f64(v),
-            Err(_) => s.serialize_f32(self.0),
+            Err(_) => s.collect_map([(SCALAR, text)]),
         }
     }
 }
@@ -138,7 +143,8 @@ pub struct FileMode(pub i64);
 
 impl Serialize for FileMode {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(&format_args!("0{:o}", self.0))
+        let sign = if self.0 < 0 { "-" } else { "" };
+        s.collect_str(&format_args!("0{sign}{:o}", self.0.unsigned_abs()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The types that attributes take after substitution.
 
+use crate::loader::short::number;
 use crate::loader::trail::Trail;
 use crate::loader::tree::Value;
 
@@ -31,10 +32,9 @@ impl Cast {
                 .parse::<i64>()
                 .map(|i| (Value::Int(i.into()), None))
                 .map_err(|_| "an integer"),
-            Self::Float => text
-                .parse::<f64>()
+            Self::Float => number::parse(text)
                 .map(|v| (Value::Float(v), None))
-                .map_err(|_| "a number"),
+                .ok_or("a number"),
             Self::Bool => match text.to_lowercase().as_str() {
                 "true" => Ok((Value::Bool(true), None)),
                 "false" => Ok((Value::Bool(false), None)),

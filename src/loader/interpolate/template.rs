@@ -99,7 +99,8 @@ fn substitute_nested(
     Ok(out)
 }
 
-fn name_length(text: &str) -> usize {
+/// The length of the name that a text begins with.
+pub fn name_length(text: &str) -> usize {
     let first = text.bytes().next();
     if !first.is_some_and(|b| b == b'_' || b.is_ascii_alphabetic()) {
         return 0;

@@ -7,13 +7,7 @@ pub fn parse(text: &str) -> Option<i64> {
         .map_or(0, |i| i + 1);
     let (number, unit) = text.split_at(digits);
     let number = number.strip_suffix(' ').unwrap_or(number);
-    let value: f64 = number
-        .parse()
-        .ok()
-        .filter(|v: &f64| *v >= 0.0 && v.is_finite())?;
-    if !number.starts_with(|c: char| c.is_ascii_digit() || c == '.' || c == '+') {
-        return None;
-    }
+    let value = super::number::parse(number).filter(|v| *v >= 0.0 && v.is_finite())?;
     let unit = unit.to_ascii_lowercase();
     let mut letters = unit.chars();
     let power = match letters.next() {
@@ -38,6 +32,8 @@ mod tests {
         let cases = [
             ("0", Some(0)),
             ("42", Some(42)),
+            ("1_000", Some(1000)),
+            ("1_0g", Some(10 << 30)),
             ("42b", Some(42)),
             ("1k", Some(1024)),
             ("1kb", Some(1024)),

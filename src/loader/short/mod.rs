@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod duration;
+pub mod number;
 pub mod port;
 pub mod shell;
 pub mod volume;

@@ -2,21 +2,20 @@
 
 use std::collections::HashMap;
 
-use indexmap::map::Entry;
-use saphyr_parser::{Event, Parser, ScalarStyle, StrInput};
-
+use super::parse::{Event, Parser, Placed, Properties};
 use super::places::Places;
 use super::scalar::{Core, scalar, tag_of};
-use super::syntax;
+use super::syntax::{self, Fault, Wrong};
 use super::{Document, MAX_DEPTH, MAX_NODES, MAX_TEXT};
 use crate::loader::diagnostic::Diagnostic;
 use crate::loader::source::Span;
 use crate::loader::tree::{Map, Node, Path, Rival, Tag, Value};
+use indexmap::map::Entry;
 
 pub(super) struct Builder<'a, 'p> {
     pub(super) places: Places<'a>,
-    /// Finished anchors; `None` while the anchored node is still open.
-    anchors: HashMap<usize, Option<(Node, Size)>>,
+    /// Finished anchors, of all documents; `None` while the anchored node is still open.
+    anchors: HashMap<&'a str, Option<(Node, Size)>>,
     so_far: Size,
     /// Whether something in this document is tagged `!reset` or `!override`.
     tagged: bool,
@@ -52,11 +51,11 @@ impl Open {
     }
 }
 
-struct Frame {
+struct Frame<'a> {
     open: Open,
     span: Span,
     tag: Tag,
-    anchor: usize,
+    anchor: Option<&'a str>,
     before: Size,
 }
 
@@ -73,57 +72,53 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    /// As if nothing had been read.
-    pub(super) fn forget(&mut self) {
-        self.anchors.clear();
-        self.so_far = Size::default();
-    }
-
     /// The documents of a stream; what stands behind an error is not read.
-    pub(super) fn stream(&mut self, text: &str) -> Vec<Document> {
-        let mut parser = Parser::new(StrInput::new(text));
+    pub(super) fn stream(&mut self, text: &'a str) -> Vec<Document> {
+        if let Some(at) = control_character(text) {
+            self.fault(at, Wrong::Control);
+            return Vec::new();
+        }
+        let mut parser = Parser::new(text);
         let mut documents = Vec::new();
-        let mut stack: Vec<Frame> = Vec::new();
+        let mut stack: Vec<Frame<'a>> = Vec::new();
         let mut root: Option<Node> = None;
         loop {
-            let (event, span) = match parser.next_event() {
-                None => break,
-                Some(Ok(pair)) => pair,
-                Some(Err(error)) => {
-                    self.problems.push(syntax::problem(&error, &self.places));
+            let Placed { event, start, end } = match parser.event() {
+                Ok(None) => break,
+                Ok(Some(placed)) => placed,
+                Err(fault) => {
+                    self.fault(fault.at, fault.wrong);
                     break;
                 }
             };
-            let span = self.places.span(span);
+            let span = self.places.span(start, end);
             let done = match event {
-                Event::StreamStart | Event::Nothing | Event::DocumentStart(_) => continue,
-                Event::StreamEnd => break,
                 Event::DocumentEnd => {
                     if let Some(root) = root.take() {
                         documents.push(self.finish(root));
                     }
-                    self.anchors.clear();
                     continue;
                 }
-                Event::Alias(id) => self.alias(id, span),
-                Event::Scalar(text, style, anchor, tag) => {
-                    let plain = style == ScalarStyle::Plain;
-                    self.scalar(&text, plain, anchor, tag.as_deref(), span)
-                }
-                Event::SequenceStart(anchor, tag) => {
+                Event::Alias(name) => self.alias(name, span),
+                Event::Scalar {
+                    text,
+                    plain,
+                    properties,
+                } => self.scalar(&text, plain, &properties, span),
+                Event::Sequence(properties) => {
                     let open = Open::Seq(Vec::new());
-                    match self.open(&mut stack, open, anchor, tag.as_deref(), span) {
+                    match self.open(&mut stack, open, &properties, span) {
                         Ok(()) => continue,
                         Err(Stop) => return documents,
                     }
                 }
-                Event::MappingStart(anchor, tag) => {
-                    match self.open(&mut stack, Open::map(), anchor, tag.as_deref(), span) {
+                Event::Mapping(properties) => {
+                    match self.open(&mut stack, Open::map(), &properties, span) {
                         Ok(()) => continue,
                         Err(Stop) => return documents,
                     }
                 }
-                Event::SequenceEnd | Event::MappingEnd => match stack.pop() {
+                Event::End => match stack.pop() {
                     None => Err(Stop),
                     Some(frame) => Ok((self.close(frame, span), false)),
                 },
@@ -139,15 +134,19 @@ impl<'a, 'p> Builder<'a, 'p> {
         documents
     }
 
+    fn fault(&mut self, at: usize, wrong: Wrong) {
+        let problem = syntax::problem(Fault { at, wrong }, &self.places);
+        self.problems.push(problem);
+    }
+
     fn scalar(
         &mut self,
         text: &str,
         plain: bool,
-        anchor: usize,
-        tag: Option<&saphyr_parser::Tag>,
+        properties: &Properties<'a>,
         span: Span,
     ) -> Result<(Node, bool), Stop> {
-        let (tag, core) = self.tag(tag);
+        let (tag, core) = self.tag(properties);
         let size = Size {
             nodes: 1,
             bytes: text.len(),
@@ -166,8 +165,8 @@ impl<'a, 'p> Builder<'a, 'p> {
         });
         let mut node = Node::new(value, span);
         node.tag = tag;
-        if anchor != 0 {
-            self.anchors.insert(anchor, Some((node.clone(), size)));
+        if let Some(name) = properties.anchor {
+            self.anchors.insert(name, Some((node.clone(), size)));
         }
         Ok((node, plain))
     }
@@ -175,10 +174,9 @@ impl<'a, 'p> Builder<'a, 'p> {
     /// Begins a collection.
     fn open(
         &mut self,
-        stack: &mut Vec<Frame>,
+        stack: &mut Vec<Frame<'a>>,
         open: Open,
-        anchor: usize,
-        tag: Option<&saphyr_parser::Tag>,
+        properties: &Properties<'a>,
         span: Span,
     ) -> Result<(), Stop> {
         if stack.len() >= MAX_DEPTH {
@@ -190,19 +188,21 @@ impl<'a, 'p> Builder<'a, 'p> {
             return Err(Stop);
         }
         self.count(Size { nodes: 1, bytes: 0 }, span)?;
-        self.anchors.insert(anchor, None);
+        if let Some(name) = properties.anchor {
+            self.anchors.insert(name, None);
+        }
         stack.push(Frame {
             open,
             span,
-            tag: self.tag(tag).0,
-            anchor,
+            tag: self.tag(properties).0,
+            anchor: properties.anchor,
             before: self.so_far,
         });
         Ok(())
     }
 
-    fn tag(&mut self, tag: Option<&saphyr_parser::Tag>) -> (Tag, Core) {
-        let (tag, core) = tag_of(tag);
+    fn tag(&mut self, properties: &Properties<'_>) -> (Tag, Core) {
+        let (tag, core) = tag_of(properties.tag.as_deref());
         self.tagged |= tag != Tag::None;
         (tag, core)
     }
@@ -227,15 +227,19 @@ impl<'a, 'p> Builder<'a, 'p> {
         Err(Stop)
     }
 
-    fn alias(&mut self, id: usize, span: Span) -> Result<(Node, bool), Stop> {
-        match self.anchors.get(&id) {
+    fn alias(&mut self, name: &str, span: Span) -> Result<(Node, bool), Stop> {
+        match self.anchors.get(name) {
+            None => {
+                self.fault(span.start as usize, Wrong::UnknownAnchor);
+                Err(Stop)
+            }
             Some(Some((node, size))) => {
                 let (mut node, size) = (node.clone(), *size);
                 self.count(size, span)?;
                 node.key = Span::NONE;
                 Ok((node, false))
             }
-            _ => {
+            Some(None) => {
                 self.problems.push(
                     Diagnostic::error(
                         "alias-cycle",
@@ -249,7 +253,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    fn add(&mut self, frame: &mut Frame, node: Node, plain: bool) {
+    fn add(&mut self, frame: &mut Frame<'a>, node: Node, plain: bool) {
         match &mut frame.open {
             Open::Seq(items) => items.push(node),
             Open::Map {
@@ -300,7 +304,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    fn close(&mut self, frame: Frame, end: Span) -> Node {
+    fn close(&mut self, frame: Frame<'a>, end: Span) -> Node {
         let span = Span {
             end: end.start.max(frame.span.end),
             ..frame.span
@@ -318,13 +322,12 @@ impl<'a, 'p> Builder<'a, 'p> {
         };
         let mut node = Node::new(value, span);
         node.tag = frame.tag;
-        if frame.anchor != 0 {
+        if let Some(name) = frame.anchor {
             let size = Size {
                 nodes: self.so_far.nodes - frame.before.nodes + 1,
                 bytes: self.so_far.bytes - frame.before.bytes,
             };
-            self.anchors
-                .insert(frame.anchor, Some((node.clone(), size)));
+            self.anchors.insert(name, Some((node.clone(), size)));
         }
         node
     }
@@ -372,6 +375,14 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
         Document { root, resets }
     }
+}
+
+/// The first character that YAML has no place for.
+fn control_character(text: &str) -> Option<usize> {
+    let fine = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='~' | '\u{85}' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..);
+    text.char_indices()
+        .find(|(_, c)| !fine(*c))
+        .map(|(at, _)| at)
 }
 
 fn strip(node: &mut Node, path: &Path, resets: &mut Vec<Path>) {

@@ -1,37 +1,25 @@
-//! Where things stand: the parser counts characters, we count bytes.
+//! Where things stand in a text.
 
 use crate::loader::source::{FileId, Span};
 
-/// Character positions to byte positions.
+/// A text that places are in.
 pub(super) struct Places<'a> {
     pub(super) text: &'a str,
     pub(super) file: FileId,
-    bytes: Option<Vec<u32>>,
 }
 
 impl<'a> Places<'a> {
     pub(super) fn new(text: &'a str, file: FileId) -> Self {
-        let bytes = (!text.is_ascii()).then(|| {
-            let mut table: Vec<u32> = text.char_indices().map(|(i, _)| i as u32).collect();
-            table.push(text.len() as u32);
-            table
-        });
-        Self { text, file, bytes }
+        Self { text, file }
     }
 
-    pub(super) fn byte(&self, chars: usize) -> u32 {
-        match &self.bytes {
-            None => chars.min(self.text.len()) as u32,
-            Some(table) => table.get(chars).copied().unwrap_or(self.text.len() as u32),
-        }
-    }
-
-    pub(super) fn span(&self, span: saphyr_parser::Span) -> Span {
-        let start = self.byte(span.start.index());
+    /// From one byte to before another.
+    pub(super) fn span(&self, start: usize, end: usize) -> Span {
+        let start = start.min(self.text.len()) as u32;
         Span {
             file: self.file,
             start,
-            end: self.byte(span.end.index()).max(start),
+            end: (end.min(self.text.len()) as u32).max(start),
         }
     }
 
@@ -39,18 +27,10 @@ impl<'a> Places<'a> {
         let mut start = 0;
         for (i, text) in self.text.split_inclusive('\n').enumerate() {
             if i + 1 == line {
-                return Span {
-                    file: self.file,
-                    start: start as u32,
-                    end: (start + text.trim_end().len()) as u32,
-                };
+                return self.span(start, start + text.trim_end().len());
             }
             start += text.len();
         }
-        Span {
-            file: self.file,
-            start: self.text.len() as u32,
-            end: self.text.len() as u32,
-        }
+        self.span(start, start)
     }
 }

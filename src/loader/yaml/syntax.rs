@@ -1,86 +1,138 @@
-//! Errors of the parser as problems with a remedy.
-
-use saphyr_parser::ScanError;
+//! What is wrong with a text as YAML, with a remedy.
 
 use super::places::Places;
 use crate::loader::diagnostic::Diagnostic;
-use crate::loader::source::Span;
+
+/// Something wrong, and the byte where it is noticed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault {
+    pub(super) at: usize,
+    pub(super) wrong: Wrong,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wrong {
+    Control,
+    Character,
+    Tab,
+    Depth,
+    NoColon,
+    EntryHere,
+    KeyHere,
+    ValueHere,
+    Quote,
+    Escape,
+    BlockHeader,
+    AnchorName,
+    UnknownAnchor,
+    Tag,
+    TagPrefix,
+    Directive,
+    Version,
+    DocumentStart,
+    Value,
+    BlockItem,
+    BlockKey,
+    FlowItem,
+    FlowKey,
+}
+
+impl Wrong {
+    /// What is wrong, and what to do about it.
+    fn words(self) -> (&'static str, &'static str) {
+        const QUOTE: &str = "quote a value that begins with a special character";
+        const DIRECTIVE: &str = "write `%TAG !name! prefix`, or remove the line";
+        match self {
+            Self::Control => (
+                "an unprintable character",
+                "remove it, or write it as an escape in double quotes",
+            ),
+            Self::Character => ("no value can begin with this character", QUOTE),
+            Self::Tab => (
+                "a tab stands where lines are indented",
+                "indent with spaces; YAML forbids tabs there",
+            ),
+            Self::Depth => ("too many levels", "nest less deep"),
+            Self::NoColon => (
+                "a `:` is expected after this key",
+                "put a colon and a space after each key",
+            ),
+            Self::EntryHere => ("no list can begin here", "begin it on a line of its own"),
+            Self::KeyHere | Self::ValueHere => (
+                "no mapping can begin here",
+                "quote a value that holds `: `, or begin its key on a line of its own",
+            ),
+            Self::Quote => ("this quoted text does not end", "close the quote"),
+            Self::Escape => (
+                "this is no escape sequence",
+                "double the backslash, or use single quotes",
+            ),
+            Self::BlockHeader => (
+                "only `+`, `-` and a digit from 1 to 9 can follow `|` and `>`",
+                "begin the text on the next line",
+            ),
+            Self::AnchorName => (
+                "this is no name of an anchor",
+                "use letters, digits, `_` and `-`; quote a text that begins with `*` or `&`",
+            ),
+            Self::UnknownAnchor => (
+                "unknown anchor",
+                "define it before, as in `x-name: &name …`",
+            ),
+            Self::Tag => ("this is no tag", "quote a text that begins with `!`"),
+            Self::TagPrefix => ("this tag has an unknown prefix", DIRECTIVE),
+            Self::Directive => ("this is no `%TAG` and no `%YAML` line", DIRECTIVE),
+            Self::Version => (
+                "there is another version of YAML",
+                "remove the `%YAML` line",
+            ),
+            Self::DocumentStart => (
+                "a document has ended before this",
+                "begin the next document with `---`",
+            ),
+            Self::Value => ("there is no value here", QUOTE),
+            Self::BlockItem => (
+                "an item that begins with `-` is expected here",
+                "indent this line as the items that it belongs to",
+            ),
+            Self::BlockKey => (
+                "a key is expected here",
+                "indent this line as the keys that it belongs to",
+            ),
+            Self::FlowItem => (
+                "a `,` or `]` is expected here",
+                "close it with `]`, and put commas between its items",
+            ),
+            Self::FlowKey => (
+                "a `,` or `}` is expected here",
+                "close it with `}`, and put commas between its entries",
+            ),
+        }
+    }
+}
 
 /// What is wrong, where, and what to do about it.
-pub(super) fn problem(error: &ScanError, places: &Places<'_>) -> Diagnostic {
-    let index = places.byte(error.marker().index());
-    let mut start = index as usize;
+pub(super) fn problem(fault: Fault, places: &Places<'_>) -> Diagnostic {
+    let mut start = fault.at;
     if start >= places.text.len() {
         start = places.text.trim_end().len();
     }
-    let span = Span {
-        file: places.file,
-        start: start as u32,
-        end: (start as u32 + 1)
-            .min(places.text.len() as u32)
-            .max(start as u32),
-    };
     let line = places.text[..start].rfind('\n').map_or(0, |i| i + 1);
-    let indent: String = places.text[line..]
-        .chars()
-        .take_while(|c| c.is_whitespace() && *c != '\n')
-        .collect();
     let line_text = places.text[line..].lines().next().unwrap_or_default();
+    let indent = &line_text[..line_text.len() - line_text.trim_start().len()];
+    let (what, advice) = fault.wrong.words();
     let help =
         if line_text.contains("${") && line_text.contains(['{', '[']) && !line_text.contains('"') {
             "quote values with `${…}` inside braces and brackets: `{ key: \"${NAME}\" }`"
         } else if indent.contains('\t') {
             "indent with spaces; YAML forbids tabs there"
         } else {
-            advice(error.info())
+            advice
         };
     Diagnostic::error(
         "yaml-syntax",
-        span,
-        format!("this is not valid YAML: {}", error.info()),
+        places.span(start, start + 1),
+        format!("this is not valid YAML: {what}"),
     )
     .help(help)
-}
-
-/// What to do about what the parser says. It has no kinds of errors, only texts.
-fn advice(info: &str) -> &'static str {
-    const ADVICE: [(&str, &str); 9] = [
-        (
-            "mapping values are not allowed",
-            "quote a value that holds `: `, or begin its key on a line of its own",
-        ),
-        (
-            "flow mapping",
-            "close it with `}`, and put commas between its entries",
-        ),
-        (
-            "flow sequence",
-            "close it with `]`, and put commas between its items",
-        ),
-        ("quoted scalar", "close the quote"),
-        (
-            "unknown anchor",
-            "define it before, as in `x-name: &name …`",
-        ),
-        (
-            "unexpected character",
-            "quote a value that begins with a special character",
-        ),
-        (
-            "block mapping",
-            "indent this line as the keys that it belongs to",
-        ),
-        (
-            "block collection",
-            "indent this line as the items that it belongs to",
-        ),
-        (
-            "could not find expected ':'",
-            "put a colon and a space after each key",
-        ),
-    ];
-    ADVICE.iter().find(|(text, _)| info.contains(text)).map_or(
-        "check indentation, quotes, and that each `key:` is followed by a space",
-        |(_, advice)| *advice,
-    )
 }

@@ -99,9 +99,13 @@ pub struct ConfigArgs {
 /// # Errors
 /// Every problem of the compose files, flags that need a registry, an output that cannot be written.
 pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
-    let form = match args.format.as_deref() {
+    let view = View::of(&args);
+    let format = args.format.as_deref().filter(|format| !format.is_empty());
+    let form = match format {
         None | Some("yaml") => Form::Yaml,
         Some("json") => Form::Json,
+        // Names are printed as they are.
+        Some(_) if view.is_of_names() && !args.lint && !args.schema => Form::Yaml,
         Some(other) => {
             return Err(CliError::usage(format!(
                 "unsupported format `{other}`: use `yaml` or `json`"
@@ -133,7 +137,7 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
     options.normalize = !args.no_normalize;
     options.resolve_paths = !args.no_path_resolution;
     options.check_consistency = !args.no_consistency;
-    let view = View::of(&args);
+    options.check_container_names = view == View::Document;
     // As with docker compose, `--no-env-resolution` leaves the document as it is: `env_file` is
     // part of `environment` either way. What needs no values does not read the files, and hashes
     // are taken without what is in them.
@@ -141,14 +145,15 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
     let text = match view {
         View::Variables => {
             options.interpolate = false;
-            variables(&load_tree(global, &options, form)?, args.format.as_deref())
+            variables(&load_tree(global, &options, form)?, format)
         }
         View::Services if args.no_interpolate => {
             names_of_services(&load_tree(global, &options, form)?)
         }
         View::Document if args.no_interpolate => {
-            let document = untyped(load_tree(global, &options, form)?.document(), form);
-            render(&document, form, Dollars::Keep)
+            let document = load_tree(global, &options, form)?.document();
+            let document = untyped(document, form, options.normalize);
+            render(&document, form, Dollars::Keep)?
         }
         _ => {
             let named = matches!(view, View::Document | View::Images | View::Profiles);
@@ -164,10 +169,8 @@ pub fn run(global: &Global, args: ConfigArgs) -> Result<Exit, CliError> {
                 digests::resolve(&mut loaded.project)?;
             }
             if args.lock_image_digests && !args.quiet {
-                return write(
-                    &args,
-                    render(&digests::lock(&loaded.project), form, Dollars::Double),
-                );
+                let lock = digests::lock(&loaded.project);
+                return write(&args, render(&lock, form, Dollars::Double)?);
             }
             list(view, args.hash.as_deref(), &loaded.project, form)?
         }
@@ -239,6 +242,13 @@ impl View {
         .into_iter()
         .find(|(given, _)| *given)
         .map_or(Self::Document, |(_, view)| view)
+    }
+}
+
+impl View {
+    /// Whether it is lines, neither a document nor a table.
+    fn is_of_names(self) -> bool {
+        !matches!(self, Self::Document | Self::Variables)
     }
 }
 

@@ -1,8 +1,11 @@
 //! The model and parts of it as text.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Result as IoResult, Write};
 
+use serde::Serialize as _;
 use serde_json::Value;
+use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::View;
 use crate::cli::error::CliError;
@@ -68,7 +71,7 @@ pub(super) fn list(
                 Form::Json => canonical::json(project),
                 Form::Yaml => canonical::yaml(project),
             };
-            render(&document, form, Dollars::Double)
+            render(&document, form, Dollars::Double)?
         }
     })
 }
@@ -103,43 +106,109 @@ fn hashes(names: &str, project: &Project) -> Result<String, CliError> {
     Ok(text)
 }
 
-pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> String {
+/// A document as text.
+///
+/// # Errors
+/// A number that JSON has not.
+pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> Result<String, CliError> {
     let text = match form {
         Form::Yaml => emit::yaml(document),
         Form::Json => {
-            let pretty = serde_json::to_string_pretty(document).unwrap_or_default();
-            canonical::escape_html(&pretty)
+            if let Some(number) = canonical::not_in_json(document) {
+                return Err(CliError::usage(format!(
+                    "JSON has no number `{number}`: use `--format yaml`"
+                )));
+            }
+            canonical::escape_html(&pretty(document))
         }
     };
-    match dollars {
+    Ok(match dollars {
         Dollars::Double => text.replace('$', "$$"),
         Dollars::Keep => text,
+    })
+}
+
+/// Indented JSON, with numbers as Go writes them: whole ones without a fraction.
+fn pretty(document: &Value) -> String {
+    let mut out = Vec::new();
+    let mut serializer = Serializer::with_formatter(&mut out, GoNumbers(PrettyFormatter::new()));
+    if document.serialize(&mut serializer).is_err() {
+        return String::new();
+    }
+    String::from_utf8(out).unwrap_or_default()
+}
+
+struct GoNumbers<'a>(PrettyFormatter<'a>);
+
+/// Hands the parts of a document on to the other formatter.
+macro_rules! hand_on {
+    ($($part:ident $(($first:ident))?),*) => { $(
+        fn $part<W: ?Sized + Write>(&mut self, out: &mut W $(, $first: bool)?) -> IoResult<()> {
+            self.0.$part(out $(, $first)?)
+        }
+    )* };
+}
+
+impl Formatter for GoNumbers<'_> {
+    hand_on!(
+        begin_array,
+        end_array,
+        begin_array_value(first),
+        end_array_value,
+        begin_object,
+        end_object,
+        begin_object_key(first),
+        begin_object_value,
+        end_object_value
+    );
+
+    fn write_f64<W: ?Sized + Write>(&mut self, out: &mut W, value: f64) -> IoResult<()> {
+        let magnitude = value.abs();
+        if value == 0.0 || (1e-6..1e21).contains(&magnitude) {
+            return write!(out, "{value}");
+        }
+        let text = format!("{value:e}");
+        let sign = if text.contains("e-") { "" } else { "+" };
+        out.write_all(text.replace('e', &format!("e{sign}")).as_bytes())
     }
 }
 
 /// The document of `--no-interpolate`: nothing is typed, keys are in order. As docker compose
-/// prints them, JSON has no empty lists there but those whose items are unique.
-pub(super) fn untyped(document: Value, form: Form) -> Value {
-    match form {
-        Form::Yaml => canonical::natural(document),
-        Form::Json => sorted(document, &Path::default()),
+/// prints them, JSON has no empty lists there but those whose items are unique; of these, what
+/// normalizing makes anew is none again.
+pub(super) fn untyped(mut document: Value, form: Form, normalized: bool) -> Value {
+    if form == Form::Yaml {
+        return canonical::natural(document);
     }
+    canonical::dates_as_text(&mut document);
+    let anew: [&[&str]; 2] = [
+        &["services", "*", "environment"],
+        &["services", "*", "build", "args"],
+    ];
+    let keeps = |path: &Path| {
+        let made_anew = normalized && anew.iter().any(|pattern| path.matches(pattern));
+        loader::has_unique_items(path) && !made_anew
+    };
+    sorted(document, &Path::default(), &keeps)
 }
 
-fn sorted(value: Value, path: &Path) -> Value {
+/// With keys in order; `keeps` says which empty lists stay.
+fn sorted(value: Value, path: &Path, keeps: &dyn Fn(&Path) -> bool) -> Value {
     match value {
         Value::Object(map) => {
             let ordered: BTreeMap<String, Value> = map.into_iter().collect();
             let entries = ordered.into_iter().map(|(k, v)| {
                 let at = path.key(&k);
-                (k, sorted(v, &at))
+                (k, sorted(v, &at, keeps))
             });
             entries.collect()
         }
-        Value::Array(list) if list.is_empty() && !loader::has_unique_items(path) => Value::Null,
+        Value::Array(list) if list.is_empty() && !keeps(path) => Value::Null,
         Value::Array(list) => {
             let items = list.into_iter().enumerate();
-            items.map(|(i, v)| sorted(v, &path.index(i))).collect()
+            items
+                .map(|(i, v)| sorted(v, &path.index(i), keeps))
+                .collect()
         }
         other => other,
     }
