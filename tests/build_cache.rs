@@ -106,3 +106,51 @@ fn an_archive_leaves_no_image_behind() {
     assert_eq!(sandbox.ok(&["image", "ls", "-aq"]).stdout(), id);
     sandbox.finish();
 }
+
+/// Has everything below a folder of the builder's look two days old.
+fn age(sandbox: &Sandbox, folder: &str) {
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3600);
+    let entries = std::fs::read_dir(sandbox.root().join("build").join(folder));
+    for entry in entries.expect("a folder of the builder's") {
+        let entry = std::fs::File::open(entry.expect("an entry").path()).expect("opened");
+        entry.set_modified(then).expect("aged");
+    }
+}
+
+#[test]
+fn a_cache_mount_in_daily_use_stays() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "Dockerfile",
+        "FROM host\nARG N\nRUN --mount=type=cache,target=/kept echo $N >> /kept/f; cp /kept/f /f\n",
+    );
+    let built = |number: &str, expected: &str| {
+        let number = format!("N={number}");
+        sandbox.ok(&[
+            "image",
+            "build",
+            "--build-arg",
+            &number,
+            "-q",
+            "-t",
+            "it",
+            ".",
+        ]);
+        sandbox
+            .ok(&["container", "run", "--rm", "it", "cat", "/f"])
+            .expect_stdout(&[expected]);
+        sandbox.ok(&["image", "rm", "it"]);
+        sandbox.ok(&["system", "prune", "-af", "--filter", "until=24h"]);
+    };
+    built("1", "1\n");
+    age(&sandbox, "mounts");
+    built("2", "1\n2\n");
+    built("3", "1\n2\n3\n");
+    // One that is not used goes.
+    age(&sandbox, "mounts");
+    sandbox.ok(&["system", "prune", "-af", "--filter", "until=24h"]);
+    built("4", "4\n");
+    sandbox.ok(&["system", "prune", "-af"]);
+    sandbox.finish();
+}

@@ -261,6 +261,9 @@ fn up_refuses_flags_that_contradict_each_other() {
         &["-d", "--attach", "web"][..],
         &["-d", "--attach-dependencies"],
         &["--abort-on-container-exit", "--abort-on-container-failure"],
+        &["--wait", "--watch"],
+        &["--no-build", "--watch"],
+        &["--renew-anon-volumes", "--no-recreate"],
     ] {
         let args = [&["up"], flags].concat();
         sandbox

@@ -313,8 +313,12 @@ fn what_has_no_meaning_is_refused_before_anything_is_made() {
         (&["-p", "published=80"], "target="),
         (&["-p", "target=80,colour=red"], "`colour`"),
         (&["--volumes-from", "a:shared"], "`shared`"),
-        (&["--network", "name=n,gw-priority=1"], "`gw-priority`"),
-        (&["--network", "name=n,driver-opt=a=b"], "`driver-opt`"),
+        (&["--network", "name=n,gw-priority=a"], "gw-priority"),
+        (&["--network", "name=n,driver-opt=a=b"], "driver option `a`"),
+        (
+            &["--network", "name=n,link-local-ip=::1"],
+            "`link-local-ip`",
+        ),
     ] {
         sandbox
             .run(&[&["container", "run"], options, &["host", "true"]].concat())

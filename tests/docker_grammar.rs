@@ -113,14 +113,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "with the name",
     ),
     (
-        &["network", "connect", "--driver-opt", "a=b", "n", "c"],
-        "no options",
-    ),
-    (
-        &["network", "connect", "--gw-priority", "1", "n", "c"],
-        "default route",
-    ),
-    (
         &[
             "network",
             "connect",

@@ -117,3 +117,36 @@ fn search_is_refused_by_name() {
             .expect_stderr(&[&name, "registry's site"]);
     }
 }
+
+#[test]
+fn an_image_of_yesterday_is_pulled_again_where_daily_is_asked_for() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    sandbox.ok(&["image", "build", "-q", "-t", "app:1", "."]);
+    sandbox.write(
+        "compose.yaml",
+        "services: {web: {image: 'app:1', pull_policy: daily}}\n",
+    );
+    let plan = || sandbox.ok(&["up", "-d", "--dry-run"]).stdout();
+    assert!(!plan().contains("image app:1 pull"));
+    let tag = sandbox.root().join("refs/docker.io/library/app/_tags/1");
+    let tag = std::fs::File::open(tag).expect("the tag");
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(25 * 3600);
+    tag.set_modified(then).expect("aged");
+    assert!(plan().contains("image app:1 pull"));
+    // What names it again makes it new.
+    sandbox.ok(&["image", "tag", "app:1", "app:1"]);
+    assert!(!plan().contains("image app:1 pull"));
+    sandbox
+        .ok(&[
+            "image",
+            "inspect",
+            "-f",
+            "{{.Metadata.LastTagTime}}",
+            "app:1",
+        ])
+        .expect_stdout(&[&jiff::Timestamp::now().to_string()[..10]]);
+    sandbox.ok(&["system", "prune", "-af"]);
+    sandbox.finish();
+}

@@ -85,9 +85,9 @@ const REFUSED: &[Case] = &[
         "link-local",
     ),
     up(
-        "networks:\n  back:\n    §driver_opts: {a: b}\n---\nnetworks: {back: {}}",
-        "services.web.networks.back.driver_opts",
-        "single endpoint",
+        "networks:\n  back:\n    driver_opts: {a: §b}\n---\nnetworks: {back: {}}",
+        "services.web.networks.back.driver_opts.a",
+        "driver option `a` of an endpoint",
     ),
     up(
         "networks:\n  back:\n    ipv4_address: §ten\n---\nnetworks: {back: {}}",

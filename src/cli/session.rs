@@ -125,16 +125,22 @@ impl Session {
         Ok(containers)
     }
 
-    /// The container of a service with this number, or its first one.
+    /// The container of a service with this number, or its first one; a one-off one only if there is no other.
     ///
     /// # Errors
     /// When there is none.
-    pub fn one_of(&self, name: &str, index: Option<u32>) -> Result<Container, CliError> {
-        let containers = self.of_services(&[name.to_owned()], OneOff::Exclude)?;
+    pub fn one_of(
+        &self,
+        name: &str,
+        index: Option<u32>,
+        one_off: OneOff,
+    ) -> Result<Container, CliError> {
+        let index = numbered(index);
+        let containers = self.of_services(&[name.to_owned()], one_off)?;
         let wanted = |container: &&Container| index.is_none_or(|index| number(container) == index);
         let mut found: Vec<&Container> = containers.iter().filter(wanted).collect();
         // A running one before others.
-        found.sort_by_key(|container| !container.state.is_live());
+        found.sort_by_key(|container| (!container.state.is_live(), is_one_off(container)));
         found
             .first()
             .map(|container| (*container).clone())
@@ -262,4 +268,9 @@ pub fn colour_on(ansi: Ansi, terminal: bool) -> bool {
         Ansi::Never => false,
         Ansi::Auto => terminal && !no_color,
     }
+}
+
+/// The container that `--index` names; 0 names none, as with Docker Compose.
+pub fn numbered(index: Option<u32>) -> Option<u32> {
+    index.filter(|index| *index > 0)
 }

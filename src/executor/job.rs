@@ -1,24 +1,20 @@
 //! One step, on a thread of its own: backend calls and the events around them.
 
+mod resources;
+
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gantry_engine::error::{Classify, ErrorKind};
 
 use crate::backend::{
-    AnonymousVolumes, BackendError, Container, ContainerId, ExecSpec, Force, Removal, State,
-    Warnings,
+    AnonymousVolumes, BackendError, ContainerId, ExecSpec, Force, Removal, Warnings,
 };
 use crate::model::Hook;
+use crate::plan::Operation;
 use crate::plan::operation::{Replaced, StopFirst};
-use crate::plan::{Operation, labels};
 
-use super::{Cause, Event, Execution, Failure, Kind, LOOK_AGAIN, Phase};
-
-/// How long the end of a killed container is waited for. A process in uninterruptible sleep takes
-/// its time, and was killed all the same.
-const ENDS_WITHIN: Duration = Duration::from_secs(10);
+use super::{Cause, Event, Execution, Failure, Kind, Phase};
 
 /// A step with everything it needs.
 pub(super) struct Job {
@@ -63,9 +59,9 @@ impl Job {
         let work = Work { run };
         match self.operation {
             Operation::CreateNetwork { key, name } => work.create_network(&key, &name),
-            Operation::RemoveNetwork { name } => work.remove_network(&name),
+            Operation::RemoveNetwork { name, in_use } => work.remove_network(&name, in_use),
             Operation::CreateVolume { key, name } => work.create_volume(&key, &name),
-            Operation::RemoveVolume { name } => work.remove_volume(&name),
+            Operation::RemoveVolume { name, in_use } => work.remove_volume(&name, in_use),
             Operation::RemoveImage { reference } => work.remove_image(&reference),
             Operation::Create {
                 service,
@@ -109,7 +105,7 @@ impl Job {
             ),
             Operation::Kill { id, name, signal } => {
                 work.around("", &name, (Phase::Killing, Phase::Killed), "kill", || {
-                    work.kill(&id, &signal)
+                    run.backend.kill(&id, &signal)
                 })
             }
             Operation::Pause { id, name } => {
@@ -178,113 +174,6 @@ impl Work<'_> {
                 ))
             }
         }
-    }
-
-    // ---- networks, volumes, images ----------------------------------------------------------
-
-    fn create_network(&self, key: &str, name: &str) -> Outcome {
-        let doing = || format!("create network `{name}`");
-        self.tell(Kind::Network, name, Phase::Creating);
-        let Some(spec) = self.run.stack.and_then(|stack| stack.network(key)) else {
-            return Err(missing_spec(None, doing()));
-        };
-        match self.run.backend.create_network(spec) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Failure::plain(None, doing(), error))
-            }
-            created => {
-                if let Ok(Some(obstacle)) = created {
-                    (self.run.events)(Event::Warning(obstacle));
-                }
-                self.tell(Kind::Network, name, Phase::Created);
-                Ok(None)
-            }
-        }
-    }
-
-    fn remove_network(&self, name: &str) -> Outcome {
-        self.tell(Kind::Network, name, Phase::Removing);
-        match self.run.backend.remove_network(name) {
-            Ok(()) => self.tell(Kind::Network, name, Phase::Removed),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => self.tell(Kind::Network, name, Phase::Removed),
-                ErrorKind::Conflict => {
-                    let phase = Phase::Warning("Resource is still in use".to_owned());
-                    self.tell(Kind::Network, name, phase);
-                }
-                _ => {
-                    return Err(Failure::plain(
-                        None,
-                        format!("remove network `{name}`"),
-                        error,
-                    ));
-                }
-            },
-        }
-        Ok(None)
-    }
-
-    fn create_volume(&self, key: &str, name: &str) -> Outcome {
-        let doing = || format!("create volume `{name}`");
-        self.tell(Kind::Volume, name, Phase::Creating);
-        let Some(spec) = self.run.stack.and_then(|stack| stack.volume(key)) else {
-            return Err(missing_spec(None, doing()));
-        };
-        match self.run.backend.create_volume(spec) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
-                Err(Failure::plain(None, doing(), error))
-            }
-            _ => {
-                self.tell(Kind::Volume, name, Phase::Created);
-                Ok(None)
-            }
-        }
-    }
-
-    fn remove_volume(&self, name: &str) -> Outcome {
-        self.tell(Kind::Volume, name, Phase::Removing);
-        match self.run.backend.remove_volume(name) {
-            Ok(()) => self.tell(Kind::Volume, name, Phase::Removed),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => self.tell(Kind::Volume, name, Phase::Removed),
-                ErrorKind::Conflict => {
-                    let phase = Phase::Warning("Resource is still in use".to_owned());
-                    self.tell(Kind::Volume, name, phase);
-                }
-                _ => {
-                    return Err(Failure::plain(
-                        None,
-                        format!("remove volume `{name}`"),
-                        error,
-                    ));
-                }
-            },
-        }
-        Ok(None)
-    }
-
-    fn remove_image(&self, reference: &str) -> Outcome {
-        self.tell(Kind::Image, reference, Phase::Removing);
-        match self.run.backend.remove_image(reference) {
-            Ok(()) => self.tell(Kind::Image, reference, Phase::Removed),
-            Err(error) => match error.kind() {
-                ErrorKind::NotFound => {
-                    let phase = Phase::Warning("No image to remove".to_owned());
-                    self.tell(Kind::Image, reference, phase);
-                }
-                ErrorKind::Conflict | ErrorKind::Unsupported => {
-                    self.tell(Kind::Image, reference, Phase::Warning(error.to_string()));
-                }
-                _ => {
-                    return Err(Failure::plain(
-                        None,
-                        format!("remove image `{reference}`"),
-                        error,
-                    ));
-                }
-            },
-        }
-        Ok(None)
     }
 
     // ---- containers -------------------------------------------------------------------------
@@ -415,38 +304,6 @@ impl Work<'_> {
         self.run.backend.stop(id, timeout)
     }
 
-    /// Sends a signal. After the one that cannot be survived, the end is on record when this
-    /// returns, so that who looks next does not find the container running.
-    fn kill(&self, id: &ContainerId, signal: &str) -> Result<(), BackendError> {
-        if !is_fatal(signal) {
-            return self.run.backend.kill(id, signal);
-        }
-        let project = [(labels::PROJECT, self.run.project)];
-        let look = || {
-            let containers = self.run.backend.containers(&project)?;
-            Ok::<_, BackendError>(containers.into_iter().find(|c| c.id == *id))
-        };
-        let (changes, told) = mpsc::channel();
-        let _subscription = self.run.backend.subscribe(&project, changes)?;
-        let before = look()?.and_then(|container| container.started);
-        self.run.backend.kill(id, signal)?;
-        let deadline = Instant::now() + ENDS_WITHIN;
-        // A run that began later is another one: a restart policy was quicker than we.
-        let runs = |c: &Container| has_process(&c.state) && c.started == before;
-        while look()?.is_some_and(|container| runs(&container)) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            let pause = LOOK_AGAIN.min(left);
-            // The engine stopped telling: go on by looking.
-            if told.recv_timeout(pause) == Err(RecvTimeoutError::Disconnected) {
-                std::thread::sleep(pause);
-            }
-        }
-        Ok(())
-    }
-
     fn remove(
         &self,
         service: &str,
@@ -519,16 +376,6 @@ impl Work<'_> {
             output: String::from_utf8_lossy(&output.text).into_owned(),
         })
     }
-}
-
-/// Whether a signal is KILL, as Docker lets it be written.
-fn is_fatal(signal: &str) -> bool {
-    let name = signal.to_ascii_uppercase();
-    matches!(name.strip_prefix("SIG").unwrap_or(&name), "KILL" | "9")
-}
-
-fn has_process(state: &State) -> bool {
-    matches!(state, State::Running | State::Stopping | State::Paused)
 }
 
 /// What should go away and is away already has gone away.

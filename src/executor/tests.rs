@@ -49,6 +49,7 @@ fn stack(project: Project) -> Stack {
 
 fn options() -> UpOptions {
     UpOptions {
+        around: None,
         services: Vec::new(),
         dependencies: Dependencies::Included,
         recreate: Recreate::Diverged,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_engine::network::FixedNetwork;
+use gantry_engine::network::{FixedNetwork, set_endpoint_option};
 use gantry_engine::spec::{
     ContainerSpec, DnsSpec, EndpointSpec, IpamPool, NetworkDriver, NetworkMode, NetworkSpec,
     PortSpec, Protocol,
@@ -25,7 +25,8 @@ pub(super) fn fixed(network: &model::Network) -> Option<FixedNetwork> {
 pub(super) fn keys(project: &Project, service: &Service) -> Vec<String> {
     let is_made = |key: &&str| project.networks.get(*key).and_then(fixed).is_none();
     match service.network_mode() {
-        model::NetworkMode::Networks => ordered(service)
+        model::NetworkMode::Networks => service
+            .networks_by_priority()
             .into_iter()
             .map(|(key, _)| key)
             .filter(is_made)
@@ -33,13 +34,6 @@ pub(super) fn keys(project: &Project, service: &Service) -> Vec<String> {
             .collect(),
         _ => Vec::new(),
     }
-}
-
-/// Attachments in order: the first one is the way out.
-fn ordered(service: &Service) -> Vec<(&str, Option<&model::Attachment>)> {
-    let mut list = service.networks_by_priority();
-    list.sort_by_key(|(_, attachment)| std::cmp::Reverse(attachment.map_or(0, |a| a.gw_priority)));
-    list
 }
 
 /// Names other than their own under which services are linked to. The engine knows aliases of
@@ -229,7 +223,7 @@ fn refuse_options(
 fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec> {
     let linked = link_aliases(context.project);
     let mut endpoints = Vec::new();
-    for (key, attachment) in ordered(context.service) {
+    for (key, attachment) in context.service.networks_by_priority() {
         let network = context
             .project
             .networks
@@ -269,7 +263,19 @@ fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec
                 }
             }
             endpoint.mac_address = some(&attachment.mac_address);
-            endpoint.interface_name = some(&attachment.interface_name);
+            for (option, value) in &attachment.driver_opts {
+                if let Err(error) = set_endpoint_option(&mut endpoint, option, value) {
+                    findings.refuse(
+                        context.path(&format!("networks.{key}.driver_opts.{option}")),
+                        error.to_string(),
+                        "the options of an endpoint are `com.docker.network.endpoint.ifname` and `.sysctls`",
+                    );
+                }
+            }
+            if let Some(name) = some(&attachment.interface_name) {
+                endpoint.interface_name = Some(name);
+            }
+            endpoint.gw_priority = attachment.gw_priority;
         }
         endpoints.push(endpoint);
     }

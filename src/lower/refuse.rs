@@ -218,13 +218,6 @@ fn attachments(name: &str, service: &Service, findings: &mut Findings) {
                 "use `ipv4_address` or `ipv6_address`",
             );
         }
-        if !attachment.driver_opts.is_empty() {
-            findings.refuse(
-                format!("services.{name}.networks.{key}.driver_opts"),
-                "options of a single endpoint are not supported",
-                "set `driver_opts` on the network at top level",
-            );
-        }
     }
 }
 

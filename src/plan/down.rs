@@ -8,7 +8,7 @@ use crate::backend::Container;
 use super::desired::Desired;
 use super::graph::{Plan, StepId};
 use super::observed::{self, Observed};
-use super::operation::{Operation, Reason, StopFirst, Warning};
+use super::operation::{InUse, Operation, Reason, StopFirst, Warning};
 use super::up::is_orphan;
 use super::{PlanError, labels};
 
@@ -38,7 +38,8 @@ pub enum Volumes {
 
 /// Plans `down`. Without a file (`desired` is `None`) every container of the project goes. Those
 /// of services that a profile switches off stay, unless the service is named: as Docker Compose,
-/// which is how one part of a project is taken down.
+/// which is how one part of a project is taken down. One-off containers go too, which Docker Compose
+/// leaves behind, and the networks with them.
 pub fn down(
     project: &str,
     desired: Option<&Desired>,
@@ -61,10 +62,10 @@ pub fn down(
             match (&only, desired) {
                 (Some(only), _) => only.contains(service),
                 (None, Some(desired)) => {
-                    !desired.disabled.contains(service)
-                        && (options.orphans
-                            || observed::is_one_off(container)
-                            || !is_orphan(desired, container))
+                    let is_orphan = is_orphan(desired, container);
+                    let is_kept = is_orphan && !observed::is_one_off(container);
+                    (options.orphans && is_orphan)
+                        || !(is_kept || desired.disabled.contains(service))
                 }
                 (None, None) => true,
             }
@@ -144,6 +145,7 @@ fn remove_resources(
         let ours = network.labels.get(labels::PROJECT).map(String::as_str) == Some(project);
         if ours && !external_networks.contains(&network.name) {
             let operation = Operation::RemoveNetwork {
+                in_use: InUse::Stays,
                 name: network.name.clone(),
             };
             plan.add(operation, Reason::Requested, after);
@@ -157,6 +159,7 @@ fn remove_resources(
         let ours = volume.labels.get(labels::PROJECT).map(String::as_str) == Some(project);
         if ours && !external_volumes.contains(&volume.name) {
             let operation = Operation::RemoveVolume {
+                in_use: InUse::Stays,
                 name: volume.name.clone(),
             };
             plan.add(operation, Reason::Requested, after);

@@ -48,8 +48,15 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Containers of the services meant; one-off ones only when nothing was named.
+    /// Containers of the services meant, but for one-off ones.
     pub fn containers(&self) -> Result<Vec<&'a Container>, PlanError> {
+        let mut containers = self.with_one_offs()?;
+        containers.retain(|container| !observed::is_one_off(container));
+        Ok(containers)
+    }
+
+    /// Containers of the services meant, one-off ones too.
+    fn with_one_offs(&self) -> Result<Vec<&'a Container>, PlanError> {
         let names = self.names()?;
         let mut containers: Vec<_> = self
             .observed
@@ -58,11 +65,9 @@ impl<'a> Scope<'a> {
             .filter(|container| {
                 let service = observed::service(container);
                 match (&names, self.desired) {
-                    (Some(names), _) => names.contains(service) && !observed::is_one_off(container),
-                    (None, Some(desired)) => {
-                        desired.services.contains_key(service) && !observed::is_one_off(container)
-                    }
-                    (None, None) => !observed::is_one_off(container),
+                    (Some(names), _) => names.contains(service),
+                    (None, Some(desired)) => desired.services.contains_key(service),
+                    (None, None) => true,
                 }
             })
             .collect();
@@ -304,15 +309,15 @@ fn depends_with_restart(
     }
 }
 
-/// Plans `kill`: all at once.
+/// Plans `kill`: all at once, one-off containers too.
 pub fn kill(scope: &Scope<'_>, signal: &str) -> Result<Plan, PlanError> {
-    each(scope, |container| {
+    Ok(each(scope.with_one_offs()?, |container| {
         container.state.is_live().then(|| Operation::Kill {
             id: container.id.clone(),
             name: container.name.clone(),
             signal: signal.to_owned(),
         })
-    })
+    }))
 }
 
 /// Adds the removal of containers that no service owns.
@@ -337,22 +342,22 @@ pub fn remove_orphans(plan: &mut Plan, desired: &Desired, observed: &Observed) {
 
 /// Plans `pause`. One that is paused is tried too: that it cannot be is the engine's to say.
 pub fn pause(scope: &Scope<'_>) -> Result<Plan, PlanError> {
-    each(scope, |container| {
+    Ok(each(scope.containers()?, |container| {
         matches!(container.state, State::Running | State::Paused).then(|| Operation::Pause {
             id: container.id.clone(),
             name: container.name.clone(),
         })
-    })
+    }))
 }
 
 /// Plans `unpause`. One that runs is tried too, as with [`pause`].
 pub fn unpause(scope: &Scope<'_>) -> Result<Plan, PlanError> {
-    each(scope, |container| {
+    Ok(each(scope.containers()?, |container| {
         matches!(container.state, State::Running | State::Paused).then(|| Operation::Unpause {
             id: container.id.clone(),
             name: container.name.clone(),
         })
-    })
+    }))
 }
 
 /// Plans `rm`: containers that do not run, or all with `stop`.
@@ -361,7 +366,7 @@ pub fn remove(
     stop: Option<StopFirst>,
     volumes: bool,
 ) -> Result<Plan, PlanError> {
-    each(scope, |container| {
+    Ok(each(scope.containers()?, |container| {
         let live = container.state.is_live();
         let stop = match (live, stop) {
             (true, None) => return None,
@@ -375,18 +380,15 @@ pub fn remove(
             stop,
             volumes,
         })
-    })
+    }))
 }
 
-fn each(
-    scope: &Scope<'_>,
-    operation: impl Fn(&Container) -> Option<Operation>,
-) -> Result<Plan, PlanError> {
+fn each(containers: Vec<&Container>, operation: impl Fn(&Container) -> Option<Operation>) -> Plan {
     let mut plan = Plan::default();
-    for container in scope.containers()? {
+    for container in containers {
         if let Some(operation) = operation(container) {
             plan.add(operation, Reason::Requested, &[]);
         }
     }
-    Ok(plan)
+    plan
 }

@@ -7,6 +7,15 @@ use crate::backend::ContainerId;
 
 use super::desired::Condition;
 
+/// What becomes of a network or volume that is to be removed and that somebody else still uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InUse {
+    /// It stays, and the user is told.
+    Stays,
+    /// It cannot be made anew: an error.
+    Fails,
+}
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Operation {
@@ -21,6 +30,8 @@ pub enum Operation {
     RemoveNetwork {
         /// Its real name.
         name: String,
+        /// What becomes of it when somebody else is on it.
+        in_use: InUse,
     },
     /// Make the volume with this key.
     CreateVolume {
@@ -33,6 +44,8 @@ pub enum Operation {
     RemoveVolume {
         /// Its real name.
         name: String,
+        /// What becomes of it when somebody else mounts it.
+        in_use: InUse,
     },
     /// Remove an image.
     RemoveImage {

@@ -60,9 +60,9 @@ fn number(id: StepId) -> String {
 fn describe(operation: &Operation) -> (String, &'static str) {
     match operation {
         Operation::CreateNetwork { key, .. } => (format!("network {key}"), "create"),
-        Operation::RemoveNetwork { name } => (format!("network {name}"), "remove"),
+        Operation::RemoveNetwork { name, .. } => (format!("network {name}"), "remove"),
         Operation::CreateVolume { key, .. } => (format!("volume {key}"), "create"),
-        Operation::RemoveVolume { name } => (format!("volume {name}"), "remove"),
+        Operation::RemoveVolume { name, .. } => (format!("volume {name}"), "remove"),
         Operation::RemoveImage { reference } => (format!("image {reference}"), "remove"),
         Operation::Create {
             service,

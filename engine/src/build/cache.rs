@@ -6,13 +6,13 @@
 //! record, whose number of uses and last use are known by it and the file's time.
 
 use std::fs::File;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::digest::{Hash, hex};
+use crate::state::touch;
 
 /// What a step left.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,10 +117,8 @@ impl Cache {
 
 /// Reads a file and has it look new: what is used is not what a prune by age takes.
 fn use_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    let bytes = std::fs::read(path)?;
     // Without, it is only forgotten sooner.
-    let _ = file.set_modified(SystemTime::now());
+    let _ = touch(path);
     Ok(bytes)
 }

@@ -18,6 +18,7 @@ use super::scratch::Scratch;
 use super::solve::Solver;
 use super::{remote, select};
 use crate::error::ErrorKind;
+use crate::state::touch;
 
 /// A file that was fetched.
 #[derive(Clone, Debug)]
@@ -53,6 +54,7 @@ pub(super) fn file(solver: &Solver<'_>, url: &str) -> Result<Download, Failure> 
         )
     };
     std::fs::create_dir_all(&home).map_err(io)?;
+    touch(&home).map_err(io)?;
     let known: Option<Validators> = std::fs::read(home.join("known.json"))
         .ok()
         .and_then(|bytes| serde_json::from_slice(&bytes).ok());

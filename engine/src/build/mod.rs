@@ -226,7 +226,7 @@ fn warn(
     let config = recipe.check_config(request)?;
     let lint::Found { warnings, error } = recipe.examine(request, &config, ignore, &|name| {
         let image = images.resolve_for(name, &recipe.platform.of_image());
-        Some(image.or_else(|_| images.resolve(name)).ok()?.config)
+        image.ok().map(|image| image.config)
     });
     for warning in &warnings {
         progress(BuildProgress::Warning(warning.clone()));

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+
 use crate::state::{ContainerId, Lock};
 use crate::supervisor::{Volumes, clear_leftovers, remove};
 
@@ -10,6 +13,12 @@ use super::info::{HealthStatus, State, Status};
 use super::live::{self, Standing};
 use super::manage::{Containers, guard};
 use super::{ContainerError, signal};
+
+/// How long the end of a killed container is waited for.
+const ENDS_WITHIN: Timespec = Timespec {
+    tv_sec: 10,
+    tv_nsec: 0,
+};
 
 /// How to stop.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,10 +115,29 @@ impl Containers {
         }
     }
 
-    /// Sends a signal to its first process.
+    /// Sends a signal to its first process. After the one that cannot be survived its end is on record.
     pub fn kill(&self, reference: &str, name: &str) -> Result<(), ContainerError> {
         let number = signal::parse(name)?;
-        self.order(reference, "kill", &Request::Signal { number })
+        // Found before: the end of a container may be the end of its name.
+        let id = self.store.find(reference)?;
+        self.order(reference, "kill", &Request::Signal { number })?;
+        if number == libc::SIGKILL {
+            self.await_run(&id);
+        }
+        Ok(())
+    }
+
+    /// Waits for the end of a killed run, for a while: a process in uninterruptible sleep takes its time.
+    fn await_run(&self, id: &ContainerId) {
+        let Ok(mut connection) = Connection::open(&self.store.files(id).run) else {
+            return;
+        };
+        let until = WaitFor::NotRunning;
+        if connection.send(&Request::Wait { until }).is_ok() {
+            // An answer, and the end of a supervisor that has nothing left to do.
+            let mut fds = [PollFd::new(&connection, PollFlags::IN)];
+            let _ = retry_on_intr(|| poll(&mut fds, Some(&ENDS_WITHIN)));
+        }
     }
 
     /// Freezes it.

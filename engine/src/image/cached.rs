@@ -100,17 +100,18 @@ impl ImageStore {
     /// Takes everything out of the build cache that was not made or used since a time, or all, with what the builder
     /// remembers of its steps, and, unless somebody builds, what its steps and downloads have kept.
     pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<(), ImageError> {
-        for path in self.kept("cache", until) {
+        for path in self.stale("cache", until) {
             forget(&path)?;
         }
-        // A build takes a lease before it uses them, and for that the lock.
+        // A build takes a lease before it uses them, and for that the lock; but for the indexes of contexts, which it
+        // makes anew when they are gone.
         let _exclusive = self.lock(FlockOperation::LockExclusive)?;
         if !lease::held(&self.root.join("leases"))?.is_empty() {
             return Ok(());
         }
         let trash = Paths::below(&self.root).trash();
         for folder in ["mounts", "http", "contexts"] {
-            for path in self.kept(folder, until) {
+            for path in self.stale(folder, until) {
                 let put = trash.put(&path).map_err(std::io::Error::other);
                 put.map_err(ImageError::io("remove", &path))?;
             }
@@ -118,8 +119,8 @@ impl ImageStore {
         Ok(())
     }
 
-    /// What lies in a folder of the builder's, and was not written since a time.
-    fn kept(&self, folder: &str, until: Option<SystemTime>) -> Vec<PathBuf> {
+    /// What lies in a folder of the builder's, and was not made or used since a time.
+    fn stale(&self, folder: &str, until: Option<SystemTime>) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.root.join("build").join(folder));
         let entries = entries.into_iter().flatten().flatten();
         let is_old = |entry: &fs::DirEntry| {

@@ -2,14 +2,17 @@
 //!
 //! A file holds one image id and is replaced by rename, so a name always means one image. No
 //! repository component may begin with `_`, so the folders cannot clash with repositories.
+//! Its time of modification is when the name was last given, be it to the same image.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use super::{ImageError, Reference};
 use crate::content::Digest;
+use crate::state::touch;
 
 #[derive(Clone, Debug)]
 pub(super) struct Refs {
@@ -66,10 +69,15 @@ impl Refs {
             image: *image,
             variants: variants.to_vec(),
         };
-        if read(&path)?.as_ref() == Some(&named) {
+        if read(&path)?.as_ref() == Some(&named) && touch(&path).is_ok() {
             return Ok(());
         }
         write_record(&path, &named)
+    }
+
+    /// When a name was last given; nothing if it is none.
+    pub fn given(&self, reference: &Reference) -> Option<SystemTime> {
+        fs::metadata(self.path(reference)).ok()?.modified().ok()
     }
 
     /// Gives whether there was one. Emptied folders go too.
@@ -77,7 +85,7 @@ impl Refs {
         let path = self.path(reference);
         match fs::remove_file(&path) {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             Err(error) => return Err(ImageError::io("remove", path)(error)),
         }
         for folder in path
@@ -147,7 +155,7 @@ impl Refs {
 fn entries(folder: &Path) -> Result<Vec<String>, ImageError> {
     let list = match fs::read_dir(folder) {
         Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(ImageError::io("list", folder)(error)),
     };
     Ok(list
@@ -163,7 +171,7 @@ fn read(path: &Path) -> Result<Option<Named>, ImageError> {
                 path: path.to_owned(),
                 source,
             }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(ImageError::io("read", path)(error)),
     }
 }
@@ -188,7 +196,7 @@ pub(super) fn write_record(path: &Path, record: &impl Serialize) -> Result<(), I
         tries += 1;
         match write {
             // Another process removed the empty folder between our two steps.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && tries < 10 => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && tries < 10 => {}
             result => break result,
         }
     };
@@ -214,6 +222,9 @@ mod tests {
             refs.set(reference, &image).unwrap();
             assert_eq!(refs.get(reference).unwrap().unwrap().image, image);
         }
+        let given = refs.given(&tag).unwrap();
+        refs.set(&tag, &a).unwrap();
+        assert!(refs.given(&tag).unwrap() > given);
         refs.set(&tag, &b).unwrap();
         assert_eq!(
             refs.list().unwrap(),
@@ -226,6 +237,7 @@ mod tests {
         for reference in [&tag, &nested, &by_digest] {
             assert!(refs.remove(reference).unwrap());
             assert!(!refs.remove(reference).unwrap());
+            assert_eq!(refs.given(reference), None);
         }
         assert_eq!(fs::read_dir(root.path().join("refs")).unwrap().count(), 0);
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
@@ -408,6 +408,11 @@ impl ImageStore {
         }
         self.record(id)?;
         self.refs.set(reference, id)
+    }
+
+    /// When a name was last given, by whatever brought the image; nothing if it is none.
+    pub fn named_at(&self, reference: &Reference) -> Option<SystemTime> {
+        self.refs.given(reference)
     }
 
     /// Takes a name away; gives whether it was one.

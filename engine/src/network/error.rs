@@ -69,6 +69,14 @@ pub enum NetworkError {
         option: String,
         driver: NetworkDriver,
     },
+    #[error("driver option `{0}` of an endpoint is not supported")]
+    UnknownEndpointOption(String),
+    #[error("the container's network cannot have `{setting}={value}`")]
+    InterfaceSetting {
+        setting: String,
+        value: String,
+        source: io::Error,
+    },
     #[error("this machine's kernel has no `{0}`: neither built in nor as a module")]
     NoModule(&'static str),
     #[error(
@@ -147,7 +155,9 @@ impl Classify for NetworkError {
             | Self::AddressTaken { .. }
             | Self::Overlap { .. }
             | Self::NotConnected(_) => ErrorKind::Conflict,
-            Self::UnknownDriverOption { .. } | Self::NoModule(_) => ErrorKind::Unsupported,
+            Self::UnknownDriverOption { .. }
+            | Self::UnknownEndpointOption(_)
+            | Self::NoModule(_) => ErrorKind::Unsupported,
             Self::BuiltIn(_) | Self::Fixed(_) | Self::ParentOfUser(_) => ErrorKind::Permission,
             Self::NoPool { .. } | Self::Exhausted { .. } => ErrorKind::Unavailable,
             Self::Interface { source, .. } | Self::Kernel { source, .. } => Classify::kind(source),
@@ -164,6 +174,7 @@ impl Classify for NetworkError {
             | Self::DisabledFamily { .. }
             | Self::NoFamily
             | Self::DriverOption { .. }
+            | Self::InterfaceSetting { .. }
             | Self::NoSubnetFor { .. }
             | Self::Mac(_)
             | Self::SharedMac { .. }

@@ -8,7 +8,8 @@ use std::io;
 use std::net::IpAddr;
 
 use netlink_packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope};
@@ -323,11 +324,12 @@ impl Batch {
         self.push(Rt::NewAddress(message), NLM_F_CREATE | NLM_F_EXCL)
     }
 
-    /// Adds a default route; the unspecified address stands for "by the interface itself".
+    /// Makes the default route, in the place of another one; the unspecified address stands for "by the interface
+    /// itself".
     pub(super) fn default_route(&mut self, index: u32, gateway: IpAddr) -> &mut Self {
         self.push(
             Rt::NewRoute(default_route(index, gateway)),
-            NLM_F_CREATE | NLM_F_EXCL,
+            NLM_F_CREATE | NLM_F_REPLACE,
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Driver options of a network: Docker's names; any other is refused by name.
+//! Driver options of a network and of an endpoint: Docker's names; any other is refused by name.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, MacVlanMode};
 use super::error::NetworkError;
 use super::record::Publish;
 use super::sandbox::valid_interface;
-use crate::spec::NetworkDriver;
+use crate::spec::{EndpointSpec, NetworkDriver};
 use crate::sys::user_namespace;
 
 /// The driver options that are known.
@@ -31,6 +31,54 @@ pub fn check_options(
     given: &BTreeMap<String, String>,
 ) -> Result<(), NetworkError> {
     Options::parse(driver, given).map(drop)
+}
+
+/// Takes a driver option of an endpoint.
+///
+/// # Errors
+/// When there is no such option, or its value is wrong.
+pub fn set_endpoint_option(
+    endpoint: &mut EndpointSpec,
+    name: &str,
+    value: &str,
+) -> Result<(), NetworkError> {
+    match name {
+        "com.docker.network.endpoint.ifname" => {
+            valid_interface(value)?;
+            endpoint.interface_name = Some(value.to_owned());
+        }
+        "com.docker.network.endpoint.sysctls" => {
+            for setting in value.split(',') {
+                let (key, wanted) = interface_setting(setting).ok_or_else(|| {
+                    let reason = "it is `net.ipv4.….IFNAME.…=VALUE` or `net.ipv6.….IFNAME.…=VALUE`, separated by commas";
+                    NetworkError::DriverOption {
+                        name: name.to_owned(),
+                        value: value.to_owned(),
+                        reason,
+                    }
+                })?;
+                endpoint.sysctls.insert(key.to_owned(), wanted.to_owned());
+            }
+        }
+        _ => return Err(NetworkError::UnknownEndpointOption(name.to_owned())),
+    }
+    Ok(())
+}
+
+/// The name and the value of an interface's kernel setting.
+fn interface_setting(text: &str) -> Option<(&str, &str)> {
+    let (key, value) = text.split_once('=')?;
+    let parts: Vec<&str> = key.split('.').collect();
+    let plain = |part: &&str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
+    };
+    let ["net", "ipv4" | "ipv6", _, "IFNAME", _] = parts.as_slice() else {
+        return None;
+    };
+    parts.iter().all(plain).then_some((key, value))
 }
 
 impl Options {
@@ -169,6 +217,36 @@ mod tests {
     fn parse(driver: NetworkDriver, name: &str, value: &str) -> Result<Options, String> {
         let given = [(name.to_owned(), value.to_owned())].into();
         Options::parse(driver, &given).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn an_endpoint_has_options_of_its_own() {
+        let mut endpoint = EndpointSpec::default();
+        let mut set = |name: &str, value: &str| {
+            let name = format!("com.docker.network.endpoint.{name}");
+            set_endpoint_option(&mut endpoint, &name, value).map_err(|error| error.to_string())
+        };
+        set("ifname", "lan").unwrap();
+        set(
+            "sysctls",
+            "net.ipv4.conf.IFNAME.log_martians=1,net.ipv6.neigh.IFNAME.gc_stale_time=9",
+        )
+        .unwrap();
+        for (name, value) in [
+            ("ifname", "a/b"),
+            ("sysctls", "net.ipv4.ip_forward=1"),
+            ("sysctls", "net.ipv4.conf.eth0.forwarding=1"),
+            ("sysctls", "net.ipv4.conf.IFNAME.../x=1"),
+            ("sysctls", "kernel.x.conf.IFNAME.y=1"),
+            ("sysctls", "net.ipv4.conf.IFNAME.forwarding"),
+            ("colour", "red"),
+        ] {
+            let error = set(name, value).unwrap_err();
+            assert!(error.contains(name) || error.contains(value), "{error}");
+        }
+        assert_eq!(endpoint.interface_name.as_deref(), Some("lan"));
+        assert_eq!(endpoint.sysctls["net.ipv4.conf.IFNAME.log_martians"], "1");
+        assert_eq!(endpoint.sysctls.len(), 2);
     }
 
     #[test]

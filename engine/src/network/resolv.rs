@@ -195,6 +195,7 @@ mod tests {
             mac: String::new(),
             aliases: vec![],
             internal: false,
+            gw_priority: 0,
         };
         let file = HostsFile {
             hostname: "web",

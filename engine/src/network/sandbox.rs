@@ -1,5 +1,6 @@
 //! A container's network namespace and its endpoints on networks.
 
+use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
@@ -79,6 +80,9 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// The network has no way out.
     pub internal: bool,
+    /// That of its specification.
+    #[serde(default)]
+    pub gw_priority: i64,
 }
 
 /// Makes a namespace with an interface on each network. Idempotent for an owner: it gets the
@@ -101,7 +105,7 @@ fn connect_here(store: &NetworkStore, request: &Request<'_>) -> Result<Sandbox, 
         let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
         no_link_local(&places);
         plug(&mut host, ns, &places)?;
-        configure(&mut inside, &places, true)
+        configure(&mut inside, &places, &[])
     })
     .map_err(NetworkError::kernel("make a network namespace"))?;
     let endpoints = endpoints?;
@@ -198,11 +202,12 @@ fn connect_running_here(
             "take a leftover interface out of the container",
         ))?;
     plug(&mut host, netns, &places)?;
-    let has_default = existing.iter().any(|e| !e.internal);
     let endpoints = netns
         .visit(|| {
             let mut inside = Netlink::route().map_err(NetworkError::kernel("open rtnetlink"))?;
-            configure(&mut inside, &places, !has_default)
+            configure(&mut inside, &places, existing).inspect_err(|_| {
+                let _ = unplug_leftovers(&places);
+            })
         })
         .map_err(NetworkError::kernel(
             "enter the container's network namespace",
@@ -211,7 +216,7 @@ fn connect_running_here(
     Ok(endpoints)
 }
 
-/// Interfaces that a call which was interrupted has left: no endpoint has their names.
+/// Interfaces that a call which failed or was interrupted has left: no endpoint has their names.
 fn unplug_leftovers(places: &[Place]) -> std::io::Result<()> {
     let mut inside = Netlink::route()?;
     for place in places {
@@ -242,8 +247,8 @@ pub fn rename(
     Ok(())
 }
 
-/// Takes one interface out of the namespace of a running container; the next of `remaining`
-/// with a way out becomes the default route.
+/// Takes one interface out of the namespace of a running container. What it was the way out for goes by one of
+/// `remaining`.
 pub fn disconnect_running(
     store: &NetworkStore,
     owner: &str,
@@ -258,18 +263,13 @@ pub fn disconnect_running(
             batch.delete_link(index);
             inside.send(&batch)?;
         }
-        let Some(next) = remaining.iter().find(|e| !e.internal) else {
-            return Ok(());
-        };
-        let Some((index, _)) = inside.link(&next.interface)? else {
-            return Ok(());
-        };
-        for gateway in next.gateways() {
-            let mut batch = Batch::default();
-            batch.default_route(index, gateway);
-            match inside.send(&batch) {
-                Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => return Err(e),
-                _ => {}
+        let before: Vec<_> = ways_out(iter::once(endpoint).chain(remaining)).collect();
+        for (next, gateway) in ways_out(remaining) {
+            let same = before.contains(&(next, gateway));
+            if let (false, Some((index, _))) = (same, inside.link(&next.interface)?) {
+                let mut batch = Batch::default();
+                batch.default_route(index, gateway);
+                inside.send(&batch)?;
             }
         }
         Ok(())
@@ -283,14 +283,34 @@ pub fn disconnect_running(
     leave(store, &endpoint.network_id, owner)
 }
 
+/// The default routes: for each family the endpoint and the gateway. Of networks that lead out it is the one of the
+/// highest priority, the first among equals.
+pub(super) fn ways_out<'a>(
+    endpoints: impl IntoIterator<Item = &'a Endpoint>,
+) -> impl Iterator<Item = (&'a Endpoint, IpAddr)> {
+    let mut found: [Option<(&Endpoint, IpAddr)>; 2] = [None, None];
+    for endpoint in endpoints.into_iter().filter(|e| !e.internal) {
+        for (found, gateway) in found.iter_mut().zip(endpoint.gateways()) {
+            let before = found.map(|(other, _)| other.gw_priority);
+            if let Some(gateway) = gateway
+                && before.is_none_or(|before| before < endpoint.gw_priority)
+            {
+                *found = Some((endpoint, gateway));
+            }
+        }
+    }
+    found.into_iter().flatten()
+}
+
 impl Endpoint {
-    pub(super) fn gateways(&self) -> impl Iterator<Item = IpAddr> {
-        // Without a gateway the interface itself leads there.
+    /// IPv4's and IPv6's, for a family that it has an address of. Without a gateway the interface itself leads there.
+    fn gateways(&self) -> [Option<IpAddr>; 2] {
         let v4 = self.gateway4.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let v6 = self.gateway6.unwrap_or(Ipv6Addr::UNSPECIFIED);
-        let v4 = self.ipv4.map(|_| IpAddr::V4(v4));
-        let v6 = self.ipv6.map(|_| IpAddr::V6(v6));
-        v4.into_iter().chain(v6)
+        [
+            self.ipv4.map(|_| IpAddr::V4(v4)),
+            self.ipv6.map(|_| IpAddr::V6(v6)),
+        ]
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> {
@@ -385,6 +405,8 @@ fn take_places<'a>(
             member,
             interface,
             host_interface,
+            gw_priority: spec.gw_priority,
+            sysctls: spec.sysctls.clone(),
         });
     }
     Ok((places, undo))

@@ -1,7 +1,9 @@
 //! The interfaces of a container's namespace: pairs that join it to a bridge, or what
 //! [`sublink`] makes.
 
+use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd};
+use std::path::{Path, PathBuf};
 
 use netlink_packet_route::link::{
     InfoBridgePort, InfoData, InfoKind, InfoPortData, InfoPortKind, InfoVeth, LinkAttribute,
@@ -13,7 +15,7 @@ use super::members::{Member, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
 use super::record::{Network, Pool};
-use super::sandbox::Endpoint;
+use super::sandbox::{Endpoint, ways_out};
 use super::sublink;
 use crate::spec::NetworkDriver;
 
@@ -27,6 +29,8 @@ pub(super) struct Place {
     pub(super) member: Member,
     pub(super) interface: String,
     pub(super) host_interface: String,
+    pub(super) gw_priority: i64,
+    pub(super) sysctls: BTreeMap<String, String>,
 }
 
 /// Makes the interfaces of places: pairs, or on macvlan and ipvlan networks single ones.
@@ -96,23 +100,24 @@ pub(super) fn no_link_local(places: &[Place]) {
     }
 }
 
-/// Inside the namespace: `lo` up, addresses, default route, in one message.
+/// Inside the namespace, which has `existing` interfaces: `lo` up, addresses, default routes, in one message.
 pub(super) fn configure(
     inside: &mut Netlink,
     places: &[Place],
-    route: bool,
+    existing: &[Endpoint],
 ) -> Result<Vec<Endpoint>, NetworkError> {
     let failed = NetworkError::kernel("give the container's interfaces their addresses");
     let mut batch = Batch::default();
     batch.up(LOOPBACK);
     let mut endpoints = Vec::with_capacity(places.len());
-    let mut routed = !route;
+    let mut indices = Vec::with_capacity(places.len());
     for place in places {
         let index = match inside.link(&place.interface) {
             Ok(Some((index, _))) => index,
             Ok(None) => return Err(failed(std::io::ErrorKind::NotFound.into())),
             Err(e) => return Err(failed(e)),
         };
+        place.apply_sysctls()?;
         let endpoint = place.endpoint();
         if place.network.driver == NetworkDriver::Bridge {
             // A pair's far end cannot be born up: it does not know its other end yet.
@@ -123,19 +128,39 @@ pub(super) fn configure(
         } else if let Err(e) = sublink::set_up(inside, index, &endpoint) {
             return Err(failed(e));
         }
-        if !routed && !endpoint.internal {
-            for gateway in endpoint.gateways() {
-                batch.default_route(index, gateway);
-            }
-            routed = true;
-        }
         endpoints.push(endpoint);
+        indices.push(index);
+    }
+    for (way_out, gateway) in ways_out(existing.iter().chain(&endpoints)) {
+        let new = endpoints
+            .iter()
+            .position(|e| e.interface == way_out.interface);
+        if let Some(index) = new.and_then(|new| indices.get(new)) {
+            batch.default_route(*index, gateway);
+        }
     }
     inside.send(&batch).map_err(failed)?;
     Ok(endpoints)
 }
 
 impl Place {
+    /// The calling thread is in the container's namespace.
+    fn apply_sysctls(&self) -> Result<(), NetworkError> {
+        for (name, value) in &self.sysctls {
+            let parts = name.split('.').map(|part| match part {
+                "IFNAME" => &self.interface,
+                other => other,
+            });
+            let path = Path::new("/proc/sys").join(parts.collect::<PathBuf>());
+            std::fs::write(path, value).map_err(|source| NetworkError::InterfaceSetting {
+                setting: name.clone(),
+                value: value.clone(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
     fn endpoint(&self) -> Endpoint {
         let (pool4, pool6) = (self.network.pool4(), self.network.pool6());
         let gateway = |pool: Option<&Pool>| {
@@ -155,6 +180,7 @@ impl Place {
             mac: self.member.mac.clone(),
             aliases: self.member.aliases.clone(),
             internal: self.network.internal,
+            gw_priority: self.gw_priority,
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NetworkMode {
-    /// Endpoints on networks of the engine, in order; the first is the default route.
+    /// Endpoints on networks of the engine, in order.
     /// Empty means the built-in network `bridge`.
     Networks(Vec<EndpointSpec>),
     /// The machine's own network.
@@ -58,6 +58,10 @@ pub struct EndpointSpec {
     pub interface_name: Option<String>,
     /// Names that this container alone has for other members.
     pub links: Vec<Link>,
+    /// The default route goes by the network of the highest one, the first among equals, that leads out.
+    pub gw_priority: i64,
+    /// Kernel settings of the interface by name (`net.ipv4.conf.IFNAME.forwarding`), in which `IFNAME` stands for it.
+    pub sysctls: BTreeMap<String, String>,
 }
 
 impl EndpointSpec {

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -114,6 +115,11 @@ pub fn write_file(path: &Path, content: &[u8], durability: Durability) -> Result
             .map_err(failed("sync", parent))?;
     }
     Ok(())
+}
+
+/// Has a file or directory look as if it was written now.
+pub fn touch(path: &Path) -> io::Result<()> {
+    File::open(path)?.set_modified(SystemTime::now())
 }
 
 /// Removes a file; a missing one is fine.

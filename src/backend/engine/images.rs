@@ -30,10 +30,11 @@ pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
             ));
         }
     };
-    let (tags, _) = engine
+    let (tags, digests) = engine
         .images()
         .names(&image.id)
         .map_err(|error| BackendError::wrap(format!("cannot look at image `{name}`"), error))?;
+    let names = tags.iter().chain(&digests);
     let run = &image.config.config;
     Ok(Some(Image {
         id: image.id.to_string(),
@@ -45,7 +46,9 @@ pub(super) fn find(engine: &Engine, name: &str) -> Result<Option<Image>> {
         ),
         size: image.size(),
         created: image.config.created.as_deref().and_then(time),
-        tagged: None,
+        tagged: names
+            .filter_map(|name| engine.images().named_at(name))
+            .max(),
         volumes: run.volumes.keys().cloned().collect(),
         has_healthcheck: run
             .healthcheck

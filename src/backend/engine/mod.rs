@@ -337,7 +337,7 @@ impl Backend for EngineBackend {
             stdin: spec.stdin,
             stdout: true,
             stderr: true,
-            size: Streams::of_process().size(),
+            size: Streams::of_process().size().filter(|_| container.spec.tty),
         };
         let attachment = if spec.start {
             self.engine.start_attached(&id.0, &options)

@@ -165,10 +165,10 @@ impl Driver<'_> {
         match &self.attached.abort {
             Abort::Never => false,
             Abort::OnFailure => code != 0,
-            Abort::OnExit => code != 0 || !self.is_meant_to_end(container),
-            Abort::ExitCodeFrom(service) => {
+            Abort::OnExit => {
+                let asked = self.attached.exit_code_from.as_deref();
                 code != 0
-                    || observed::service(container) == service
+                    || asked == Some(observed::service(container))
                     || !self.is_meant_to_end(container)
             }
         }
@@ -287,7 +287,7 @@ impl Driver<'_> {
     }
 
     fn exit_code(&self, interrupted: bool) -> Result<Exit, CliError> {
-        if let Abort::ExitCodeFrom(service) = &self.attached.abort {
+        if let Some(service) = &self.attached.exit_code_from {
             let containers = self.containers()?;
             let code = containers
                 .iter()

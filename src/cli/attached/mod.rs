@@ -55,6 +55,8 @@ pub struct Attached {
     pub watch: bool,
     /// When to stop everything.
     pub abort: Abort,
+    /// The service whose exit code is ours.
+    pub exit_code_from: Option<String>,
     /// `-t`.
     pub timeout: Option<Duration>,
 }
@@ -68,18 +70,13 @@ pub enum Abort {
     OnExit,
     /// When any fails.
     OnFailure,
-    /// As `OnExit`, with this service's exit code.
-    ExitCodeFrom(String),
 }
 
 impl Attached {
     /// Services named in flags must exist.
     pub fn check(&self, stack: &Stack) -> Result<(), CliError> {
-        let from = match &self.abort {
-            Abort::ExitCodeFrom(service) => Some(service),
-            _ => None,
-        };
-        for name in self.only.iter().chain(&self.except).chain(from) {
+        let named = self.only.iter().chain(&self.except);
+        for name in named.chain(&self.exit_code_from) {
             stack.desired.select(std::slice::from_ref(name))?;
         }
         Ok(())

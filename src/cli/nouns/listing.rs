@@ -10,6 +10,9 @@ use crate::cli::error::CliError;
 use crate::cli::output::print;
 use crate::cli::time;
 
+/// Go's zero time, which stands for one that is not known.
+pub const NEVER: &str = "0001-01-01T00:00:00Z";
+
 /// What `--filter` may say for every `prune`.
 pub const PRUNE: &[&str] = &["label", "label!", "until"];
 

@@ -12,6 +12,7 @@ pub mod listing;
 pub mod login;
 pub mod network;
 pub mod oci;
+mod shape;
 pub mod system;
 pub mod volume;
 
@@ -25,7 +26,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output::{print, print_made};
-use crate::ui::template::{Format, Template};
+use crate::ui::template::{Format, Shape, Template};
 
 /// The engine below the root that the flags name.
 fn open(global: &Global) -> Result<Engine, CliError> {
@@ -83,10 +84,11 @@ fn confirm(force: bool, what: &str) -> Result<(), CliError> {
     }
 }
 
-/// Prints things as `inspect` does: one JSON array, or a template a line. What does not
+/// Prints things of a shape as `inspect` does: one JSON array, or a template a line. What does not
 /// exist is told at the end.
 fn print_inspected(
     format: Option<&str>,
+    shape: Shape,
     names: &[String],
     mut look: impl FnMut(&str) -> Result<Value, EngineError>,
 ) -> Result<Exit, CliError> {
@@ -105,7 +107,7 @@ fn print_inspected(
         }
         Some(format) => {
             for value in &found {
-                print_made(&render(format, value)?)?;
+                print_made(&render(format, value, shape)?)?;
             }
         }
     }
@@ -116,10 +118,10 @@ fn print_inspected(
     Ok(Exit::Failure)
 }
 
-fn render(format: &str, value: &Value) -> Result<String, CliError> {
+fn render(format: &str, value: &Value, shape: Shape) -> Result<String, CliError> {
     Ok(match Format::parse(format)? {
         Format::Json | Format::Table => format!("{value}\n"),
-        Format::Template(template) => template.render(value)? + "\n",
-        Format::Columns(_) => Template::parse(format)?.render(value)? + "\n",
+        Format::Template(template) => template.render_as(value, shape)? + "\n",
+        Format::Columns(_) => Template::parse(format)?.render_as(value, shape)? + "\n",
     })
 }

@@ -1,6 +1,6 @@
 //! `gantry volume`: the engine's volumes without a Compose file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -13,7 +13,7 @@ use super::listing::{self, Filters};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::nouns::{confirm, each, open, print_inspected};
+use crate::cli::nouns::{confirm, each, open, print_inspected, shape};
 use crate::cli::output::{List, print, read_archive, warn, write_archive};
 use crate::ui::table::Table;
 use crate::ui::template::Format;
@@ -139,7 +139,7 @@ pub fn run(global: &Global, command: VolumeCommand) -> Result<Exit, CliError> {
         VolumeCommand::Export(args) => export(&engine, &args),
         VolumeCommand::Import(args) => import(&engine, &args),
         VolumeCommand::Inspect(args) => {
-            print_inspected(args.format.as_deref(), &args.names, |name| {
+            print_inspected(args.format.as_deref(), shape::VOLUME, &args.names, |name| {
                 Ok(to_json(&engine, &engine.volumes().get(name)?))
             })
         }
@@ -258,13 +258,15 @@ fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
 }
 
 fn to_json(engine: &Engine, volume: &Volume) -> Value {
+    // Docker says null where there are none.
+    let texts = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
     json!({
         "CreatedAt": format!("{:.0}", volume.created),
         "Driver": "local",
-        "Labels": volume.labels,
+        "Labels": texts(&volume.labels),
         "Mountpoint": engine.volumes().data(&volume.name),
         "Name": volume.name.to_string(),
-        "Options": volume.options,
+        "Options": texts(&volume.options),
         "Scope": "local",
     })
 }

@@ -6,7 +6,7 @@ use crate::backend::AttachSpec;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::Session;
+use crate::cli::session::{OneOff, Session};
 
 /// What was typed after `attach`.
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ pub struct AttachArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: AttachArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let container = session.one_of(&args.service, args.index)?;
+    let container = session.one_of(&args.service, args.index, OneOff::Include)?;
     if !container.state.is_live() {
         return Err(CliError::NotRunning {
             service: args.service,

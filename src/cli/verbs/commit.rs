@@ -7,7 +7,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output::print;
-use crate::cli::session::Session;
+use crate::cli::session::{OneOff, Session};
 
 /// What was typed after `commit`.
 #[derive(Debug, Args)]
@@ -38,7 +38,7 @@ pub struct CommitArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: CommitArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let container = session.one_of(&args.service, args.index)?;
+    let container = session.one_of(&args.service, args.index, OneOff::Include)?;
     if !global.dry_run {
         let options = CommitOptions {
             reference: args.reference,

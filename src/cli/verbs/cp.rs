@@ -7,7 +7,7 @@ use crate::cli::copying::{End, copy_in, copy_out};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::{OneOff, Session};
+use crate::cli::session::{OneOff, Session, numbered};
 
 /// What was typed after `cp`.
 #[derive(Debug, Args)]
@@ -41,8 +41,12 @@ pub fn run(global: &Global, args: CpArgs) -> Result<Exit, CliError> {
     };
     let session = Session::named(global)?;
     let containers = |service: &str| -> Result<Vec<Container>, CliError> {
-        if args.index.is_some() {
-            return Ok(vec![session.one_of(service, args.index)?]);
+        if numbered(args.index).is_some() {
+            return Ok(vec![session.one_of(
+                service,
+                args.index,
+                OneOff::Exclude,
+            )?]);
         }
         let one_off = if args.all {
             OneOff::Include

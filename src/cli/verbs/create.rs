@@ -72,6 +72,7 @@ impl CreateArgs {
             plan: UpOptions {
                 services: self.services,
                 dependencies: Dependencies::Included,
+                around: None,
                 recreate,
                 recreate_dependencies: match recreate {
                     Recreate::Forced => Recreate::Diverged,

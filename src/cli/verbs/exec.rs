@@ -8,7 +8,7 @@ use crate::backend::ExecSpec;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::session::Session;
+use crate::cli::session::{OneOff, Session};
 
 /// What was typed after `exec`.
 #[derive(Debug, Args)]
@@ -66,7 +66,7 @@ pub fn run(global: &Global, args: ExecArgs) -> Result<Exit, CliError> {
         });
     }
     let session = Session::named(global)?;
-    let container = session.one_of(&service, args.index)?;
+    let container = session.one_of(&service, args.index, OneOff::Include)?;
     if !container.state.is_live() {
         return Err(CliError::NotRunning { service });
     }

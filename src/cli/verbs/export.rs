@@ -8,7 +8,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output::write_archive;
-use crate::cli::session::Session;
+use crate::cli::session::{OneOff, Session};
 
 /// What was typed after `export`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct ExportArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: ExportArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let container = session.one_of(&args.service, args.index)?;
+    let container = session.one_of(&args.service, args.index, OneOff::Include)?;
     if !global.dry_run {
         let output = args.output.as_deref().map(Path::new);
         write_archive("export", output, |out| {

@@ -13,7 +13,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::follow::Follower;
 use crate::cli::global::Global;
-use crate::cli::session::{OneOff, Session, short_name};
+use crate::cli::session::{OneOff, Session, numbered, short_name};
 use crate::cli::time;
 use crate::plan::labels;
 use crate::plan::observed::{number, service};
@@ -66,9 +66,13 @@ pub fn run(global: &Global, args: LogsArgs) -> Result<Exit, CliError> {
         tail: time::tail(&args.tail)?,
         follow: args.follow,
     };
+    let index = numbered(args.index);
+    if index.is_some() && args.services.len() != 1 {
+        return Err(CliError::usage("`--index` needs exactly one service"));
+    }
     let session = Session::named(global)?;
     let containers = wanted(&session, &args)?;
-    if let (Some(index), true, [_, ..]) = (args.index, containers.is_empty(), &args.services[..]) {
+    if let (Some(index), true) = (index, containers.is_empty()) {
         return Err(CliError::NotFound {
             what: "container of service",
             name: args.services.join(", "),
@@ -100,7 +104,8 @@ fn wanted(session: &Session, args: &LogsArgs) -> Result<Vec<Container>, CliError
     if let Some(project) = &session.project {
         containers.retain(|container| project.any_service(service(container)).is_some());
     }
-    containers.retain(|container| args.index.is_none_or(|index| number(container) == index));
+    containers
+        .retain(|container| numbered(args.index).is_none_or(|index| number(container) == index));
     Ok(containers)
 }
 

@@ -6,7 +6,7 @@ use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
 use crate::cli::output::print;
-use crate::cli::session::Session;
+use crate::cli::session::{OneOff, Session};
 use crate::ui::container::socket;
 
 /// What was typed after `port`.
@@ -29,7 +29,7 @@ pub struct PortArgs {
 /// Runs the verb.
 pub fn run(global: &Global, args: PortArgs) -> Result<Exit, CliError> {
     let session = Session::named(global)?;
-    let container = session.one_of(&args.service, args.index)?;
+    let container = session.one_of(&args.service, args.index, OneOff::Include)?;
     let found = container.ports.iter().find_map(|port| {
         let asked = port.container_port == args.private_port
             && port.protocol.to_string() == args.protocol.to_lowercase();

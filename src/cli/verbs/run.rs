@@ -7,7 +7,7 @@ use clap::Args;
 use gantry_engine::spec::{MountKind, MountSpec};
 use indexmap::IndexMap;
 
-use crate::backend::{self, AnonymousVolumes, AttachSpec, Backend, ContainerId, Force, Removal};
+use crate::backend::{AnonymousVolumes, AttachSpec, Force, Removal};
 use crate::cli::apply::{self, ImageOptions};
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
@@ -23,11 +23,11 @@ use crate::loader::short::shell;
 use crate::loader::{self, Diagnostics};
 use crate::lower::{OneOff, PublishedPorts, Stack};
 use crate::model::Project;
+use crate::plan::Wait;
 use crate::plan::images::{Builds, Policy};
 use crate::plan::up::{
     Anonymous, ChangedVolumes, Dependencies, Recreate, Start, UpOptions, up as plan_up,
 };
-use crate::plan::{Wait, observed};
 
 /// What was typed after `run`.
 #[derive(Debug, Args)]
@@ -152,34 +152,36 @@ pub fn run(global: &Global, args: RunArgs) -> Result<Exit, CliError> {
     let made = session.backend.create(&spec).map_err(failed)?;
     output::warn(&made.warnings);
     let id = made.id;
-    let ran = start(&*session.backend, &id, &options);
-    if ran.is_err() && options.typed.rm {
-        let all = Removal {
-            force: Force::Yes,
-            volumes: AnonymousVolumes::Remove,
-        };
-        // Why it could not run is what the user must read.
-        let _ = session.backend.remove(&id, all);
-    }
-    match ran.map_err(failed)? {
-        Some(code) => Ok(Exit::of_child(code)),
-        None => output::print(&format!("{id}\n")).map(|()| Exit::Success),
-    }
-}
-
-/// Starts the container, and stays with it unless it is detached; its exit code.
-fn start(backend: &dyn Backend, id: &ContainerId, run: &Run) -> backend::Result<Option<i32>> {
-    output::warn(&backend.prepare(id)?);
-    if run.detach {
-        return backend.start(id).map(|_| None);
+    let backend = &*session.backend;
+    // One that has been started is its supervisor's to remove.
+    let not_started = |error| {
+        if options.typed.rm {
+            let all = Removal {
+                force: Force::Yes,
+                volumes: AnonymousVolumes::Remove,
+            };
+            // Why it could not run is what the user must read.
+            let _ = backend.remove(&id, all);
+        }
+        failed(error)
+    };
+    output::warn(&backend.prepare(&id).map_err(not_started)?);
+    if options.detach {
+        backend.start(&id).map_err(not_started)?;
+        return output::print(&format!("{id}\n")).map(|()| Exit::Success);
     }
     let attach = AttachSpec {
-        stdin: run.interactive,
+        stdin: options.interactive,
         signals: true,
         detach_keys: None,
         start: true,
     };
-    backend.attach(id, &attach).map(Some)
+    let ended = backend.attach(&id, &attach);
+    let code = ended.map_err(|error| match error.exit_code {
+        Some(_) => not_started(error),
+        None => failed(error),
+    })?;
+    Ok(Exit::of_child(code))
 }
 
 /// What was typed, with nothing left open.
@@ -300,20 +302,11 @@ fn prepare(
     apply::provide_images(global, backend, stack, &others, &missing, events)?;
     apply::provide_images(global, backend, stack, &own, &run.images, events)?;
     let lock = apply::lock(backend, &session.project_name)?;
-    // The service's own containers are none of this command's business: it is planned as one
-    // that wants no container and has none, which leaves its networks, volumes, dependencies.
-    let mut desired = stack.desired.clone();
-    if let Some(service) = desired.services.get_mut(&run.service) {
-        service.replicas = 0;
-    }
-    let mut observed = apply::observe(backend, &session.project_name, Some(&desired))?;
-    observed.containers.retain(|container| {
-        let is_orphan = run.remove_orphans && observed::is_one_off(container);
-        is_orphan || observed::service(container) != run.service
-    });
+    let observed = apply::observe(backend, &session.project_name, Some(&stack.desired))?;
     let options = UpOptions {
         services: named.to_vec(),
         dependencies: run.dependencies,
+        around: Some(run.service.clone()),
         recreate: Recreate::Diverged,
         recreate_dependencies: Recreate::Diverged,
         anonymous: Anonymous::Inherited,
@@ -322,7 +315,7 @@ fn prepare(
         start: Start::Yes,
         timeout: None,
     };
-    let plan = plan_up(&desired, &observed, &options)?;
+    let plan = plan_up(&stack.desired, &observed, &options)?;
     let cancel = Cancel::default();
     let execution = Execution {
         backend,

@@ -39,6 +39,7 @@ impl ScaleArgs {
                 } else {
                     Dependencies::Included
                 },
+                around: None,
                 recreate: Recreate::Diverged,
                 recreate_dependencies: Recreate::Diverged,
                 anonymous: Anonymous::Inherited,

@@ -177,12 +177,14 @@ impl UpArgs {
         const EXIT_CODE: &str = "--exit-code-from";
         const ATTACH: &str = "--attach";
         const ATTACH_DEPS: &str = "--attach-dependencies";
+        const RENEW: &str = "--renew-anon-volumes";
         let given: BTreeSet<&str> = [
             ("--force-recreate", self.force_recreate),
             ("--no-recreate", self.no_recreate),
             ("--always-recreate-deps", self.always_recreate_deps),
             ("--build", self.build),
             ("--no-build", self.no_build),
+            (RENEW, self.renew_anon_volumes),
             (ATTACH, !self.attach.is_empty()),
             (ATTACH_DEPS, self.attach_dependencies),
             ("--detach", self.detach),
@@ -199,6 +201,9 @@ impl UpArgs {
             ("--force-recreate", "--no-recreate"),
             ("--always-recreate-deps", "--no-recreate"),
             ("--build", "--no-build"),
+            (RENEW, "--no-recreate"),
+            ("--no-build", "--watch"),
+            ("--wait", "--watch"),
             (ATTACH, ATTACH_DEPS),
             ("--detach", ABORT),
             ("--detach", ABORT_FAILURE),
@@ -231,6 +236,7 @@ impl UpArgs {
             _ => Recreate::Diverged,
         };
         UpOptions {
+            around: None,
             services: self.services.clone(),
             dependencies: if self.no_deps {
                 Dependencies::Ignored
@@ -260,17 +266,18 @@ impl UpArgs {
     }
 
     fn mode(&self) -> Mode {
-        if self.wait || self.wait_timeout.is_some() {
+        if self.wait {
             return Mode::Wait(apply::seconds(self.wait_timeout));
         }
         if self.detach || self.no_start {
             return Mode::Detached;
         }
-        let abort = match &self.exit_code_from {
-            Some(service) => Abort::ExitCodeFrom(service.clone()),
-            None if self.abort_on_container_exit => Abort::OnExit,
-            None if self.abort_on_container_failure => Abort::OnFailure,
-            None => Abort::Never,
+        let abort = if self.abort_on_container_failure {
+            Abort::OnFailure
+        } else if self.abort_on_container_exit || self.exit_code_from.is_some() {
+            Abort::OnExit
+        } else {
+            Abort::Never
         };
         Mode::Attached(Attached {
             only: self.attach.clone(),
@@ -281,6 +288,7 @@ impl UpArgs {
             timestamps: self.timestamps,
             watch: self.watch,
             abort,
+            exit_code_from: self.exit_code_from.clone(),
             timeout: apply::seconds(self.timeout),
         })
     }

@@ -36,7 +36,7 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
     let _subscription = session
         .backend
         .subscribe(&[(labels::PROJECT, &session.project_name)], sender)?;
-    let first = session.of_services(&args.services, OneOff::Exclude)?;
+    let first = session.of_services(&args.services, OneOff::Include)?;
     if first.is_empty() {
         return Err(CliError::NotFound {
             what: "container of service",
@@ -47,7 +47,7 @@ pub fn run(global: &Global, args: WaitArgs) -> Result<Exit, CliError> {
     let mut told = Vec::new();
     let mut code = 0;
     while told.len() < first.len() {
-        let now = session.of_services(&args.services, OneOff::Exclude)?;
+        let now = session.of_services(&args.services, OneOff::Include)?;
         for waited in first
             .iter()
             .filter(|c| !told.contains(&c.id))

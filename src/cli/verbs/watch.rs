@@ -147,6 +147,7 @@ fn bring_up(services: Vec<String>, builds: Builds, recreate: Recreate) -> Up {
         plan: UpOptions {
             services,
             dependencies,
+            around: None,
             recreate,
             recreate_dependencies: Recreate::Diverged,
             anonymous: Anonymous::Inherited,

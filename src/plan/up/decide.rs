@@ -28,7 +28,11 @@ impl Decision<'_> {
 impl<'a> Planner<'a> {
     pub(super) fn decide(&mut self) -> Vec<Decision<'a>> {
         let mut decisions = Vec::new();
+        let around = self.options.around.as_ref();
         for name in self.services.clone() {
+            if around == Some(&name) {
+                continue;
+            }
             let decision = self.decide_service(&name);
             if decision.has_successors() {
                 self.recreated.insert(name);

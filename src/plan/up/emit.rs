@@ -28,8 +28,8 @@ impl<'a> Planner<'a> {
         }
         if self.options.start == Start::Yes {
             self.emit_starts(to_start);
-            self.start_bystanders();
         }
+        self.start_bystanders();
     }
 
     /// Running containers whose `depends_on` says `restart: true` stop before the dependency is
@@ -204,25 +204,42 @@ impl<'a> Planner<'a> {
 
     /// Who takes no part, and was only stopped so that its network could be made anew, runs again.
     fn start_bystanders(&mut self) {
+        let mut started = BTreeMap::new();
         for container in &self.observed.containers {
-            let Some(after) = self.resources.bystanders.get(&container.id) else {
-                continue;
-            };
-            let stop = self.resources.stopped[&container.id];
-            // An orphan may have been removed since.
-            if !after.contains(&stop) {
-                continue;
-            }
-            let operation = Operation::Start {
-                service: observed::service(container).to_owned(),
-                number: observed::number(container),
-                name: container.name.clone(),
-                id: Some(container.id.clone()),
-                waits: Vec::new(),
-            };
-            let reason = self.plan.step(stop).reason.clone();
-            self.plan.add(operation, reason, after);
+            self.start_bystander(container, &mut started);
         }
+    }
+
+    /// Starts one, after those whose namespaces it shares.
+    fn start_bystander(
+        &mut self,
+        container: &Container,
+        started: &mut BTreeMap<ContainerId, StepId>,
+    ) {
+        let Some(mut after) = self.resources.bystanders.remove(&container.id) else {
+            return;
+        };
+        let stop = self.resources.stopped[&container.id];
+        // An orphan may have been removed since.
+        if !after.contains(&stop) {
+            return;
+        }
+        for lender in &self.observed.containers {
+            if container.joined.contains(&lender.id) {
+                self.start_bystander(lender, started);
+                after.extend(started.get(&lender.id));
+            }
+        }
+        let operation = Operation::Start {
+            service: observed::service(container).to_owned(),
+            number: observed::number(container),
+            name: container.name.clone(),
+            id: Some(container.id.clone()),
+            waits: Vec::new(),
+        };
+        let reason = self.plan.step(stop).reason.clone();
+        let step = self.plan.add(operation, reason, &after);
+        started.insert(container.id.clone(), step);
     }
 
     /// What a service's containers wait for: its dependencies that take part and have containers.

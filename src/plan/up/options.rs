@@ -9,6 +9,8 @@ pub struct UpOptions {
     pub services: Vec<String>,
     /// Whether what they depend on belongs to it.
     pub dependencies: Dependencies,
+    /// A service that is only planned for: what it needs is provided, its containers are left alone.
+    pub around: Option<String>,
     /// When to replace containers of the named services.
     pub recreate: Recreate,
     /// When to replace containers of what they depend on.

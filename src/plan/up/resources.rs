@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::desired::Service;
 use super::super::graph::StepId;
 use super::super::observed;
-use super::super::operation::{Operation, Reason, Warning};
+use super::super::operation::{InUse, Operation, Reason, Warning};
 use super::super::{PlanError, labels};
 use super::{ChangedVolumes, Planner, mounts_volume};
+use crate::backend::Container;
 
 impl Planner<'_> {
     fn used(&self, of: impl Fn(&Service) -> &Vec<String>) -> BTreeSet<String> {
@@ -95,25 +96,43 @@ impl Planner<'_> {
             .iter()
             .filter(|c| c.networks.iter().any(|endpoint| endpoint.network == name))
             .collect();
-        let live: Vec<_> = on_it.into_iter().filter(|c| c.state.is_live()).collect();
+        let mut live: Vec<_> = on_it.into_iter().filter(|c| c.state.is_live()).collect();
+        // Who shares the namespaces of a bystander would be left in the old ones.
+        let sharers = self.observed.containers.iter().filter(|container| {
+            let joins = |other: &&&Container| container.joined.contains(&other.id);
+            let lender = live.iter().find(joins);
+            container.state.is_live()
+                && self.is_bystander(container)
+                && lender.is_some_and(|lender| self.is_bystander(lender))
+                && !live.iter().any(|other| other.id == container.id)
+        });
+        live.extend(sharers.collect::<Vec<_>>());
         let stops: Vec<_> = live
             .iter()
             .map(|container| self.stop(container, reason.clone(), &[]))
             .collect();
         let remove = Operation::RemoveNetwork {
             name: name.to_owned(),
+            in_use: InUse::Fails,
         };
         let removed = self.plan.add(remove, reason.clone(), &stops);
         let created = self.create_network(key, reason, &[removed]);
         self.resources.changed_networks.insert(key.to_owned());
         for (container, stop) in live.into_iter().zip(stops) {
-            let service = observed::service(container);
-            if !observed::is_one_off(container) && !self.services.iter().any(|s| s == service) {
+            if self.is_bystander(container) {
                 let steps = &mut self.resources.bystanders;
                 let steps = steps.entry(container.id.clone()).or_default();
                 steps.extend([stop, created]);
             }
         }
+    }
+
+    /// Whether a container belongs to a service that takes no part.
+    fn is_bystander(&self, container: &Container) -> bool {
+        let service = observed::service(container);
+        let takes_part = self.services.iter().any(|name| name == service)
+            && self.options.around.as_deref() != Some(service);
+        !takes_part && !observed::is_one_off(container)
     }
 
     pub(super) fn volumes(&mut self) -> Result<(), PlanError> {
@@ -177,6 +196,7 @@ impl Planner<'_> {
         }
         let remove = Operation::RemoveVolume {
             name: name.to_owned(),
+            in_use: InUse::Fails,
         };
         let removed = self.plan.add(remove, reason.clone(), &gone);
         self.create_volume(key, reason, &[removed]);

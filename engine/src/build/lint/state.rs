@@ -50,10 +50,13 @@ impl State {
                 false => variables.names().map(str::to_owned).collect(),
             },
             variables,
-            known: true,
+            known: sure,
             sure,
             directory: sure.then_some(image.config.working_dir),
-            triggers: image.config.on_build,
+            triggers: match sure {
+                true => image.config.on_build,
+                false => Vec::new(),
+            },
             shell: image.config.shell.is_some_and(|shell| !shell.is_empty()),
             ..Self::default()
         }

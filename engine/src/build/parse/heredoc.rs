@@ -1,5 +1,7 @@
 //! Heredoc words: `[fd]<<[-] NAME`.
 
+use crate::build::expand::Expander;
+
 use super::words::{flags, shell_words, split_instruction};
 
 /// One heredoc of an instruction.
@@ -7,7 +9,7 @@ use super::words::{flags, shell_words, split_instruction};
 pub(in crate::build) struct Heredoc {
     /// The terminator, which is also the file's name for `COPY`.
     pub(in crate::build) name: String,
-    /// `false` when any part of the word was quoted.
+    /// `false` when any part of the word was in quotes; a backslash is none.
     pub(in crate::build) expand: bool,
     /// `<<-`: leading tabs do not count.
     pub(in crate::build) chomp: bool,
@@ -31,6 +33,17 @@ pub(super) fn announced(text: &str) -> Vec<Heredoc> {
     if super::words::json_strings(arguments).is_some() {
         return Vec::new();
     }
+    // Nothing is announced by what is no text of words: a comment with an apostrophe, a substitution that only shells
+    // know.
+    let expander = Expander {
+        escape: '\\',
+        // No value is asked for, and none is missing.
+        lookup: &|_| Some("x".to_owned()),
+        keep_quotes: false,
+    };
+    if expander.word(arguments).is_err() {
+        return Vec::new();
+    }
     shell_words(arguments)
         .iter()
         .filter_map(|word| parse_heredoc_word(word))
@@ -52,11 +65,15 @@ pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
     }
     let mut name = String::new();
     let mut quote = None;
+    let mut expand = true;
     let mut characters = rest.chars();
     while let Some(c) = characters.next() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (None, '\'' | '"') => quote = Some(c),
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                expand = false;
+            }
             (None | Some('"'), '\\') => name.extend(characters.next()),
             (None, c) if c.is_whitespace() => return None,
             (_, c) => name.push(c),
@@ -64,7 +81,7 @@ pub(in crate::build) fn parse_heredoc_word(word: &str) -> Option<Heredoc> {
     }
     let closed = quote.is_none() && !name.is_empty();
     closed.then(|| Heredoc {
-        expand: name == rest,
+        expand,
         name,
         chomp,
         content: String::new(),
@@ -99,7 +116,10 @@ mod tests {
         assert_eq!(names("ONBUILD RUN << A <<B"), ["A", "B"]);
         // A shift looks the same.
         assert_eq!(names("RUN echo $((1 << 3))"), ["3))"]);
+        assert_eq!(names("RUN cat ${X:?no X} <<A"), ["A"]);
         for none in [
+            "RUN echo $((1 << 3)) # don't",
+            "RUN echo $((1 << 3)) ${X^^}",
             "RUN cat <<- EOF",
             "RUN cat <<<A",
             "RUN echo '<< A'",

@@ -15,18 +15,18 @@ use crate::build::stage::stack_key;
 use crate::build::tree::{Tree, View};
 use crate::build::values;
 use crate::error::ErrorKind;
-use crate::state::{Lock, StateError};
+use crate::state::{Lock, StateError, touch};
 
 impl Runner<'_, '_, '_> {
     /// The directory of a cache mount, and the lock that its sharing asks for.
     pub(super) fn cache_directory(
         &self,
         mount: &Mount,
-        target: &str,
         seed: Option<&Files>,
     ) -> Result<(PathBuf, Lock), BuildError> {
-        let home = self.cache_home(mount, target, seed);
+        let home = self.cache_home(mount, seed);
         std::fs::create_dir_all(&home).map_err(self.internal("open a cache mount"))?;
+        touch(&home).map_err(self.internal("open a cache mount"))?;
         let (directory, lock) =
             lock(&home, mount.sharing).map_err(|error| self.cannot_lock(&error))?;
         // One filler at a time.
@@ -42,11 +42,12 @@ impl Runner<'_, '_, '_> {
         Ok((directory, lock))
     }
 
-    /// Where the directories of one cache lie: by its namespace, its name, and what it begins with.
-    fn cache_home(&self, mount: &Mount, target: &str, seed: Option<&Files>) -> PathBuf {
+    /// Where the directories of one cache lie: by its namespace, its name (the target as it is written, where none is
+    /// given), and what it begins with.
+    fn cache_home(&self, mount: &Mount, seed: Option<&Files>) -> PathBuf {
         let solver = self.stage.solver;
         let namespace = solver.request.args.get("BUILDKIT_CACHE_MOUNT_NS");
-        let name = mount.id.as_deref().unwrap_or(target);
+        let name = mount.id.as_deref().unwrap_or(&mount.target);
         let mut fields = Fields::new("cache mount");
         fields
             .add(namespace.map_or(&[][..], |namespace| namespace.as_bytes()))

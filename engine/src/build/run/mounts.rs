@@ -122,8 +122,7 @@ impl Runner<'_, '_, '_> {
             (MountType::Bind, Some(Files::Stack(stack))) => self.mount_stack(source, stack, to),
             (MountType::Bind, None) => Ok(()),
             (MountType::Cache, files) => {
-                let (directory, lock) =
-                    self.cache_directory(&source.mount, &source.target, files.as_ref())?;
+                let (directory, lock) = self.cache_directory(&source.mount, files.as_ref())?;
                 to.locks.push(lock);
                 to.mounts.push(RunMount::Bind {
                     source: directory,

@@ -12,6 +12,7 @@ use crate::network::home::at_home;
 use crate::network::netlink::Netlink;
 use crate::network::nft::ports::{self, Translation};
 use crate::network::record::{Network, Publish};
+use crate::network::sandbox::ways_out;
 use crate::network::store::NetworkStore;
 use crate::network::{Endpoint, NetworkError, conntrack, forwarding};
 use crate::state::crash_point;
@@ -24,15 +25,12 @@ pub fn translate(
     endpoints: &[Endpoint],
 ) -> Result<Option<String>, NetworkError> {
     let mut obstacle = None;
-    for family in [ipv4 as fn(&Endpoint) -> Option<IpAddr>, ipv6] {
-        let Some((endpoint, to)) = endpoints.iter().find_map(|e| Some((e, family(e)?))) else {
+    // Answers leave by the container's default route, which must be the way that they came.
+    for (endpoint, gateway) in ways_out(endpoints) {
+        let mut own = endpoint.addresses().map(|(address, _)| address);
+        let Some(to) = own.find(|address| address.is_ipv4() == gateway.is_ipv4()) else {
             continue;
         };
-        // Answers leave by the container's default route, which must be the way that they came.
-        let way_out = endpoints.iter().find(|e| !e.internal);
-        if way_out.is_none_or(|e| e.network_id != endpoint.network_id) {
-            continue;
-        }
         let Some(network) = store.by_id(&endpoint.network_id)? else {
             continue;
         };
@@ -61,14 +59,6 @@ fn begin(
     ports::publish(store.paths(), &ways, translations).map_err(NetworkError::Nftables)?;
     crash_point("translate.begun");
     Ok(())
-}
-
-fn ipv4(endpoint: &Endpoint) -> Option<IpAddr> {
-    endpoint.ipv4.map(|(address, _)| address.into())
-}
-
-fn ipv6(endpoint: &Endpoint) -> Option<IpAddr> {
-    endpoint.ipv6.map(|(address, _)| address.into())
 }
 
 /// Where a port leads. One of another family than the container's address, and one at a loopback

@@ -3,6 +3,7 @@
 use super::super::*;
 use super::machine::*;
 use crate::network::netlink::{Batch, Netlink};
+use crate::spec::EndpointSpec;
 
 #[test]
 fn containers_reach_out_under_the_machines_address() {
@@ -112,5 +113,129 @@ fn a_firewall_that_drops_is_told() {
             text.contains("inet filter FORWARD") && text.contains(&net.link),
             "{text}"
         );
+    });
+}
+
+/// The interfaces of the IPv4 and IPv6 default routes.
+fn default_routes(netns: &NetNs) -> [Option<String>; 2] {
+    let table = |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}"));
+    let (v4, v6) = netns
+        .visit(|| (table("route"), table("ipv6_route")))
+        .unwrap();
+    let fields =
+        |line: &str| -> Vec<String> { line.split_whitespace().map(str::to_owned).collect() };
+    let v4 = v4.unwrap().lines().map(fields).find(|f| f[1] == "00000000");
+    // The reject route of an empty table is one, too.
+    let leads = |f: &Vec<String>| f[1] == "00" && f[4] != "0".repeat(32);
+    let v6 = v6.unwrap().lines().map(fields).find(leads);
+    [v4.map(|f| f[0].clone()), v6.map(|f| f[9].clone())]
+}
+
+#[test]
+fn each_familys_default_route_goes_by_the_highest_priority() {
+    on_a_machine(|m| {
+        m.network("one");
+        m.network("two");
+        m.network_with("inside", |spec| spec.internal = true);
+        m.network_with("six", |spec| spec.ipv6 = true);
+        let of = |network: &str, gw_priority| EndpointSpec {
+            gw_priority,
+            ..on(network)
+        };
+        let routes = |endpoints: &[EndpointSpec]| {
+            let routes = default_routes(&m.container("a", endpoints).netns);
+            disconnect_all(m);
+            routes.map(|name| name.unwrap_or_default())
+        };
+        assert_eq!(routes(&[of("one", 0), of("two", 0)]), ["eth0", ""]);
+        assert_eq!(routes(&[of("one", -1), of("two", 0)]), ["eth1", ""]);
+        assert_eq!(routes(&[of("inside", 9), of("two", 0)]), ["eth1", ""]);
+        assert_eq!(routes(&[of("one", 1), of("six", 0)]), ["eth0", "eth1"]);
+        assert_eq!(routes(&[of("inside", 9)]), ["", ""]);
+    });
+}
+
+fn disconnect_all(m: &Machine) {
+    release(&m.store, &id("a"), &[]).unwrap();
+}
+
+#[test]
+fn the_default_route_follows_networks_that_come_and_go() {
+    on_a_machine(|m| {
+        m.network("one");
+        m.network("two");
+        let a = m.container("a", &[on("one")]);
+        let owner = id("a");
+        let request = |endpoints| Request {
+            userns: None,
+            owner: &owner,
+            process: None,
+            name: "a",
+            hostname: "a",
+            mac_address: None,
+            endpoints,
+            alive: &|_| true,
+        };
+        let low = [EndpointSpec {
+            gw_priority: -1,
+            ..on("two")
+        }];
+        let added = connect_running(&m.store, &request(&low), &a.netns, &a.endpoints).unwrap();
+        assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
+        disconnect_running(&m.store, &owner, &a.netns, &added[0], &a.endpoints).unwrap();
+        assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
+        let high = [EndpointSpec {
+            gw_priority: 1,
+            ..on("two")
+        }];
+        let added = connect_running(&m.store, &request(&high), &a.netns, &a.endpoints).unwrap();
+        assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth1"));
+        disconnect_running(&m.store, &owner, &a.netns, &added[0], &a.endpoints).unwrap();
+        assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
+    });
+}
+
+#[test]
+fn an_interface_with_a_setting_that_is_none_is_not_left_behind() {
+    on_a_machine(|m| {
+        m.network("one");
+        m.network("two");
+        let a = m.container("a", &[on("one")]);
+        let owner = id("a");
+        let setting = |name: &str| {
+            let key = format!("net.ipv4.conf.IFNAME.{name}");
+            let sysctls = [(key, "1".to_owned())].into();
+            [EndpointSpec {
+                sysctls,
+                ..on("two")
+            }]
+        };
+        let try_it = |endpoints: &[EndpointSpec]| {
+            let request = Request {
+                userns: None,
+                owner: &owner,
+                process: None,
+                name: "a",
+                hostname: "a",
+                mac_address: None,
+                endpoints,
+                alive: &|_| true,
+            };
+            connect_running(&m.store, &request, &a.netns, &a.endpoints)
+        };
+        let eth1 = "/proc/sys/net/ipv4/conf/eth1";
+        let error = try_it(&setting("nothing")).unwrap_err();
+        assert!(
+            matches!(error, NetworkError::InterfaceSetting { .. }),
+            "{error}"
+        );
+        assert!(
+            !a.netns
+                .visit(|| std::path::Path::new(eth1).exists())
+                .unwrap()
+        );
+        try_it(&setting("log_martians")).unwrap();
+        let value = || std::fs::read_to_string(format!("{eth1}/log_martians")).unwrap();
+        assert_eq!(a.netns.visit(value).unwrap(), "1\n");
     });
 }

@@ -166,7 +166,7 @@ pub fn run(engine: &Engine, args: &RunArgs) -> Result<Exit, CliError> {
     }
     terminal_needed(spec.tty && interactive)?;
     let tty = spec.tty;
-    let options = attach_options(&args.attach, interactive).map_err(CliError::before_run)?;
+    let options = attach_options(&args.attach, interactive, tty).map_err(CliError::before_run)?;
     let id = make(spec)?;
     let attachment = started(
         engine,
@@ -213,23 +213,27 @@ fn started<T>(
 
 /// Whether all are names of streams.
 pub fn check_streams(list: &[String]) -> Result<(), CliError> {
-    attach_options(list, false).map(drop)
+    attach_options(list, false, false).map(drop)
 }
 
-fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, CliError> {
+fn attach_options(
+    list: &[String],
+    interactive: bool,
+    tty: bool,
+) -> Result<AttachOptions, CliError> {
     if list.is_empty() {
         return Ok(AttachOptions {
             stdin: interactive,
             stdout: true,
             stderr: true,
-            size: Streams::of_process().size(),
+            size: terminal_size(tty),
         });
     }
     let mut options = AttachOptions {
         stdin: false,
         stdout: false,
         stderr: false,
-        size: Streams::of_process().size(),
+        size: terminal_size(tty),
     };
     for name in list {
         match name.to_lowercase().as_str() {
@@ -240,6 +244,11 @@ fn attach_options(list: &[String], interactive: bool) -> Result<AttachOptions, C
         }
     }
     Ok(options)
+}
+
+/// That of ours, for a container that has a terminal.
+fn terminal_size(tty: bool) -> Option<(u16, u16)> {
+    Streams::of_process().size().filter(|_| tty)
 }
 
 /// What to ask the supervisor for. It tells of the end only who takes some output, and when the
@@ -301,7 +310,7 @@ pub fn start(engine: &Engine, args: &StartArgs) -> Result<Exit, CliError> {
         stdin: args.interactive && container.spec.open_stdin,
         stdout: true,
         stderr: true,
-        size: Streams::of_process().size(),
+        size: terminal_size(tty),
     };
     let attachment = engine.start_attached(name, &options)?;
     warn(&attachment.warnings);
@@ -325,7 +334,7 @@ pub fn attach(engine: &Engine, args: &AttachArgs) -> Result<Exit, CliError> {
         stdin: container.spec.open_stdin && !args.no_stdin,
         stdout: true,
         stderr: true,
-        size: Streams::of_process().size(),
+        size: terminal_size(tty),
     };
     let attachment = engine.attach(&args.name, &options)?;
     let interaction = Interaction {

@@ -5,13 +5,15 @@ use std::time::SystemTime;
 use clap::Args;
 use gantry_engine::engine::Engine;
 use gantry_engine::image::{Image, ImageError, Platform, Reference};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::list::age;
 use super::wrap;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::nouns::{listing, print_inspected};
+use crate::cli::nouns::listing::{self, NEVER};
+use crate::cli::nouns::{print_inspected, shape};
 use crate::cli::output::List;
 use crate::ui::table::Table;
 use crate::ui::template::Format;
@@ -121,7 +123,7 @@ pub(super) fn history(engine: &Engine, args: &HistoryArgs) -> Result<Exit, CliEr
 
 /// A time to the second.
 fn date(created: &str) -> String {
-    match created.parse::<jiff::Timestamp>() {
+    match created.parse::<Timestamp>() {
         Ok(time) => time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
         Err(_) => created.to_owned(),
     }
@@ -139,7 +141,7 @@ fn found(engine: &Engine, name: &str, platform: Option<&str>) -> Result<Image, I
 
 /// Prints what is known of images.
 pub(super) fn inspect(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
-    print_inspected(args.format.as_deref(), &args.names, |name| {
+    print_inspected(args.format.as_deref(), shape::IMAGE, &args.names, |name| {
         Ok(describe(
             engine,
             &found(engine, name, args.platform.as_deref())?,
@@ -147,46 +149,27 @@ pub(super) fn inspect(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliEr
     })
 }
 
-/// Settings that an image need not have: a template that asks for one gets nothing, and no error.
-const SETTINGS: &[&str] = &[
-    "Cmd",
-    "Entrypoint",
-    "Env",
-    "ExposedPorts",
-    "Healthcheck",
-    "Labels",
-    "OnBuild",
-    "Shell",
-    "Volumes",
-];
-
 fn describe(engine: &Engine, image: &Image) -> Result<Value, ImageError> {
     let (tags, digests) = engine.images().names(&image.id)?;
     let config = serde_json::to_value(&image.config).unwrap_or_default();
-    let mut settings = config.get("config").cloned().unwrap_or_default();
-    if !settings.is_object() {
-        settings = json!({});
-    }
-    let absent = |key: &&str| settings.get(*key).is_none();
-    for key in SETTINGS.iter().copied().filter(absent).collect::<Vec<_>>() {
-        settings[key] = Value::Null;
-    }
-    for key in ["StopSignal", "User", "WorkingDir"] {
-        if settings.get(key).is_none() {
-            settings[key] = json!("");
-        }
-    }
+    let settings = config.get("config").filter(|settings| settings.is_object());
+    let names = tags.iter().chain(&digests);
+    let tagged = names
+        .filter_map(|name| engine.images().named_at(name))
+        .max();
+    let tagged = tagged.and_then(|time| Timestamp::try_from(time).ok());
     let comment = image.config.history.last().map(|step| &step.comment);
-    Ok(json!({
+    let mut value = json!({
         "Id": image.id.to_string(),
         "RepoTags": tags.iter().map(Reference::familiar).collect::<Vec<_>>(),
         "RepoDigests": digests.iter().map(Reference::familiar).collect::<Vec<_>>(),
+        "Parent": "",
         "Comment": comment.cloned().unwrap_or_default(),
         "Created": image.config.created,
+        "DockerVersion": "",
         "Author": image.config.author,
-        "Config": settings,
+        "Config": settings.cloned().unwrap_or_else(|| json!({})),
         "Architecture": image.config.architecture,
-        "Variant": image.config.variant,
         "Os": image.config.os,
         "Size": image.size(),
         "GraphDriver": {
@@ -197,5 +180,10 @@ fn describe(engine: &Engine, image: &Image) -> Result<Value, ImageError> {
             "Type": "layers",
             "Layers": image.layers.iter().map(|layer| layer.diff_id.to_string()).collect::<Vec<_>>(),
         },
-    }))
+        "Metadata": { "LastTagTime": tagged.map_or_else(|| NEVER.to_owned(), |time| time.to_string()) },
+    });
+    if !image.config.variant.is_empty() {
+        value["Variant"] = json!(image.config.variant);
+    }
+    Ok(value)
 }

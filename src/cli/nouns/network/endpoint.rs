@@ -16,12 +16,12 @@ pub struct ConnectArgs {
     /// Further name on the network.
     #[arg(long)]
     alias: Vec<String>,
-    /// Driver options (refused).
-    #[arg(long, hide = true)]
+    /// Driver option of the endpoint, name=value: com.docker.network.endpoint.ifname or .sysctls.
+    #[arg(long)]
     driver_opt: Vec<String>,
-    /// Priority as the default route: 0.
-    #[arg(long, hide = true, allow_negative_numbers = true)]
-    gw_priority: Option<i64>,
+    /// The network of the highest one is the default route.
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
+    gw_priority: i64,
     /// Fixed IPv4 address.
     #[arg(long)]
     ip: Option<Ipv4Addr>,
@@ -58,18 +58,6 @@ pub struct DisconnectArgs {
 
 /// `connect`.
 pub fn connect(engine: &Engine, args: &ConnectArgs) -> Result<Exit, CliError> {
-    if !args.driver_opt.is_empty() {
-        return Err(refuse(
-            "driver-opt",
-            "an endpoint of a bridge has no options",
-        ));
-    }
-    if args.gw_priority.is_some_and(|priority| priority != 0) {
-        return Err(refuse(
-            "gw-priority",
-            "the first network with a way out is the default route",
-        ));
-    }
     if !args.link_local_ip.is_empty() {
         return Err(refuse(
             "link-local-ip",
@@ -77,17 +65,20 @@ pub fn connect(engine: &Engine, args: &ConnectArgs) -> Result<Exit, CliError> {
         ));
     }
     let links: Vec<Link> = values::each("link", &args.link, values::link)?;
-    engine.connect_network(
-        &args.container,
-        &EndpointSpec {
-            network: args.network.clone(),
-            aliases: args.alias.clone(),
-            ipv4: args.ip,
-            ipv6: args.ip6,
-            links,
-            ..EndpointSpec::default()
-        },
-    )?;
+    let mut endpoint = EndpointSpec {
+        network: args.network.clone(),
+        aliases: args.alias.clone(),
+        ipv4: args.ip,
+        ipv6: args.ip6,
+        links,
+        gw_priority: args.gw_priority,
+        ..EndpointSpec::default()
+    };
+    for option in &args.driver_opt {
+        values::endpoint_option(&mut endpoint, option)
+            .map_err(|reason| values::bad("driver-opt", option, reason))?;
+    }
+    engine.connect_network(&args.container, &endpoint)?;
     Ok(Exit::Success)
 }
 

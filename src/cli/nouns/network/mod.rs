@@ -15,6 +15,7 @@ use crate::cli::nouns::{confirm, each, open};
 use crate::cli::output::print;
 
 use self::endpoint::{ConnectArgs, DisconnectArgs};
+pub use self::show::endpoint_id;
 use self::show::{InspectArgs, LsArgs};
 
 mod endpoint;

@@ -1,6 +1,7 @@
 //! `network ls` and `network inspect`.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use clap::Args;
 use gantry_engine::container::{Container, ListFilter};
@@ -8,11 +9,12 @@ use gantry_engine::engine::{Engine, EngineError};
 use gantry_engine::network::{FixedNetwork, Network};
 use gantry_engine::spec::NetworkMode;
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::nouns::listing::{self, Filters};
-use crate::cli::nouns::print_inspected;
+use crate::cli::nouns::listing::{self, Filters, NEVER};
+use crate::cli::nouns::{print_inspected, shape};
 use crate::cli::output::List;
 use crate::ui::table::Table;
 use crate::ui::template::Format;
@@ -147,6 +149,12 @@ pub fn ls(engine: &Engine, args: &LsArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
+/// 64 digits that no other endpoint has.
+pub fn endpoint_id(network_id: &str, container_id: &str) -> String {
+    let seed = format!("{network_id} {container_id}");
+    base16ct::lower::encode_string(&Sha256::digest(seed))
+}
+
 /// Made by the engine, not by a user.
 fn is_default(network: &Network) -> bool {
     network.name == "bridge"
@@ -156,6 +164,7 @@ fn is_default(network: &Network) -> bool {
 pub fn inspect(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
     print_inspected(
         args.format.as_deref(),
+        shape::NETWORK,
         &args.names,
         |name| match FixedNetwork::find(name) {
             Some(network) => fixed(engine, network),
@@ -169,7 +178,7 @@ fn object(id: &str, name: &str, driver: &str, containers: Map<String, Value>) ->
     json!({
         "Name": name,
         "Id": id,
-        "Created": "0001-01-01T00:00:00Z",
+        "Created": NEVER,
         "Scope": "local",
         "Driver": driver,
         "EnableIPv4": true,
@@ -178,6 +187,8 @@ fn object(id: &str, name: &str, driver: &str, containers: Map<String, Value>) ->
         "Internal": false,
         "Attachable": false,
         "Ingress": false,
+        "ConfigFrom": { "Network": "" },
+        "ConfigOnly": false,
         "Containers": containers,
         "Options": {},
         "Labels": {},
@@ -209,15 +220,30 @@ fn fixed(engine: &Engine, network: FixedNetwork) -> Result<Value, EngineError> {
 
 fn made(engine: &Engine, name: &str) -> Result<Value, EngineError> {
     let network = engine.networks().get(name)?;
+    // Docker writes the prefix behind the address.
+    let address = |ip: Option<IpAddr>| {
+        let prefix = |ip: &IpAddr| {
+            let mut pools = network.pools.iter();
+            pools
+                .find(|pool| pool.subnet.contains(*ip))
+                .map(|pool| pool.subnet.prefix())
+        };
+        match ip.map(|ip| (ip, prefix(&ip))) {
+            Some((ip, Some(prefix))) => format!("{ip}/{prefix}"),
+            Some((ip, None)) => ip.to_string(),
+            None => String::new(),
+        }
+    };
     let mut containers = Map::new();
     for member in engine.networks().members(&network)? {
         containers.insert(
             member.owner.clone(),
             json!({
                 "Name": member.name,
+                "EndpointID": endpoint_id(&network.id, &member.owner),
                 "MacAddress": member.mac.to_string(),
-                "IPv4Address": member.ipv4.map(|ip| ip.to_string()).unwrap_or_default(),
-                "IPv6Address": member.ipv6.map(|ip| ip.to_string()).unwrap_or_default(),
+                "IPv4Address": address(member.ipv4.map(IpAddr::V4)),
+                "IPv6Address": address(member.ipv6.map(IpAddr::V6)),
             }),
         );
     }
@@ -228,8 +254,10 @@ fn made(engine: &Engine, name: &str) -> Result<Value, EngineError> {
             let mut shown = json!({
                 "Subnet": pool.subnet.to_string(),
                 "Gateway": pool.gateway.to_string(),
-                "IPRange": pool.ip_range.as_ref().map(ToString::to_string).unwrap_or_default(),
             });
+            if let Some(range) = &pool.ip_range {
+                shown["IPRange"] = json!(range.to_string());
+            }
             if !pool.reserved.is_empty() {
                 shown["AuxiliaryAddresses"] = json!(pool.reserved);
             }

@@ -1,3 +1,4 @@
+mod resources;
 mod ties;
 
 use std::time::SystemTime;
@@ -13,6 +14,7 @@ fn options() -> UpOptions {
     UpOptions {
         services: Vec::new(),
         dependencies: Dependencies::Included,
+        around: None,
         recreate: Recreate::Diverged,
         recreate_dependencies: Recreate::Diverged,
         anonymous: Anonymous::Inherited,
@@ -424,98 +426,6 @@ fn stopped_containers_are_started_and_one_shots_run_again() {
 }
 
 #[test]
-fn a_changed_network_is_made_anew_between_stop_and_start() {
-    let mut desired = project();
-    desired.networks["default"].config_hash = "h2".to_owned();
-    check(
-        &desired,
-        &observed(running()),
-        &options(),
-        "[] #1 container blog-db-1 stop network default changed
-         [] #2 container blog-web-1 stop network default changed
-         [1,2] #3 network blog_default remove network default changed
-         [3] #4 network default create network default changed
-         [1,4] #5 service db/1 start network default changed
-         [2,4,5] #6 service web/1 start network default changed",
-    );
-    // Who takes no part is on it too; an orphan that goes does not come back.
-    let only_db = UpOptions {
-        services: vec!["db".to_owned()],
-        orphans: Orphans::Removed,
-        ..options()
-    };
-    let mut standing = running().to_vec();
-    standing.push(container("old", 1, "o1"));
-    check(
-        &desired,
-        &observed(standing),
-        &only_db,
-        "[] #1 container blog-db-1 stop network default changed
-         [] #2 container blog-web-1 stop network default changed
-         [] #3 container blog-old-1 stop network default changed
-         [1,2,3] #4 network blog_default remove network default changed
-         [4] #5 network default create network default changed
-         [] #6 container blog-old-1 remove orphan
-         [1,5] #7 service db/1 start network default changed
-         [2,5] #8 service web/1 start network default changed",
-    );
-}
-
-#[test]
-fn a_changed_network_replaces_who_cannot_simply_be_started_on_it() {
-    let mut desired = project();
-    desired.networks["default"].config_hash = "h2".to_owned();
-    desired.services["web"].networks.clear();
-    desired.services["web"].tied_to.insert("db".to_owned());
-    desired.services["web"].joined.insert("db".to_owned());
-    let mut standing = running();
-    let web = standing.iter_mut().find(|c| c.name == "blog-web-1");
-    let web = web.expect("web");
-    web.networks.clear();
-    web.joined = vec![ContainerId("db1".to_owned())];
-    check(
-        &desired,
-        &observed(standing),
-        &options(),
-        "[] #1 container blog-db-1 stop network default changed
-         [1] #2 network blog_default remove network default changed
-         [2] #3 network default create network default changed
-         [1,3] #4 service db/1 recreate network default changed
-         [4] #5 service web/1 recreate dependency db recreated
-         [4] #6 service db/1 start network default changed
-         [5,6] #7 service web/1 start dependency db recreated",
-    );
-}
-
-#[test]
-fn a_changed_volume_keeps_its_data_unless_told_otherwise() {
-    let mut desired = project();
-    desired.volumes["data"].config_hash = "h2".to_owned();
-    let plan = up(&desired, &observed(running()), &options()).expect("a plan");
-    assert!(plan.is_empty());
-    assert_eq!(
-        plan.warnings,
-        [Warning::VolumeKept {
-            name: "blog_data".to_owned()
-        }]
-    );
-    let recreated = UpOptions {
-        changed_volumes: ChangedVolumes::Recreated,
-        ..options()
-    };
-    check(
-        &desired,
-        &observed(running()),
-        &recreated,
-        "[] #1 container blog-db-1 remove volume data changed
-         [1] #2 volume blog_data remove volume data changed
-         [2] #3 volume data create volume data changed
-         [3] #4 service db/1 create volume data changed
-         [4] #5 service db/1 start volume data changed",
-    );
-}
-
-#[test]
 fn a_replaced_container_left_by_a_crash_is_removed() {
     let mut old = container("web", 1, "w0");
     old.name = "0123456789ab_blog-web-1".to_owned();
@@ -544,23 +454,6 @@ fn missing_externals_and_unknown_services_are_errors_with_a_next_step() {
     };
     let error = up(&project(), &observed([]), &unknown).expect_err("no service");
     assert_eq!(error.hint().as_deref(), Some("did you mean `web`?"));
-}
-
-#[test]
-fn a_foreign_network_is_used_with_a_warning() {
-    let mut observed = observed(running());
-    for network in observed.networks.values_mut() {
-        network.labels.clear();
-    }
-    let plan = up(&project(), &observed, &options()).expect("a plan");
-    assert!(plan.is_empty());
-    assert!(matches!(
-        plan.warnings.as_slice(),
-        [Warning::Unlabelled {
-            kind: "network",
-            ..
-        }]
-    ));
 }
 
 #[test]

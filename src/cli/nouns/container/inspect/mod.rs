@@ -3,18 +3,16 @@
 
 mod host_config;
 mod network;
-mod shape;
 
 use clap::Args;
 use gantry_engine::container::{Container, MountPoint, MountType};
-use gantry_engine::engine::{Engine, EngineError};
+use gantry_engine::engine::Engine;
 use serde_json::{Value, json};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::nouns::print_inspected;
-use crate::cli::output::print_made;
-use crate::ui::template::{Format, Template};
+use crate::cli::nouns::listing::NEVER;
+use crate::cli::nouns::{print_inspected, shape};
 
 /// What was typed after `inspect`.
 #[derive(Debug, Args)]
@@ -43,30 +41,7 @@ pub fn run(engine: &Engine, args: &InspectArgs) -> Result<Exit, CliError> {
         }
         Ok(value)
     };
-    match args.format.as_deref().map(Format::parse).transpose()? {
-        Some(Format::Template(template)) => print_filled_in(&template, &args.names, look),
-        _ => print_inspected(args.format.as_deref(), &args.names, look),
-    }
-}
-
-/// A filled-in template a line. What does not exist is told at the end.
-fn print_filled_in(
-    template: &Template,
-    names: &[String],
-    look: impl Fn(&str) -> Result<Value, EngineError>,
-) -> Result<Exit, CliError> {
-    let mut failures = String::new();
-    for name in names {
-        match look(name) {
-            Ok(value) => print_made(&(template.render_as(&value, shape::CONTAINER)? + "\n"))?,
-            Err(error) => failures += &CliError::from(error).render(),
-        }
-    }
-    if failures.is_empty() {
-        return Ok(Exit::Success);
-    }
-    eprint!("{failures}");
-    Ok(Exit::Failure)
+    print_inspected(args.format.as_deref(), shape::CONTAINER, &args.names, look)
 }
 
 /// The name of a mounted volume.
@@ -76,8 +51,6 @@ pub fn volume_name(mount: &MountPoint) -> Option<&str> {
         _ => None,
     }
 }
-
-const NEVER: &str = "0001-01-01T00:00:00Z";
 
 fn time(time: Option<jiff::Timestamp>) -> String {
     time.map_or_else(|| NEVER.to_owned(), |time| format!("{time:.9}"))

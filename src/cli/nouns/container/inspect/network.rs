@@ -4,12 +4,13 @@ use gantry_engine::container::Container;
 use gantry_engine::network::{Endpoint, FixedNetwork};
 use gantry_engine::spec::EndpointSpec;
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
+
+use crate::cli::nouns::network::endpoint_id;
 
 /// The object.
 pub fn settings(container: &Container) -> Value {
     let first = container.endpoints.first();
-    let address = first.map_or_else(|| blank(""), endpoint_addresses);
+    let address = first.map_or_else(|| blank(""), |first| endpoint_addresses(container, first));
     let key = container
         .state
         .pid
@@ -63,7 +64,7 @@ fn networks(container: &Container) -> Map<String, Value> {
         let spec = planned.iter().find(|spec| {
             spec.network == endpoint.network || endpoint.network_id.starts_with(&spec.network)
         });
-        let addresses = endpoint_addresses(endpoint);
+        let addresses = endpoint_addresses(container, endpoint);
         let value = entry(container, spec, &endpoint.network_id, addresses);
         networks.insert(endpoint.network.clone(), value);
     }
@@ -111,7 +112,7 @@ fn entry(
         "Links": (!links.is_empty()).then_some(links),
         "Aliases": (!aliases.is_empty()).then_some(aliases),
         "DriverOpts": null,
-        "GwPriority": 0,
+        "GwPriority": spec.map_or(0, |spec| spec.gw_priority),
         "NetworkID": network_id,
         "DNSNames": names,
     });
@@ -121,9 +122,9 @@ fn entry(
     value
 }
 
-fn endpoint_addresses(endpoint: &Endpoint) -> Value {
+fn endpoint_addresses(container: &Container, endpoint: &Endpoint) -> Value {
     let mut value = blank(&endpoint.mac);
-    value["EndpointID"] = json!(endpoint_id(endpoint));
+    value["EndpointID"] = json!(endpoint_id(&endpoint.network_id, container.id.as_str()));
     if let Some((address, prefix)) = endpoint.ipv4 {
         value["IPAddress"] = json!(address.to_string());
         value["IPPrefixLen"] = json!(prefix);
@@ -139,12 +140,6 @@ fn endpoint_addresses(endpoint: &Endpoint) -> Value {
         value["IPv6Gateway"] = json!(gateway.to_string());
     }
     value
-}
-
-/// 64 digits that no other endpoint has.
-fn endpoint_id(endpoint: &Endpoint) -> String {
-    let seed = format!("{} {}", endpoint.network_id, endpoint.host_interface);
-    base16ct::lower::encode_string(&Sha256::digest(seed))
 }
 
 /// The addresses of what has none.

@@ -3,8 +3,10 @@
 use std::net::AddrParseError;
 use std::str::FromStr;
 
+use gantry_engine::network::set_endpoint_option;
 use gantry_engine::spec::{EndpointSpec, Link, NetworkMode, PortSpec};
 
+use super::mount::csv;
 use super::{Parsed, bad, given};
 use crate::cli::error::CliError;
 use crate::loader::short;
@@ -45,7 +47,7 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
         return Ok(endpoint(if text == "default" { "bridge" } else { text }));
     }
     let mut found = EndpointSpec::default();
-    for part in text.split(',') {
+    for part in csv(text)? {
         let (key, value) = part.split_once('=').ok_or("expected key=value")?;
         match key {
             "name" => found.network = value.to_owned(),
@@ -53,6 +55,10 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
             "ip" => found.ipv4 = Some(value.parse().map_err(|_| "ip is not an IPv4 address")?),
             "ip6" => found.ipv6 = Some(value.parse().map_err(|_| "ip6 is not an IPv6 address")?),
             "mac-address" => found.mac_address = Some(value.to_owned()),
+            "gw-priority" => {
+                found.gw_priority = value.parse().map_err(|_| "gw-priority is not a number")?;
+            }
+            "driver-opt" => endpoint_option(&mut found, value)?,
             other => return Err(format!("`{other}` is not supported")),
         }
     }
@@ -61,6 +67,12 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
     } else {
         Ok(found)
     }
+}
+
+/// A driver option of an endpoint, `name=value`.
+pub fn endpoint_option(endpoint: &mut EndpointSpec, text: &str) -> Parsed<()> {
+    let (name, value) = text.split_once('=').ok_or("expected name=value")?;
+    set_endpoint_option(endpoint, name, value).map_err(|error| error.to_string())
 }
 
 /// An endpoint with nothing but its network.
@@ -158,6 +170,13 @@ mod tests {
             NetworkMode::Host
         ));
         assert!(network(&["host".into(), "a".into()]).is_err());
+        let text = "name=a,gw-priority=-3,driver-opt=com.docker.network.endpoint.ifname=lan";
+        let NetworkMode::Networks(list) = network(&[text.into()]).unwrap() else {
+            panic!("networks");
+        };
+        assert_eq!(list[0].gw_priority, -3);
+        assert_eq!(list[0].interface_name.as_deref(), Some("lan"));
+        assert!(network(&["name=a,driver-opt=colour=red".into()]).is_err());
         let NetworkMode::Networks(list) = network(&["name=a,alias=b,ip=10.0.0.2".into()]).unwrap()
         else {
             panic!("networks");

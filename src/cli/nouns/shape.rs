@@ -1,5 +1,5 @@
-//! What Docker's answer to `container inspect` is in Go: the fields that its structs have, in their order, with those
-//! that JSON leaves out. A table; where Go's name of a field is not JSON's, both are known.
+//! What Docker's answers to `inspect` are in Go: the fields that its structs have, in their order, with those
+//! that JSON leaves out. Tables; where Go's name of a field is not JSON's, both are known.
 
 use crate::ui::template::Shape::{
     self, Any, Bool, List, Map, Number, Pointer, Spelled, Struct, Text,
@@ -287,4 +287,103 @@ const IPAM_CONFIG: Shape = Struct(&[
     ("IPv4Address", Text),
     ("IPv6Address", Text),
     ("LinkLocalIPs", TEXTS),
+]);
+
+pub const IMAGE: Shape = Struct(&[
+    ("Id", Text),
+    ("ID", Spelled("Id")),
+    ("RepoTags", TEXTS),
+    ("RepoDigests", TEXTS),
+    ("Parent", Text),
+    ("Comment", Text),
+    ("Created", Text),
+    ("Container", Text),
+    ("ContainerConfig", Pointer(&CONFIG)),
+    ("DockerVersion", Text),
+    ("Author", Text),
+    ("Config", Pointer(&IMAGE_CONFIG)),
+    ("Architecture", Text),
+    ("Variant", Text),
+    ("Os", Text),
+    ("OsVersion", Text),
+    ("Size", Number),
+    ("VirtualSize", Number),
+    ("GraphDriver", GRAPH_DRIVER),
+    ("RootFS", Struct(&[("Type", Text), ("Layers", TEXTS)])),
+    ("Metadata", Struct(&[("LastTagTime", Text)])),
+    ("Descriptor", Pointer(&Any)),
+    ("Manifests", List(&Any)),
+]);
+
+const IMAGE_CONFIG: Shape = Struct(&[
+    ("User", Text),
+    ("ExposedPorts", Map(&NOTHING)),
+    ("Env", TEXTS),
+    ("Entrypoint", TEXTS),
+    ("Cmd", TEXTS),
+    ("Volumes", Map(&NOTHING)),
+    ("WorkingDir", Text),
+    ("Labels", TEXT_BY_TEXT),
+    ("StopSignal", Text),
+    ("ArgsEscaped", Bool),
+    ("Healthcheck", Pointer(&HEALTHCHECK)),
+    ("OnBuild", TEXTS),
+    ("Shell", TEXTS),
+]);
+
+pub const NETWORK: Shape = Struct(&[
+    ("Name", Text),
+    ("Id", Text),
+    ("ID", Spelled("Id")),
+    ("Created", Text),
+    ("Scope", Text),
+    ("Driver", Text),
+    ("EnableIPv4", Bool),
+    ("EnableIPv6", Bool),
+    ("IPAM", IPAM),
+    ("Internal", Bool),
+    ("Attachable", Bool),
+    ("Ingress", Bool),
+    ("ConfigFrom", Struct(&[("Network", Text)])),
+    ("ConfigOnly", Bool),
+    ("Containers", Map(&MEMBER)),
+    ("Options", TEXT_BY_TEXT),
+    ("Labels", TEXT_BY_TEXT),
+    ("Peers", List(&Any)),
+    ("Services", Map(&Any)),
+]);
+
+const IPAM: Shape = Struct(&[
+    ("Driver", Text),
+    ("Options", TEXT_BY_TEXT),
+    ("Config", List(&POOL)),
+]);
+
+const POOL: Shape = Struct(&[
+    ("Subnet", Text),
+    ("IPRange", Text),
+    ("Gateway", Text),
+    ("AuxiliaryAddresses", TEXT_BY_TEXT),
+    ("AuxAddress", Spelled("AuxiliaryAddresses")),
+]);
+
+const MEMBER: Shape = Struct(&[
+    ("Name", Text),
+    ("EndpointID", Text),
+    ("MacAddress", Text),
+    ("IPv4Address", Text),
+    ("IPv6Address", Text),
+]);
+
+pub const VOLUME: Shape = Struct(&[
+    ("ClusterVolume", Pointer(&Any)),
+    ("CreatedAt", Text),
+    ("Driver", Text),
+    ("Labels", TEXT_BY_TEXT),
+    ("Mountpoint", Text),
+    ("Name", Text),
+    ("Options", TEXT_BY_TEXT),
+    ("Scope", Text),
+    ("Status", Map(&Any)),
+    ("UsageData", Pointer(&Any)),
 ]);
