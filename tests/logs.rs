@@ -291,3 +291,85 @@ fn following_until_a_moment_ends_there() {
     sandbox.ok(&["down"]);
     sandbox.finish();
 }
+
+#[test]
+fn lines_carry_what_the_options_name() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let run = [
+        "container",
+        "run",
+        "-d",
+        "--name",
+        "it",
+        "-l",
+        "team=a b",
+        "-l",
+        "other=x",
+        "-e",
+        "STAGE=dev",
+        "--log-opt",
+        "labels=team,missing",
+        "--log-opt",
+        "env=STAGE",
+        "--log-opt",
+        "tag={{.Name}}/{{.ImageName}}",
+        "--log-opt",
+        "mode=non-blocking",
+        "--log-opt",
+        "max-buffer-size=256k",
+        "host",
+        "echo",
+        "hello",
+    ];
+    sandbox.ok(&run);
+    sandbox.ok(&["container", "wait", "it"]);
+    assert_eq!(sandbox.ok(&["container", "logs", "it"]).stdout(), "hello\n");
+    assert_eq!(
+        sandbox
+            .ok(&["container", "logs", "--details", "it"])
+            .stdout(),
+        "STAGE=dev,tag=it%2Fhost,team=a+b hello\n"
+    );
+    let path = sandbox
+        .ok(&["container", "inspect", "-f", "{{.LogPath}}", "it"])
+        .stdout();
+    let text = std::fs::read_to_string(path.trim()).expect("the log");
+    let expected = "{\"log\":\"hello\\n\",\"stream\":\"stdout\",\"attrs\":{\"STAGE\":\"dev\",\"tag\":\"it/host\",\"team\":\"a b\"},\"time\":";
+    assert!(text.starts_with(expected), "{text}");
+    sandbox.ok(&["container", "rm", "it"]);
+    sandbox.finish();
+}
+
+#[test]
+fn compressed_files_are_read_as_others() {
+    need_kernel!();
+    let sandbox = counter(20_000, "max-size: 200k, max-file: '50', compress: 'true'");
+    sandbox.ok(&["up", "-d"]);
+    let follower = {
+        let mut command = sandbox.command(&["logs", "-f", "--no-log-prefix", "count"]);
+        command
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("started")
+    };
+    sandbox.write("go/now", "");
+    expect_ended(&sandbox);
+    let all: Vec<usize> = (1..=20_000).collect();
+    let followed = follower.wait_with_output().expect("ended");
+    assert!(numbers(&String::from_utf8_lossy(&followed.stdout)) == all);
+    let later = sandbox.ok(&["logs", "--no-log-prefix", "count"]).stdout();
+    assert!(numbers(&later) == all);
+    let tail = sandbox
+        .ok(&["logs", "--no-log-prefix", "-n", "15000", "count"])
+        .stdout();
+    assert!(numbers(&tail) == all[5000..]);
+    let id = sandbox.ok(&["ps", "-aq", "count"]).stdout();
+    let path = sandbox
+        .ok(&["container", "inspect", "-f", "{{.LogPath}}", id.trim()])
+        .stdout();
+    let packed = format!("{}.2.gz", path.trim());
+    assert!(std::path::Path::new(&packed).exists(), "{packed}");
+    sandbox.ok(&["down"]);
+    sandbox.finish();
+}

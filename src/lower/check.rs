@@ -117,7 +117,9 @@ fn help(place: &Place) -> &'static str {
         }
         Place::Option(_) => "leave it out, or use another value",
         Place::Key("env", _) => "write `NAME=value`",
-        Place::Key("log", _) => "`max-size: 10m` and `max-file: 3` are the options",
+        Place::Key("log", _) => {
+            "for instance `max-size: 10m`, `max-file: 3`, `compress: true`, `tag: \"{{.Name}}\"`"
+        }
         Place::Key("healthcheck", _) => "use `1ms` or more; `0` for what the image says",
         Place::Key("ulimits", _) => "for instance `nofile: { soft: 1024, hard: 4096 }`",
         Place::Key(..) => "set it on the machine, or leave it out",

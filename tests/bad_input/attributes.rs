@@ -206,9 +206,9 @@ const PROCESS: &[Row] = &[
         &["max-size=huge", "10m"],
     ),
     (
-        "logging: { options: { tag: x } }",
-        32,
-        &["tag=x", "max-file"],
+        "logging: { options: { tags: x } }",
+        33,
+        &["tags=x", "max-file"],
     ),
     ("ipc: bogus", 10, &["`ipc: bogus`", "service:NAME"]),
     ("runtime: kata", 14, &["no such OCI runtime"]),

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::spec::{ContainerSpec, Healthcheck, LogDriver, NamespaceMode, NetworkMode, Resources};
+use crate::supervisor::LogOptions;
 
 use super::machine::Machine;
 use super::{ContainerError, ids, oci, signal};
@@ -205,11 +206,12 @@ fn process(spec: &ContainerSpec, found: &mut Found) {
         found.refused(Place::Option("stop_signal"), signal::parse(name));
     }
     if spec.log.driver != LogDriver::None {
-        for (key, value) in &spec.log.options {
-            let option = [(key.clone(), value.clone())].into();
-            if let Err(message) = crate::supervisor::LogLimits::from_options(&option) {
-                found.say(Place::Key("log", key.clone()), message);
-            }
+        for (key, message) in LogOptions::parse(&spec.log.options)
+            .err()
+            .into_iter()
+            .flatten()
+        {
+            found.say(Place::Key("log", key), message);
         }
     }
 }

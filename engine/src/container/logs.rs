@@ -1,6 +1,6 @@
 //! Reading json-file logs: the last lines, a span of time, and following across rotation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
@@ -15,6 +15,7 @@ use rustix::fs::inotify;
 use serde::Deserialize;
 
 use crate::supervisor::log::json::Stream;
+use crate::supervisor::log::packed;
 
 use super::control::{Connection, Received, Request, WaitFor};
 
@@ -40,12 +41,16 @@ pub struct LogEntry {
     pub stream: Stream,
     /// Its text, with the line's end if it had one.
     pub bytes: Vec<u8>,
+    /// What the log's options have it carry.
+    pub attributes: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
 struct Line {
     #[serde(default)]
     log: String,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
     stream: Stream,
     time: Timestamp,
 }
@@ -56,6 +61,7 @@ fn parse(line: &[u8]) -> Option<LogEntry> {
         time: line.time,
         stream: line.stream,
         bytes: line.log.into_bytes(),
+        attributes: line.attrs,
     })
 }
 
@@ -69,12 +75,43 @@ pub struct LogReader<'a> {
     path: PathBuf,
     ready: VecDeque<LogEntry>,
     /// Older files still to be read, oldest first, then the present one.
-    files: VecDeque<BufReader<File>>,
+    files: VecDeque<Opened>,
     /// Inode of the last of them.
     inode: u64,
     begun: Vec<u8>,
     watch: Option<Watch<'a>>,
     ended: bool,
+}
+
+/// A file that is, or will be, read.
+enum Opened {
+    Plain(BufReader<File>),
+    /// Unpacked when it is its turn.
+    Packed(File),
+}
+
+impl Opened {
+    fn plain(&mut self) -> io::Result<&mut BufReader<File>> {
+        if let Self::Packed(file) = self {
+            let unpacked = packed::unpack(file.try_clone()?)?;
+            *self = Self::Plain(BufReader::new(unpacked));
+        }
+        match self {
+            Self::Plain(file) => Ok(file),
+            Self::Packed(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+}
+
+/// One of the files of a log.
+#[derive(PartialEq, Eq)]
+struct Listed {
+    /// 0 is the present one.
+    number: u32,
+    path: PathBuf,
+    /// The inode that it had when it was written.
+    inode: u64,
+    packed: bool,
 }
 
 struct Watch<'a> {
@@ -175,12 +212,15 @@ impl<'a> LogReader<'a> {
             let listed = self.list()?;
             let younger: Vec<_> = listed
                 .iter()
-                .take_while(|(_, inode)| Some(*inode) != after)
+                .take_while(|file| Some(file.inode) != after)
                 .collect();
             let mut files = Vec::new();
-            for (path, inode) in &younger {
-                match File::open(path) {
-                    Ok(file) if file.metadata()?.ino() == *inode => files.push(file),
+            for listed in &younger {
+                match File::open(&listed.path) {
+                    Ok(file) if listed.packed => files.push(Opened::Packed(file)),
+                    Ok(file) if file.metadata()?.ino() == listed.inode => {
+                        files.push(Opened::Plain(BufReader::new(file)));
+                    }
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
@@ -191,18 +231,17 @@ impl<'a> LogReader<'a> {
             if files.len() < younger.len() || self.list()? != listed {
                 continue;
             }
-            if let Some((_, inode)) = younger.first() {
-                self.inode = *inode;
+            if let Some(listed) = younger.first() {
+                self.inode = listed.inode;
             }
-            self.files
-                .extend(files.into_iter().rev().map(BufReader::new));
+            self.files.extend(files.into_iter().rev());
             return Ok(());
         }
     }
 
-    /// The present file and those before it, youngest first, with their inodes. Numbers may be
-    /// missing: a supervisor killed amid a rotation leaves a gap.
-    fn list(&self) -> io::Result<Vec<(PathBuf, u64)>> {
+    /// The present file and those before it, youngest first. Numbers may be missing: a supervisor killed amid a
+    /// rotation leaves a gap.
+    fn list(&self) -> io::Result<Vec<Listed>> {
         let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
             return Ok(Vec::new());
         };
@@ -215,28 +254,34 @@ impl<'a> LogReader<'a> {
         for entry in entries {
             let entry = entry?;
             let file = entry.file_name();
-            let Some(rest) = file.as_bytes().strip_prefix(name.as_bytes()) else {
+            let Some((number, packed)) = file
+                .as_bytes()
+                .strip_prefix(name.as_bytes())
+                .and_then(numbered)
+            else {
                 continue;
             };
-            let number = match rest {
-                [] => 0,
-                [b'.', digits @ ..] => match std::str::from_utf8(digits).map(str::parse::<u32>) {
-                    Ok(Ok(number)) => number,
-                    _ => continue,
-                },
-                _ => continue,
+            let path = entry.path();
+            let inode = match packed {
+                true => packed::inode(&path),
+                false => entry.metadata().map(|metadata| Some(metadata.ino())),
             };
-            match entry.metadata() {
-                Ok(metadata) => found.push((number, entry.path(), metadata.ino())),
+            match inode {
+                Ok(Some(inode)) => found.push(Listed {
+                    number,
+                    path,
+                    inode,
+                    packed,
+                }),
+                Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        found.sort_unstable();
-        Ok(found
-            .into_iter()
-            .map(|(_, path, inode)| (path, inode))
-            .collect())
+        found.sort_unstable_by_key(|file| (file.number, file.packed));
+        // A supervisor killed before it removed what it had compressed leaves both.
+        found.dedup_by_key(|file| file.number);
+        Ok(found)
     }
 
     /// Leaves only the last `count` entries before the end, reading backwards.
@@ -256,6 +301,7 @@ impl<'a> LogReader<'a> {
         let mut missing = count;
         let mut skip = 0;
         for (index, file) in self.files.iter_mut().enumerate().rev() {
+            let file = file.plain()?;
             let (start, found) = start_of_last(file.get_mut(), missing)?;
             file.seek(SeekFrom::Start(start))?;
             missing -= found;
@@ -278,7 +324,7 @@ impl<'a> LogReader<'a> {
             let Some(file) = self.files.front_mut() else {
                 return Ok(None);
             };
-            file.read_until(b'\n', &mut self.begun)?;
+            file.plain()?.read_until(b'\n', &mut self.begun)?;
             if self.begun.last() != Some(&b'\n') {
                 // An entry that is being written is seen whole the next time.
                 if last {
@@ -315,6 +361,7 @@ impl<'a> LogReader<'a> {
         }
         // Half an entry that a full disk refused the rest of is cut off again.
         if let Some(file) = self.files.back_mut() {
+            let file = file.plain()?;
             let position = file.stream_position()?;
             if position > present.size() {
                 let before = position.saturating_sub(self.begun.len() as u64);
@@ -364,6 +411,19 @@ impl Iterator for LogReader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_entry().transpose()
     }
+}
+
+/// What stands behind a log's name: the number, and whether the file is compressed.
+fn numbered(rest: &[u8]) -> Option<(u32, bool)> {
+    let Some(rest) = rest.strip_prefix(b".") else {
+        return rest.is_empty().then_some((0, false));
+    };
+    let (digits, packed) = match rest.strip_suffix(b".gz") {
+        Some(digits) => (digits, true),
+        None => (rest, false),
+    };
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    Some((number, packed))
 }
 
 /// Where the last `count` lines of a file begin, and how many there are.
@@ -477,11 +537,13 @@ mod tests {
     fn a_reader_that_fell_behind_goes_through_every_file_that_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let limits = crate::supervisor::LogLimits {
+        let options = crate::supervisor::LogOptions {
             max_size: Some(1),
             max_file: 3,
+            ..Default::default()
         };
-        let mut log = crate::supervisor::log::file::LogFile::open(path.clone(), limits).unwrap();
+        let mut log =
+            crate::supervisor::log::file::LogFile::open(path.clone(), options, None).unwrap();
         let mut say = |text: &str| {
             log.make_room(1).unwrap();
             log.write(line(text, 1).as_bytes()).unwrap();

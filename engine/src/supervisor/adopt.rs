@@ -19,7 +19,6 @@ use crate::state::{ContainerId, read_record};
 use crate::sys::wire;
 
 use super::keeper::{self, Answer, Ended, Order};
-use super::log::LogLimits;
 use super::log::file::LogFile;
 use super::log::json::Stream;
 use super::log::pipe::{LogPipe, Step};
@@ -203,9 +202,8 @@ fn drain(status: &Status) {
     if status.record.spec.log.driver == LogDriver::None || !pipes::exist(&status.files.run) {
         return;
     }
-    let limits = LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();
     let path = status.files.log(&status.record.id);
-    let drained = LogFile::open(path, limits).and_then(|mut log| {
+    let drained = LogFile::of(&status.record, path).and_then(|mut log| {
         for stream in [Stream::Stdout, Stream::Stderr] {
             let reader = pipes::reader(&status.files.run, stream)?;
             let journal = pipes::journal(&status.files.run, stream);

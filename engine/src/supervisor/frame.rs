@@ -19,7 +19,6 @@ use crate::spec::LogDriver;
 use crate::sys::{Executable, readiness};
 
 use super::life::Life;
-use super::log::LogLimits;
 use super::log::file::LogFile;
 use super::obey::not_running;
 use super::output::Log;
@@ -186,10 +185,8 @@ fn open_log(status: &Status) -> io::Result<Log> {
     let log = match status.record.spec.log.driver {
         LogDriver::None => None,
         LogDriver::JsonFile | LogDriver::Local => {
-            let limits =
-                LogLimits::from_options(&status.record.spec.log.options).unwrap_or_default();
             let path = status.files.log(&status.record.id);
-            Some(LogFile::open(path, limits)?)
+            Some(LogFile::of(&status.record, path)?)
         }
     };
     Ok(Rc::new(RefCell::new(log)))

@@ -32,4 +32,4 @@ mod shared;
 mod status;
 
 pub use finish::{Volumes, clear_leftovers, remove};
-pub use log::LogLimits;
+pub use log::LogOptions;

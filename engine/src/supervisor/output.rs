@@ -6,7 +6,6 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use crate::sys::readiness;
-use jiff::Timestamp;
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -203,7 +202,7 @@ fn keep(begun: &mut Vec<u8>, log: &Log, all: bool) {
         begun.clear();
         return;
     };
-    let tail = json::tail(Stream::Stdout, Timestamp::now());
+    let tail = file.tail(Stream::Stdout);
     let mut entries = Vec::new();
     let done = json::encode_lines(begun, &tail, usize::MAX, &mut entries);
     begun.drain(..done);
@@ -221,7 +220,7 @@ fn keep(begun: &mut Vec<u8>, log: &Log, all: bool) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::log::LogLimits;
+    use super::super::log::LogOptions;
     use super::*;
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -244,10 +243,12 @@ mod tests {
         let path = dir.path().join("log");
         let mut file = LogFile::open(
             path.clone(),
-            LogLimits {
+            LogOptions {
                 max_size: None,
                 max_file: 1,
+                ..LogOptions::default()
             },
+            None,
         )
         .unwrap();
         let pipe = LogPipe::open(Stream::Stdout, reader, &dir.path().join("j"), &mut file).unwrap();

@@ -27,11 +27,13 @@ impl Stream {
     }
 }
 
-/// What ends every entry of one batch: `","stream":"stdout","time":"…"}` and a newline.
-pub fn tail(stream: Stream, time: Timestamp) -> Vec<u8> {
+/// What ends every entry of one batch: `","stream":"stdout","attrs":{…},"time":"…"}` and a newline.
+pub fn tail(stream: Stream, attributes: Option<&str>, time: Timestamp) -> Vec<u8> {
+    let attributes = attributes.map(|json| format!("\"attrs\":{json},"));
     format!(
-        "\",\"stream\":\"{}\",\"time\":\"{}\"}}\n",
+        "\",\"stream\":\"{}\",{}\"time\":\"{}\"}}\n",
         stream.as_str(),
+        attributes.unwrap_or_default(),
         rfc3339_nano(time)
     )
     .into_bytes()
@@ -149,7 +151,7 @@ mod tests {
         let time: Timestamp = "2026-11-21T05:04:03.120000000Z".parse().unwrap();
         entry(
             b"a\"\\<&>\t\x01\xe2\x80\xa8\xff\xc3\xa4\r\n",
-            &tail(Stream::Stderr, time),
+            &tail(Stream::Stderr, None, time),
             &mut out,
         );
         assert_eq!(

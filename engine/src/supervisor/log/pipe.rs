@@ -7,7 +7,6 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use jiff::Timestamp;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags};
 
@@ -47,6 +46,10 @@ impl LogPipe {
         log: &mut LogFile,
     ) -> io::Result<Self> {
         let (journal, left) = Journal::open(journal)?;
+        if let Some(bytes) = log.buffer() {
+            // The kernel has a limit, and rounds up; a smaller buffer is no error.
+            let _ = rustix::pipe::fcntl_setpipe_size(&pipe, bytes);
+        }
         let look = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let mut this = Self {
             stream,
@@ -86,7 +89,7 @@ impl LogPipe {
             return Ok(Step::Empty);
         }
         let mut entries = Vec::new();
-        let tail = json::tail(self.stream, Timestamp::now());
+        let tail = log.tail(self.stream);
         // A batch that fills a file by itself is cut short, so that no file outgrows its limit by
         // more than one entry. What is left stays in the pipe.
         let enough = log.largest();
@@ -126,11 +129,7 @@ impl LogPipe {
             return Ok(());
         }
         let mut entry = Vec::new();
-        json::entry(
-            &self.begun,
-            &json::tail(self.stream, Timestamp::now()),
-            &mut entry,
-        );
+        json::entry(&self.begun, &log.tail(self.stream), &mut entry);
         log.make_room(entry.len())?;
         let batch = Batch {
             offset: log.size(),
@@ -185,7 +184,7 @@ impl AsFd for LogPipe {
 
 #[cfg(test)]
 mod tests {
-    use super::super::LogLimits;
+    use super::super::LogOptions;
     use super::*;
 
     struct Rig {
@@ -208,7 +207,8 @@ mod tests {
             assert_eq!(rustix::io::write(&self.writer, text).unwrap(), text.len());
         }
         fn open(&self) -> (LogPipe, LogFile) {
-            let mut log = LogFile::open(self.dir.path().join("log"), LogLimits::default()).unwrap();
+            let mut log =
+                LogFile::open(self.dir.path().join("log"), LogOptions::default(), None).unwrap();
             let pipe = LogPipe::open(
                 Stream::Stdout,
                 self.reader.try_clone().unwrap(),
@@ -273,7 +273,7 @@ mod tests {
             let mut text = pipe.begun.clone();
             text.extend_from_slice(&seen);
             let mut entries = Vec::new();
-            let tail = json::tail(Stream::Stdout, Timestamp::now());
+            let tail = log.tail(Stream::Stdout);
             let done = json::encode_lines(&text, &tail, usize::MAX, &mut entries);
             let batch = Batch {
                 offset: log.size(),
@@ -301,11 +301,12 @@ mod tests {
     #[test]
     fn no_file_outgrows_its_limit_by_more_than_an_entry() {
         let rig = Rig::new();
-        let limits = LogLimits {
+        let options = LogOptions {
             max_size: Some(1000),
             max_file: 100,
+            ..LogOptions::default()
         };
-        let mut log = LogFile::open(rig.dir.path().join("log"), limits).unwrap();
+        let mut log = LogFile::open(rig.dir.path().join("log"), options, None).unwrap();
         let (mut pipe, _) = rig.open();
         let text: String = (0..500).map(|n| format!("{n}\n")).collect();
         rig.say(text.as_bytes());

@@ -1,6 +1,7 @@
 //! Verbs that connect the caller's terminal or pipes to a container: run, start, attach,
 //! exec, logs.
 
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
@@ -118,7 +119,7 @@ pub struct ExecArgs {
 /// What was typed after `logs`.
 #[derive(Debug, Args)]
 pub struct LogsArgs {
-    /// Attributes given with log options; there are none.
+    /// Put before each line what the log's options have it carry.
     #[arg(long)]
     details: bool,
     /// Go on with what is written from now on.
@@ -390,6 +391,13 @@ pub fn exec(engine: &Engine, args: &ExecArgs) -> Result<Exit, CliError> {
     }
 }
 
+/// What a line carries, as Docker shows it.
+fn details(attributes: &BTreeMap<String, String>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(attributes);
+    query.finish().replace('&', ",") + " "
+}
+
 /// `logs`.
 pub fn logs(engine: &Engine, args: &LogsArgs) -> Result<Exit, CliError> {
     let now = jiff::Timestamp::now();
@@ -417,6 +425,9 @@ pub fn logs(engine: &Engine, args: &LogsArgs) -> Result<Exit, CliError> {
         let mut line = Vec::new();
         if args.timestamps {
             line.extend(format!("{:.9} ", entry.time).bytes());
+        }
+        if args.details {
+            line.extend(details(&entry.attributes).bytes());
         }
         line.extend_from_slice(&entry.bytes);
         let written = match entry.stream {
