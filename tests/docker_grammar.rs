@@ -109,10 +109,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "notary",
     ),
     (
-        &["image", "rm", "--platform", "linux/arm64", "x"],
-        "with the name",
-    ),
-    (
         &[
             "network",
             "connect",

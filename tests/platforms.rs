@@ -245,3 +245,26 @@ fn the_environment_names_the_platform_of_what_names_none() {
     ]);
     sandbox.finish();
 }
+
+#[test]
+fn one_platform_of_a_name_is_removed() {
+    need_kernel!();
+    let sandbox = project();
+    build(&sandbox, "app");
+    sandbox.ok(&["image", "rm", "--platform", "linux/arm64", "app"]);
+    assert!(arch(&sandbox, "app", "linux/amd64").starts_with("amd64"));
+    for verb in ["inspect", "rm"] {
+        sandbox
+            .run(&["image", verb, "--platform", "linux/arm64", "app"])
+            .expect_code(1)
+            .expect_stderr(&["linux/arm64", "linux/amd64"]);
+    }
+    sandbox
+        .run(&["image", "rm", "--platform", "arm and leg", "app"])
+        .expect_code(2)
+        .expect_stderr(&["arm and leg"]);
+    sandbox.ok(&["image", "rm", "--platform", "linux/amd64", "app"]);
+    assert_eq!(sandbox.ok(&["image", "ls", "-aq"]).stdout(), "");
+    sandbox.ok(&["system", "prune", "-af"]);
+    sandbox.finish();
+}

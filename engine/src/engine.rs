@@ -24,7 +24,7 @@ use crate::container::ids::IdRange;
 use crate::container::manage::Containers;
 use crate::container::{ContainerError, oci};
 use crate::error::{Classify, ErrorKind};
-use crate::image::{ImageError, ImageStore, Removed};
+use crate::image::{ImageError, ImageStore, Platform, Removed};
 use crate::network::{Network, NetworkError, NetworkStore};
 use crate::rootless::{self, RootlessError};
 use crate::spec::{ContainerSpec, EndpointSpec, NetworkSpec};
@@ -243,6 +243,21 @@ impl Engine {
     /// names, and stays only as long as a container uses it.
     pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>> {
         let removed = self.images.remove(name, force, &self.image_roots()?)?;
+        self.tell_removed(&removed);
+        Ok(removed)
+    }
+
+    /// Removes the images that a name has for these platforms, and the name with the last one.
+    pub fn remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[Platform],
+        force: bool,
+    ) -> Result<Vec<Removed>> {
+        let roots = self.image_roots()?;
+        let removed = self
+            .images
+            .remove_platforms(name, platforms, force, &roots)?;
         self.tell_removed(&removed);
         Ok(removed)
     }

@@ -22,6 +22,8 @@ pub struct Row {
     pub id: String,
     /// Its name.
     pub name: String,
+    /// As the user named it.
+    pub asked: Option<String>,
     /// What it uses; nothing when it does not run.
     pub usage: Usage,
 }
@@ -107,7 +109,7 @@ fn to_json(row: &Row, now: &Look, before: &Look, whole: bool) -> Value {
     json!({
         "BlockIO": format!("{} / {}", size(usage.block_in), size(usage.block_out)),
         "CPUPerc": format!("{cpu:.2}%"),
-        "Container": row.name,
+        "Container": row.asked.as_ref().unwrap_or(&row.id),
         "ID": id,
         "MemPerc": format!("{memory:.2}%"),
         "MemUsage": format!("{} / {}", binary_size(usage.memory), binary_size(usage.memory_limit)),

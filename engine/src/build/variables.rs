@@ -86,30 +86,32 @@ impl Variables {
             .map(|(name, value)| format!("{name}={value}"))
             .collect()
     }
+}
 
-    /// Proxy settings given with the build, each in both spellings that programs look for, but for those that the
-    /// stage sets itself.
-    pub(super) fn proxies(&self, given: &IndexMap<String, String>) -> Vec<String> {
-        let mut entries = Vec::new();
-        for proxy in PROXIES {
-            // Of several spellings the last in the order of their bytes wins, as in the reference.
-            let value = given
-                .iter()
-                .filter(|(name, _)| name.eq_ignore_ascii_case(proxy))
-                .max_by_key(|(name, _)| name.as_str())
-                .map(|(_, value)| value.as_str())
-                .unwrap_or_default();
-            if value.is_empty() {
-                continue;
-            }
-            let names = [proxy.to_ascii_uppercase(), proxy.to_owned()];
-            let unset = names
-                .iter()
-                .filter(|name| !self.values.contains_key(name.as_str()));
-            entries.extend(unset.map(|name| format!("{name}={value}")));
+/// An environment with the proxy settings that were given with the build, each in both spellings that programs look
+/// for. They count more than what a stage sets itself.
+pub(super) fn with_proxies(
+    mut environment: Vec<String>,
+    given: &IndexMap<String, String>,
+) -> Vec<String> {
+    for proxy in PROXIES {
+        // Of several spellings the last in the order of their bytes wins, as in the reference.
+        let value = given
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(proxy))
+            .max_by_key(|(name, _)| name.as_str())
+            .map(|(_, value)| value.as_str())
+            .unwrap_or_default();
+        if value.is_empty() {
+            continue;
         }
-        entries
+        for name in [proxy.to_ascii_uppercase(), proxy.to_owned()] {
+            let prefix = format!("{name}=");
+            environment.retain(|line| !line.starts_with(&prefix));
+            environment.push(prefix + value);
+        }
     }
+    environment
 }
 
 /// Whether a build argument has a meaning without being declared.
@@ -137,15 +139,21 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect();
-            let variables = Variables::from_env(&["NO_PROXY=own".into()]);
-            assert_eq!(variables.proxies(&given), expected);
+            let environment = vec!["A=1".into(), "NO_PROXY=own".into()];
+            assert_eq!(with_proxies(environment, &given), expected);
         };
-        check(&[("HTTP_PROXY", "p")], &["HTTP_PROXY=p", "http_proxy=p"]);
+        check(
+            &[("HTTP_PROXY", "p")],
+            &["A=1", "NO_PROXY=own", "HTTP_PROXY=p", "http_proxy=p"],
+        );
         check(
             &[("all_proxy", "b"), ("All_Proxy", "a"), ("ftp_proxy", "")],
-            &["ALL_PROXY=b", "all_proxy=b"],
+            &["A=1", "NO_PROXY=own", "ALL_PROXY=b", "all_proxy=b"],
         );
-        check(&[("no_proxy", "x"), ("OTHER", "y")], &["no_proxy=x"]);
+        check(
+            &[("no_proxy", "x"), ("OTHER", "y")],
+            &["A=1", "NO_PROXY=x", "no_proxy=x"],
+        );
         assert!(is_predefined("Https_Proxy") && !is_predefined("PROXY"));
     }
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 use rustix::fs::FlockOperation;
 
 use super::store::{ImageId, ImageStore};
-use super::{Document, ImageError, MANIFEST_LIMIT, Reference, host, is_host_image, lease};
+use super::{
+    Document, ImageError, MANIFEST_LIMIT, Platform, Reference, host, is_host_image, lease,
+};
 use crate::content::Digest;
 use crate::layer::ChainId;
 
@@ -107,6 +109,38 @@ impl ImageStore {
         Ok(removed)
     }
 
+    /// Takes the images of some platforms away from a name that has several; with all of them the name itself.
+    pub fn remove_platforms(
+        &self,
+        name: &str,
+        platforms: &[Platform],
+        force: bool,
+        roots: &Roots,
+    ) -> Result<Vec<Removed>, ImageError> {
+        let images = self.variants(name)?;
+        let mut gone = BTreeSet::new();
+        for platform in platforms {
+            gone.insert(self.resolve_for(name, platform)?.id);
+        }
+        let rest: Vec<ImageId> = images.iter().map(|image| image.id).collect();
+        let rest: Vec<ImageId> = rest.into_iter().filter(|id| !gone.contains(id)).collect();
+        if rest.is_empty() {
+            return self.remove(name, force, roots);
+        }
+        let used = |id: &&ImageId| roots.images.get(id).is_some_and(|users| !users.is_empty());
+        if let (false, Some(id)) = (force, gone.iter().find(used)) {
+            return Err(ImageError::InUse {
+                image: name.to_owned(),
+                by: format!("container {}", roots.images[id].join(", ")),
+            });
+        }
+        self.tag_variants(&rest, &Reference::parse(name)?)?;
+        let mut removed = Vec::new();
+        self.delete_unnamed(&gone, roots, &mut removed)?;
+        self.collect(roots)?;
+        Ok(removed)
+    }
+
     /// Takes one of several names away. Digests of a repository go with its last tag.
     fn untag_one(
         &self,
@@ -184,6 +218,7 @@ impl ImageStore {
         keep: &dyn Fn(&super::ImageSummary) -> bool,
     ) -> Result<(Vec<Removed>, Collected), ImageError> {
         let mut removed = Vec::new();
+        let mut ids = BTreeSet::new();
         for image in self.list()? {
             let used = roots
                 .images
@@ -196,10 +231,10 @@ impl ImageStore {
                 self.refs.remove(&name)?;
                 removed.push(Removed::Untagged(name));
             }
-            let variants = image.variants.iter().map(|variant| variant.id);
-            let ids = variants.chain([image.id]).collect();
-            self.delete_unnamed(&ids, roots, &mut removed)?;
+            ids.extend(image.variants.iter().map(|variant| variant.id));
+            ids.insert(image.id);
         }
+        self.delete_unnamed(&ids, roots, &mut removed)?;
         Ok((removed, self.collect(roots)?))
     }
 

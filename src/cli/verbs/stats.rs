@@ -45,6 +45,7 @@ pub fn run(global: &Global, args: StatsArgs) -> Result<Exit, CliError> {
             usage: session.backend.stats(&container.id).unwrap_or_default(),
             id: container.id.0,
             name: container.name,
+            asked: None,
         };
         Ok(containers.into_iter().map(row).collect())
     })?;

@@ -14,6 +14,7 @@ use crate::build::progress::StepId;
 use crate::build::scratch::{self, Part};
 use crate::build::stage::Stage;
 use crate::build::store;
+use crate::build::variables::with_proxies;
 use crate::error::ErrorKind;
 use crate::layer::{Kin, Layer};
 
@@ -95,8 +96,7 @@ impl Runner<'_, '_, '_> {
         let solver = self.stage.solver;
         let request = solver.request;
         let config = &self.stage.result.config.config;
-        let mut env = self.command.env.clone();
-        env.extend(self.stage.result.variables.proxies(&request.args));
+        let mut env = with_proxies(self.command.env.clone(), &request.args);
         env.append(&mut prepared.env);
         RunSpec {
             id: format!("{:016x}{:016x}{:032x}", random(), random(), 0),

@@ -101,7 +101,8 @@ fn rlimit(name: &str) -> Option<PosixRlimitType> {
     })
 }
 
-/// `/etc/hosts` and `/etc/resolv.conf` for the command; the image's own stay as they are.
+/// `/etc/hosts` and `/etc/resolv.conf` for the command, which must not believe that it changes the image's: those stay
+/// as they are.
 fn network_files(spec: &RunSpec, network: &Connected) -> Result<Vec<Mount>, RunError> {
     let mut mounts = Vec::new();
     for (name, text) in network.files(spec) {
@@ -109,7 +110,7 @@ fn network_files(spec: &RunSpec, network: &Connected) -> Result<Vec<Mount>, RunE
         std::fs::write(&path, text).map_err(io("write network files"))?;
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644))
             .map_err(io("write network files"))?;
-        mounts.push(bind(&path, "", &format!("/etc/{name}"), Access::ReadWrite)?);
+        mounts.push(bind(&path, "", &format!("/etc/{name}"), Access::ReadOnly)?);
     }
     Ok(mounts)
 }

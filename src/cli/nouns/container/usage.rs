@@ -109,13 +109,14 @@ pub fn stats(global: &Global, engine: &Engine, args: &StatsArgs) -> Result<Exit,
         whole_ids: args.no_trunc,
     };
     let backend = backend::engine::open(global.root.as_deref())?;
-    let row = |container: Container| {
+    let row = |container: Container, asked: Option<&String>| {
         let container = backend::engine::container(container);
         Row {
             // One that does not run, or ended meanwhile, uses nothing.
             usage: backend.stats(&container.id).unwrap_or_default(),
             id: container.id.0,
             name: container.name,
+            asked: asked.cloned(),
         }
     };
     show(&options, || {
@@ -124,10 +125,11 @@ pub fn stats(global: &Global, engine: &Engine, args: &StatsArgs) -> Result<Exit,
                 all: args.all,
                 labels: Vec::new(),
             };
-            return Ok(engine.list(&filter)?.into_iter().map(row).collect());
+            let all = engine.list(&filter)?.into_iter();
+            return Ok(all.map(|container| row(container, None)).collect());
         }
-        let named = args.names.iter().map(|name| Ok(row(engine.inspect(name)?)));
-        named.collect()
+        let named = |name: &String| Ok(row(engine.inspect(name)?, Some(name)));
+        args.names.iter().map(named).collect()
     })?;
     Ok(Exit::Success)
 }

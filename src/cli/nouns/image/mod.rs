@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use gantry_engine::container::events::Action;
 use gantry_engine::engine::Engine;
 use gantry_engine::error::{Classify as _, ErrorKind};
-use gantry_engine::image::{Reference, Removed};
+use gantry_engine::image::{Platform, Reference, Removed};
 
 pub use transfer::{PullPolicy, ensure};
 
@@ -21,7 +21,6 @@ use crate::cli::Refused;
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
 use crate::cli::global::Global;
-use crate::cli::nouns::container::refuse;
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
 use crate::cli::output::print;
@@ -83,8 +82,8 @@ pub struct RmArgs {
     /// Keep what the image was made of. Steps are kept in the build cache, so that is done anyway.
     #[arg(long)]
     no_prune: bool,
-    /// Only of this platform (refused).
-    #[arg(long)]
+    /// Only the images of these platforms, os/arch[/variant].
+    #[arg(long, value_delimiter = ',')]
     platform: Vec<String>,
     /// Images.
     #[arg(value_name = "IMAGE", required = true)]
@@ -148,15 +147,18 @@ pub fn no_search(verb: &str) -> CliError {
 }
 
 fn remove(engine: &Engine, args: &RmArgs) -> Result<Exit, CliError> {
-    if !args.platform.is_empty() {
-        return Err(refuse(
-            "platform",
-            "the images of a name's platforms are removed with the name",
-        ));
-    }
+    let platforms = args.platform.iter().map(|text| {
+        Platform::parse(text)
+            .map_err(|error| CliError::usage(format!("--platform `{text}`: {error}")))
+    });
+    let platforms: Vec<Platform> = platforms.collect::<Result<_, _>>()?;
     let mut exit = Exit::Success;
     for name in &args.names {
-        match engine.remove_image(name, args.force) {
+        let result = match platforms.as_slice() {
+            [] => engine.remove_image(name, args.force),
+            some => engine.remove_platforms(name, some, args.force),
+        };
+        match result {
             Ok(removed) => print(&removed.iter().map(removed_line).collect::<String>())?,
             Err(error) if args.force && error.kind() == ErrorKind::NotFound => {}
             Err(error) => {

@@ -1,6 +1,6 @@
 //! Flags of `image build` to a request.
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use gantry_engine::build::{
@@ -246,15 +246,18 @@ impl Outputs {
                 _ => return Err(bad(format!("`{key}={value}` is not supported"))),
             }
         }
-        let path = || {
-            dest.clone()
-                .ok_or_else(|| bad("dest= is missing".to_owned()))
+        let missing = || bad("dest= is missing".to_owned());
+        // Without a place an archive goes to standard output, but not to a terminal.
+        let archive = || match &dest {
+            Some(path) => Ok(path.clone()),
+            None if std::io::stdout().is_terminal() => Err(missing()),
+            None => Ok("-".into()),
         };
         self.list.push(match kind.as_str() {
-            "local" => build::Output::Local(path()?),
-            "tar" => build::Output::Tar(path()?),
-            "oci" => build::Output::Oci(path()?),
-            "docker" if dest.is_some() => build::Output::Docker(path()?),
+            "local" => build::Output::Local(dest.clone().ok_or_else(missing)?),
+            "tar" => build::Output::Tar(archive()?),
+            "oci" => build::Output::Oci(archive()?),
+            "docker" if dest.is_some() => build::Output::Docker(archive()?),
             "image" | "docker" | "registry" => build::Output::Image,
             "cacheonly" => build::Output::None,
             other => return Err(bad(format!("type `{other}` is not supported"))),
@@ -379,7 +382,7 @@ mod tests {
             ("type=registry", "needs a name"),
             ("type=registry,push=false", "type=image"),
             ("type=oci,dest=x,push=true", "only an image is pushed"),
-            ("type=oci", "dest= is missing"),
+            ("type=local", "dest= is missing"),
             ("type=image,push=maybe", "`push=maybe`"),
             ("type=image,colour=red", "`colour=red`"),
         ] {
