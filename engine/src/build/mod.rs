@@ -12,6 +12,7 @@
 
 mod attributes;
 mod cache;
+mod checks;
 mod chmod;
 mod configuration;
 mod context;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::checks;
 use super::context::{self, Context};
 use super::diagnostic::Span;
 use super::error::BuildError;
@@ -68,14 +69,9 @@ impl Stage<'_, '_> {
     /// `shown` is the step's name.
     fn image(&mut self, span: Span, name: &str, shown: String) -> Result<Image, BuildError> {
         let solver = self.solver;
-        let context = solver
-            .request
-            .contexts
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name));
-        let name = match context {
+        let name = match solver.request.context_of(name) {
             None => name,
-            Some((_, value)) => match value.strip_prefix("docker-image://") {
+            Some(value) => match value.strip_prefix("docker-image://") {
                 Some(image) => image,
                 None if value.starts_with(LAYOUT) => return self.layout_image(span, value, shown),
                 None => {
@@ -89,19 +85,14 @@ impl Stage<'_, '_> {
             },
         };
         let step = solver.number();
-        let reference = crate::image::Reference::parse(name).map_err(|reason| {
-            self.wrong(
-                span,
-                format!("invalid image name `{name}`: {reason}"),
-                Some("write [host/]name[:tag][@digest]"),
-            )
-        })?;
+        let reference =
+            checks::image_name(name).map_err(|bad| self.wrong(span, bad.message, bad.help))?;
         let policy = solver.request.pull;
         let local = crate::image::is_host_image(name);
         let mut others = None;
         if policy != PullPolicy::Always || local {
             match store::resolve(solver.images, name, self.platform())? {
-                Ok(image) if self.protect(&image) => {
+                Ok(image) if self.protect(&image)? => {
                     solver.tell(BuildProgress::Cached { step, name: shown });
                     return Ok(image);
                 }
@@ -151,11 +142,13 @@ impl Stage<'_, '_> {
     }
 
     /// Keeps the layers of an image until the build has ended, whoever removes the image; gives whether they are there.
-    fn protect(&self, image: &Image) -> bool {
-        let (lease, images) = (&self.solver.lease, self.solver.images);
-        let mut layers = image.layers.iter();
+    fn protect(&self, image: &Image) -> Result<bool, BuildError> {
         // Protected first, looked for then: they cannot be collected in between.
-        layers.all(|layer| lease.protect(&layer.chain_id).is_ok()) && images.get(&image.id).is_ok()
+        for layer in &image.layers {
+            let protected = self.solver.lease.protect(&layer.chain_id);
+            protected.map_err(store::failed("keep a layer".to_owned()))?;
+        }
+        Ok(self.solver.images.get(&image.id).is_ok())
     }
 
     /// The image of an OCI layout, brought into the store.
@@ -178,7 +171,7 @@ impl Stage<'_, '_> {
             });
             error
         })?;
-        self.protect(&image);
+        self.protect(&image)?;
         solver.tell(BuildProgress::Done {
             step,
             elapsed: begun.elapsed(),
@@ -192,16 +185,12 @@ impl Stage<'_, '_> {
         let Some(from) = from.filter(|from| !from.is_empty()) else {
             return Ok(Files::Context(solver.context.clone()));
         };
-        let context = solver
-            .request
-            .contexts
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(from));
-        if let Some((name, value)) = context
+        let context = solver.request.context_of(from);
+        if let Some(value) = context
             && !value.starts_with("docker-image://")
             && !value.starts_with(LAYOUT)
         {
-            return self.named_context(span, name, value).map(Files::Context);
+            return self.named_context(span, from, value).map(Files::Context);
         }
         let origin = match context {
             Some(_) => Origin::Outside(from.to_owned()),

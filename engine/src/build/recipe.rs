@@ -50,10 +50,7 @@ impl Recipe {
         let automatic = automatic(request, &stages, (&host, &platform));
         let globals = globals(&file, &stages, &request.args, automatic.clone())?;
         let (bases, platforms) = bases(&file, &stages, request, &globals, (&host, &platform))?;
-        let is_context = |name: &str| {
-            let mut names = request.contexts.keys();
-            names.any(|known| known.eq_ignore_ascii_case(name))
-        };
+        let is_context = |name: &str| request.context_of(name).is_some();
         let graph = Graph::new(&file.source, &stages, &bases, &is_context)
             .map_err(BuildError::Dockerfile)?;
         Ok(Self {
@@ -113,7 +110,7 @@ impl Recipe {
             platform: &self.platform,
             ignore,
             image: &|name| {
-                let name = match request.contexts.get(name) {
+                let name = match request.context_of(name) {
                     Some(context) => context.strip_prefix("docker-image://")?,
                     None => name,
                 };
@@ -259,7 +256,7 @@ pub(super) fn bases(
         let is_context = |name: &String| {
             // These two mean the same everywhere.
             let reserved = ["scratch", "context"].map(|other| name.eq_ignore_ascii_case(other));
-            !reserved.contains(&true) && request.contexts.contains_key(name)
+            !reserved.contains(&true) && request.context_of(name).is_some()
         };
         // A named context of the stage's own name takes its place.
         let replaced = stage.from.name.as_ref().filter(|name| is_context(name));

@@ -59,6 +59,15 @@ pub struct BuildRequest {
     pub check: bool,
 }
 
+impl BuildRequest {
+    /// The named context of this name, in any case.
+    pub(super) fn context_of(&self, name: &str) -> Option<&str> {
+        let mut contexts = self.contexts.iter();
+        let found = contexts.find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
 /// Where the context comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ContextSource {

@@ -46,7 +46,7 @@ impl Stack {
     }
 }
 
-fn failed(action: String) -> impl FnOnce(ImageError) -> BuildError {
+pub(super) fn failed(action: String) -> impl FnOnce(ImageError) -> BuildError {
     move |source| BuildError::Store {
         action,
         kind: source.kind(),

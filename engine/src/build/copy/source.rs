@@ -1,6 +1,7 @@
 //! The source words of `COPY` and `ADD`: files of a tree, addresses, repositories.
 
 use super::words::Flags;
+use crate::build::checks::{self, Source, Verb};
 use crate::build::diagnostic::Span;
 use crate::build::digest::hex;
 use crate::build::error::BuildError;
@@ -45,33 +46,16 @@ impl Finder<'_, '_, '_> {
     }
 
     fn find(&self, source: &str) -> Result<Item, BuildError> {
-        let git = GitRef::parse(source);
-        let url = source.starts_with("http://") || source.starts_with("https://");
-        let remote = match (&git, url) {
-            (Some(_), _) => Some("a git repository"),
-            (None, true) => Some("a URL"),
-            (None, false) => None,
+        let verb = match self.flags.add {
+            true => Verb::Add,
+            false => Verb::Copy,
         };
-        match remote {
-            Some(what) if !self.flags.add => {
-                let message = format!("COPY cannot take {what}: `{source}`");
-                return Err(self.wrong(message, Some("use ADD")));
-            }
-            None if self.checksum.is_some() => {
-                let message = "--checksum is for URLs and git repositories only";
-                return Err(self.wrong(message, None));
-            }
-            Some(_) if git.as_ref().is_some_and(GitRef::is_local) => {
-                let message = format!("ADD cannot take a repository of this machine: `{source}`");
-                let help = "give it as a context: --build-context NAME=file://…";
-                return Err(self.wrong(message, Some(help)));
-            }
-            _ => {}
-        }
-        match git {
-            Some(git) => self.git(git),
-            None if url => self.url(source),
-            None => self.files(source),
+        let found = checks::source(source, verb, self.checksum.is_some())
+            .map_err(|bad| self.wrong(bad.message, bad.help))?;
+        match found {
+            Source::Git(git) => self.git(git),
+            Source::Url => self.url(source),
+            Source::Files => self.files(source),
         }
     }
 

@@ -1,5 +1,6 @@
 //! The flags and words of `COPY` and `ADD`.
 
+use crate::build::checks;
 use crate::build::chmod::Change;
 use crate::build::diagnostic::Span;
 use crate::build::error::BuildError;
@@ -92,14 +93,10 @@ impl Words {
         let chmod = given(flags.chmod)?;
         let mode = match &chmod {
             None => None,
-            Some(text) => Some(Change::parse(text).ok_or_else(|| {
-                let help = "an octal mode from 0 to 07777, or a symbolic one as u=rwX,go=rX";
-                stage.wrong(
-                    span,
-                    format!("invalid value `{text}` for --chmod"),
-                    Some(help),
-                )
-            })?),
+            Some(text) => {
+                let mode = checks::chmod(text);
+                Some(mode.map_err(|bad| stage.wrong(span, bad.message, bad.help))?)
+            }
         };
         let each = |texts: &[String]| -> Result<Vec<String>, BuildError> {
             texts.iter().map(|text| stage.expand(span, text)).collect()

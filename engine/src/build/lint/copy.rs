@@ -3,14 +3,13 @@
 use super::Subject;
 use super::rules::COPY_IGNORED_FILE;
 use super::walk::{Checked, Walk};
-use crate::build::chmod::Change;
-use crate::build::git::GitRef;
+use crate::build::checks::{self, Source, Verb};
 use crate::build::parse::{AddFlags, CopyFlags, Instruction, SourcesAndDest};
 use crate::build::values;
 
 /// What both have in common.
 pub(super) struct Flags<'f> {
-    verb: &'static str,
+    verb: Verb,
     from: Option<&'f str>,
     chown: Option<&'f str>,
     chmod: Option<&'f str>,
@@ -20,7 +19,7 @@ pub(super) struct Flags<'f> {
 impl<'f> Flags<'f> {
     pub(super) fn of_copy(flags: &'f CopyFlags) -> Self {
         Self {
-            verb: "Copy",
+            verb: Verb::Copy,
             from: flags.from.as_deref().filter(|from| !from.is_empty()),
             chown: flags.chown.as_deref(),
             chmod: flags.chmod.as_deref(),
@@ -30,7 +29,7 @@ impl<'f> Flags<'f> {
 
     pub(super) fn of_add(flags: &'f AddFlags) -> Self {
         Self {
-            verb: "Add",
+            verb: Verb::Add,
             from: None,
             chown: flags.chown.as_deref(),
             chmod: flags.chmod.as_deref(),
@@ -57,10 +56,8 @@ impl Walk<'_, '_, '_> {
         for file in words.files.iter().filter(|file| file.expand) {
             self.expand(instruction, &file.content, '\\', true)?;
         }
-        if !chmod.is_empty() && Change::parse(&chmod).is_none() {
-            let message = format!("invalid value `{chmod}` for --chmod");
-            let help = "an octal mode from 0 to 07777, or a symbolic one as u=rwX,go=rX";
-            return Err(self.wrong(instruction, message, Some(help)));
+        if !chmod.is_empty() {
+            checks::chmod(&chmod).map_err(|bad| self.wrong(instruction, bad.message, bad.help))?;
         }
         if !checksum.is_empty() && words.sources.len() != 1 {
             let message = "--checksum is for one source";
@@ -79,27 +76,15 @@ impl Walk<'_, '_, '_> {
         source: &str,
         checksum: &str,
     ) -> Checked<()> {
-        let remote = if GitRef::parse(source).is_some() {
-            Some("a git repository")
-        } else if source.starts_with("http://") || source.starts_with("https://") {
-            Some("a URL")
-        } else {
-            None
-        };
-        match remote {
-            Some(what) if flags.verb == "Copy" => {
-                let message = format!("COPY cannot take {what}: `{source}`");
-                return Err(self.wrong(instruction, message, Some("use ADD")));
-            }
-            None if !checksum.is_empty() => {
-                let message = "--checksum is for URLs and git repositories only";
-                return Err(self.wrong(instruction, message, None));
-            }
-            _ => {}
-        }
+        let found = checks::source(source, flags.verb, !checksum.is_empty())
+            .map_err(|bad| self.wrong(instruction, bad.message, bad.help))?;
         let path = values::clean(source);
-        if remote.is_none() && flags.from.is_none() && is_ignored(self.subject, &path) {
-            let verb = flags.verb;
+        let is_of_context = matches!(found, Source::Files) && flags.from.is_none();
+        if is_of_context && is_ignored(self.subject, &path) {
+            let verb = match flags.verb {
+                Verb::Copy => "Copy",
+                Verb::Add => "Add",
+            };
             let message =
                 format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");
             self.add(COPY_IGNORED_FILE, instruction, message);

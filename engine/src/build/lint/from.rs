@@ -7,13 +7,13 @@ use super::rules::{
     REDUNDANT_TARGET_PLATFORM, UNDEFINED_ARG_IN_FROM,
 };
 use super::{Report, Subject};
+use crate::build::checks;
 use crate::build::diagnostic::{Diagnostic, closest};
 use crate::build::expand::{Expander, Uses};
 use crate::build::graph::Origin;
 use crate::build::parse::{Kind, error};
 use crate::build::platform::{self, Platform};
 use crate::build::stages::Stage;
-use crate::image::Reference;
 
 /// Runs them; a name that no image can have is an error.
 pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) -> Result<(), Box<Diagnostic>> {
@@ -22,7 +22,7 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) -> Result<()
             let Ok((image, _)) = expand(subject, defaults, &stage.from.image) else {
                 break;
             };
-            if Reference::parse(&image).is_err() {
+            if checks::image_name(&image).is_err() {
                 let message = format!(
                     "Default value for ARG {} results in empty or invalid base image name",
                     stage.from.image
@@ -62,15 +62,12 @@ pub(super) fn check(subject: &Subject<'_>, report: &mut Report<'_>) -> Result<()
 
 /// Refuses what cannot be an image's name.
 fn image_name(subject: &Subject<'_>, stage: &Stage, name: &str) -> Result<(), Box<Diagnostic>> {
-    let mut contexts = subject.request.contexts.keys();
-    if contexts.any(|known| known.eq_ignore_ascii_case(name)) {
+    if subject.request.context_of(name).is_some() {
         return Ok(());
     }
-    Reference::parse(name).map(drop).map_err(|reason| {
-        let message = format!("invalid image name `{name}`: {reason}");
-        let help = "write [host/]name[:tag][@digest]";
-        error(&subject.file.source, stage.span, message, Some(help))
-    })
+    checks::image_name(name)
+        .map(drop)
+        .map_err(|bad| error(&subject.file.source, stage.span, bad.message, bad.help))
 }
 
 fn expand(

@@ -13,7 +13,7 @@ use super::state::State;
 use super::{Report, Rule, Subject};
 use crate::build::diagnostic::{Diagnostic, Source, Span, closest};
 use crate::build::expand::{Expander, Uses};
-use crate::build::parse::mount::{Mount, MountText, MountType};
+use crate::build::parse::mount::{BadMount, Mount, MountText, MountType, check_place};
 use crate::build::parse::{Argument, CommandLine, Instruction, Kind, Pairs, error, parse_trigger};
 use crate::build::stages::Stage;
 use crate::build::values::{self, Ports, SIGNAL_HELP};
@@ -233,19 +233,17 @@ impl Walk<'_, '_, '_> {
 
     fn mount(&mut self, instruction: &Instruction, text: &MountText) -> Checked<()> {
         let mut expand = |value: &str| self.word(instruction, value).map_err(|wrong| wrong.message);
-        let mount = Mount::parse(&text.text, &mut expand).map_err(|bad| {
-            let message = format!("invalid `--mount`: {}", bad.message);
-            self.wrong(instruction, message, bad.help.as_deref())
-        })?;
+        let mount = Mount::parse(&text.text, &mut expand);
+        let told = |bad: BadMount| self.wrong(instruction, bad.of_flag(), bad.help.as_deref());
+        let mount = mount.map_err(told)?;
         let has_target = !matches!(mount.kind, MountType::Secret | MountType::Ssh);
-        if let Some(directory) = &self.state.directory
-            && has_target
-            && values::clean(&values::workdir(directory, &mount.target)) == "/"
-        {
-            let message = "invalid `--mount`: `target` cannot be `/`";
-            return Err(self.wrong(instruction, message, None));
+        match &self.state.directory {
+            Some(directory) if has_target => {
+                let place = values::clean(&values::workdir(directory, &mount.target));
+                check_place(&place).map_err(told)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn argument(&mut self, instruction: &Instruction, argument: &Argument) -> Checked<()> {

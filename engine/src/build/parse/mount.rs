@@ -90,6 +90,21 @@ pub(in crate::build) struct BadMount {
     pub(in crate::build) help: Option<String>,
 }
 
+impl BadMount {
+    /// The message about the flag.
+    pub(in crate::build) fn of_flag(&self) -> String {
+        format!("invalid `--mount`: {}", self.message)
+    }
+}
+
+/// Where a mount may be.
+pub(in crate::build) fn check_place(target: &str) -> Result<(), BadMount> {
+    match target {
+        "/" => Err(bad("`target` cannot be `/`")),
+        _ => Ok(()),
+    }
+}
+
 fn bad(message: impl Into<String>) -> BadMount {
     BadMount {
         message: message.into(),
@@ -244,21 +259,14 @@ impl Mount {
             Secret | Ssh => false,
         };
         match self.kind {
-            Bind => self.check_target(),
+            Bind => check_place(&self.target),
             Cache | Tmpfs => {
-                self.check_target()?;
+                check_place(&self.target)?;
                 self.check_source()
             }
             Secret => self.check_secret(),
             Ssh if !self.source.is_empty() => Err(bad("an ssh mount takes no `source`")),
             Ssh => Ok(()),
-        }
-    }
-
-    fn check_target(&self) -> Result<(), BadMount> {
-        match self.target.as_str() {
-            "/" => Err(bad("`target` cannot be `/`")),
-            _ => Ok(()),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::build::diagnostic::Span;
 use crate::build::error::BuildError;
 use crate::build::ignore::Patterns;
 use crate::build::origin::Files;
-use crate::build::parse::mount::{Mount, MountText, MountType};
+use crate::build::parse::mount::{Mount, MountText, MountType, check_place};
 use crate::build::request::SecretSource;
 use crate::build::scratch::Part;
 use crate::build::select::{self, Selected};
@@ -62,10 +62,8 @@ fn source(
     before: &[Source],
 ) -> Result<Source, BuildError> {
     let mut expand = |value: &str| stage.expand(span, value).map_err(|error| error.to_string());
-    let mount = Mount::parse(&text.text, &mut expand).map_err(|bad| {
-        let message = format!("invalid `--mount`: {}", bad.message);
-        stage.wrong(span, message, bad.help.as_deref())
-    })?;
+    let mount = Mount::parse(&text.text, &mut expand);
+    let mount = mount.map_err(|bad| stage.wrong(span, bad.of_flag(), bad.help.as_deref()))?;
     let reads = match mount.kind {
         MountType::Bind => true,
         MountType::Cache => mount.from.is_some(),
@@ -76,9 +74,7 @@ fn source(
         false => None,
     };
     let target = target(stage, &mount, before);
-    if target == "/" {
-        return Err(stage.wrong(span, "invalid `--mount`: `target` cannot be `/`", None));
-    }
+    check_place(&target).map_err(|bad| stage.wrong(span, bad.of_flag(), None))?;
     Ok(Source {
         mount,
         target,
