@@ -458,3 +458,108 @@ fn variables_are_listed_as_docker_compose_lists_them() {
     }
     assert_eq!(row("$ $1 $$"), []);
 }
+
+/// An override file over services `a` and `b`, which have ports; `a` has an environment too.
+#[track_caller]
+fn overridden(over: &str) -> Run {
+    let text = "name: p\nservices:\n  a: {image: i, ports: ['80:80'], environment: {A: '1', B: '2'}}\n  b: {image: i, ports: ['81:80']}\n";
+    config_of(text, &[("compose.override.yaml", over)], &[])
+}
+
+#[test]
+fn what_an_anchor_resets_is_reset_where_it_is_met_first() {
+    let own = "services: {a: &a {ports: !reset null}, b: *a}\n";
+    let text = overridden(own).expect_code(0).stdout();
+    assert!(!text.contains("published: \"80\""), "{text}");
+    assert!(text.contains("published: \"81\""), "{text}");
+    overridden("x-a: &a {ports: !reset null}\nservices: {a: {<<: *a}}\n")
+        .expect_code(0)
+        .expect_stdout(&["published: \"80\""]);
+    overridden("x-m: &m {image: z}\nservices: {a: {<<: *m, image: !reset null}}\n")
+        .expect_code(0)
+        .expect_stdout(&["    image: z\n"]);
+}
+
+#[test]
+fn a_star_resets_every_key() {
+    let text = overridden("services: {a: {environment: {'*': !reset null}}}\n")
+        .expect_code(0)
+        .stdout();
+    assert!(!text.contains("environment"), "{text}");
+}
+
+#[test]
+fn services_are_never_null() {
+    overridden("services:\n")
+        .expect_code(1)
+        .expect_stderr(&["`services`"]);
+}
+
+#[test]
+fn numbers_of_two_types_differ_for_an_include() {
+    for (own, code) in [("1", 1), ("1.0", 0)] {
+        let text =
+            format!("name: p\ninclude: [b.yaml]\nservices: {{a: {{image: i, cpus: {own}}}}}\n");
+        let included = "services: {a: {image: i, cpus: 1.0}}\n";
+        config_of(&text, &[("b.yaml", included)], &[]).expect_code(code);
+    }
+}
+
+#[test]
+fn an_include_says_what_is_wrong_with_it() {
+    for (include, words) in [
+        (
+            "[1]",
+            "`include[0]` must be a path or a mapping with `path`, not an integer",
+        ),
+        (
+            "[{path: [1]}]",
+            "`include[0].path` must be a path or a list of paths, not an integer",
+        ),
+        (
+            "[{path: b, env_file: {}}]",
+            "`include[0].env_file` must be a path or a list of paths, not a mapping",
+        ),
+        (
+            "[{path: b, project_directory: []}]",
+            "`include[0].project_directory` must be a path, not a list",
+        ),
+    ] {
+        let text = format!("name: p\ninclude: {include}\nservices: {{a: {{image: i}}}}\n");
+        config_of(&text, &[], &[])
+            .expect_code(1)
+            .expect_stderr(&[words]);
+    }
+}
+
+#[test]
+fn an_empty_list_of_an_extension_is_null_in_json() {
+    let rest = "x-a: []\nx-b: {b: [[]]}\n";
+    config("", rest, &["--format", "json"])
+        .expect_code(0)
+        .expect_stdout(&["\"x-a\": null", "\"b\": [\n      null\n    ]"]);
+    config("", rest, &[])
+        .expect_code(0)
+        .expect_stdout(&["x-a: []\n"]);
+}
+
+#[test]
+fn an_offset_may_have_sixty_minutes() {
+    prints(
+        "",
+        "x-a: 2001-01-01T00:00:00+01:60\nx-b: 2001-01-01T00:00:00-00:60\n",
+        "x-a: 2001-01-01T00:00:00+02:00\nx-b: 2001-01-01T00:00:00-01:00\n",
+    );
+}
+
+#[test]
+fn lines_may_end_as_on_other_systems() {
+    for end in ["\r\n", "\r"] {
+        let text = format!("name: p{end}services:{end}  a:{end}    image: *x{end}");
+        let run = config_of(&text, &[], &[]).expect_code(1);
+        run.expect_stderr(&["compose.yaml:4:12", "4 |     image: *x\n"]);
+    }
+    config_of("\u{feff}name: *x\n", &[], &[])
+        .expect_code(1)
+        .expect_stderr(&["compose.yaml:1:7"]);
+}

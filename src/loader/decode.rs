@@ -334,11 +334,22 @@ fn timestamp(text: &str) -> String {
     // Nanoseconds are the finest.
     let fraction = fraction.get(..9).unwrap_or(fraction).trim_end_matches('0');
     let dot = if fraction.is_empty() { "" } else { "." };
-    let zone = match zone {
-        "" | "+00:00" | "-00:00" => "Z",
-        other => other,
-    };
-    format!("{}T{clock}{dot}{fraction}{zone}", date.join("-"))
+    format!("{}T{clock}{dot}{fraction}{}", date.join("-"), offset(zone))
+}
+
+/// A zone as Go prints it, which reads 60 minutes as one more hour.
+fn offset(zone: &str) -> String {
+    match zone {
+        "" | "Z" | "+00:00" | "-00:00" => return "Z".to_owned(),
+        _ => {}
+    }
+    match zone.split_at(1) {
+        (sign, time) if time.ends_with(":60") => {
+            let hours = time[..2].parse::<u8>().unwrap_or_default() + 1;
+            format!("{sign}{hours:02}:00")
+        }
+        _ => zone.to_owned(),
+    }
 }
 
 struct Items<'de>(std::slice::Iter<'de, Node>);

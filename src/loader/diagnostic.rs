@@ -274,8 +274,10 @@ impl Diagnostics {
         }
         let mut end = (span.end as usize).clamp(start, len);
         let (number, line) = source.line(start);
-        let line_end = source.text[start..].find('\n').map_or(len, |i| start + i);
-        end = end.min(line_end);
+        start = start.max(line);
+        let end_of_line = source.text[start..].find(['\n', '\r']);
+        let line_end = end_of_line.map_or(len, |i| start + i);
+        end = end.clamp(start, line_end);
         while !source.text.is_char_boundary(end) {
             end += 1;
         }

@@ -3,6 +3,7 @@
 //! Files: `-f`, else `COMPOSE_FILE`, else a search from the working directory upwards. The
 //! environment: the process's, then `--env-file` (or `COMPOSE_ENV_FILES`, or `.env`).
 
+use std::fmt;
 use std::io::Read;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -196,7 +197,7 @@ pub fn read_env_files(
             );
             continue;
         }
-        let Some((id, text)) = read_text(file, sources, problems, "env file") else {
+        let Some((id, text)) = read_text(file, sources, problems, Purpose::Variables) else {
             continue;
         };
         let scope = |name: &str| outer.get(name).map(str::to_owned);
@@ -253,12 +254,30 @@ pub fn env_problem(file: &Path, id: FileId, (error, range): env::Located) -> Dia
     .help(help)
 }
 
+/// What a file is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A Compose file: YAML, which may be in UTF-16.
+    Compose,
+    /// A file of variables: in UTF-8.
+    Variables,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Compose => "file",
+            Self::Variables => "env file",
+        })
+    }
+}
+
 /// Reads a file as text and remembers it.
 pub fn read_text(
     file: &Path,
     sources: &mut Sources,
     problems: &mut Vec<Diagnostic>,
-    what: &str,
+    purpose: Purpose,
 ) -> Option<(FileId, Arc<str>)> {
     if let Some(text) = sources.buffer(file) {
         return Some((sources.add(file, text.clone()), text));
@@ -271,12 +290,12 @@ pub fn read_text(
         std::fs::read(file)
     };
     let problem = match bytes {
-        Ok(bytes) => match String::from_utf8(bytes) {
-            Ok(text) => {
+        Ok(bytes) => match decode(bytes, purpose) {
+            Some(text) => {
                 let text: Arc<str> = text.into();
                 return Some((sources.add(file, text.clone()), text));
             }
-            Err(_) => Diagnostic::error(
+            None => Diagnostic::error(
                 "bad-encoding",
                 Span::NONE,
                 format!("{} is not UTF-8 text", file.display()),
@@ -286,7 +305,7 @@ pub fn read_text(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Diagnostic::error(
             "no-such-file",
             Span::NONE,
-            format!("{what} {} not found", file.display()),
+            format!("{purpose} {} not found", file.display()),
         )
         .help(similar(file).unwrap_or_else(|| {
             let directory = file.parent().unwrap_or(Path::new("/"));
@@ -298,17 +317,35 @@ pub fn read_text(
         Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => Diagnostic::error(
             "unreadable",
             Span::NONE,
-            format!("cannot read {what} {}: it is a directory", file.display()),
+            format!(
+                "cannot read {purpose} {}: it is a directory",
+                file.display()
+            ),
         )
         .help("name a file in it"),
         Err(error) => Diagnostic::error(
             "unreadable",
             Span::NONE,
-            format!("cannot read {what} {}: {error}", file.display()),
+            format!("cannot read {purpose} {}: {error}", file.display()),
         ),
     };
     push(problems, problem);
     None
+}
+
+/// Text in UTF-8, or in UTF-16 if its mark says so, as YAML has it. Places are those of the text.
+fn decode(bytes: Vec<u8>, purpose: Purpose) -> Option<String> {
+    let unit = match bytes.get(..2) {
+        Some([0xff, 0xfe]) if purpose == Purpose::Compose => u16::from_le_bytes,
+        Some([0xfe, 0xff]) if purpose == Purpose::Compose => u16::from_be_bytes,
+        _ => return String::from_utf8(bytes).ok(),
+    };
+    let (units, []) = bytes[2..].as_chunks::<2>() else {
+        return None;
+    };
+    char::decode_utf16(units.iter().map(|pair| unit(*pair)))
+        .collect::<Result<_, _>>()
+        .ok()
 }
 
 /// What to do about a file that another one names and that is none.
@@ -480,4 +517,26 @@ pub fn project_name(options: &LoadOptions) -> Result<String, Box<Diagnostic>> {
 /// The name a directory gives its project.
 pub fn directory_name(directory: &Path) -> String {
     normalize_name(&directory.file_name().unwrap_or_default().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Purpose, decode};
+
+    #[test]
+    fn a_mark_tells_of_utf_16() {
+        for (bytes, want) in [
+            (&b"a"[..], Some("a")),
+            (b"\xff\xfea\0\xe9\0", Some("a\u{e9}")),
+            (b"\xfe\xff\0a\0\xe9", Some("a\u{e9}")),
+            (b"\xff\xfe", Some("")),
+            (b"\xff\xfea", None),
+            (b"\xff\xfe\0\xd8a\0", None),
+            (b"\xff", None),
+        ] {
+            let text = decode(bytes.to_vec(), Purpose::Compose);
+            assert_eq!(text.as_deref(), want, "{bytes:?}");
+        }
+        assert_eq!(decode(b"\xff\xfea\0".to_vec(), Purpose::Variables), None);
+    }
 }

@@ -62,7 +62,7 @@ fn nested(value: &Value, indent: usize, out: &mut String) {
         other => {
             out.push(' ');
             scalar(other, indent, out);
-            out.push('\n');
+            end_line(out);
         }
     }
 }
@@ -80,7 +80,7 @@ fn sequence(list: &[Value], indent: usize, begin: Begin, out: &mut String) {
             }
             other => {
                 scalar(other, indent + 1, out);
-                out.push('\n');
+                end_line(out);
             }
         }
     }
@@ -133,24 +133,31 @@ fn string(text: &str, place: Place, out: &mut String) {
         out.push_str(text);
         return out.push('"');
     }
-    // As a key it would merge.
+    // As a key it would merge. Docker compose prints it so; what it prints does not read back.
     let merges = text == "<<" && place == Place::Key;
     if merges || !text.contains('\n') && !is_plainly_a_string(text) {
         return double_quoted(text, out);
     }
     let allowed = Allowed::of(text);
-    match place {
-        Place::Value { indent } if text.contains('\n') && allowed.block => {
-            literal(text, indent, out);
-        }
-        _ if text.contains('\n') => double_quoted(text, out),
-        _ if allowed.plain => out.push_str(text),
-        _ if allowed.single_quoted => {
-            out.push('\'');
-            out.push_str(&text.replace('\'', "''"));
-            out.push('\'');
-        }
-        _ => double_quoted(text, out),
+    let indent = match place {
+        Place::Value { indent } => indent,
+        // A key stands on one line.
+        Place::Key if text.contains(is_break) => return double_quoted(text, out),
+        Place::Key => 0,
+    };
+    let several_lines = text.contains('\n');
+    if several_lines && allowed.block {
+        literal(text, indent, out);
+    } else if several_lines {
+        double_quoted(text, out);
+    } else if allowed.plain {
+        out.push_str(text);
+    } else if allowed.single_quoted {
+        out.push('\'');
+        lines(&text.replace('\'', "''"), indent, Line::GoesOn, out);
+        out.push('\'');
+    } else {
+        double_quoted(text, out);
     }
 }
 
@@ -266,24 +273,45 @@ fn is_printable(c: char) -> bool {
         && c != '\u{feff}'
 }
 
-/// A literal block: its head, and its lines at an indentation.
+/// A literal block: its head, and its lines at an indentation. Each break begins a line.
 fn literal(text: &str, indent: usize, out: &mut String) {
     out.push('|');
-    if text.starts_with([' ', '\n']) {
+    if text.starts_with(|c| c == ' ' || is_break(c)) {
         out.push('2');
     }
-    let body = text.strip_suffix('\n').unwrap_or(text);
-    if body.len() == text.len() {
-        out.push('-');
-    } else if body.is_empty() || body.ends_with('\n') {
-        out.push('+');
+    let mut from_end = text.chars().rev();
+    match (from_end.next().is_some_and(is_break), from_end.next()) {
+        (false, _) => out.push('-'),
+        (true, before) if before.is_none_or(is_break) => out.push('+'),
+        _ => {}
     }
-    for line in body.split('\n') {
-        out.push('\n');
-        if !line.is_empty() {
+    out.push('\n');
+    lines(text, indent, Line::Begins, out);
+}
+
+/// Whether a text begins on a line of its own.
+#[derive(Clone, Copy, PartialEq)]
+enum Line {
+    Begins,
+    GoesOn,
+}
+
+/// A text, with an indentation before each line that is not empty.
+fn lines(text: &str, indent: usize, mut line: Line, out: &mut String) {
+    for c in text.chars() {
+        if is_break(c) {
+            line = Line::Begins;
+        } else if std::mem::replace(&mut line, Line::GoesOn) == Line::Begins {
             pad(indent, out);
-            out.push_str(line);
         }
+        out.push(c);
+    }
+}
+
+/// Ends a line, unless the text of a block has done so.
+fn end_line(out: &mut String) {
+    if !out.ends_with(is_break) {
+        out.push('\n');
     }
 }
 
@@ -344,6 +372,10 @@ mod tests {
             ("a\n\n  b\n", "|\n  a\n\n    b"),
             ("a \nb", "\"a \\nb\""),
             (" a\n", "|2\n   a"),
+            ("a\nb\u{2028}c", "|-\n  a\n  b\u{2028}  c"),
+            ("a\u{2028}b", "'a\u{2028}  b'"),
+            ("\u{2028}a\nb", "|2-\n\u{2028}  a\n  b"),
+            ("a\nb\u{85}c\n", "\"a\\nb\\Nc\\n\""),
         ];
         for (text, want) in cases {
             let printed = yaml(&serde_json::json!({ "k": text }));
@@ -394,6 +426,15 @@ mod tests {
             "\u{feff}a",
             "\r\n",
             "a\u{85}b\nc",
+            "a\nb\u{2028}c",
+            "a\u{2028}b",
+            "\u{2029}a\nb",
+            "a\n\u{2028}b\n",
+            "a\n\u{2028}",
+            "a\nb\u{2029}",
+            "\u{2028}\n",
+            "a\u{2028}\n",
+            "a\n\u{2028}\n",
             "\0\x1b",
             "---",
             "- a",
@@ -402,13 +443,14 @@ mod tests {
             "a:b",
             "'a'",
         ] {
-            let document = serde_json::json!({ "k": s, "l": [s, [s], {"m": s}] });
+            let document = serde_json::json!({ "k": s, "l": [s, [s], {"m": s}], "n": {s: 1} });
             let printed = yaml(&document);
             let mut problems = Vec::new();
             let documents = yaml::parse(&printed, crate::loader::FileId(0), &mut problems);
             assert!(problems.is_empty(), "{printed}: {problems:?}");
             let root = &documents[0].root;
             for path in [&["k"][..], &["l", "0"], &["l", "1", "0"], &["l", "2", "m"]] {
+                assert!(root.find(&["n", s]).is_some(), "{printed}");
                 assert_eq!(
                     root.find(path).and_then(tree::Node::as_str),
                     Some(s),

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 use indexmap::map::Entry;
 
 use super::diagnostic::Diagnostic;
-use super::discover::{env_problem, read_text};
+use super::discover::{Purpose, env_problem, read_text};
 use super::env::{self, Parsed};
 use super::source::{Sources, Span};
 use super::tree::{Map, Node, Rival};
@@ -205,7 +205,8 @@ impl Reader<'_> {
         lookup: &dyn Fn(&str) -> Option<String>,
         earlier: StringMap,
     ) -> Vec<(String, env::Variable)> {
-        let Some((id, text)) = read_text(path, self.sources, self.problems, "env file") else {
+        let Some((id, text)) = read_text(path, self.sources, self.problems, Purpose::Variables)
+        else {
             return Vec::new();
         };
         let parsed = if raw {

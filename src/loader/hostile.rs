@@ -7,6 +7,8 @@ use proptest::prelude::*;
 
 use super::interpolate::{Trace, substitute};
 use super::short::{bytes, duration, port, shell, volume};
+use super::source::Span;
+use super::tree::Node;
 use super::{FileId, LoadOptions, env, load, yaml};
 
 fn variables() -> env::Variables {
@@ -139,10 +141,93 @@ fn deep_nesting_is_an_error() {
     let mut problems = Vec::new();
     let _ = yaml::parse(&"[".repeat(10_000), FileId(0), &mut problems);
     assert!(!problems.is_empty(), "flow");
-    let block: String = (0..200).map(|i| format!("{}k:\n", " ".repeat(i))).collect();
+    let block: String = (0..400).map(|i| format!("{}k:\n", " ".repeat(i))).collect();
     problems.clear();
     let _ = yaml::parse(&block, FileId(0), &mut problems);
     assert_eq!(problems[0].code, "too-deep");
+}
+
+/// As deep as is allowed in every way at once, on the stack of a test, and unoptimized.
+#[test]
+fn what_is_as_deep_as_may_be_is_read() {
+    let levels = yaml::MAX_DEPTH - 5;
+    let (open, close) = ("{k: ".repeat(levels), "}".repeat(levels));
+    let nested = format!("services: {{s: {{image: host, x-b: {open}1{close}}}}}\n");
+    let mut files = vec![
+        compose(format!("{nested}include: [c0.yaml]\n")),
+        ("compose.override.yaml".to_owned(), nested),
+    ];
+    for i in 0..90 {
+        let next = i + 1;
+        let text = format!("include: [c{next}.yaml]\nx-a: 1\n");
+        files.push((format!("c{i}.yaml"), text));
+    }
+    let last = format!("services: {{a: {{image: host, x-b: {open}1{close}}}}}\n");
+    files.push(("c90.yaml".to_owned(), last));
+    assert_eq!(codes(&files), [""; 0]);
+    let further: String = files[0].1.replace("c0.yaml", "d.yaml");
+    files[0].1 = further;
+    let chain: Vec<String> = (0..40).map(|i| format!("d{i}.yaml")).collect();
+    for (i, name) in chain.iter().enumerate() {
+        let next = chain.get(i + 1).map_or("c0.yaml", String::as_str);
+        files.push((name.clone(), format!("include: [{next}]\nx-a: 1\n")));
+    }
+    files.push((
+        "d.yaml".to_owned(),
+        "include: [d0.yaml]\nx-a: 1\n".to_owned(),
+    ));
+    assert_eq!(codes(&files), ["too-deep"]);
+}
+
+/// Each alias is within a few brackets; what they stand for is deep.
+#[test]
+fn aliases_that_nest_are_an_error() {
+    let mut text = String::from("x-0: &a0 [1]\n");
+    for i in 1..140 {
+        let (open, close) = ("[".repeat(90), "]".repeat(90));
+        text += &format!("x-{i}: &a{i} {open}*a{}{close}\n", i - 1);
+    }
+    assert_eq!(codes(&[compose(text)]), ["too-deep"]);
+}
+
+#[test]
+fn mappings_that_merge_each_other_do_not_nest() {
+    let mut text = String::from("services: {s: {image: host}}\nx-0: &a0 {k: 0}\n");
+    for i in 1..600 {
+        text += &format!("x-{i}: &a{i} {{k: {i}, <<: *a{}}}\n", i - 1);
+    }
+    assert_eq!(codes(&[compose(text)]), [""; 0]);
+}
+
+#[test]
+fn a_long_list_of_merges_takes_time_that_grows_with_its_length() {
+    let service = "services: {s: {image: host}}\n";
+    let aliases = vec!["*a"; 150_000].join(",");
+    let long = format!("{service}x-a: &a {{k: 1}}\nx-b: {{k: 0, <<: [{aliases}]}}\n");
+    let keys: String = (0..1000).map(|i| format!("k{i}: 1, ")).collect();
+    let aliases = vec!["*a"; 400].join(",");
+    let wide = format!("{service}x-a: &a {{{keys}}}\nx-b: {{{keys}<<: [{aliases}]}}\n");
+    let begin = std::time::Instant::now();
+    assert_eq!(codes(&[compose(long)]), [""; 0]);
+    assert_eq!(codes(&[compose(wide)]), [""; 0]);
+    // Each value behind all before it would be ten thousand million steps.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60));
+}
+
+/// Each takes the place of the one before.
+#[test]
+fn a_long_row_of_equal_items_is_no_row_of_calls() {
+    let items = "      - A=1\n".repeat(100_000);
+    let text = format!("services:\n  a:\n    image: host\n    environment:\n{items}");
+    assert_eq!(codes(&[compose(text)]), [""; 0]);
+}
+
+#[test]
+fn anchors_within_anchors_that_hold_much_are_an_error() {
+    let open: String = (0..90).map(|i| format!("[&a{i} ")).collect();
+    let items = "[x],".repeat(20_000);
+    let text = format!("x-a: {open}[{items}]{}\n", "]".repeat(90));
+    assert_eq!(codes(&[compose(text)]), ["too-many-nodes"]);
 }
 
 /// Loads files of a folder of their own; the codes of what is wrong.
@@ -238,6 +323,45 @@ fn extends_that_copy_too_much_are_an_error() {
         .collect();
     let text = format!("services:\n  base:\n    image: host\n    command:\n{big}{services}");
     assert!(codes(&[compose(text)]).contains(&"too-big"));
+}
+
+#[test]
+fn a_line_with_many_variables_is_searched_once() {
+    let many = "${A-}".repeat(200_000);
+    let nested = "${A-".repeat(200_000) + &"}".repeat(200_000);
+    let open = "${A-".repeat(200_000);
+    let begin = std::time::Instant::now();
+    for (text, used) in [(many, 1), (nested, 1), (open, 1)] {
+        let root = Node::str(text, Span::NONE);
+        assert_eq!(super::variables::of(&root).len(), used);
+    }
+    let many = "${A-}".repeat(200_000);
+    let _ = substitute(&many, &variables(), &mut Trace::default());
+    // From each variable to the end of the line would be a hundred thousand million bytes.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn many_resets_take_time_that_grows_with_their_number() {
+    let keys = |value: &str| {
+        (0..30_000)
+            .map(|i| format!("k{i}: {value}, "))
+            .collect::<String>()
+    };
+    let files = [
+        compose(format!(
+            "services: {{a: {{image: host, x-b: {{{}}}}}}}\n",
+            keys("1")
+        )),
+        (
+            "compose.override.yaml".to_owned(),
+            format!("x-a: {{{}}}\n", keys("!reset 1")),
+        ),
+    ];
+    let begin = std::time::Instant::now();
+    assert_eq!(codes(&files), [""; 0]);
+    // Each with each would be a thousand million comparisons.
+    assert!(begin.elapsed() < std::time::Duration::from_secs(30));
 }
 
 /// Ports of two files are long by the time they are compared with each other.

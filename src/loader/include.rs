@@ -18,6 +18,9 @@ const SECTIONS: [&str; 6] = [
 /// Most files that are loaded because others include them, counted as often as they are.
 const MAX_INCLUDED: usize = 2000;
 
+/// Deepest nesting of includes. Each takes 3 KiB of the stack, which the depth of a file shares.
+const MAX_DEPTH: usize = 100;
+
 /// One entry of `include`.
 struct Entry {
     paths: Vec<(String, Span)>,
@@ -67,11 +70,11 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
         env_files: Vec::new(),
         place: item.place(),
     };
-    let bad = |what: &str| {
+    let bad = |node: &Node, at: &Path, what: &str| {
         Diagnostic::error(
             "bad-type",
-            item.place(),
-            format!("`{at}` must be a path or a mapping with `path`, {what}"),
+            node.place(),
+            format!("`{at}` must be {what}, not {}", node.kind()),
         )
         .at(at)
         .help("write `- path.yaml`, or `- path: …` with `project_directory` and `env_file`")
@@ -84,44 +87,55 @@ fn entry(pipeline: &mut Pipeline<'_>, item: &Node, at: &Path) -> Option<Entry> {
         }
         Value::Map(map) => map,
         _ => {
-            pipeline.problem(bad(&format!("not {}", item.kind())));
+            pipeline.problem(bad(item, at, "a path or a mapping with `path`"));
             return None;
         }
     };
     unknown_keys(pipeline, map, at);
-    match map.get("project_directory").map(|n| &n.value) {
-        None | Some(Value::Null) => {}
-        Some(Value::Str(text)) => entry.directory = Some(text.clone()),
-        Some(Value::Int(number)) => entry.directory = Some(number.to_string()),
-        Some(_) => {
-            pipeline.problem(bad("`project_directory` must be a string"));
+    entry.directory = match directory(map.get("project_directory")) {
+        Ok(directory) => directory,
+        Err(node) => {
+            pipeline.problem(bad(node, &at.key("project_directory"), "a path"));
             return None;
         }
-    }
-    entry.directory = entry.directory.filter(|directory| !directory.is_empty());
-    let (Some(paths), Some(env_files)) = (texts(map.get("path")), texts(map.get("env_file")))
-    else {
-        pipeline.problem(bad("with texts"));
-        return None;
     };
+    let mut lists = [Vec::new(), Vec::new()];
+    for (list, key) in lists.iter_mut().zip(["path", "env_file"]) {
+        match texts(map.get(key)) {
+            Ok(texts) => *list = texts,
+            Err(node) => {
+                pipeline.problem(bad(node, &at.key(key), "a path or a list of paths"));
+                return None;
+            }
+        }
+    }
+    let [paths, env_files] = lists;
     entry.paths = paths;
     entry.env_files = env_files;
     Some(entry)
 }
 
-/// A text, or a list of texts.
-fn texts(node: Option<&Node>) -> Option<Vec<(String, Span)>> {
-    let Some(node) = node else {
-        return Some(Vec::new());
-    };
+/// A directory, unless it is empty; `Err` is what is none.
+fn directory(node: Option<&Node>) -> Result<Option<String>, &Node> {
+    let Some(node) = node else { return Ok(None) };
     match &node.value {
-        Value::Null => Some(Vec::new()),
-        Value::Str(text) => Some(vec![(text.clone(), node.place())]),
-        Value::Seq(items) => items
-            .iter()
-            .map(|item| Some((item.as_str()?.to_owned(), item.place())))
-            .collect(),
-        _ => None,
+        Value::Null => Ok(None),
+        Value::Str(text) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
+        Value::Int(number) => Ok(Some(number.to_string())),
+        _ => Err(node),
+    }
+}
+
+/// A text, or a list of texts; `Err` is what is neither.
+fn texts(node: Option<&Node>) -> Result<Vec<(String, Span)>, &Node> {
+    let Some(node) = node else {
+        return Ok(Vec::new());
+    };
+    let text = |node: &Node| Some((node.as_str()?.to_owned(), node.place()));
+    match &node.value {
+        Value::Null => Ok(Vec::new()),
+        Value::Seq(items) => items.iter().map(|item| text(item).ok_or(item)).collect(),
+        _ => text(node).map(|text| vec![text]).ok_or(node),
     }
 }
 
@@ -142,6 +156,7 @@ fn unknown_keys(pipeline: &mut Pipeline<'_>, map: &Map, at: &Path) {
     }
 }
 
+/// The model that an entry includes; what is wrong is reported.
 fn load(
     pipeline: &mut Pipeline<'_>,
     entry: &Entry,
@@ -149,7 +164,32 @@ fn load(
     scope: &Scope,
     at: &Path,
 ) -> Option<Node> {
-    let mut files: Vec<PathBuf> = Vec::new();
+    let files = files(pipeline, entry, scope, at)?;
+    let Some(main) = files.first() else {
+        // Nothing is included, but what is named must be there.
+        env_files(pipeline, entry, scope, &scope.absolute, at);
+        return None;
+    };
+    let mut chain = scope.chain.clone();
+    if chain.last().is_none_or(|f| f != file) {
+        chain.push(file.to_owned());
+    }
+    if !may_include(pipeline, entry, main, &chain, at) {
+        return None;
+    }
+    let mut inner = inner_scope(pipeline, entry, scope, main, at)?;
+    inner.chain = chain;
+    pipeline.model(&files, &mut inner)
+}
+
+/// The files of an include; `None` when one is not there.
+fn files(
+    pipeline: &mut Pipeline<'_>,
+    entry: &Entry,
+    scope: &Scope,
+    at: &Path,
+) -> Option<Vec<PathBuf>> {
+    let mut files = Vec::new();
     for (text, place) in &entry.paths {
         let path = absolute(&scope.absolute, FilePath::new(text));
         if !pipeline.sources.is_file(&path) {
@@ -167,18 +207,17 @@ fn load(
         pipeline.sources.reach(&path, Reached::Include(*place));
         files.push(path);
     }
-    let Some(main) = files.first() else {
-        // Nothing is included, but what is named must be there.
-        env_files(pipeline, entry, scope, &scope.absolute, at);
-        return None;
-    };
-    let mut chain = scope.chain.clone();
-    if chain.last().is_none_or(|f| f != file) {
-        chain.push(file.to_owned());
-    }
-    if !may_include(pipeline, entry, main, &chain, at) {
-        return None;
-    }
+    Some(files)
+}
+
+/// The directory and the variables of an include.
+fn inner_scope(
+    pipeline: &mut Pipeline<'_>,
+    entry: &Entry,
+    scope: &Scope,
+    main: &FilePath,
+    at: &Path,
+) -> Option<Scope> {
     let directory = match &entry.directory {
         None => main.parent().unwrap_or(FilePath::new("/")).to_owned(),
         Some(directory) => absolute(&scope.absolute, FilePath::new(directory)),
@@ -199,13 +238,8 @@ fn load(
         }
         _ => &directory,
     };
-    let mut inner = Scope::new(
-        directory.clone(),
-        relative(&scope.absolute, of_paths),
-        variables,
-    );
-    inner.chain = chain;
-    pipeline.model(&files, &mut inner)
+    let of_paths = relative(&scope.absolute, of_paths);
+    Some(Scope::new(directory, of_paths, variables))
 }
 
 /// Whether a file may be included once more: not by itself, nor too often, nor too deep. What is
@@ -249,12 +283,12 @@ fn may_include(
         }
         return false;
     }
-    if chain.len() > 50 {
+    if chain.len() > MAX_DEPTH {
         pipeline.problem(
             Diagnostic::error(
                 "too-deep",
                 entry.place,
-                "includes are nested more than 50 deep",
+                format!("includes are nested more than {MAX_DEPTH} deep"),
             )
             .at(at),
         );
@@ -325,7 +359,7 @@ fn import(pipeline: &mut Pipeline<'_>, mut imported: Node, root: &mut Node, entr
                 None => {
                     target.insert(name, node);
                 }
-                Some(own) if own.same(&node) => {}
+                Some(own) if own.identical(&node) => {}
                 Some(own) => pipeline.problem(
                     Diagnostic::error(
                         "include-conflict",

@@ -18,7 +18,8 @@ mod template;
 use cast::cast_at;
 use template::MAX_TEXT;
 pub use template::{
-    Expression, Lookup, MAX_TEXTS, Operator, TemplateError, Trace, braced, name_length, substitute,
+    Expression, Lookup, MAX_DEPTH, MAX_TEXTS, Operator, Rest, TemplateError, Trace, braced,
+    name_length, substitute,
 };
 
 /// Substitutes in every string of a tree and casts where the attribute has a type. `made` counts

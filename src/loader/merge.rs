@@ -89,7 +89,8 @@ pub fn merge(base: Node, over: Node, path: &Trail<'_>, to: &mut Merging<'_>) -> 
     if let Some(rule) = rule {
         return apply(rule, base, over, path, to);
     }
-    if over.is_null() {
+    // Null says nothing, but where services must be.
+    if over.is_null() && !path.matches(&["services"]) {
         return base;
     }
     match (base.value, over.value) {

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::canonical::{self, Malformed};
 use super::diagnostic::Diagnostic;
-use super::discover::read_text;
+use super::discover::{Purpose, read_text};
 use super::env::Variables;
 use super::extends::Bases;
 use super::merge::Merging;
@@ -108,7 +108,12 @@ impl<'a> Pipeline<'a> {
         if let Some(documents) = self.parsed.get(file) {
             return Some(Rc::clone(documents));
         }
-        let (id, text) = read_text(file, &mut self.sources, &mut self.problems, "file")?;
+        let (id, text) = read_text(
+            file,
+            &mut self.sources,
+            &mut self.problems,
+            Purpose::Compose,
+        )?;
         let documents = Rc::new(yaml::parse(&text, id, &mut self.problems));
         self.parsed.insert(file.to_owned(), Rc::clone(&documents));
         Some(documents)

@@ -70,15 +70,29 @@ pub struct Source {
 }
 
 impl Source {
-    /// The line that a byte is in, counted from 1, and where it begins.
+    /// The line that a byte is in, counted from 1, and where it begins: behind the mark that tells
+    /// how a text is encoded.
     pub fn line(&self, byte: usize) -> (usize, usize) {
-        let lines = self.lines.get_or_init(|| {
-            let after = self.text.match_indices('\n').map(|(i, _)| i as u32 + 1);
-            std::iter::once(0).chain(after).collect()
-        });
-        let number = lines.partition_point(|start| *start as usize <= byte);
+        let lines = self.lines.get_or_init(|| starts_of_lines(&self.text));
+        let number = lines
+            .partition_point(|start| *start as usize <= byte)
+            .max(1);
         (number, lines[number - 1] as usize)
     }
+}
+
+/// Lines end with LF, CR LF or CR.
+fn starts_of_lines(text: &str) -> Arc<[u32]> {
+    let bytes = text.as_bytes();
+    let is_end = |at: usize| match bytes[at] {
+        b'\n' => true,
+        b'\r' => bytes.get(at + 1) != Some(&b'\n'),
+        _ => false,
+    };
+    let first = text.len() - text.trim_start_matches('\u{feff}').len();
+    let after = (0..bytes.len()).filter(|at| is_end(*at));
+    let after = after.map(|at| at as u32 + 1);
+    std::iter::once(first as u32).chain(after).collect()
 }
 
 /// What leads from one Compose file to another, and where it is written.
@@ -163,7 +177,7 @@ impl Sources {
     pub fn locate(&self, span: Span) -> Option<Location> {
         let source = self.get(span.file)?;
         let (line, start) = source.line(span.start as usize);
-        let before = source.text.get(start..span.start as usize)?;
+        let before = source.text.get(start..(span.start as usize).max(start))?;
         Some(Location {
             file: source.path.clone(),
             line,
@@ -175,6 +189,29 @@ impl Sources {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lines_and_columns_are_those_of_an_editor() {
+        for (text, byte, want) in [
+            ("a\nbc", 3, (2, 2)),
+            ("a\r\nbc", 4, (2, 2)),
+            ("a\rbc", 3, (2, 2)),
+            ("a\r\rbc", 3, (3, 1)),
+            ("\u{feff}bc", 4, (1, 2)),
+            ("\u{feff}bc", 0, (1, 1)),
+            ("\u{feff}\u{feff}b\nc", 8, (2, 1)),
+        ] {
+            let mut sources = Sources::default();
+            let file = sources.add(Path::new("a"), text.into());
+            let span = Span {
+                file,
+                start: byte,
+                end: byte,
+            };
+            let place = sources.locate(span).expect("it is in the text");
+            assert_eq!((place.line, place.column), want, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_buffer_takes_the_place_of_a_file() {

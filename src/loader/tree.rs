@@ -37,6 +37,16 @@ pub struct Lost {
     pub to: Rival,
 }
 
+/// A row of values that replaced each other may be long: it is dropped one by one.
+impl Drop for Lost {
+    fn drop(&mut self) {
+        let mut next = self.node.lost.take();
+        while let Some(mut lost) = next.and_then(Arc::into_inner) {
+            next = lost.node.lost.take();
+        }
+    }
+}
+
 /// What takes precedence over a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Rival {
@@ -160,10 +170,11 @@ impl Node {
 
     /// Notes a value that this one takes precedence over, after those it has already.
     pub fn replace(&mut self, other: Self, to: Rival) {
-        match &mut self.lost {
-            None => self.lost = Some(Arc::new(Lost { node: other, to })),
-            Some(lost) => Arc::make_mut(lost).node.replace(other, to),
+        let mut last = &mut self.lost;
+        while let Some(lost) = last {
+            last = &mut Arc::make_mut(lost).node.lost;
         }
+        *last = Some(Arc::new(Lost { node: other, to }));
     }
 
     /// The best place to point at.
@@ -257,22 +268,34 @@ impl Node {
         }
     }
 
-    /// Whether the values are the same, wherever they were written.
+    /// Whether the values are the same, wherever they were written; `1` and `1.0` are.
     pub fn same(&self, other: &Node) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
+            _ => self.same_by(other, Node::same),
+        }
+    }
+
+    /// Whether the values are the same and of the same types, wherever they were written.
+    pub fn identical(&self, other: &Node) -> bool {
+        self.same_by(other, Node::identical)
+    }
+
+    /// Whether values of the same type are equal; their parts are compared by a rule.
+    fn same_by(&self, other: &Node, parts: fn(&Node, &Node) -> bool) -> bool {
         match (&self.value, &other.value) {
             (Value::Null, Value::Null) => true,
             (Value::Bool(a), Value::Bool(b)) => a == b,
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a == b,
-            (Value::Int(a), Value::Float(b)) | (Value::Float(b), Value::Int(a)) => *a as f64 == *b,
             (Value::Str(a), Value::Str(b)) | (Value::Time(a), Value::Time(b)) => a == b,
             (Value::Seq(a), Value::Seq(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| parts(a, b))
             }
             (Value::Map(a), Value::Map(b)) => {
                 a.len() == b.len()
                     && a.iter()
-                        .all(|(k, v)| b.get(k).is_some_and(|other| v.same(other)))
+                        .all(|(k, v)| b.get(k).is_some_and(|other| parts(v, other)))
             }
             _ => false,
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::interpolate::{braced, name_length};
+use super::interpolate::{MAX_DEPTH, Rest, name_length};
 use super::tree::{Node, Value};
 
 /// A variable and how it is used.
@@ -56,31 +56,35 @@ fn add(found: &mut BTreeMap<String, Used>, used: Used) {
 
 /// What is still to be done with a text.
 enum Task<'a> {
-    Read(&'a str),
+    Read { rest: Rest<'a>, depth: usize },
     Found(Used),
 }
 
 /// The variables of a text, in docker compose's order: an expression reaches to the last brace of
 /// its line, and what stands there after its own brace comes before it.
 fn in_text(text: &str) -> impl Iterator<Item = Used> {
-    let mut tasks = vec![Task::Read(text)];
+    let rest = Rest::of(text);
+    let mut tasks = vec![Task::Read { rest, depth: 0 }];
     std::iter::from_fn(move || {
         loop {
             match tasks.pop()? {
                 Task::Found(used) => return Some(used),
-                Task::Read(text) => read(text, &mut tasks),
+                Task::Read { rest, depth } => read(rest, depth, &mut tasks),
             }
         }
     })
 }
 
-/// Takes the first variable out of a text; the last task is the first to do.
-fn read<'a>(text: &'a str, tasks: &mut Vec<Task<'a>>) {
-    let Some(after) = text.find('$').map(|i| &text[i + 1..]) else {
+/// Takes the first variable out of a text; the last task is the first to do. What is nested
+/// deeper than interpolation goes is not looked at.
+fn read<'a>(rest: Rest<'a>, depth: usize, tasks: &mut Vec<Task<'a>>) {
+    let Some(dollar) = rest.text.find('$').filter(|_| depth <= MAX_DEPTH) else {
         return;
     };
-    if let Some(rest) = after.strip_prefix('$') {
-        return tasks.push(Task::Read(rest));
+    let after = rest.after(dollar + 1);
+    let next = |rest| Task::Read { rest, depth };
+    if after.text.starts_with('$') {
+        return tasks.push(next(after.after(1)));
     }
     let named = |name: &str| {
         Task::Found(Used {
@@ -88,27 +92,26 @@ fn read<'a>(text: &'a str, tasks: &mut Vec<Task<'a>>) {
             ..Used::default()
         })
     };
-    let Some(inner) = after.strip_prefix('{') else {
-        let length = name_length(after);
-        tasks.push(Task::Read(&after[length..]));
+    if !after.text.starts_with('{') {
+        let length = name_length(after.text);
+        tasks.push(next(after.after(length)));
         if length > 0 {
-            tasks.push(named(&after[..length]));
+            tasks.push(named(&after.text[..length]));
         }
         return;
-    };
-    let Some(expression) = braced(inner) else {
+    }
+    let mut inner = after.after(1);
+    let Some(expression) = inner.braced() else {
         // Nothing that can be read is a variable without a name.
-        tasks.push(Task::Read(inner));
+        tasks.push(next(inner));
         return tasks.push(named(""));
     };
     let Some((operator, argument)) = expression.operator else {
-        tasks.push(Task::Read(&inner[expression.consumed..]));
+        tasks.push(next(inner.after(expression.consumed)));
         return tasks.push(named(expression.name));
     };
-    let line = inner.find('\n').map_or(inner, |end| &inner[..end]);
-    let last = line.rfind('}').map_or(expression.consumed, |i| i + 1);
-    let last = last.max(expression.consumed);
-    tasks.push(Task::Read(&inner[last..]));
+    let last = inner.last_brace_end().unwrap_or(expression.consumed);
+    tasks.push(next(inner.after(last)));
     let mut used = Used {
         name: expression.name.to_owned(),
         ..Used::default()
@@ -119,8 +122,11 @@ fn read<'a>(text: &'a str, tasks: &mut Vec<Task<'a>>) {
         _ => used.required = true,
     }
     if !used.required {
-        tasks.push(Task::Read(argument));
+        tasks.push(Task::Read {
+            rest: Rest::of(argument),
+            depth: depth + 1,
+        });
     }
     tasks.push(Task::Found(used));
-    tasks.push(Task::Read(&inner[expression.consumed..last]));
+    tasks.push(next(inner.between(expression.consumed, last)));
 }

@@ -36,6 +36,7 @@ pub fn json(project: &Project) -> Value {
         }
         if let Some(Value::Object(mut extensions)) = extensions {
             extensions.values_mut().for_each(Value::sort_all_objects);
+            extensions.values_mut().for_each(null_empty_lists);
             out.extend(extensions);
         }
     }
@@ -43,6 +44,16 @@ pub fn json(project: &Project) -> Value {
     let mut document = Value::Object(out);
     dates_as_text(&mut document);
     document
+}
+
+/// Empty lists become null, which is how docker compose's JSON has them in what it does not know.
+fn null_empty_lists(value: &mut Value) {
+    match value {
+        Value::Object(map) => map.values_mut().for_each(null_empty_lists),
+        Value::Array(list) if list.is_empty() => *value = Value::Null,
+        Value::Array(list) => list.iter_mut().for_each(null_empty_lists),
+        _ => {}
+    }
 }
 
 /// Dates become texts, which is how JSON has them. What it has not at all stays.
@@ -103,9 +114,9 @@ pub fn yaml(project: &Project) -> Value {
                 "configs" => each(&mut part, drop_value),
                 "networks" => each(&mut part, drop_extensions_of_pools),
                 "services" => each(&mut part, |service| {
-                    floats(service);
-                    hooks(service);
-                    ssh(service);
+                    print_as_floats(service);
+                    trim_hooks(service);
+                    write_ssh_keys(service);
                 }),
                 _ => {}
             }
@@ -178,8 +189,8 @@ fn natural_order(left: &str, right: &str) -> Ordering {
         return left.len().cmp(&right.len());
     };
     let before = || left[..at].chars().rev();
-    let in_number = before().next().is_some_and(char::is_numeric);
-    match (l.is_alphabetic(), r.is_alphabetic()) {
+    let in_number = before().next().is_some_and(is_digit);
+    match (is_letter(l), is_letter(r)) {
         (true, true) => return l.cmp(&r),
         // What follows the same number: a letter comes first.
         (first, second) if first || second => {
@@ -193,15 +204,40 @@ fn natural_order(left: &str, right: &str) -> Ordering {
     }
     // A zero within a number counts: `10` and `1` are not `1` and `1`.
     let significant =
-        (l == '0' || r == '0') && before().take_while(|c| c.is_numeric()).any(|c| c != '0');
+        (l == '0' || r == '0') && before().take_while(|c| is_digit(*c)).any(|c| c != '0');
     let number = |text: &str| {
-        let digits = text[at..].chars().take_while(|c| c.is_numeric());
-        digits.fold((u128::from(significant), 0), |(value, count), c| {
-            let digit = u128::from(u32::from(c) - u32::from('0'));
-            (value.saturating_mul(10).saturating_add(digit), count + 1)
+        let digits = text[at..].chars().take_while(|c| is_digit(*c));
+        digits.fold((i64::from(significant), 0), |(value, count), c| {
+            // Go lets it overflow.
+            let digit = i64::from(u32::from(c)) - i64::from(u32::from('0'));
+            (value.wrapping_mul(10).wrapping_add(digit), count + 1)
         })
     };
     number(left).cmp(&number(right)).then(l.cmp(&r))
+}
+
+/// The zeros of all scripts; the other nine digits follow each. Go tells digits from other numbers.
+#[rustfmt::skip]
+const ZEROS: [u32; 66] = [
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66,
+    0xde6, 0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
+    0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10,
+    0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450, 0x114d0, 0x11650,
+    0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x16a60, 0x16ac0, 0x16b50,
+    0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e950, 0x1fbf0,
+];
+
+fn is_digit(c: char) -> bool {
+    let code = u32::from(c);
+    let zero = ZEROS[..ZEROS.partition_point(|zero| *zero <= code)].last();
+    zero.is_some_and(|zero| code < zero + 10)
+}
+
+/// A letter as Go has it, but for the marks of some scripts, which are taken for letters here:
+/// neither a number nor a letter in a circle.
+fn is_letter(c: char) -> bool {
+    let circled = matches!(c, '\u{24b6}'..='\u{24e9}' | '\u{1f130}'..='\u{1f189}');
+    c.is_alphabetic() && !c.is_numeric() && !circled
 }
 
 /// Drops what only JSON prints: null commands and empty sub-objects.
@@ -223,9 +259,9 @@ fn trim_element(element: &mut Value) {
             }
         }
     }
-    limits(map);
+    fill_limits(map);
     if let Some(build) = map.get_mut("build").and_then(Value::as_object_mut) {
-        limits(build);
+        fill_limits(build);
     }
     drop_empty(map, "ipam");
     if let Some(deploy) = map.get_mut("deploy").and_then(Value::as_object_mut) {
@@ -255,7 +291,7 @@ fn drop_extensions_of_pools(network: &mut Map<String, Value>) {
 }
 
 /// Numbers of processors are floats: large ones have an exponent.
-fn floats(service: &mut Map<String, Value>) {
+fn print_as_floats(service: &mut Map<String, Value>) {
     let float = |map: &mut Map<String, Value>| {
         if let Some(cpus) = map.get_mut("cpus")
             && let Some(number) = cpus.as_f64()
@@ -271,7 +307,7 @@ fn floats(service: &mut Map<String, Value>) {
 }
 
 /// A hook without a command has none here.
-fn hooks(service: &mut Map<String, Value>) {
+fn trim_hooks(service: &mut Map<String, Value>) {
     for key in ["pre_start", "post_start", "pre_stop"] {
         let hooks = service.get_mut(key).and_then(Value::as_array_mut);
         for hook in hooks.into_iter().flatten().filter_map(Value::as_object_mut) {
@@ -283,7 +319,7 @@ fn hooks(service: &mut Map<String, Value>) {
 }
 
 /// Keys with a path are written as docker compose writes them.
-fn ssh(service: &mut Map<String, Value>) {
+fn write_ssh_keys(service: &mut Map<String, Value>) {
     let build = service.get_mut("build").and_then(Value::as_object_mut);
     let keys = build.and_then(|build| build.get_mut("ssh"));
     for key in keys.and_then(Value::as_array_mut).into_iter().flatten() {
@@ -296,7 +332,7 @@ fn ssh(service: &mut Map<String, Value>) {
 }
 
 /// A limit of zero, which JSON prints as an empty mapping, in a form that loads again.
-fn limits(map: &mut Map<String, Value>) {
+fn fill_limits(map: &mut Map<String, Value>) {
     let all = map.get_mut("ulimits").and_then(Value::as_object_mut);
     for limit in all.into_iter().flat_map(Map::values_mut) {
         if let Some(fields) = limit.as_object_mut() {
@@ -345,7 +381,8 @@ pub fn drop_key(value: &mut Value, key: &str) {
 }
 
 /// JSON in which `<`, `>` and `&` are escaped, and what YAML, which JSON is read as here, has no
-/// place for or takes for a line break.
+/// place for or takes for a line break. U+FEFF is text there too, but where it begins a text it is a
+/// mark.
 pub fn escape_html(json: &str) -> String {
     let odd = |c: char| {
         matches!(
@@ -375,4 +412,49 @@ fn escape(json: &str, escaped: impl Fn(char) -> bool) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_ordered_as_go_yaml_orders_them() {
+        for keys in [
+            &["k1", "k18446744073709551617", "k9"][..],
+            &["a", "a1", "a2", "a10", "aa"],
+            &["a\u{b2}", "a\u{2167}", "a1", "a\u{661}", "a\u{663}"],
+            &["\u{24d0}", "1", "10", "b"],
+            &["1b", "1-", "2"],
+        ] {
+            let mut sorted = keys.to_vec();
+            sorted.reverse();
+            sorted.sort_by(|a, b| natural_order(a, b));
+            assert_eq!(sorted, keys);
+        }
+    }
+
+    #[test]
+    fn digits_of_all_scripts_are_known() {
+        assert!(ZEROS.is_sorted());
+        for (c, digit) in [
+            ('0', true),
+            ('9', true),
+            (':', false),
+            ('\u{663}', true),
+            ('\u{b2}', false),
+        ] {
+            assert_eq!(is_digit(c), digit, "{c}");
+        }
+    }
+
+    #[test]
+    fn empty_lists_are_null_at_every_depth() {
+        let mut value = serde_json::json!({"a": [], "b": {"c": [[], 1]}, "d": {}});
+        null_empty_lists(&mut value);
+        assert_eq!(
+            value,
+            serde_json::json!({"a": null, "b": {"c": [null, 1]}, "d": {}})
+        );
+    }
 }

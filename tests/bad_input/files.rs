@@ -32,7 +32,10 @@ fn a_wrong_file_is_refused() {
             b"services:\n  web:\n    image: h\xff\xfeost\n",
             &["compose.yaml", "not UTF-8"],
         ),
-        (b"\xff\xfes\0e\0", &["not UTF-8"]),
+        // UTF-16: a text, then half a character, and a pair of which one is missing.
+        (b"\xff\xfes\0e\0", &["must be a mapping"]),
+        (b"\xff\xfes\0e", &["not UTF-8"]),
+        (b"\xff\xfe\0\xd8e\0", &["not UTF-8"]),
         (
             b"services:\n  web:\n    image: h\0st\n",
             &[":3:", "unprintable"],
@@ -144,6 +147,7 @@ fn a_wrong_env_file_is_refused_at_its_place() {
         (b"FOO BAR\n", &[":1:1", "contains a space", "NAME=value"]),
         (b"GOOD=1\nA=\"x\n", &[":2:3", "quote is not closed"]),
         (b"A=\xff\xfe\n", &["not UTF-8"]),
+        (b"\xff\xfeA\0=\0", &["not UTF-8"]),
         (b"\n\nA=${B:?no b}\n", &[":3:1", "no b"]),
         (b"A=${B\n", &[":1:1", "invalid interpolation"]),
     ];

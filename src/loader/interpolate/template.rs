@@ -47,7 +47,7 @@ pub(super) const MAX_TEXT: usize = 4 << 20;
 pub const MAX_TEXTS: usize = 64 << 20;
 
 /// Deepest nesting of defaults.
-const MAX_DEPTH: usize = 64;
+pub const MAX_DEPTH: usize = 64;
 
 /// Substitutes every variable of a text.
 pub fn substitute(
@@ -70,32 +70,33 @@ fn substitute_nested(
     trace: &mut Trace,
 ) -> Result<String, TemplateError> {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(dollar) = rest.find('$') {
-        out.push_str(&rest[..dollar]);
-        let after = &rest[dollar + 1..];
-        if let Some(tail) = after.strip_prefix('$') {
+    let mut rest = Rest::of(text);
+    while let Some(dollar) = rest.text.find('$') {
+        out.push_str(&rest.text[..dollar]);
+        rest = rest.after(dollar + 1);
+        if rest.text.starts_with('$') {
             out.push('$');
-            rest = tail;
-        } else if let Some(inner) = after.strip_prefix('{') {
-            let expression = braced(inner).ok_or(TemplateError::Malformed)?;
+            rest = rest.after(1);
+        } else if rest.text.starts_with('{') {
+            rest = rest.after(1);
+            let expression = rest.braced().ok_or(TemplateError::Malformed)?;
             let piece = evaluate(&expression, lookup, trace)?;
             trace.bring(&piece)?;
             out.push_str(&piece);
-            rest = &inner[expression.consumed..];
+            rest = rest.after(expression.consumed);
         } else {
-            let len = name_length(after);
+            let len = name_length(rest.text);
             if len == 0 {
                 out.push('$');
             } else {
-                let piece = value_or_blank(&after[..len], lookup, trace);
+                let piece = value_or_blank(&rest.text[..len], lookup, trace);
                 trace.bring(&piece)?;
                 out.push_str(&piece);
             }
-            rest = &after[len..];
+            rest = rest.after(len);
         }
     }
-    out.push_str(rest);
+    out.push_str(rest.text);
     Ok(out)
 }
 
@@ -130,38 +131,110 @@ pub struct Operator {
     pub or_empty: bool,
 }
 
-/// Reads the text after `${`. The closing brace is found by counting braces; when they do not
-/// balance, the last one on the line closes.
-pub fn braced(inner: &str) -> Option<Expression<'_>> {
-    let len = name_length(inner);
-    if len == 0 {
-        return None;
+/// What is left of a text, and what is known of its first line, so that the line is not searched
+/// again for each variable in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Rest<'a> {
+    /// What is left.
+    pub text: &'a str,
+    line: Option<Line>,
+}
+
+/// A line, by bytes of what is left.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    end: usize,
+    last_brace: Option<usize>,
+}
+
+impl<'a> Rest<'a> {
+    /// A whole text.
+    pub fn of(text: &'a str) -> Self {
+        Self { text, line: None }
     }
-    let name = &inner[..len];
-    let after = &inner[len..];
-    if after.starts_with('}') {
-        return Some(Expression {
-            name,
-            operator: None,
-            consumed: len + 1,
+
+    /// What is left behind some bytes.
+    #[must_use]
+    pub fn after(self, bytes: usize) -> Self {
+        let line = self.line.and_then(|line| {
+            Some(Line {
+                end: line.end.checked_sub(bytes)?,
+                last_brace: line.last_brace.and_then(|brace| brace.checked_sub(bytes)),
+            })
         });
+        Self {
+            text: &self.text[bytes..],
+            line,
+        }
     }
-    let (or_empty, operator) = match after.strip_prefix(':') {
-        Some(rest) => (true, rest),
-        None => (false, after),
-    };
-    let kind = operator.chars().next().filter(|c| "-+?".contains(*c))?;
-    let argument_start = len + usize::from(or_empty) + 1;
-    let line_end = inner[argument_start..]
-        .find('\n')
-        .map_or(inner.len(), |i| argument_start + i);
-    let last = argument_start + inner[argument_start..line_end].rfind('}')?;
-    let close = balanced(&inner[..=last], argument_start).unwrap_or(last);
-    Some(Expression {
-        name,
-        operator: Some((Operator { kind, or_empty }, &inner[argument_start..close])),
-        consumed: close + 1,
-    })
+
+    /// A part of what is left, from one byte to before another.
+    #[must_use]
+    pub fn between(self, from: usize, to: usize) -> Self {
+        let known = self
+            .line
+            .filter(|line| line.end >= from && line.last_brace.is_none_or(|brace| brace < to));
+        Self {
+            text: &self.text[from..to],
+            line: known.map(|line| Line {
+                end: line.end.min(to) - from,
+                last_brace: line.last_brace.and_then(|brace| brace.checked_sub(from)),
+            }),
+        }
+    }
+
+    /// Where the last closing brace of the line ends.
+    pub fn last_brace_end(&mut self) -> Option<usize> {
+        self.line().last_brace.map(|brace| brace + 1)
+    }
+
+    fn line(&mut self) -> Line {
+        let text = self.text;
+        *self.line.get_or_insert_with(|| {
+            let end = text.find('\n').unwrap_or(text.len());
+            Line {
+                end,
+                last_brace: text[..end].rfind('}'),
+            }
+        })
+    }
+
+    /// Reads what follows `${`. The closing brace is found by counting braces; when they do not
+    /// balance, the last one on the line closes.
+    pub fn braced(&mut self) -> Option<Expression<'a>> {
+        let inner = self.text;
+        let len = name_length(inner);
+        if len == 0 {
+            return None;
+        }
+        let name = &inner[..len];
+        let after = &inner[len..];
+        if after.starts_with('}') {
+            return Some(Expression {
+                name,
+                operator: None,
+                consumed: len + 1,
+            });
+        }
+        let (or_empty, operator) = match after.strip_prefix(':') {
+            Some(rest) => (true, rest),
+            None => (false, after),
+        };
+        let kind = operator.chars().next().filter(|c| "-+?".contains(*c))?;
+        let argument_start = len + usize::from(or_empty) + 1;
+        let last = self.line().last_brace?;
+        let close = balanced(&inner[..=last], argument_start).unwrap_or(last);
+        Some(Expression {
+            name,
+            operator: Some((Operator { kind, or_empty }, &inner[argument_start..close])),
+            consumed: close + 1,
+        })
+    }
+}
+
+/// Reads the text after `${`.
+pub fn braced(inner: &str) -> Option<Expression<'_>> {
+    Rest::of(inner).braced()
 }
 
 /// The brace that closes the expression. A character right after an opening brace is not

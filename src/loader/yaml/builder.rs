@@ -2,61 +2,40 @@
 
 use std::collections::HashMap;
 
+use super::budget::{Counted, Size};
+use super::merge_keys::{is_merge, merge_into};
+use super::open::{AsKey, Done, Frame, Open, OpenMap, Region, path};
 use super::parse::{Event, Parser, Placed, Properties};
 use super::places::Places;
+use super::resets::strip;
 use super::scalar::{Core, scalar, tag_of};
 use super::syntax::{self, Fault, Wrong};
-use super::{Document, MAX_DEPTH, MAX_NODES, MAX_TEXT};
+use super::{Document, MAX_DEPTH};
 use crate::loader::diagnostic::Diagnostic;
 use crate::loader::source::Span;
-use crate::loader::tree::{Map, Node, Path, Rival, Tag, Value};
-use indexmap::map::Entry;
+use crate::loader::tree::{Node, Path, Tag, Value};
 
 pub(super) struct Builder<'a, 'p> {
     pub(super) places: Places<'a>,
-    /// Finished anchors, of all documents; `None` while the anchored node is still open.
-    anchors: HashMap<&'a str, Option<(Node, Size)>>,
+    /// Of all documents; `None` while the anchored node is still open.
+    anchors: HashMap<&'a str, Option<Anchored>>,
     so_far: Size,
+    /// What anchors keep.
+    kept: Size,
     /// Whether something in this document is tagged `!reset` or `!override`.
     tagged: bool,
-    pub(super) problems: &'p mut Vec<Diagnostic>,
+    /// What this document resets.
+    resets: Vec<Path>,
+    /// How many collections are open that nobody reads.
+    unread: usize,
+    problems: &'p mut Vec<Diagnostic>,
 }
 
-/// How much there is of something.
-#[derive(Clone, Copy, Debug, Default)]
-struct Size {
-    nodes: usize,
-    bytes: usize,
-}
-
-/// A collection that is still open.
-enum Open {
-    Seq(Vec<Node>),
-    Map {
-        map: Map,
-        key: Option<Box<(Node, bool)>>,
-        merges: Vec<Node>,
-        bad_keys: bool,
-    },
-}
-
-impl Open {
-    fn map() -> Self {
-        Self::Map {
-            map: Map::new(),
-            key: None,
-            merges: Vec::new(),
-            bad_keys: false,
-        }
-    }
-}
-
-struct Frame<'a> {
-    open: Open,
-    span: Span,
-    tag: Tag,
-    anchor: Option<&'a str>,
-    before: Size,
+/// What an alias stands for.
+struct Anchored {
+    node: Node,
+    size: Size,
+    height: usize,
 }
 
 struct Stop;
@@ -67,7 +46,10 @@ impl<'a, 'p> Builder<'a, 'p> {
             places,
             anchors: HashMap::new(),
             so_far: Size::default(),
+            kept: Size::default(),
             tagged: false,
+            resets: Vec::new(),
+            unread: 0,
             problems,
         }
     }
@@ -83,7 +65,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         let mut stack: Vec<Frame<'a>> = Vec::new();
         let mut root: Option<Node> = None;
         loop {
-            let Placed { event, start, end } = match parser.event() {
+            let placed = match parser.event() {
                 Ok(None) => break,
                 Ok(Some(placed)) => placed,
                 Err(fault) => {
@@ -91,50 +73,60 @@ impl<'a, 'p> Builder<'a, 'p> {
                     break;
                 }
             };
-            let span = self.places.span(start, end);
-            let done = match event {
-                Event::DocumentEnd => {
-                    if let Some(root) = root.take() {
-                        documents.push(self.finish(root));
-                    }
-                    continue;
+            if let Event::DocumentEnd = placed.event {
+                if let Some(root) = root.take() {
+                    documents.push(self.finish(root));
                 }
-                Event::Alias(name) => self.alias(name, span),
-                Event::Scalar {
-                    text,
-                    plain,
-                    properties,
-                } => self.scalar(&text, plain, &properties, span),
-                Event::Sequence(properties) => {
-                    let open = Open::Seq(Vec::new());
-                    match self.open(&mut stack, open, &properties, span) {
-                        Ok(()) => continue,
-                        Err(Stop) => return documents,
-                    }
-                }
-                Event::Mapping(properties) => {
-                    match self.open(&mut stack, Open::map(), &properties, span) {
-                        Ok(()) => continue,
-                        Err(Stop) => return documents,
-                    }
-                }
-                Event::End => match stack.pop() {
-                    None => Err(Stop),
-                    Some(frame) => Ok((self.close(frame, span), false)),
-                },
-            };
-            let Ok((node, plain)) = done else {
-                return documents;
-            };
-            match stack.last_mut() {
-                None => root = Some(node),
-                Some(frame) => self.add(frame, node, plain),
+                continue;
+            }
+            match self.step(placed, &mut stack) {
+                Err(Stop) => break,
+                Ok(None) => {}
+                Ok(Some(done)) if stack.is_empty() => root = Some(done.node),
+                Ok(Some(done)) => self.add(&mut stack, done),
             }
         }
         documents
     }
 
-    fn fault(&mut self, at: usize, wrong: Wrong) {
+    /// What an event finishes, if it does.
+    fn step(
+        &mut self,
+        placed: Placed<'a>,
+        stack: &mut Vec<Frame<'a>>,
+    ) -> Result<Option<Done<'a>>, Stop> {
+        let span = self.places.span(placed.start, placed.end);
+        match placed.event {
+            Event::DocumentEnd => Ok(None),
+            Event::Alias(name) => self.alias(name, span, stack.len()).map(Some),
+            Event::Scalar {
+                text,
+                plain,
+                properties,
+            } => self.scalar(&text, plain, &properties, span).map(Some),
+            Event::Sequence(properties) => {
+                self.open(stack, Open::seq(), &properties, span)?;
+                Ok(None)
+            }
+            Event::Mapping(properties) => {
+                self.open(stack, Open::map(), &properties, span)?;
+                Ok(None)
+            }
+            Event::End => match stack.pop() {
+                None => Err(Stop),
+                Some(frame) => self.close(frame, span).map(Some),
+            },
+        }
+    }
+
+    /// Notes a problem, unless it is in what nobody reads.
+    pub(super) fn problem(&mut self, problem: Diagnostic) {
+        if self.unread == 0 {
+            self.problems.push(problem);
+        }
+    }
+
+    pub(super) fn fault(&mut self, at: usize, wrong: Wrong) {
         let problem = syntax::problem(Fault { at, wrong }, &self.places);
         self.problems.push(problem);
     }
@@ -145,7 +137,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         plain: bool,
         properties: &Properties<'a>,
         span: Span,
-    ) -> Result<(Node, bool), Stop> {
+    ) -> Result<Done<'a>, Stop> {
         let (tag, core) = self.tag(properties);
         let size = Size {
             nodes: 1,
@@ -153,7 +145,7 @@ impl<'a, 'p> Builder<'a, 'p> {
         };
         self.count(size, span)?;
         let value = scalar(text, plain, core).unwrap_or_else(|wanted| {
-            self.problems.push(
+            self.problem(
                 Diagnostic::error(
                     "bad-tag",
                     span,
@@ -166,39 +158,64 @@ impl<'a, 'p> Builder<'a, 'p> {
         let mut node = Node::new(value, span);
         node.tag = tag;
         if let Some(name) = properties.anchor {
-            self.anchors.insert(name, Some((node.clone(), size)));
+            self.anchors.insert(name, None);
+            self.keep(name, &node, size, 0)?;
         }
-        Ok((node, plain))
+        let as_key = if is_merge(text, plain, properties.tag.as_deref()) {
+            AsKey::Merge
+        } else {
+            AsKey::Text
+        };
+        Ok(Done {
+            node,
+            height: 0,
+            as_key,
+        })
     }
 
     /// Begins a collection.
     fn open(
         &mut self,
         stack: &mut Vec<Frame<'a>>,
-        open: Open,
+        open: Open<'a>,
         properties: &Properties<'a>,
         span: Span,
     ) -> Result<(), Stop> {
-        if stack.len() >= MAX_DEPTH {
-            self.problems.push(Diagnostic::error(
-                "too-deep",
-                span,
-                format!("nested more than {MAX_DEPTH} levels deep"),
-            ));
-            return Err(Stop);
-        }
+        self.fits(stack.len() + 1, span)?;
         self.count(Size { nodes: 1, bytes: 0 }, span)?;
         if let Some(name) = properties.anchor {
             self.anchors.insert(name, None);
         }
+        let tag = self.tag(properties).0;
+        let region = match stack.last() {
+            // A document as a whole replaces nothing.
+            None => Region::Plain,
+            Some(around) => around.region.within(tag),
+        };
+        self.unread += usize::from(region == Region::Reset);
         stack.push(Frame {
             open,
             span,
-            tag: self.tag(properties).0,
+            tag,
+            region,
             anchor: properties.anchor,
             before: self.so_far,
+            height: 0,
         });
         Ok(())
+    }
+
+    /// Whether so many levels are few enough.
+    fn fits(&mut self, levels: usize, span: Span) -> Result<(), Stop> {
+        if levels <= MAX_DEPTH {
+            return Ok(());
+        }
+        self.problems.push(Diagnostic::error(
+            "too-deep",
+            span,
+            format!("nested more than {MAX_DEPTH} levels deep"),
+        ));
+        Err(Stop)
     }
 
     fn tag(&mut self, properties: &Properties<'_>) -> (Tag, Core) {
@@ -208,39 +225,61 @@ impl<'a, 'p> Builder<'a, 'p> {
     }
 
     fn count(&mut self, more: Size, span: Span) -> Result<(), Stop> {
-        self.so_far.nodes += more.nodes;
-        self.so_far.bytes += more.bytes;
-        let what = if self.so_far.nodes > MAX_NODES {
-            format!("there are more than {MAX_NODES} values, with those of aliases")
-        } else if self.so_far.bytes > MAX_TEXT {
-            format!(
-                "there are more than {} MiB of text, with that of aliases",
-                MAX_TEXT >> 20
-            )
-        } else {
-            return Ok(());
-        };
-        self.problems.push(
-            Diagnostic::error("too-many-nodes", span, what)
-                .help("use fewer and less nested aliases, or split the file with `include`"),
-        );
-        Err(Stop)
+        let counted = self.so_far.add(more, Counted::All);
+        self.afford(counted, span)
     }
 
-    fn alias(&mut self, name: &str, span: Span) -> Result<(Node, bool), Stop> {
+    fn afford(&mut self, counted: Result<(), String>, span: Span) -> Result<(), Stop> {
+        counted.map_err(|what| {
+            self.problems.push(
+                Diagnostic::error("too-many-nodes", span, what)
+                    .help("use fewer and less nested aliases, or split the file with `include`"),
+            );
+            Stop
+        })
+    }
+
+    /// Keeps what an anchor names, unless an anchor of the same name within it does so already.
+    fn keep(&mut self, name: &'a str, node: &Node, size: Size, height: usize) -> Result<(), Stop> {
+        if !matches!(self.anchors.get(name), Some(None)) {
+            return Ok(());
+        }
+        let counted = self.kept.add(size, Counted::Anchored);
+        self.afford(counted, node.span)?;
+        let anchored = Anchored {
+            node: node.clone(),
+            size,
+            height,
+        };
+        self.anchors.insert(name, Some(anchored));
+        Ok(())
+    }
+
+    fn alias(&mut self, name: &'a str, span: Span, levels: usize) -> Result<Done<'a>, Stop> {
+        let as_key = AsKey::Alias(name);
         match self.anchors.get(name) {
             None => {
                 self.fault(span.start as usize, Wrong::UnknownAnchor);
                 Err(Stop)
             }
-            Some(Some((node, size))) => {
-                let (mut node, size) = (node.clone(), *size);
+            Some(Some(anchored)) => {
+                let (size, height) = (anchored.size, anchored.height);
+                let node = anchored.node.clone();
+                self.fits(levels + height, span)?;
                 self.count(size, span)?;
-                node.key = Span::NONE;
-                Ok((node, false))
+                Ok(Done {
+                    node,
+                    height,
+                    as_key,
+                })
             }
+            Some(None) if self.unread > 0 => Ok(Done {
+                node: Node::new(Value::Null, span),
+                height: 0,
+                as_key,
+            }),
             Some(None) => {
-                self.problems.push(
+                self.problem(
                     Diagnostic::error(
                         "alias-cycle",
                         span,
@@ -253,123 +292,87 @@ impl<'a, 'p> Builder<'a, 'p> {
         }
     }
 
-    fn add(&mut self, frame: &mut Frame<'a>, node: Node, plain: bool) {
+    /// Puts a node into the innermost collection.
+    fn add(&mut self, stack: &mut [Frame<'a>], done: Done<'a>) {
+        let is_reset = self.is_reset(stack, done.node.tag);
+        let Some(frame) = stack.last_mut() else {
+            return;
+        };
+        frame.height = frame.height.max(frame.open.levels_of(&done));
         match &mut frame.open {
-            Open::Seq(items) => items.push(node),
-            Open::Map {
-                map,
-                key,
-                merges,
-                bad_keys,
-            } => match key.take() {
-                None => *key = Some(Box::new((node, plain))),
-                Some(entry) => {
-                    let (name, plain_key) = *entry;
-                    let Value::Str(text) = &name.value else {
-                        if !*bad_keys {
-                            self.problems.push(
-                                Diagnostic::error(
-                                    "non-string-key",
-                                    name.span,
-                                    format!("keys must be strings, this is {}", name.kind()),
-                                )
-                                .help("quote it"),
-                            );
-                        }
-                        *bad_keys = true;
-                        return;
-                    };
-                    if plain_key && text == "<<" {
-                        merges.push(node);
-                        return;
-                    }
-                    if let Some(first) = map.get(text) {
-                        self.problems.push(
-                            Diagnostic::error(
-                                "duplicate-key",
-                                name.span,
-                                format!("key `{text}` is already defined in this mapping"),
-                            )
-                            .label("defined again here")
-                            .related(first.key, "first defined here")
-                            .help("keep one of the two"),
-                        );
-                        return;
-                    }
-                    let mut node = node;
-                    node.key = name.span;
-                    map.insert(text.clone(), node);
+            Open::Seq(items) if !is_reset => items.push(done.node),
+            Open::Seq(_) => {}
+            Open::Map(map) if map.wants_key() => map.add_key(done),
+            Open::Map(map) => {
+                if let Err(problem) = map.add_value((!is_reset).then_some(done.node)) {
+                    self.problem(*problem);
                 }
-            },
+            }
         }
     }
 
-    fn close(&mut self, frame: Frame<'a>, end: Span) -> Node {
+    /// Whether a node is removed by its tag; its path is noted. A key or an item of a list has none.
+    fn is_reset(&mut self, stack: &[Frame<'a>], tag: Tag) -> bool {
+        let Some(Frame {
+            open,
+            region: Region::Plain,
+            ..
+        }) = stack.last()
+        else {
+            return false;
+        };
+        match (open, tag) {
+            (Open::Seq(_), Tag::Reset) => true,
+            (Open::Map(map), Tag::Reset) if !map.wants_key() => {
+                self.resets.push(path(stack));
+                true
+            }
+            (Open::Map(map), Tag::Override) if map.wants_merge() => {
+                self.resets.push(path(stack));
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn close(&mut self, frame: Frame<'a>, end: Span) -> Result<Done<'a>, Stop> {
         let span = Span {
             end: end.start.max(frame.span.end),
             ..frame.span
         };
         let value = match frame.open {
             Open::Seq(items) => Value::Seq(items),
-            Open::Map {
-                mut map, merges, ..
-            } => {
-                for merge in merges {
-                    self.merge_into(&mut map, merge);
+            Open::Map(open) => {
+                let OpenMap { mut map, merge, .. } = *open;
+                let merged = merge.map_or(Ok(()), |merge| merge_into(&mut map, merge));
+                if let Err(problem) = merged {
+                    self.problem(*problem);
                 }
                 Value::Map(map)
             }
         };
+        self.unread -= usize::from(frame.region == Region::Reset);
         let mut node = Node::new(value, span);
         node.tag = frame.tag;
+        let height = frame.height + 1;
         if let Some(name) = frame.anchor {
+            let inside = self.so_far.since(frame.before);
             let size = Size {
-                nodes: self.so_far.nodes - frame.before.nodes + 1,
-                bytes: self.so_far.bytes - frame.before.bytes,
+                nodes: inside.nodes + 1,
+                ..inside
             };
-            self.anchors.insert(name, Some((node.clone(), size)));
+            self.keep(name, &node, size, height)?;
         }
-        node
+        Ok(Done {
+            node,
+            height,
+            as_key: AsKey::Text,
+        })
     }
 
-    /// `<<`: keys that are not there yet; the first of a list wins.
-    fn merge_into(&mut self, map: &mut Map, merge: Node) {
-        let span = merge.span;
-        let mut take = |node: Node| match node.value {
-            Value::Map(entries) => {
-                for (key, value) in entries {
-                    match map.entry(key) {
-                        Entry::Vacant(slot) => {
-                            slot.insert(value);
-                        }
-                        Entry::Occupied(mut first) => {
-                            first.get_mut().replace(value, Rival::Explicit);
-                        }
-                    }
-                }
-                true
-            }
-            _ => false,
-        };
-        let fine = match merge.value {
-            Value::Seq(items) => items.into_iter().all(&mut take),
-            _ => take(merge),
-        };
-        if !fine {
-            self.problems.push(
-                Diagnostic::error(
-                    "bad-merge",
-                    span,
-                    "`<<` takes a mapping or a list of mappings",
-                )
-                .help("give it an alias of a mapping, as in `<<: *defaults`"),
-            );
-        }
-    }
-
-    /// Removes what is tagged `!reset` and notes the paths of both tags.
+    /// A document, with the paths that it clears and without what it resets.
     fn finish(&mut self, mut root: Node) -> Document {
-        let mut resets = Vec::new();
+        let mut resets = std::mem::take(&mut self.resets);
         if std::mem::take(&mut self.tagged) {
             strip(&mut root, &Path::default(), &mut resets);
         }
@@ -383,41 +386,4 @@ fn control_character(text: &str) -> Option<usize> {
     text.char_indices()
         .find(|(_, c)| !fine(*c))
         .map(|(at, _)| at)
-}
-
-fn strip(node: &mut Node, path: &Path, resets: &mut Vec<Path>) {
-    match &mut node.value {
-        Value::Map(map) => map.retain(|key, child| {
-            let next = path.key(key);
-            match child.tag {
-                Tag::Reset => {
-                    resets.push(next);
-                    false
-                }
-                Tag::Override => {
-                    resets.push(next);
-                    child.tag = Tag::None;
-                    true
-                }
-                Tag::None => {
-                    strip(child, &next, resets);
-                    true
-                }
-            }
-        }),
-        Value::Seq(items) => {
-            let mut index = 0;
-            items.retain_mut(|child| {
-                let next = path.index(index);
-                index += 1;
-                if child.tag == Tag::Reset {
-                    return false;
-                }
-                child.tag = Tag::None;
-                strip(child, &next, resets);
-                true
-            });
-        }
-        _ => {}
-    }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::scan::{Kind, Scanner, Token};
+use super::scan::{Kind, Scanner, Token, Version};
 use super::syntax::{Fault, Wrong};
 
 /// What stands before a value.
@@ -124,11 +124,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn peek(&mut self) -> Result<&Token<'a>, Fault> {
-        if self.ahead.is_none() {
-            self.ahead = Some(self.scanner.token()?);
-        }
-        Ok(self.ahead.as_ref().expect("it has just been read"))
+    fn peek(&mut self) -> Result<&mut Token<'a>, Fault> {
+        let token = match self.ahead.take() {
+            Some(token) => token,
+            None => self.scanner.token()?,
+        };
+        Ok(self.ahead.insert(token))
     }
 
     fn kind(&mut self) -> Result<&Kind<'a>, Fault> {
@@ -165,10 +166,15 @@ impl<'a> Parser<'a> {
     /// A value that is not written.
     fn empty(&mut self, at: usize, next: State) -> Step<'a> {
         self.state = next;
+        self.empty_with(at, Properties::default())
+    }
+
+    /// A value of which no more than an anchor or a tag is written, if that.
+    fn empty_with(&self, at: usize, properties: Properties<'a>) -> Step<'a> {
         let event = Event::Scalar {
             text: Cow::Borrowed(""),
             plain: true,
-            properties: Properties::default(),
+            properties,
         };
         Ok(Some(Placed {
             event,
@@ -192,7 +198,7 @@ impl<'a> Parser<'a> {
         }
         let explicit = matches!(
             self.kind()?,
-            Kind::Version { .. } | Kind::TagPrefix { .. } | Kind::DocumentStart
+            Kind::Version(_) | Kind::TagPrefix { .. } | Kind::DocumentStart
         );
         if *self.kind()? == Kind::StreamEnd {
             return Ok(None);
@@ -212,18 +218,21 @@ impl<'a> Parser<'a> {
     }
 
     fn directives(&mut self) -> Result<(), Fault> {
-        let mut versions = 0;
+        const SUPPORTED: Version = Version { major: 1, minor: 1 };
+        let mut versioned = false;
         loop {
             let at = self.peek()?.start;
             match self.kind()? {
-                Kind::Version { known } => {
-                    versions += 1;
-                    if !*known || versions > 1 {
-                        return Err(Fault {
-                            at,
-                            wrong: Wrong::Version,
-                        });
+                Kind::Version(version) => {
+                    let wrong = match *version {
+                        SUPPORTED if !versioned => None,
+                        SUPPORTED => Some(Wrong::Directive),
+                        other => Some(Wrong::Version(other)),
+                    };
+                    if let Some(wrong) = wrong {
+                        return Err(Fault { at, wrong });
                     }
+                    versioned = true;
                 }
                 Kind::TagPrefix { handle, prefix } => {
                     let prefix = (*handle, prefix.clone());
@@ -245,7 +254,7 @@ impl<'a> Parser<'a> {
         let token = self.peek()?;
         let at = token.start;
         match token.kind {
-            Kind::Version { .. }
+            Kind::Version(_)
             | Kind::TagPrefix { .. }
             | Kind::DocumentStart
             | Kind::DocumentEnd
@@ -282,11 +291,24 @@ impl<'a> Parser<'a> {
         let properties = self.properties()?;
         let token = self.peek()?;
         let end = token.end;
-        let (event, next) = match &token.kind {
+        let (event, next) = match &mut token.kind {
             Kind::BlockEntry if place == Place::OfKey => {
                 (Event::Sequence(properties), State::PlainItem)
             }
-            Kind::Scalar { .. } => return self.scalar(before, properties),
+            Kind::Scalar { text, plain } => {
+                let event = Event::Scalar {
+                    text: std::mem::take(text),
+                    plain: *plain,
+                    properties,
+                };
+                self.back();
+                self.take()?;
+                return Ok(Some(Placed {
+                    event,
+                    start: before,
+                    end,
+                }));
+            }
             Kind::FlowSequence => (Event::Sequence(properties), State::FlowItem { first: true }),
             Kind::FlowMapping => (Event::Mapping(properties), State::FlowKey { first: true }),
             Kind::BlockSequence if place != Place::Flow => {
@@ -296,7 +318,8 @@ impl<'a> Parser<'a> {
                 (Event::Mapping(properties), State::BlockKey)
             }
             _ if properties.anchor.is_some() || properties.tag.is_some() => {
-                return self.nothing(before, properties);
+                self.back();
+                return self.empty_with(before, properties);
             }
             _ => return self.fault(Wrong::Value),
         };
@@ -311,49 +334,19 @@ impl<'a> Parser<'a> {
         }))
     }
 
-    fn scalar(&mut self, before: usize, properties: Properties<'a>) -> Step<'a> {
-        self.back();
-        let token = self.take()?;
-        let Kind::Scalar { text, plain } = token.kind else {
-            return self.fault(Wrong::Value);
-        };
-        let event = Event::Scalar {
-            text,
-            plain,
-            properties,
-        };
-        Ok(Some(Placed {
-            event,
-            start: before,
-            end: token.end,
-        }))
-    }
-
-    /// An anchor or a tag with nothing after it.
-    fn nothing(&mut self, at: usize, properties: Properties<'a>) -> Step<'a> {
-        self.back();
-        let event = Event::Scalar {
-            text: Cow::Borrowed(""),
-            plain: true,
-            properties,
-        };
-        Ok(Some(Placed {
-            event,
-            start: at,
-            end: at,
-        }))
-    }
-
     /// An anchor and a tag, in either order.
     fn properties(&mut self) -> Result<Properties<'a>, Fault> {
         let mut properties = Properties::default();
         loop {
-            match self.kind()? {
+            let token = self.peek()?;
+            let at = token.start;
+            match &mut token.kind {
                 Kind::Anchor(name) if properties.anchor.is_none() => {
-                    properties.anchor = Some(name);
+                    properties.anchor = Some(*name);
                 }
-                Kind::Tag { .. } if properties.tag.is_none() => {
-                    properties.tag = Some(self.full_tag()?);
+                Kind::Tag { handle, suffix } if properties.tag.is_none() => {
+                    let (handle, suffix) = (*handle, std::mem::take(suffix));
+                    properties.tag = Some(self.full_tag(at, handle, suffix)?);
                 }
                 _ => return Ok(properties),
             }
@@ -361,11 +354,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn full_tag(&mut self) -> Result<String, Fault> {
-        let token = self.peek()?.clone();
-        let Kind::Tag { handle, suffix } = token.kind else {
-            return Ok(String::new());
-        };
+    fn full_tag(&self, at: usize, handle: &str, suffix: String) -> Result<String, Fault> {
         let prefix = self.prefixes.iter().find(|(known, _)| *known == handle);
         match (prefix, handle) {
             (Some((_, prefix)), _) => Ok(format!("{prefix}{suffix}")),
@@ -373,7 +362,7 @@ impl<'a> Parser<'a> {
             (None, "!") => Ok(format!("!{suffix}")),
             (None, "!!") => Ok(format!("tag:yaml.org,2002:{suffix}")),
             (None, _) => Err(Fault {
-                at: token.start,
+                at,
                 wrong: Wrong::TagPrefix,
             }),
         }

@@ -23,14 +23,28 @@ impl<'a> Places<'a> {
         }
     }
 
-    pub(super) fn whole_line(&self, line: usize) -> Span {
-        let mut start = 0;
-        for (i, text) in self.text.split_inclusive('\n').enumerate() {
-            if i + 1 == line {
-                return self.span(start, start + text.trim_end().len());
-            }
-            start += text.len();
-        }
-        self.span(start, start)
+    /// The character at a byte.
+    pub(super) fn character(&self, start: usize) -> Span {
+        let length = self.text[start..].chars().next().map_or(1, char::len_utf8);
+        self.span(start, start + length)
+    }
+
+    /// From a byte to the end of its line.
+    pub(super) fn rest_of_line(&self, start: usize) -> Span {
+        let rest = self.text[start..]
+            .split(IS_BREAK)
+            .next()
+            .unwrap_or_default();
+        self.span(start, start + rest.trim_end().len())
+    }
+
+    /// The line of a byte.
+    pub(super) fn line(&self, byte: usize) -> &'a str {
+        let start = self.text[..byte].rfind(IS_BREAK).map_or(0, |i| i + 1);
+        let rest = &self.text[start..];
+        &rest[..rest.find(IS_BREAK).unwrap_or(rest.len())]
     }
 }
+
+/// What ends a line for those who read a file; an editor counts no others.
+const IS_BREAK: [char; 2] = ['\n', '\r'];

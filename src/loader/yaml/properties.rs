@@ -1,6 +1,6 @@
 //! What stands before a value, or before a document: anchors, aliases, tags, directives.
 
-use super::scan::{Kind, Scanner, Token};
+use super::scan::{Kind, Scanner, Token, Version};
 use super::syntax::{Fault, Wrong};
 
 impl<'a> Scanner<'a> {
@@ -141,8 +141,7 @@ impl<'a> Scanner<'a> {
         }
         self.skip();
         let minor = self.number()?;
-        let known = (major, minor) == (1, 1);
-        Ok(Kind::Version { known })
+        Ok(Kind::Version(Version { major, minor }))
     }
 
     /// One or two digits.

@@ -1,5 +1,9 @@
 //! The type of a scalar, by its text and its tag, as go-yaml v3 decides it.
 
+use std::fmt;
+
+use super::binary;
+use super::timestamp::is_timestamp;
 use crate::loader::tree::{Tag, Value};
 
 /// Compose's tag, and the core type a tag asks for. `!` alone asks for nothing.
@@ -17,11 +21,11 @@ fn core_of(tag: &str) -> Core {
         .strip_prefix("tag:yaml.org,2002:")
         .or(tag.strip_prefix("!!"))
     {
-        Some("int") => Core::Type("int"),
-        Some("bool") => Core::Type("bool"),
-        Some("null") => Core::Type("null"),
-        Some("timestamp") => Core::Type("timestamp"),
-        Some("float") => Core::Type("float"),
+        Some("int") => Core::Type(Wanted::Int),
+        Some("bool") => Core::Type(Wanted::Bool),
+        Some("null") => Core::Type(Wanted::Null),
+        Some("timestamp") => Core::Type(Wanted::Timestamp),
+        Some("float") => Core::Type(Wanted::Float),
         Some("binary") => Core::Binary,
         _ => Core::Raw,
     }
@@ -33,68 +37,55 @@ pub(super) enum Core {
     /// Nothing: quotes and text decide.
     Any,
     /// It is of this type.
-    Type(&'static str),
+    Type(Wanted),
     /// It is text.
     Raw,
     /// It is text in base64.
     Binary,
 }
 
+/// A type that a tag asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    Int,
+    Bool,
+    Null,
+    Timestamp,
+    Float,
+    Binary,
+}
+
+/// As in its tag.
+impl fmt::Display for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Int => "int",
+            Self::Bool => "bool",
+            Self::Null => "null",
+            Self::Timestamp => "timestamp",
+            Self::Float => "float",
+            Self::Binary => "binary",
+        })
+    }
+}
+
 /// A scalar; `Err` is the type that its text is not of.
-pub(super) fn scalar(text: &str, plain: bool, core: Core) -> Result<Value, &'static str> {
+pub(super) fn scalar(text: &str, plain: bool, core: Core) -> Result<Value, Wanted> {
     let wanted = match core {
         Core::Any if plain => return Ok(resolve(text)),
         Core::Any | Core::Raw => return Ok(Value::Str(text.to_owned())),
-        Core::Binary => return base64(text).map(Value::Str).ok_or("binary"),
+        Core::Binary => return binary::decode(text).map(Value::Str).ok_or(Wanted::Binary),
         Core::Type(wanted) => wanted,
     };
     match (resolve(text), wanted) {
-        (Value::Int(i), "float") => Ok(Value::Float(i as f64)),
-        (value @ Value::Float(_), "float")
-        | (value @ Value::Int(_), "int")
-        | (value @ Value::Bool(_), "bool")
-        | (value @ Value::Null, "null")
-        | (value @ Value::Time(_), "timestamp") => Ok(value),
+        // Go does so for signed numbers only.
+        (Value::Int(i), Wanted::Float) if i <= i128::from(i64::MAX) => Ok(Value::Float(i as f64)),
+        (value @ Value::Float(_), Wanted::Float)
+        | (value @ Value::Int(_), Wanted::Int)
+        | (value @ Value::Bool(_), Wanted::Bool)
+        | (value @ Value::Null, Wanted::Null)
+        | (value @ Value::Time(_), Wanted::Timestamp) => Ok(value),
         _ => Err(wanted),
-    }
-}
-
-/// What is written in base64, with padding; line breaks do not count. Bytes that are no text
-/// become marks of replacement.
-fn base64(text: &str) -> Option<String> {
-    let written: Vec<u8> = text
-        .bytes()
-        .filter(|b| !matches!(b, b'\n' | b'\r'))
-        .collect();
-    if !written.len().is_multiple_of(4) {
-        return None;
-    }
-    let padding = written.iter().rev().take_while(|b| **b == b'=').count();
-    if padding > 2 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(written.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
-    for byte in &written[..written.len() - padding] {
-        bits = bits << 6 | u32::from(sextet(*byte)?);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-fn sextet(byte: u8) -> Option<u8> {
-    match byte {
-        b'A'..=b'Z' => Some(byte - b'A'),
-        b'a'..=b'z' => Some(byte - b'a' + 26),
-        b'0'..=b'9' => Some(byte - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
     }
 }
 
@@ -111,39 +102,48 @@ pub fn resolve(text: &str) -> Value {
         ".nan" | ".NaN" | ".NAN" => return Value::Float(f64::NAN),
         _ => {}
     }
-    let number = || Value::Str(text.to_owned());
+    number(text).unwrap_or_else(|| Value::Str(text.to_owned()))
+}
+
+/// A number or a date; what begins as neither is not looked at further.
+fn number(text: &str) -> Option<Value> {
     match text.as_bytes()[0] {
         b'+' | b'-' | b'0'..=b'9' => {}
-        b'.' => {
-            return match text.parse::<f64>() {
-                Ok(v) if is_float(text) && v.is_finite() => Value::Float(v),
-                _ => number(),
-            };
-        }
-        _ => return number(),
+        b'.' if separates_digits(text) => return float(&text.replace('_', "")),
+        _ => return None,
     }
     if is_timestamp(text) {
-        return Value::Time(text.to_owned());
+        return Some(Value::Time(text.to_owned()));
     }
     let digits = text.replace('_', "");
-    if let Some(i) = go_int(&digits) {
-        return Value::Int(i);
+    match integer(&digits) {
+        Some(i) => Some(Value::Int(i)),
+        None => float(&digits).or_else(|| signed_after_prefix(&digits).map(Value::Int)),
     }
-    if is_float(&digits)
-        && let Ok(v) = digits.parse::<f64>()
-        && v.is_finite()
-    {
-        return Value::Float(v);
-    }
-    number()
+}
+
+/// Whether each `_` stands between two digits.
+fn separates_digits(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at))
+            .is_some_and(u8::is_ascii_digit)
+    };
+    text.match_indices('_')
+        .all(|(at, _)| is_digit(at.checked_sub(1)) && is_digit(Some(at + 1)))
+}
+
+fn float(text: &str) -> Option<Value> {
+    let value = text.parse::<f64>().ok().filter(|_| is_float(text))?;
+    value.is_finite().then_some(Value::Float(value))
 }
 
 /// A whole number with Go's prefixes: `0x`, `0o`, `0b`, and `0` for octal; at most 64 bits.
-fn go_int(text: &str) -> Option<i128> {
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
+fn integer(text: &str) -> Option<i128> {
+    let (sign, digits) = match text.as_bytes().first()? {
+        b'-' => (Some(-1), &text[1..]),
+        b'+' => (Some(1), &text[1..]),
+        _ => (None, text),
     };
     let lower = digits.to_ascii_lowercase();
     let (radix, digits) = if let Some(rest) = lower.strip_prefix("0x") {
@@ -157,16 +157,27 @@ fn go_int(text: &str) -> Option<i128> {
     } else {
         (10, lower.as_str())
     };
-    if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_alphanumeric()) {
+    if !digits.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return None;
     }
-    let value = i128::from_str_radix(digits, radix).ok()?;
-    let limit = if negative {
-        i128::from(i64::MAX) + 1
-    } else {
-        i128::from(u64::MAX)
+    let value = i128::from_str_radix(digits, radix).ok()? * sign.unwrap_or(1);
+    // Only what has no sign is read as an unsigned number.
+    let most = match sign {
+        None => i128::from(u64::MAX),
+        Some(_) => i128::from(i64::MAX),
     };
-    (value <= limit).then_some(if negative { -value } else { value })
+    (i128::from(i64::MIN)..=most)
+        .contains(&value)
+        .then_some(value)
+}
+
+/// `0b-1`: go-yaml takes these two prefixes away by itself, and lets a sign follow.
+fn signed_after_prefix(text: &str) -> Option<i128> {
+    let (radix, digits) = match text.strip_prefix("0b") {
+        Some(rest) => (2, rest),
+        None => (8, text.strip_prefix("0o")?),
+    };
+    i64::from_str_radix(digits, radix).ok().map(i128::from)
 }
 
 fn is_float(text: &str) -> bool {
@@ -186,118 +197,63 @@ fn is_float(text: &str) -> bool {
     mantissa_fine && exponent_fine
 }
 
-/// `2006-1-2`, optionally with a time: after `T` with a zone, after a space without.
-fn is_timestamp(text: &str) -> bool {
-    let (date, time) = text.split_at(text.find(['T', 't', ' ']).unwrap_or(text.len()));
-    if !is_date(date) {
-        return false;
-    }
-    match time.as_bytes().first() {
-        None => true,
-        Some(b' ') => clock(time.trim_start_matches(' ')) == Some(""),
-        Some(_) => clock(&time[1..]).is_some_and(is_zone),
-    }
-}
-
-fn is_date(text: &str) -> bool {
-    let mut parts = text.split('-');
-    let (Some(year), Some(month), Some(day), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
-    let (Some(month), Some(day)) = (short_number(month), short_number(day)) else {
-        return false;
-    };
-    let Some(year) = year.parse::<u32>().ok().filter(|_| year.len() == 4) else {
-        return false;
-    };
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let days = match month {
-        2 if leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return false,
-    };
-    (1..=days).contains(&day)
-}
-
-/// One or two digits.
-fn short_number(text: &str) -> Option<u32> {
-    let fits = (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    text.parse().ok().filter(|_| fits)
-}
-
-/// `15:4:5.9`; what follows it.
-fn clock(text: &str) -> Option<&str> {
-    let digits = |text: &str| {
-        text.find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(text.len())
-    };
-    let (hour, rest) = text.split_once(':')?;
-    let (minute, rest) = rest.split_once(':')?;
-    let (second, rest) = rest.split_at(digits(rest));
-    let fits = short_number(hour)? < 24 && short_number(minute)? < 60 && short_number(second)? < 60;
-    let fraction = rest.strip_prefix(['.', ',']).unwrap_or_default();
-    let rest = match digits(fraction) {
-        0 => rest,
-        length => &fraction[length..],
-    };
-    fits.then_some(rest)
-}
-
-/// `Z` or `+07:00`.
-fn is_zone(text: &str) -> bool {
-    let Some(offset) = text.strip_prefix(['+', '-']) else {
-        return text == "Z";
-    };
-    let fits = |part: &str, most| part.len() == 2 && short_number(part).is_some_and(|n| n <= most);
-    offset
-        .split_once(':')
-        .is_some_and(|(hours, minutes)| fits(hours, 24) && fits(minutes, 59))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Core, Value, base64, resolve, scalar};
+    use super::{Core, Value, Wanted, resolve, scalar};
 
     #[test]
-    fn dates_are_those_of_go_yaml() {
+    fn numbers_are_those_of_go_yaml() {
         for (text, want) in [
-            ("2024-01-01", true),
-            ("2024-1-1T1:2:3Z", true),
-            ("2024-02-29t01:02:03.5+02:00", true),
-            ("2024-01-01  1:2:3,25", true),
-            ("2023-02-29", false),
-            ("2024-13-01", false),
-            ("2024-01-01T01:02:03", false),
-            ("2024-01-01 01:02:03Z", false),
-            ("2024-01-01T01:02:03.Z", false),
-            ("2024-01-01T01:02:60Z", false),
-            ("2024-01-01T01:02:03+0:00", false),
-            ("2024-01-01 01:02", false),
-            ("24-01-01", false),
+            ("0x10", Value::Int(16)),
+            ("-0X1f", Value::Int(-31)),
+            ("010", Value::Int(8)),
+            ("+0o7", Value::Int(7)),
+            ("0b-1", Value::Int(-1)),
+            ("0b+1", Value::Int(1)),
+            ("0o-_7", Value::Int(-7)),
+            ("-0b1", Value::Int(-1)),
+            (
+                "18446744073709551615",
+                Value::Int(18_446_744_073_709_551_615),
+            ),
+            (
+                "+18446744073709551615",
+                Value::Float(18_446_744_073_709_551_615.0),
+            ),
+            (
+                "-9223372036854775809",
+                Value::Float(-9_223_372_036_854_775_809.0),
+            ),
+            (".5", Value::Float(0.5)),
+            (".5_0", Value::Float(0.5)),
+            (".5e1_0", Value::Float(5e9)),
+            ("1__5", Value::Int(15)),
         ] {
-            assert_eq!(matches!(resolve(text), Value::Time(_)), want, "{text}");
+            let found = resolve(text);
+            assert_eq!(format!("{found:?}"), format!("{want:?}"), "{text}");
+        }
+        for text in [
+            "+202-1-1", ".5__0", ".5_", "._5", "0x-1", "-0b-1", "-0o-7", "0b--1", "0B-1", "-+1",
+            "+-1", "0b2", "08x",
+        ] {
+            assert!(matches!(resolve(text), Value::Str(_)), "{text}");
         }
     }
 
     #[test]
-    fn binary_is_decoded() {
-        for (text, want) in [
-            ("aGk=", Some("hi")),
-            ("aGkh\nIQ==\n", Some("hi!!")),
-            ("aGkh\r\naGk=", Some("hi!hi")),
-            ("", Some("")),
-            ("/w==", Some("\u{fffd}")),
-            ("aGk", None),
-            ("a?==", None),
-            ("a===", None),
-            ("=aGk", None),
+    fn a_tag_asks_for_a_type() {
+        for (text, wanted, fits) in [
+            ("1", Wanted::Float, true),
+            (".5_0", Wanted::Float, true),
+            ("9223372036854775807", Wanted::Float, true),
+            ("18446744073709551615", Wanted::Float, false),
+            ("1.5", Wanted::Int, false),
+            ("2024-01-01", Wanted::Timestamp, true),
+            ("2024-01-01", Wanted::Float, false),
         ] {
-            assert_eq!(base64(text).as_deref(), want, "{text}");
+            let found = scalar(text, false, Core::Type(wanted));
+            assert_eq!(found.err(), (!fits).then_some(wanted), "{text}");
         }
-        assert_eq!(scalar("?", true, Core::Binary).err(), Some("binary"));
+        assert_eq!(scalar("?", true, Core::Binary).err(), Some(Wanted::Binary));
     }
 }

@@ -14,8 +14,6 @@ use super::syntax::{Fault, Wrong};
 
 /// Longest key without `?`, in characters.
 const LONGEST_KEY: usize = 1024;
-/// Deepest nesting that is looked at; the builder's limit is met long before.
-const MAX_LEVELS: usize = 10_000;
 
 /// A piece of syntax, and where it stands in bytes.
 #[derive(Clone, Debug)]
@@ -25,13 +23,18 @@ pub(super) struct Token<'a> {
     pub(super) end: usize,
 }
 
+/// The version that `%YAML` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Version {
+    pub(super) major: u8,
+    pub(super) minor: u8,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind<'a> {
     StreamEnd,
-    /// `%YAML`; whether it is 1.1.
-    Version {
-        known: bool,
-    },
+    /// `%YAML`.
+    Version(Version),
     /// `%TAG`.
     TagPrefix {
         handle: &'a str,
@@ -100,7 +103,11 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        let at = if text.starts_with('\u{feff}') { 3 } else { 0 };
+        // One that tells the encoding, and one more that go-yaml skips as a comment.
+        let at = ['\u{feff}'; 2]
+            .iter()
+            .fold(text, |rest, mark| rest.strip_prefix(*mark).unwrap_or(rest));
+        let at = text.len() - at.len();
         Self {
             text,
             at,
@@ -385,28 +392,18 @@ impl<'a> Scanner<'a> {
 
     /// Begins a block if this column is further right than the block around it; its token goes
     /// before those that wait from `place` on.
-    fn open_block(
-        &mut self,
-        column: i32,
-        place: usize,
-        kind: Kind<'a>,
-        at: usize,
-    ) -> Result<(), Fault> {
+    fn open_block(&mut self, column: i32, place: usize, kind: Kind<'a>, at: usize) {
         if self.in_flow() || self.indent >= column {
-            return Ok(());
+            return;
         }
         self.outer_indents.push(self.indent);
         self.indent = column;
-        if self.outer_indents.len() > MAX_LEVELS {
-            return Err(self.fault(Wrong::Depth));
-        }
         let token = Token {
             kind,
             start: at,
             end: at,
         };
         self.queue.insert(place, token);
-        Ok(())
     }
 
     /// Ends the blocks that stand further right than a column.
@@ -417,31 +414,33 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Ends all blocks; what comes next is no key.
+    fn leave_blocks(&mut self) -> Result<(), Fault> {
+        self.close_blocks(-1);
+        self.drop_candidate()?;
+        self.may_be_key = false;
+        Ok(())
+    }
+
     // One function for each kind of token.
 
     fn fetch_end(&mut self) -> Result<(), Fault> {
         // No bracket that is still open begins a key any more.
         self.line += 1;
-        self.close_blocks(-1);
-        self.drop_candidate()?;
-        self.may_be_key = false;
+        self.leave_blocks()?;
         self.push(Kind::StreamEnd, self.at, self.at);
         Ok(())
     }
 
     fn fetch_directive(&mut self) -> Result<(), Fault> {
-        self.close_blocks(-1);
-        self.drop_candidate()?;
-        self.may_be_key = false;
+        self.leave_blocks()?;
         let token = self.directive()?;
         self.queue.push_back(token);
         Ok(())
     }
 
     fn fetch_document_marker(&mut self, kind: Kind<'a>) -> Result<(), Fault> {
-        self.close_blocks(-1);
-        self.drop_candidate()?;
-        self.may_be_key = false;
+        self.leave_blocks()?;
         let start = self.at;
         for _ in 0..3 {
             self.skip();
@@ -453,9 +452,6 @@ impl<'a> Scanner<'a> {
     fn open_flow(&mut self, kind: Kind<'a>) -> Result<(), Fault> {
         self.save_candidate()?;
         self.candidates.push(None);
-        if self.candidates.len() > MAX_LEVELS {
-            return Err(self.fault(Wrong::Depth));
-        }
         self.may_be_key = true;
         self.indicator(kind);
         Ok(())
@@ -476,7 +472,7 @@ impl<'a> Scanner<'a> {
             if !self.may_be_key {
                 return Err(self.fault(Wrong::EntryHere));
             }
-            self.open_block(self.column, self.queue.len(), Kind::BlockSequence, self.at)?;
+            self.open_block(self.column, self.queue.len(), Kind::BlockSequence, self.at);
         }
         self.drop_candidate()?;
         self.may_be_key = true;
@@ -490,7 +486,7 @@ impl<'a> Scanner<'a> {
             if !self.may_be_key {
                 return Err(self.fault(Wrong::KeyHere));
             }
-            self.open_block(self.column, self.queue.len(), Kind::BlockMapping, self.at)?;
+            self.open_block(self.column, self.queue.len(), Kind::BlockMapping, self.at);
         }
         self.drop_candidate()?;
         self.may_be_key = !self.in_flow();
@@ -510,7 +506,7 @@ impl<'a> Scanner<'a> {
                     end: key.at,
                 };
                 self.queue.insert(place, token);
-                self.open_block(key.column, place, Kind::BlockMapping, key.at)?;
+                self.open_block(key.column, place, Kind::BlockMapping, key.at);
                 self.may_be_key = false;
             }
             None => {
@@ -518,7 +514,7 @@ impl<'a> Scanner<'a> {
                     if !self.may_be_key {
                         return Err(self.fault(Wrong::ValueHere));
                     }
-                    self.open_block(self.column, self.queue.len(), Kind::BlockMapping, self.at)?;
+                    self.open_block(self.column, self.queue.len(), Kind::BlockMapping, self.at);
                 }
                 self.may_be_key = !self.in_flow();
             }

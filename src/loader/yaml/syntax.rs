@@ -1,6 +1,7 @@
 //! What is wrong with a text as YAML, with a remedy.
 
 use super::places::Places;
+use super::scan::Version;
 use crate::loader::diagnostic::Diagnostic;
 
 /// Something wrong, and the byte where it is noticed.
@@ -15,7 +16,6 @@ pub(super) enum Wrong {
     Control,
     Character,
     Tab,
-    Depth,
     NoColon,
     EntryHere,
     KeyHere,
@@ -28,7 +28,7 @@ pub(super) enum Wrong {
     Tag,
     TagPrefix,
     Directive,
-    Version,
+    Version(Version),
     DocumentStart,
     Value,
     BlockItem,
@@ -52,7 +52,6 @@ impl Wrong {
                 "a tab stands where lines are indented",
                 "indent with spaces; YAML forbids tabs there",
             ),
-            Self::Depth => ("too many levels", "nest less deep"),
             Self::NoColon => (
                 "a `:` is expected after this key",
                 "put a colon and a space after each key",
@@ -82,10 +81,7 @@ impl Wrong {
             Self::Tag => ("this is no tag", "quote a text that begins with `!`"),
             Self::TagPrefix => ("this tag has an unknown prefix", DIRECTIVE),
             Self::Directive => ("this is no `%TAG` and no `%YAML` line", DIRECTIVE),
-            Self::Version => (
-                "there is another version of YAML",
-                "remove the `%YAML` line",
-            ),
+            Self::Version(_) => ("another version of YAML", "remove the `%YAML` line"),
             Self::DocumentStart => (
                 "a document has ended before this",
                 "begin the next document with `---`",
@@ -113,26 +109,39 @@ impl Wrong {
 
 /// What is wrong, where, and what to do about it.
 pub(super) fn problem(fault: Fault, places: &Places<'_>) -> Diagnostic {
-    let mut start = fault.at;
-    if start >= places.text.len() {
-        start = places.text.trim_end().len();
-    }
-    let line = places.text[..start].rfind('\n').map_or(0, |i| i + 1);
-    let line_text = places.text[line..].lines().next().unwrap_or_default();
-    let indent = &line_text[..line_text.len() - line_text.trim_start().len()];
+    let start = match fault.at {
+        at if at >= places.text.len() => places.text.trim_end().len(),
+        at => at,
+    };
     let (what, advice) = fault.wrong.words();
-    let help =
-        if line_text.contains("${") && line_text.contains(['{', '[']) && !line_text.contains('"') {
-            "quote values with `${…}` inside braces and brackets: `{ key: \"${NAME}\" }`"
-        } else if indent.contains('\t') {
-            "indent with spaces; YAML forbids tabs there"
-        } else {
-            advice
-        };
+    if let Wrong::Version(Version { major, minor }) = fault.wrong {
+        let message = format!("YAML version `{major}.{minor}` is not supported");
+        return Diagnostic::error("yaml-version", places.rest_of_line(start), message).help(advice);
+    }
     Diagnostic::error(
         "yaml-syntax",
-        places.span(start, start + 1),
+        places.character(start),
         format!("this is not valid YAML: {what}"),
     )
-    .help(help)
+    .help(remedy(places.line(start)).unwrap_or(advice))
+}
+
+/// What to do about the most usual faults, which a line shows as a whole.
+fn remedy(line: &str) -> Option<&'static str> {
+    let indent = &line[..line.len() - line.trim_start().len()];
+    if has_braces_around_variable(line) && !line.contains('"') {
+        Some("quote values with `${…}` inside braces and brackets: `{ key: \"${NAME}\" }`")
+    } else if indent.contains('\t') {
+        Some("indent with spaces; YAML forbids tabs there")
+    } else {
+        None
+    }
+}
+
+/// Whether a line has a variable and, outside of its braces, a brace or a bracket.
+fn has_braces_around_variable(line: &str) -> bool {
+    let outside = |part: &str| part.contains(['{', '[']);
+    let after = |part: &str| part.split_once('}').is_some_and(|(_, rest)| outside(rest));
+    line.split_once("${")
+        .is_some_and(|(before, variables)| outside(before) || variables.split("${").any(after))
 }

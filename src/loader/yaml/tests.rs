@@ -63,6 +63,24 @@ fn values_are_those_of_go_yaml() {
         ("!!binary aGk=", json!("hi")),
         ("&x a\nr: *x", json!("a")),
         ("a\r\n  b", json!("a b")),
+        ("{!!str <<: {b: 1}}", json!({"<<": {"b": 1}})),
+        ("{!!merge \"<<\": {b: 1}}", json!({"b": 1})),
+        (
+            "{? &k foo : 1, r: {*k : 1, foo: 2}}",
+            json!({"foo": 1, "r": {"foo": 2}}),
+        ),
+        (
+            "{? &k foo : 1, r: {foo: 1, *k : 2}}",
+            json!({"foo": 1, "r": {"foo": 2}}),
+        ),
+        ("{a: &x {b: &x 1}, c: *x}", json!({"a": {"b": 1}, "c": 1})),
+        ("{a: !reset {b: 1, b: 2}, c: &p !reset [*p]}", json!({})),
+        ("{a: !reset {<<: ~, 1: !!int x}}", json!({})),
+        ("{<<: !reset {a: 1}}", json!({})),
+        (
+            "{a: &m {i: z}, b: {<<: *m, i: !reset 1}}",
+            json!({"a": {"i": "z"}, "b": {"i": "z"}}),
+        ),
     ] {
         match read(text) {
             Ok(value) => assert_eq!(value, want, "{text}"),
@@ -99,6 +117,10 @@ fn what_go_yaml_refuses_is_refused_where_it_is_wrong() {
         ("a\n%FOO\n", "no `%TAG` and no `%YAML`", 6),
         ("a\nb", "a `:` is expected", 2),
         ("a\u{7f}", "unprintable", 1),
+        ("{<<: {a: 1}, <<: {b: 1}}", "`<<` is already defined", 13),
+        ("{<<: {a: 1}, \"<<\": 2}", "`<<` is already defined", 13),
+        ("{r: !reset 1, r: 2}", "`r` is already defined", 14),
+        ("{a: &k b, r: {*k : 1, k: 2}}", "`k` is already defined", 22),
     ] {
         let problem = read(text).expect_err(text);
         assert!(
@@ -107,6 +129,84 @@ fn what_go_yaml_refuses_is_refused_where_it_is_wrong() {
             problem.message
         );
         assert_eq!(problem.span.start, place + 3, "{text}");
+    }
+}
+
+#[test]
+fn quotes_are_the_remedy_for_variables_within_braces() {
+    for (text, quotes) in [
+        ("{a: ${A}b: c}", true),
+        ("[${A}, ${B}}", true),
+        ("${A} ]: [", true),
+        ("${A}: ${B}", false),
+        ("[a}", false),
+    ] {
+        let help = read(text).expect_err(text).help;
+        let found = help.is_some_and(|help| help.starts_with("quote values with `${…}`"));
+        assert_eq!(found, quotes, "{text}");
+    }
+}
+
+#[test]
+fn a_problem_ends_where_its_character_does() {
+    let problem = read("*é").expect_err("no name");
+    assert_eq!((problem.span.start, problem.span.end), (4, 6));
+}
+
+/// The paths that a document clears.
+fn resets(text: &str) -> Vec<String> {
+    let documents = parse(text, FileId(0), &mut Vec::new());
+    documents[0]
+        .resets
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn tags_clear_the_paths_at_which_docker_compose_meets_them() {
+    for (text, want) in [
+        ("a: {b: !reset 1}", vec!["a.b"]),
+        // What an anchor names loses what is reset when it is met first.
+        ("a: &a {b: !reset 1}\nc: *a\nd: {<<: *a}", vec!["a.b"]),
+        ("a: &a !reset 1\nc: *a", vec!["a", "c"]),
+        ("a: {<<: !reset {b: 1}}", vec!["a"]),
+        ("a: {<<: !override {b: 1}}", vec!["a"]),
+        ("a: {<<: {b: !reset 1, c: 2}}", vec!["a.b"]),
+        (
+            "a: &a {b: !override 1}\nc: {<<: *a, b: 2}",
+            vec!["a.b", "c.b"],
+        ),
+        ("a: [!reset 1, {b: !reset 2}]", vec!["a[0].b"]),
+        ("a: !override {b: !reset 1}", vec!["a"]),
+        ("a: !reset {b: !reset 1}", vec!["a"]),
+    ] {
+        assert_eq!(resets(text), want, "{text}");
+    }
+}
+
+#[test]
+fn two_byte_order_marks_may_begin_a_text() {
+    for (marks, fits) in [(1, true), (2, true), (3, false)] {
+        let text = "\u{feff}".repeat(marks) + "a: b\n";
+        let documents = parse(&text, FileId(0), &mut Vec::new());
+        let found = documents[0].root.get("a").is_some();
+        assert_eq!(found, fits, "{marks}");
+    }
+}
+
+#[test]
+fn a_version_may_be_followed_by_a_comment() {
+    for (text, code) in [
+        ("%YAML 1.1 # c\n---\na: b\n", None),
+        ("%YAML 1.2\n---\na: b\n", Some("yaml-version")),
+        ("# c\n%YAML 2.0 # c\n---\na: b\n", Some("yaml-version")),
+        ("%YAML 1.1\n%YAML 1.1\n---\na: b\n", Some("yaml-syntax")),
+        ("%YAML 1\n---\na: b\n", Some("yaml-syntax")),
+    ] {
+        let mut problems = Vec::new();
+        parse(text, FileId(0), &mut problems);
+        assert_eq!(problems.first().map(|p| p.code), code, "{text}");
     }
 }
 
@@ -128,7 +228,7 @@ proptest! {
         let documents = parse(&text, FileId(0), &mut problems);
         for problem in problems {
             let (start, end) = (problem.span.start as usize, problem.span.end as usize);
-            prop_assert!(start <= end && end <= text.len() && text.is_char_boundary(start));
+            prop_assert!(start <= end && text.get(start..end).is_some());
         }
         for document in documents {
             let span = document.root.span;

@@ -11,6 +11,14 @@ struct Gap {
     has_break: bool,
 }
 
+/// What stands before a gap.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Before {
+    Text,
+    /// A backslash and the line break that it takes away.
+    EscapedBreak,
+}
+
 /// What happens to the line breaks at the end of a block.
 #[derive(Clone, Copy, PartialEq)]
 enum Chomp {
@@ -48,7 +56,7 @@ impl<'a> Scanner<'a> {
             if !self.is_blank() && self.line_break(0).is_none() {
                 break;
             }
-            gap = Some(self.gap(false, least)?);
+            gap = Some(self.gap(Before::Text, least)?);
             if !self.in_flow() && self.column < least {
                 break;
             }
@@ -71,10 +79,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// Over blanks and line breaks: a single break is a space, each further one a line break.
-    /// `escaped`: a backslash took the first break away. Left of `least` a tab would indent.
-    fn gap(&mut self, escaped: bool, least: i32) -> Result<Gap, Fault> {
+    /// Left of `least` a tab would indent.
+    fn gap(&mut self, before: Before, least: i32) -> Result<Gap, Fault> {
         let start = self.at;
-        let mut has_break = escaped;
+        let mut has_break = before == Before::EscapedBreak;
         let mut first = "";
         let mut further = String::new();
         loop {
@@ -115,11 +123,11 @@ impl<'a> Scanner<'a> {
             if self.document_marker().is_some() || self.at_end() {
                 return Err(unclosed);
             }
-            let escaped_break = self.quoted_run(quote, &mut text)?;
+            let before = self.quoted_run(quote, &mut text)?;
             if self.byte(0) == quote {
                 break;
             }
-            text += &self.gap(escaped_break, 0)?.text;
+            text += &self.gap(before, 0)?.text;
         }
         self.skip();
         let kind = Kind::Scalar {
@@ -133,9 +141,8 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// What stands in quotes up to a blank, a line break or the quote; whether it ended with a
-    /// line break after a backslash.
-    fn quoted_run(&mut self, quote: u8, text: &mut String) -> Result<bool, Fault> {
+    /// What stands in quotes up to a blank, a line break or the quote.
+    fn quoted_run(&mut self, quote: u8, text: &mut String) -> Result<Before, Fault> {
         while !self.is_blank_or_end(0) {
             let run = self.at;
             match self.byte(0) {
@@ -148,7 +155,7 @@ impl<'a> Scanner<'a> {
                 b'\\' if quote == b'"' && self.line_break(1).is_some() => {
                     self.skip();
                     self.skip_break();
-                    return Ok(true);
+                    return Ok(Before::EscapedBreak);
                 }
                 b'\\' if quote == b'"' => text.push(self.escape()?),
                 _ => {
@@ -157,7 +164,7 @@ impl<'a> Scanner<'a> {
                 }
             }
         }
-        Ok(false)
+        Ok(Before::Text)
     }
 
     fn escape(&mut self) -> Result<char, Fault> {
