@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::cgroup::{Cgroup, Layout};
 use crate::container::{Container, ListFilter, Status};
-use crate::image::{ImageSummary, Removed, Roots};
+use crate::image::{Emptied, ImageSummary, Removed, Roots};
 use crate::network::Leftover;
 use crate::volume::{Backing, Volume};
 
@@ -71,6 +71,8 @@ pub struct Pruned {
     pub images: Vec<String>,
     /// Bytes.
     pub reclaimed: u64,
+    /// What steps and downloads of builds have kept was asked for too, and stays: somebody builds or pulls.
+    pub builds_go_on: bool,
 }
 
 /// One line of `system df`.
@@ -254,8 +256,10 @@ impl Engine {
             Vec::new()
         };
         // What is remembered of steps has no labels to be chosen by.
+        let mut builds_go_on = false;
         if options.all_images && filter.labels.is_empty() && filter.without.is_empty() {
-            self.images.empty_cache(filter.until.map(Into::into))?;
+            let emptied = self.images.empty_cache(filter.until.map(Into::into))?;
+            builds_go_on = emptied == Emptied::ButForWhatIsKept;
         }
         let (images, _) = self.prune_images(options.all_images, filter)?;
         self.paths.trash().empty()?;
@@ -274,6 +278,7 @@ impl Engine {
                 })
                 .collect(),
             reclaimed: before.saturating_sub(size_of(self.paths.root())),
+            builds_go_on,
         })
     }
 

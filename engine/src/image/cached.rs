@@ -46,6 +46,15 @@ struct Record {
     used_again: usize,
 }
 
+/// How much of the build cache was taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptied {
+    /// All that was asked for.
+    Whole,
+    /// Not what steps and downloads have kept: somebody builds or pulls.
+    ButForWhatIsKept,
+}
+
 impl ImageStore {
     /// The steps that the cache knows and whose layers are here, one for each layer.
     pub fn cached_steps(&self) -> Result<Vec<CachedStep>, ImageError> {
@@ -98,8 +107,8 @@ impl ImageStore {
     }
 
     /// Takes everything out of the build cache that was not made or used since a time, or all, with what the builder
-    /// remembers of its steps, and, unless somebody builds, what its steps and downloads have kept.
-    pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<(), ImageError> {
+    /// remembers of its steps, and, unless somebody builds or pulls, what its steps and downloads have kept.
+    pub fn empty_cache(&self, until: Option<SystemTime>) -> Result<Emptied, ImageError> {
         for path in self.stale("cache", until) {
             forget(&path)?;
         }
@@ -107,7 +116,7 @@ impl ImageStore {
         // makes anew when they are gone.
         let _exclusive = self.lock(FlockOperation::LockExclusive)?;
         if !lease::held(&self.root.join("leases"))?.is_empty() {
-            return Ok(());
+            return Ok(Emptied::ButForWhatIsKept);
         }
         let trash = Paths::below(&self.root).trash();
         for folder in ["mounts", "http", "contexts"] {
@@ -116,7 +125,7 @@ impl ImageStore {
                 put.map_err(ImageError::io("remove", &path))?;
             }
         }
-        Ok(())
+        Ok(Emptied::Whole)
     }
 
     /// What lies in a folder of the builder's, and was not made or used since a time.

@@ -70,9 +70,7 @@ impl Lease {
             .write_all(format!("{digest}\n").as_bytes())
             .map_err(ImageError::io("write", &self.path))
     }
-}
 
-impl Lease {
     /// The same for a layer that is about to be made.
     pub fn claim(&self, chain: &ChainId) -> Result<(), LayerError> {
         self.protect(chain)

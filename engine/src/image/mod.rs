@@ -30,7 +30,7 @@ mod variants;
 mod verify;
 
 pub(crate) use assemble::Staged;
-pub use cached::CachedStep;
+pub use cached::{CachedStep, Emptied};
 pub use collect::{Collected, Removed, Roots};
 pub use config::{
     CONFIG_LIMIT, Empty, HealthConfig, History, ImageConfig, LAYER_LIMIT, RootFs, RunConfig,

@@ -13,7 +13,7 @@ use crate::cli::nouns::doctor::{self, DoctorArgs};
 use crate::cli::nouns::events::{self, EventsArgs};
 use crate::cli::nouns::listing::{self, Filters};
 use crate::cli::nouns::{confirm, open};
-use crate::cli::output::print;
+use crate::cli::output::{print, warn};
 use crate::ui::template::Format;
 
 /// What was typed after `system`.
@@ -134,6 +134,10 @@ fn prune(engine: &Engine, args: &PruneArgs) -> Result<Exit, CliError> {
     }
     for leftover in &removed.leftovers {
         eprintln!("removed {leftover}");
+    }
+    if removed.builds_go_on {
+        let kept = "cache mounts and downloads of builds stay: somebody builds or pulls";
+        warn(&[kept.to_owned()]);
     }
     listing::print_reclaimed(removed.reclaimed)?;
     Ok(Exit::Success)

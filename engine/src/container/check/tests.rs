@@ -156,7 +156,7 @@ fn every_wrong_option_is_found_with_its_place() {
         hostname: Some("h".repeat(65)),
         stop_signal: Some("SIGNOTHING".to_owned()),
         log: LogSpec {
-            options: [("tag".to_owned(), "x".to_owned())].into(),
+            options: [("tags".to_owned(), "x".to_owned())].into(),
             ..LogSpec::default()
         },
         mac_address: Some("zz".to_owned()),
@@ -185,7 +185,7 @@ fn every_wrong_option_is_found_with_its_place() {
         Place::Option("working_dir"),
         Place::Option("hostname"),
         Place::Option("stop_signal"),
-        Place::Key("log", "tag".to_owned()),
+        Place::Key("log", "tags".to_owned()),
         Place::Mount("there".to_owned()),
         Place::Mount("/".to_owned()),
         Place::Mount("//./".to_owned()),

@@ -243,9 +243,7 @@ impl View {
         .find(|(given, _)| *given)
         .map_or(Self::Document, |(_, view)| view)
     }
-}
 
-impl View {
     /// Whether it is lines, neither a document nor a table.
     fn is_of_names(self) -> bool {
         !matches!(self, Self::Document | Self::Variables)

@@ -119,7 +119,11 @@ pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> Result<S
                     "JSON has no number `{number}`: use `--format yaml`"
                 )));
             }
-            canonical::escape_html(&pretty(document))
+            let text = pretty(document).map_err(|source| CliError::Io {
+                what: "write the document as JSON".to_owned(),
+                source: source.into(),
+            })?;
+            canonical::escape_html(&text)
         }
     };
     Ok(match dollars {
@@ -129,13 +133,11 @@ pub(super) fn render(document: &Value, form: Form, dollars: Dollars) -> Result<S
 }
 
 /// Indented JSON, with numbers as Go writes them: whole ones without a fraction.
-fn pretty(document: &Value) -> String {
+fn pretty(document: &Value) -> Result<String, serde_json::Error> {
     let mut out = Vec::new();
     let mut serializer = Serializer::with_formatter(&mut out, GoNumbers(PrettyFormatter::new()));
-    if document.serialize(&mut serializer).is_err() {
-        return String::new();
-    }
-    String::from_utf8(out).unwrap_or_default()
+    document.serialize(&mut serializer)?;
+    String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
 struct GoNumbers<'a>(PrettyFormatter<'a>);
