@@ -147,15 +147,30 @@ impl Tool {
     fn clear(&self, project: &Project) {
         if self.docker {
             self.run(&["builder", "prune", "-a", "-f"]);
-        } else if let Some(root) = self.first.get(1).filter(|root| Path::new(root).exists()) {
-            std::fs::remove_dir_all(root).expect("the root can be removed");
+        } else {
+            self.remove_root();
         }
         self.run(&["build", "-q", "-t", BASE, project.base()]);
+    }
+
+    fn remove_root(&self) {
+        if let Some(root) = self.first.get(1).filter(|root| Path::new(root).exists()) {
+            // Without the bridge of its steps' network.
+            let prune = ["--root", root, "system", "prune", "--all", "--force"];
+            let pruned = Command::new(&self.program)
+                .args(prune)
+                .stdout(Stdio::null())
+                .status();
+            assert!(pruned.is_ok_and(|status| status.success()), "{prune:?}");
+            std::fs::remove_dir_all(root).expect("the root can be removed");
+        }
     }
 
     fn forget(&self) {
         if self.docker {
             self.run(&["image", "rm", "-f", IMAGE, BASE]);
+        } else {
+            self.remove_root();
         }
     }
 }
