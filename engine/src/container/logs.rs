@@ -1,10 +1,11 @@
 //! Reading json-file logs: the last lines, a span of time, and following across rotation.
 
+mod files;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -15,8 +16,8 @@ use rustix::fs::inotify;
 use serde::Deserialize;
 
 use crate::supervisor::log::json::Stream;
-use crate::supervisor::log::packed;
 
+use self::files::Opened;
 use super::control::{Connection, Received, Request, WaitFor};
 
 /// Which entries.
@@ -81,37 +82,6 @@ pub struct LogReader<'a> {
     begun: Vec<u8>,
     watch: Option<Watch<'a>>,
     ended: bool,
-}
-
-/// A file that is, or will be, read.
-enum Opened {
-    Plain(BufReader<File>),
-    /// Unpacked when it is its turn.
-    Packed(File),
-}
-
-impl Opened {
-    fn plain(&mut self) -> io::Result<&mut BufReader<File>> {
-        if let Self::Packed(file) = self {
-            let unpacked = packed::unpack(file.try_clone()?)?;
-            *self = Self::Plain(BufReader::new(unpacked));
-        }
-        match self {
-            Self::Plain(file) => Ok(file),
-            Self::Packed(_) => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-}
-
-/// One of the files of a log.
-#[derive(PartialEq, Eq)]
-struct Listed {
-    /// 0 is the present one.
-    number: u32,
-    path: PathBuf,
-    /// The inode that it had when it was written.
-    inode: u64,
-    packed: bool,
 }
 
 struct Watch<'a> {
@@ -209,7 +179,7 @@ impl<'a> LogReader<'a> {
     /// rotated more than once meanwhile, all when it is gone.
     fn open_files(&mut self, after: Option<u64>) -> io::Result<()> {
         loop {
-            let listed = self.list()?;
+            let listed = files::list(&self.path)?;
             let younger: Vec<_> = listed
                 .iter()
                 .take_while(|file| Some(file.inode) != after)
@@ -228,7 +198,7 @@ impl<'a> LogReader<'a> {
             }
             // A rotation while they were opened would hide one of them. The inode of an open
             // file is not given to another.
-            if files.len() < younger.len() || self.list()? != listed {
+            if files.len() < younger.len() || files::list(&self.path)? != listed {
                 continue;
             }
             if let Some(listed) = younger.first() {
@@ -237,51 +207,6 @@ impl<'a> LogReader<'a> {
             self.files.extend(files.into_iter().rev());
             return Ok(());
         }
-    }
-
-    /// The present file and those before it, youngest first. Numbers may be missing: a supervisor killed amid a
-    /// rotation leaves a gap.
-    fn list(&self) -> io::Result<Vec<Listed>> {
-        let (Some(directory), Some(name)) = (self.path.parent(), self.path.file_name()) else {
-            return Ok(Vec::new());
-        };
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            let file = entry.file_name();
-            let Some((number, packed)) = file
-                .as_bytes()
-                .strip_prefix(name.as_bytes())
-                .and_then(numbered)
-            else {
-                continue;
-            };
-            let path = entry.path();
-            let inode = match packed {
-                true => packed::inode(&path),
-                false => entry.metadata().map(|metadata| Some(metadata.ino())),
-            };
-            match inode {
-                Ok(Some(inode)) => found.push(Listed {
-                    number,
-                    path,
-                    inode,
-                    packed,
-                }),
-                Ok(None) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
-            }
-        }
-        found.sort_unstable_by_key(|file| (file.number, file.packed));
-        // A supervisor killed before it removed what it had compressed leaves both.
-        found.dedup_by_key(|file| file.number);
-        Ok(found)
     }
 
     /// Leaves only the last `count` entries before the end, reading backwards.
@@ -411,19 +336,6 @@ impl Iterator for LogReader<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         self.next_entry().transpose()
     }
-}
-
-/// What stands behind a log's name: the number, and whether the file is compressed.
-fn numbered(rest: &[u8]) -> Option<(u32, bool)> {
-    let Some(rest) = rest.strip_prefix(b".") else {
-        return rest.is_empty().then_some((0, false));
-    };
-    let (digits, packed) = match rest.strip_suffix(b".gz") {
-        Some(digits) => (digits, true),
-        None => (rest, false),
-    };
-    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    Some((number, packed))
 }
 
 /// Where the last `count` lines of a file begin, and how many there are.

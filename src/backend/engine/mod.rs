@@ -337,7 +337,11 @@ impl Backend for EngineBackend {
             stdin: spec.stdin,
             stdout: true,
             stderr: true,
-            size: Streams::of_process().size().filter(|_| container.spec.tty),
+            size: container
+                .spec
+                .tty
+                .then(|| Streams::of_process().size())
+                .flatten(),
         };
         let attachment = if spec.start {
             self.engine.start_attached(&id.0, &options)

@@ -249,7 +249,7 @@ fn attach_options(
 
 /// That of ours, for a container that has a terminal.
 fn terminal_size(tty: bool) -> Option<(u16, u16)> {
-    Streams::of_process().size().filter(|_| tty)
+    tty.then(|| Streams::of_process().size()).flatten()
 }
 
 /// What to ask the supervisor for. It tells of the end only who takes some output, and when the
