@@ -24,6 +24,9 @@ pub fn translate(
     published: &[Published],
     endpoints: &[Endpoint],
 ) -> Result<Option<String>, NetworkError> {
+    for endpoint in endpoints {
+        end_unless_way_out(store, endpoint, endpoints)?;
+    }
     let mut obstacle = None;
     // Answers leave by the container's default route, which must be the way that they came.
     for (endpoint, gateway) in ways_out(endpoints) {
@@ -46,6 +49,29 @@ pub fn translate(
         at_home(|| begin(store, &network, &translations))?;
     }
     Ok(obstacle)
+}
+
+/// Another network may have become the way out since: answers would leave by that one.
+fn end_unless_way_out(
+    store: &NetworkStore,
+    endpoint: &Endpoint,
+    endpoints: &[Endpoint],
+) -> Result<(), NetworkError> {
+    let left = |address: IpAddr| {
+        let mut ways = ways_out(endpoints);
+        let own = endpoint.addresses().any(|(own, _)| own == address);
+        own && !ways.any(|(way, gateway)| {
+            way.network_id == endpoint.network_id && gateway.is_ipv4() == address.is_ipv4()
+        })
+    };
+    if !endpoint.addresses().any(|(address, _)| left(address)) {
+        return Ok(());
+    }
+    let Some(network) = store.by_id(&endpoint.network_id)? else {
+        return Ok(());
+    };
+    let _lock = store.lock(&network.id)?;
+    end(store, &network, &left)
 }
 
 fn begin(

@@ -89,6 +89,25 @@ impl Machine {
         connect(&self.store, &request)
     }
 
+    /// Puts the running container `a` on more networks.
+    pub(super) fn connect_running(
+        &self,
+        sandbox: &Sandbox,
+        endpoints: &[EndpointSpec],
+    ) -> Result<Vec<Endpoint>, NetworkError> {
+        let request = Request {
+            userns: None,
+            owner: &id("a"),
+            process: None,
+            name: "a",
+            hostname: "a",
+            mac_address: None,
+            endpoints,
+            alive: &|_| true,
+        };
+        connect_running(&self.store, &request, &sandbox.netns, &sandbox.endpoints)
+    }
+
     pub(super) fn container(&self, name: &str, endpoints: &[EndpointSpec]) -> Sandbox {
         self.try_container(name, endpoints).unwrap()
     }

@@ -166,21 +166,11 @@ fn the_default_route_follows_networks_that_come_and_go() {
         m.network("two");
         let a = m.container("a", &[on("one")]);
         let owner = id("a");
-        let request = |endpoints| Request {
-            userns: None,
-            owner: &owner,
-            process: None,
-            name: "a",
-            hostname: "a",
-            mac_address: None,
-            endpoints,
-            alive: &|_| true,
-        };
         let low = [EndpointSpec {
             gw_priority: -1,
             ..on("two")
         }];
-        let added = connect_running(&m.store, &request(&low), &a.netns, &a.endpoints).unwrap();
+        let added = m.connect_running(&a, &low).unwrap();
         assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
         disconnect_running(&m.store, &owner, &a.netns, &added[0], &a.endpoints).unwrap();
         assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
@@ -188,7 +178,7 @@ fn the_default_route_follows_networks_that_come_and_go() {
             gw_priority: 1,
             ..on("two")
         }];
-        let added = connect_running(&m.store, &request(&high), &a.netns, &a.endpoints).unwrap();
+        let added = m.connect_running(&a, &high).unwrap();
         assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth1"));
         disconnect_running(&m.store, &owner, &a.netns, &added[0], &a.endpoints).unwrap();
         assert_eq!(default_routes(&a.netns)[0].as_deref(), Some("eth0"));
@@ -201,7 +191,6 @@ fn an_interface_with_a_setting_that_is_none_is_not_left_behind() {
         m.network("one");
         m.network("two");
         let a = m.container("a", &[on("one")]);
-        let owner = id("a");
         let setting = |name: &str| {
             let key = format!("net.ipv4.conf.IFNAME.{name}");
             let sysctls = [(key, "1".to_owned())].into();
@@ -210,19 +199,7 @@ fn an_interface_with_a_setting_that_is_none_is_not_left_behind() {
                 ..on("two")
             }]
         };
-        let try_it = |endpoints: &[EndpointSpec]| {
-            let request = Request {
-                userns: None,
-                owner: &owner,
-                process: None,
-                name: "a",
-                hostname: "a",
-                mac_address: None,
-                endpoints,
-                alive: &|_| true,
-            };
-            connect_running(&m.store, &request, &a.netns, &a.endpoints)
-        };
+        let try_it = |endpoints: &[EndpointSpec]| m.connect_running(&a, endpoints);
         let eth1 = "/proc/sys/net/ipv4/conf/eth1";
         let error = try_it(&setting("nothing")).unwrap_err();
         assert!(

@@ -248,6 +248,19 @@ fn only_a_way_in_that_is_the_way_out_is_translated() {
             serve(m, &sandbox, None, Protocol::Tcp);
             assert_eq!(translated(m), expected, "{first}");
         }
+        // What another network takes over as the way out is no longer translated.
+        let before = translated(m);
+        let c = m.container("a", &[on("net")]);
+        let served = serve(m, &c, None, Protocol::Tcp);
+        assert_eq!(translated(m), before + 1);
+        let first = EndpointSpec {
+            gw_priority: 1,
+            ..on("plain")
+        };
+        let added = m.connect_running(&c, &[first]).unwrap();
+        let all = [c.endpoints.clone(), added].concat();
+        translate(&m.store, &served.published, &all).unwrap();
+        assert_eq!(translated(m), before);
         let mut spec = store::tests::spec("both");
         spec.internal = true;
         spec.driver_opts
