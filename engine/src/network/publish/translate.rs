@@ -24,6 +24,9 @@ pub fn translate(
     published: &[Published],
     endpoints: &[Endpoint],
 ) -> Result<Option<String>, NetworkError> {
+    if published.is_empty() {
+        return Ok(None);
+    }
     for endpoint in endpoints {
         end_unless_way_out(store, endpoint, endpoints)?;
     }
