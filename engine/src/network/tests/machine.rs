@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
 
@@ -185,9 +185,22 @@ pub(super) fn tell_client_addresses(ns: &NetNs, port: u16, ipv6: bool) {
 }
 
 /// Connects from a namespace and reads what the other side says.
+///
+/// Who has a new IPv6 address hears its neighbours only once a work queue of the kernel has
+/// joined the group of that address, which a busy machine puts off for seconds; a neighbour
+/// that was not found is therefore looked for until the patience ends.
 pub(super) fn ask(ns: &NetNs, to: IpAddr, port: u16, patience: Duration) -> io::Result<String> {
+    let deadline = Instant::now() + patience;
+    let connect = || loop {
+        match TcpStream::connect_timeout(&SocketAddr::new(to, port), patience) {
+            Err(e) if e.kind() == io::ErrorKind::HostUnreachable && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other,
+        }
+    };
     ns.visit(|| {
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::new(to, port), patience)?;
+        let mut stream = connect()?;
         stream.set_read_timeout(Some(patience))?;
         let mut text = String::new();
         stream.read_to_string(&mut text)?;

@@ -116,8 +116,20 @@ fn a_firewall_that_drops_is_told() {
     });
 }
 
-/// The interfaces of the IPv4 and IPv6 default routes.
+/// The interfaces of the IPv4 and IPv6 default routes. A read of the table skips routes when the
+/// kernel adds others of its own accord meanwhile, so what counts is what was read twice.
 fn default_routes(netns: &NetNs) -> [Option<String>; 2] {
+    let mut routes = default_routes_read(netns);
+    loop {
+        let again = default_routes_read(netns);
+        if again == routes {
+            return routes;
+        }
+        routes = again;
+    }
+}
+
+fn default_routes_read(netns: &NetNs) -> [Option<String>; 2] {
     let table = |name: &str| std::fs::read_to_string(format!("/proc/thread-self/net/{name}"));
     let (v4, v6) = netns
         .visit(|| (table("route"), table("ipv6_route")))
