@@ -89,30 +89,44 @@ impl Attachment {
         run: PathBuf,
         options: AttachOptions,
     ) -> io::Result<Self> {
-        if let Some((rows, columns)) = options.size {
-            connection.send(&Request::Resize { rows, columns })?;
-            // It may have no terminal.
-            connection.receive()?;
-        }
-        connection.send(&Request::Attach {
-            stdin: options.stdin,
-            stdout: options.stdout,
-            stderr: options.stderr,
-        })?;
-        match connection.receive()? {
-            Received::Reply(Reply::Done) => Ok(Self {
-                connection,
-                run,
-                warnings: Vec::new(),
-            }),
-            Received::Reply(Reply::Failed(failure)) => Err(io::Error::other(failure)),
-            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        connection.send_all(&Self::requests(options))?;
+        Self::confirm(&mut connection, &options)?;
+        Ok(Self::new(connection, run))
+    }
+
+    /// Over a connection whose supervisor has confirmed the [requests](Self::requests).
+    pub(super) fn new(connection: Connection, run: PathBuf) -> Self {
+        Self {
+            connection,
+            run,
+            warnings: Vec::new(),
         }
     }
 
-    /// The connection, for one more request before the streams are read.
-    pub(super) fn connection(&mut self) -> &mut Connection {
-        &mut self.connection
+    /// What attaches a connection.
+    pub(super) fn requests(options: AttachOptions) -> Vec<Request> {
+        let size = options
+            .size
+            .map(|(rows, columns)| Request::Resize { rows, columns });
+        let attach = Request::Attach {
+            stdin: options.stdin,
+            stdout: options.stdout,
+            stderr: options.stderr,
+        };
+        size.into_iter().chain([attach]).collect()
+    }
+
+    /// Waits for the answers to the [requests](Self::requests).
+    pub(super) fn confirm(connection: &mut Connection, options: &AttachOptions) -> io::Result<()> {
+        if options.size.is_some() {
+            // It may have no terminal.
+            connection.receive()?;
+        }
+        match connection.receive()? {
+            Received::Reply(Reply::Done) => Ok(()),
+            Received::Reply(Reply::Failed(failure)) => Err(io::Error::other(failure)),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// Waits for output or the end.

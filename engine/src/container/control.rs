@@ -217,6 +217,15 @@ impl Connection {
         self.stream.write_all(&message(request)?)
     }
 
+    /// Sends requests that need not wait for each other's replies.
+    pub fn send_all(&mut self, requests: &[Request]) -> io::Result<()> {
+        let mut frames = Vec::new();
+        for request in requests {
+            frames.extend(message(request)?);
+        }
+        self.stream.write_all(&frames)
+    }
+
     /// Sends as much of some frames as there is room for.
     pub fn send_some(&mut self, frames: &[u8]) -> io::Result<usize> {
         use rustix::net::SendFlags;

@@ -191,16 +191,29 @@ impl Containers {
             Standing::Idle => {}
             _ => return Ok(Vec::new()),
         }
-        crash_point("prepare.spawn");
-        let mut connection = self.spawn(&id, Mode::Launch)?;
-        let warnings = match connection.receive().map_err(self.talk(&id))? {
-            Received::Reply(Reply::Prepared { warnings }) => warnings,
-            Received::Reply(Reply::Failed(failure)) => return Err(failure.into()),
-            _ => return Err(self.lost(&id)),
-        };
+        let mut connection = self.launch(&id)?;
+        let warnings = self.prepared(&mut connection, &id)?;
         guard(&self.parked).insert(id, connection);
         crash_point("prepare.parked");
         Ok(warnings)
+    }
+
+    fn launch(&self, id: &ContainerId) -> Result<Connection, ContainerError> {
+        crash_point("prepare.spawn");
+        self.spawn(id, Mode::Launch)
+    }
+
+    /// What a supervisor that was launched says first.
+    fn prepared(
+        &self,
+        connection: &mut Connection,
+        id: &ContainerId,
+    ) -> Result<Vec<String>, ContainerError> {
+        match connection.receive().map_err(self.talk(id))? {
+            Received::Reply(Reply::Prepared { warnings }) => Ok(warnings),
+            Received::Reply(Reply::Failed(failure)) => Err(failure.into()),
+            _ => Err(self.lost(id)),
+        }
     }
 
     fn lost(&self, id: &ContainerId) -> ContainerError {
@@ -239,38 +252,58 @@ impl Containers {
         attach: Option<AttachOptions>,
     ) -> Result<(Option<Attachment>, Vec<String>), ContainerError> {
         let mut warnings = Vec::new();
+        let mut told = attach.is_none();
         // A supervisor that is about to end refuses nobody: it is simply gone, and we launch another.
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            warnings.extend(self.prepare(id.as_str())?);
-            let parked = guard(&self.parked).remove(id);
-            let mut connection = match parked {
-                Some(connection) => connection,
-                None => match Connection::open(&self.store.files(id).run) {
-                    Ok(connection) => connection,
-                    Err(_) => {
-                        self.wait_for_successor(id)?;
-                        continue;
-                    }
-                },
-            };
-            let run = self.store.files(id).run;
-            let Some(options) = attach else {
-                match self.ask(&mut connection, &Request::Start, id) {
-                    Err(ContainerError::Lost(_)) => continue,
-                    other => return other.map(|_| (None, warnings)),
-                }
-            };
-            let Ok(mut attachment) = Attachment::begin(connection, run, options) else {
+            let Some((mut connection, launched)) = self.supervisor_to_start(id)? else {
                 continue;
             };
-            self.tell(&self.store.read(id)?, Action::Attach);
-            match self.ask(attachment.connection(), &Request::Start, id) {
+            if !std::mem::replace(&mut told, true) {
+                self.tell(&self.store.read(id)?, Action::Attach);
+            }
+            // All orders at once, while the supervisor may still be making the container. One that
+            // does not get them has said why, or is gone.
+            let mut orders = attach.map_or_else(Vec::new, Attachment::requests);
+            orders.push(Request::Start);
+            let _ = connection.send_all(&orders);
+            if launched {
+                warnings.extend(self.prepared(&mut connection, id)?);
+            }
+            if let Some(options) = &attach
+                && Attachment::confirm(&mut connection, options).is_err()
+            {
+                continue;
+            }
+            match self.answer(&mut connection, id) {
                 Err(ContainerError::Lost(_)) => {}
-                other => return other.map(|_| (Some(attachment), warnings)),
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    let run = self.store.files(id).run;
+                    let attachment = attach.map(|_| Attachment::new(connection, run));
+                    return Ok((attachment, warnings));
+                }
             }
         }
         Err(self.lost(id))
+    }
+
+    /// A connection for the order to start, and whether its supervisor was launched for it: that
+    /// one tells first what became of the preparation. `None` when it must be looked for again.
+    fn supervisor_to_start(
+        &self,
+        id: &ContainerId,
+    ) -> Result<Option<(Connection, bool)>, ContainerError> {
+        if let Some(parked) = guard(&self.parked).remove(id) {
+            return Ok(Some((parked, false)));
+        }
+        if let Standing::Idle = self.settle(id)? {
+            return Ok(Some((self.launch(id)?, true)));
+        }
+        match Connection::open(&self.store.files(id).run) {
+            Ok(connection) => Ok(Some((connection, false))),
+            Err(_) => self.wait_for_successor(id).map(|()| None),
+        }
     }
 
     /// A supervisor holds the lock and does not listen: it begins, or it ends. Waits for either.
@@ -292,6 +325,14 @@ impl Containers {
         if connection.send(request).is_err() {
             return Err(self.lost(id));
         }
+        self.answer(connection, id)
+    }
+
+    fn answer(
+        &self,
+        connection: &mut Connection,
+        id: &ContainerId,
+    ) -> Result<Reply, ContainerError> {
         match connection.receive() {
             Ok(Received::Reply(Reply::Failed(failure))) => Err(failure.into()),
             Ok(Received::Reply(reply)) => Ok(reply),

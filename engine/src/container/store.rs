@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 
 use crate::state::{
-    ContainerId, Durability, Lock, Name, Paths, StateError, failed, read_record, write_record,
+    ContainerId, Durability, Lock, Name, Paths, StateError, failed, read_boot_record, read_record,
+    write_record,
 };
 use crate::volume::VolumeStore;
 
@@ -116,7 +117,7 @@ impl ContainerStore {
 
     /// What its supervisor last said.
     pub fn live(&self, id: &ContainerId) -> Result<Option<Live>, StateError> {
-        read_record(&self.files(id).live(), VERSION)
+        read_boot_record(&self.files(id).live(), VERSION)
     }
 
     /// Whether an owner of a name still has a claim: a container, or a creation under way.

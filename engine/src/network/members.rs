@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::cidr::Cidr;
 use super::error::NetworkError;
 use super::record::{Network, Pool, VERSION};
-use crate::state::{Durability, read_record, write_record};
+use crate::state::{Durability, read_boot_record, write_record};
 use crate::sys::ProcessRef;
 
 /// A container's place on a network.
@@ -84,12 +84,12 @@ pub(super) struct Wish<'a> {
 impl Members {
     /// Reads the file; none is an empty network.
     pub fn read(path: &Path) -> Result<Self, NetworkError> {
-        Ok(read_record(path, VERSION)?.unwrap_or_default())
+        Ok(read_boot_record(path, VERSION)?.unwrap_or_default())
     }
 
     /// Replaces the file. The caller holds the network's lock.
     pub(super) fn write(&self, path: &Path) -> Result<(), NetworkError> {
-        Ok(write_record(path, VERSION, self, Durability::Process)?)
+        Ok(write_record(path, VERSION, self, Durability::Boot)?)
     }
 
     /// Gives `wish.owner` its place; the same one as before when it fits the wish.

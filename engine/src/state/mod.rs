@@ -20,7 +20,9 @@ pub use id::{ContainerId, IdError, Name};
 pub use lock::Lock;
 pub use names::Names;
 pub use paths::{Paths, create_private_dir};
-pub use record::{Durability, read_record, remove_file, touch, write_file, write_record};
+pub use record::{
+    Durability, read_boot_record, read_record, remove_file, touch, write_file, write_record,
+};
 pub use trash::Trash;
 
 use std::io;

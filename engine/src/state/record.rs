@@ -14,6 +14,9 @@ use super::{StateError, failed};
 /// What a record must survive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
+    /// A crash of any process until the machine goes down: for what runs. A power cut may leave
+    /// an empty file, which [`read_boot_record`] takes for none.
+    Boot,
     /// A crash of any process: for what is derived, or gone when it ends (`--rm`).
     Process,
     /// A power cut too: for what the user asked for. Costs a third of a millisecond.
@@ -53,19 +56,41 @@ pub fn read_record<T: DeserializeOwned>(
     path: &Path,
     version: u32,
 ) -> Result<Option<T>, StateError> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(failed("read", path)(error)),
-    };
+    read(path)?.map_or(Ok(None), |text| parse(path, &text, version))
+}
+
+/// Reads a record that was written to last until the machine goes down.
+pub fn read_boot_record<T: DeserializeOwned>(
+    path: &Path,
+    version: u32,
+) -> Result<Option<T>, StateError> {
+    match read(path)? {
+        Some(text) if !text.is_empty() => parse(path, &text, version),
+        _ => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    match fs::read(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", path)(error)),
+    }
+}
+
+fn parse<T: DeserializeOwned>(
+    path: &Path,
+    text: &[u8],
+    version: u32,
+) -> Result<Option<T>, StateError> {
     let damaged = |source| StateError::Damaged {
         path: path.to_owned(),
         source,
     };
-    match serde_json::from_slice(&text) {
+    match serde_json::from_slice(text) {
         Ok(record) => {
             // The version is looked at after the fact: a record of ours parses in one pass.
-            let Version { version: found } = serde_json::from_slice(&text).map_err(damaged)?;
+            let Version { version: found } = serde_json::from_slice(text).map_err(damaged)?;
             if found == version {
                 Ok(Some(record))
             } else {
@@ -76,7 +101,7 @@ pub fn read_record<T: DeserializeOwned>(
                 })
             }
         }
-        Err(source) => match serde_json::from_slice::<Version>(&text) {
+        Err(source) => match serde_json::from_slice::<Version>(text) {
             Ok(Version { version: found }) if found != version => Err(StateError::Version {
                 path: path.to_owned(),
                 found,
@@ -106,7 +131,12 @@ pub fn write_file(path: &Path, content: &[u8], durability: Durability) -> Result
         file.sync_data().map_err(failed("sync", temporary))?;
     }
     drop(file);
-    fs::rename(temporary, path).map_err(failed("replace", path))?;
+    if durability == Durability::Boot {
+        replace_unflushed(temporary, path)
+    } else {
+        fs::rename(temporary, path)
+    }
+    .map_err(failed("replace", path))?;
     if durability == Durability::Power
         && let Some(parent) = path.parent()
     {
@@ -115,6 +145,17 @@ pub fn write_file(path: &Path, content: &[u8], durability: Durability) -> Result
             .map_err(failed("sync", parent))?;
     }
     Ok(())
+}
+
+/// ext4 (`auto_da_alloc`), btrfs and f2fs begin to write a file out when it is renamed over another
+/// one, in half a millisecond; not when the two change places, after which the old one goes.
+fn replace_unflushed(temporary: &Path, path: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, temporary, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::remove_file(temporary),
+        // The first one, or a file system that exchanges nothing.
+        Err(_) => fs::rename(temporary, path),
+    }
 }
 
 /// Has a file or directory look as if it was written now.
@@ -157,6 +198,22 @@ mod tests {
             })
         ));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_record_of_what_runs_is_replaced_and_an_empty_one_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("record.json");
+        for name in ["one", "two", "three"] {
+            let sample = Sample { name: name.into() };
+            write_record(&path, 1, &sample, Durability::Boot).unwrap();
+            assert_eq!(read_boot_record(&path, 1).unwrap(), Some(sample));
+            assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        }
+        fs::write(&path, b"").unwrap();
+        assert_eq!(read_boot_record::<Sample>(&path, 1).unwrap(), None);
+        fs::write(&path, b"{").unwrap();
+        read_boot_record::<Sample>(&path, 1).unwrap_err();
     }
 
     #[test]

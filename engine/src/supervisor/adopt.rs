@@ -15,7 +15,7 @@ use crate::container::record::{ExitRecord, Live, Phase, ProcessRef, VERSION};
 use crate::container::{ContainerError, ContainerStore};
 use crate::runtime::RuntimeError;
 use crate::spec::LogDriver;
-use crate::state::{ContainerId, read_record};
+use crate::state::{ContainerId, read_boot_record, read_record};
 use crate::sys::wire;
 
 use super::keeper::{self, Answer, Ended, Order};
@@ -43,7 +43,7 @@ pub fn adopt(store: &ContainerStore, id: &ContainerId) -> Result<Adopted, Contai
     let record = store.read(id)?;
     let lock = take_lock(store, &record)?;
     let files = store.files(id);
-    let live: Option<Live> = read_record(&files.live(), VERSION)?;
+    let live: Option<Live> = read_boot_record(&files.live(), VERSION)?;
     let Some(live) = live.filter(|live| live.boot_id == crate::state::boot_id()) else {
         return Ok(Adopted::Ended { restart: false });
     };

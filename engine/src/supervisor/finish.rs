@@ -10,7 +10,7 @@ use crate::cgroup::{Cgroup, Layout};
 use crate::container::events::Action;
 use crate::container::record::{Live, Record, VERSION};
 use crate::container::{ContainerError, ContainerStore, MountType, oci};
-use crate::state::{StateError, crash_point, failed, read_record};
+use crate::state::{StateError, crash_point, failed, read_boot_record};
 
 use super::keeper::{self, Order};
 use super::net;
@@ -130,7 +130,7 @@ fn remove_run_dir(store: &ContainerStore, record: &Record) -> Result<(), StateEr
 /// The caller holds the supervisor's lock, and has made sure that nothing is to be adopted.
 pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), ContainerError> {
     let files = store.files(&record.id);
-    let Some(live) = read_record::<Live>(&files.live(), VERSION)? else {
+    let Some(live) = read_boot_record::<Live>(&files.live(), VERSION)? else {
         return Ok(());
     };
     if live.boot_id == crate::state::boot_id() {

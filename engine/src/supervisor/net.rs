@@ -220,7 +220,7 @@ pub fn write_files(
         (files.hostname(), format!("{}\n", record.resolved.hostname)),
     ] {
         use std::os::unix::fs::PermissionsExt;
-        write_file(&path, text.as_bytes(), Durability::Process)?;
+        write_file(&path, text.as_bytes(), Durability::Boot)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644))
             .map_err(host("open", path.display().to_string()))?;
     }

@@ -52,7 +52,7 @@ impl Status {
 
     /// Writes down what it does.
     pub fn save(&self) -> Result<(), StateError> {
-        write_record(&self.files.live(), VERSION, &self.live, Durability::Process)
+        write_record(&self.files.live(), VERSION, &self.live, Durability::Boot)
     }
 
     /// Changes what it does.
