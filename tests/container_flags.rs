@@ -296,8 +296,7 @@ fn what_has_no_meaning_is_refused_before_anything_is_made() {
     need_kernel!();
     let sandbox = Sandbox::new();
     for (options, reason) in [
-        (&["--ipc", "none"][..], "--ipc none"),
-        (&["--device-read-iops", "/dev/null:1mb"], "whole number"),
+        (&["--device-read-iops", "/dev/null:1mb"][..], "whole number"),
         (&["--dns-search", ""], "not a domain"),
         (&["-v", "a:/x:ro,rw"], "only one"),
         (&["-v", "a:/x:z,Z"], "only one"),
@@ -498,5 +497,23 @@ fn cp_out_copies_links_modes_and_contents_as_they_are() {
         .map(|entry| entry.expect("whole").path_bytes().into_owned())
         .collect();
     assert_eq!(names, [&b"./"[..], b"./f"]);
+    sandbox.finish();
+}
+
+#[test]
+fn exit_codes_tell_why_nothing_ran() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    for (options, command, code) in [
+        (&[][..], "nosuch", 127),
+        (&[], "", 127),
+        (&["--init"], "", 127),
+        (&[], "/etc", 126),
+        (&["--entrypoint", ""], "true", 0),
+        (&["--workdir", "relative"], "true", 125),
+    ] {
+        let options = [&["--network", "none"][..], options].concat();
+        sandbox.run_in_new(&options, &[command]).expect_code(code);
+    }
     sandbox.finish();
 }

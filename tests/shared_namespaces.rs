@@ -22,6 +22,33 @@ fn shared_memory_goes_with_the_ipc_namespace() {
 }
 
 #[test]
+fn without_shared_memory_there_is_no_place_for_it() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    let none = ["--network", "none", "--ipc", "none"];
+    let look = "test ! -e /dev/shm && test -d /dev/mqueue && echo yes >/dev/null";
+    let seen = sandbox.run_in_new(&none, &["sh", "-c", look]);
+    seen.expect_code(0);
+    sandbox.start_sleeper("one", &none);
+    let mode = [
+        "container",
+        "inspect",
+        "-f",
+        "{{.HostConfig.IpcMode}}",
+        "one",
+    ];
+    assert_eq!(sandbox.ok(&mode).stdout(), "none\n");
+    let joins = ["--network", "none", "--ipc", "container:one"];
+    let refused = sandbox.run_in_new(&joins, &["true"]).expect_code(125);
+    assert!(
+        refused.stderr().contains("`one` has no shared memory"),
+        "{}",
+        refused.stderr()
+    );
+    sandbox.finish();
+}
+
+#[test]
 fn the_name_of_the_machine_goes_with_its_network() {
     need_kernel!();
     let sandbox = Sandbox::new();

@@ -34,6 +34,7 @@ pub(super) fn apply(context: &Context<'_>, spec: &mut ContainerSpec, findings: &
     spec.log = log(context, findings);
     spec.pid = namespace(context, "pid", &service.pid, findings);
     spec.ipc = namespace(context, "ipc", &service.ipc, findings);
+    spec.no_shm = service.ipc == "none";
     spec.uts = namespace(context, "uts", &service.uts, findings);
     spec.cgroup = namespace(context, "cgroup", &service.cgroup, findings);
     // Docker's name for its own one.
@@ -157,8 +158,9 @@ fn namespace(
         Some(("container", name)) => NamespaceMode::Container(name.to_owned()),
         _ => match mode {
             "" | "private" => NamespaceMode::Private,
-            // A private namespace here can be joined by others in any case.
-            "shareable" if attribute == "ipc" => NamespaceMode::Private,
+            // A private namespace here can be joined by others in any case; one without shared
+            // memory is private, too.
+            "shareable" | "none" if attribute == "ipc" => NamespaceMode::Private,
             "host" => NamespaceMode::Host,
             other => {
                 findings.refuse(

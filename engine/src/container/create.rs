@@ -261,6 +261,15 @@ fn resolve_references(
             *other = store.find(other)?.to_string();
         }
     }
+    if let NamespaceMode::Container(other) = &spec.ipc {
+        let other = store.read(&other.parse()?)?;
+        if other.spec.no_shm && other.spec.ipc == NamespaceMode::Private {
+            return Err(ContainerError::Invalid(format!(
+                "container `{}` has no shared memory that another could join: it was made with `--ipc none`",
+                other.name
+            )));
+        }
+    }
     Ok(())
 }
 
@@ -373,9 +382,13 @@ fn argv(spec: &ContainerSpec, config: &RunConfig) -> Result<(Vec<String>, usize)
         ),
         (None, None) => (config.entrypoint.clone().unwrap_or_default(), image_command),
     };
+    // One empty word is Docker's way to say that there is none; as a command it is not found.
+    if argv.len() == 1 && argv[0].is_empty() {
+        argv.clear();
+    }
     let entrypoint_len = argv.len();
     argv.extend(command);
-    if argv.first().is_none_or(String::is_empty) {
+    if argv.is_empty() {
         return Err(ContainerError::Invalid(format!(
             "no command specified: image `{}` has none; give one",
             spec.image

@@ -99,6 +99,9 @@ pub struct ContainerSpec {
     pub shm_size: Option<u64>,
     /// Parent of the container's cgroup, below the hierarchy's root.
     pub cgroup_parent: Option<String>,
+    /// No `/dev/shm`, unless it is that of another's IPC namespace.
+    #[serde(default)]
+    pub no_shm: bool,
     /// PID namespace.
     pub pid: NamespaceMode,
     /// IPC namespace.

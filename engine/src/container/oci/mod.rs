@@ -344,9 +344,11 @@ fn mounts(
                 .any(|path| mount.destination() == Path::new(path))
         }),
     );
-    let shm = result
-        .iter_mut()
-        .find(|mount| mount.destination() == Path::new("/dev/shm"));
+    let is_shm = |mount: &Mount| mount.destination() == Path::new("/dev/shm");
+    if asked.no_shm && asked.ipc == NamespaceMode::Private {
+        result.retain(|mount| !is_shm(mount));
+    }
+    let shm = result.iter_mut().find(|mount| is_shm(mount));
     if let Some(mount) = shm
         && let Some(shared) = shared_memory(record, init)?
     {

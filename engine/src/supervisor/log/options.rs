@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use regex::Regex;
+
 use crate::container::record::Record;
 
 /// Bytes that may wait to be written where the program is not to be held back, as with Docker.
@@ -20,11 +22,33 @@ pub struct LogOptions {
     /// What cannot be written is dropped in any case.
     pub buffer: Option<u64>,
     /// Labels that every entry carries.
-    pub labels: Vec<String>,
+    pub labels: Keys,
     /// Variables that every entry carries.
-    pub env: Vec<String>,
+    pub env: Keys,
     /// What every entry carries as its tag.
     pub tag: Tag,
+}
+
+/// Which of some keys.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Keys {
+    names: Vec<String>,
+    /// A regular expression, found valid, that some part of a key matches.
+    pattern: Option<String>,
+}
+
+impl Keys {
+    /// Whether a key is one of them.
+    fn matcher(&self) -> impl Fn(&str) -> bool {
+        let pattern = self.pattern.as_deref();
+        let pattern = pattern.and_then(|text| Regex::new(text).ok());
+        move |key| {
+            self.names.iter().any(|name| name == key)
+                || pattern
+                    .as_ref()
+                    .is_some_and(|pattern| pattern.is_match(key))
+        }
+    }
 }
 
 /// The template of a tag.
@@ -57,8 +81,8 @@ impl Default for LogOptions {
             max_file: 5,
             compress: false,
             buffer: None,
-            labels: Vec::new(),
-            env: Vec::new(),
+            labels: Keys::default(),
+            env: Keys::default(),
             tag: Tag::default(),
         }
     }
@@ -93,6 +117,10 @@ impl LogOptions {
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), &'static str> {
         let names = || value.split(',').map(str::trim).map(str::to_owned).collect();
+        let pattern = || match Regex::new(value) {
+            Ok(_) => Ok((!value.is_empty()).then(|| value.to_owned())),
+            Err(_) => Err("is not a regular expression"),
+        };
         match key {
             "max-size" if value == "-1" => self.max_size = None,
             "max-size" => self.max_size = Some(size(value).ok_or("is not a size like `10m`")?),
@@ -113,12 +141,14 @@ impl LogOptions {
                 _ => return Err("is neither `blocking` nor `non-blocking`"),
             },
             "max-buffer-size" => self.buffer = Some(size(value).ok_or("is not a size like `4m`")?),
-            "labels" => self.labels = names(),
-            "env" => self.env = names(),
+            "labels" => self.labels.names = names(),
+            "labels-regex" => self.labels.pattern = pattern()?,
+            "env" => self.env.names = names(),
+            "env-regex" => self.env.pattern = pattern()?,
             "tag" => self.tag = Tag(pieces(value)?),
             _ => {
                 return Err(
-                    "is not supported; there are `max-size`, `max-file`, `compress`, `mode`, `max-buffer-size`, `labels`, `env` and `tag`",
+                    "is not supported; there are `max-size`, `max-file`, `compress`, `mode`, `max-buffer-size`, `labels`, `labels-regex`, `env`, `env-regex` and `tag`",
                 );
             }
         }
@@ -142,14 +172,16 @@ impl LogOptions {
 
     /// What every entry of a container's log carries, as JSON; `None` is nothing.
     pub fn attributes(&self, record: &Record) -> Option<String> {
-        let labels = self.labels.iter();
-        let labels = labels.filter_map(|name| record.resolved.labels.get_key_value(name));
+        let wanted = self.labels.matcher();
+        let labels = record.resolved.labels.iter();
         let mut found: BTreeMap<&str, String> = labels
+            .filter(|(name, _)| wanted(name))
             .map(|(name, value)| (name.as_str(), value.clone()))
             .collect();
+        let wanted = self.env.matcher();
         for line in &record.resolved.env {
             if let Some((name, value)) = line.split_once('=')
-                && self.env.iter().any(|wanted| wanted == name)
+                && wanted(name)
             {
                 found.insert(name, value.to_owned());
             }
@@ -257,12 +289,23 @@ mod tests {
             ("tag", "{{.Name"),
             ("tag", "{{upper .Name}}"),
             ("compress", "yes"),
-            ("labels-regex", "^a"),
+            ("labels-regex", "("),
+            ("env-regex", "*"),
+            ("splunk-token", "x"),
         ] {
             assert!(parse(&[(key, value)]).unwrap_err().contains(key), "{key}");
         }
         assert!(parse(&[("compress", "true"), ("max-file", "1")]).is_err());
         assert!(parse(&[("compress", "true"), ("max-size", "-1")]).is_err());
+    }
+
+    #[test]
+    fn keys_are_named_or_matched() {
+        let options = parse(&[("labels", "a, b"), ("labels-regex", "^com\\.")]).unwrap();
+        let wanted = options.labels.matcher();
+        let found = ["a", "b", "ab", "com.x", "x.com."].map(wanted);
+        assert_eq!(found, [true, true, false, true, false]);
+        assert!(!options.env.matcher()("a"));
     }
 
     #[test]

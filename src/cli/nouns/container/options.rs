@@ -138,7 +138,7 @@ pub struct ContainerOptions {
     /// Fixed IPv6 address.
     #[arg(long)]
     pub ip6: Option<String>,
-    /// IPC namespace: private, host, container:NAME.
+    /// IPC namespace: private, shareable, none (no /dev/shm), host, container:NAME.
     #[arg(long)]
     pub ipc: Option<String>,
     /// Label, key=value.

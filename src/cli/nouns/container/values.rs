@@ -17,7 +17,6 @@ use gantry_engine::spec::{
 };
 use indexmap::IndexMap;
 
-use super::refused::refuse;
 use crate::cli::error::CliError;
 use crate::loader::short;
 use crate::lower::words;
@@ -235,12 +234,9 @@ pub fn restart(text: &str) -> Result<RestartPolicy, CliError> {
 pub fn namespace(flag: &str, value: Option<&str>) -> Result<NamespaceMode, CliError> {
     match value {
         None | Some("" | "private") => Ok(NamespaceMode::Private),
-        Some("none") if flag == "ipc" => Err(refuse(
-            "ipc none",
-            "every container has a /dev/shm, its own or one that it joins",
-        )),
-        // IPC only: other containers may join, which every one of ours allows.
-        Some("shareable") if flag == "ipc" => Ok(NamespaceMode::Private),
+        // IPC only: other containers may join, which every one of ours allows, or it has no
+        // shared memory, which is not the namespace's concern.
+        Some("shareable" | "none") if flag == "ipc" => Ok(NamespaceMode::Private),
         Some("host") => Ok(NamespaceMode::Host),
         Some(text) => match text.strip_prefix("container:") {
             Some(name) if !name.is_empty() => Ok(NamespaceMode::Container(name.to_owned())),

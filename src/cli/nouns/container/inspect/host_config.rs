@@ -48,6 +48,7 @@ pub fn host_config(container: &Container) -> Value {
         "ExtraHosts": extra_hosts(spec),
         "GroupAdd": listed(&spec.group_add),
         "IpcMode": match namespace(&spec.ipc) {
+            mode if mode.is_empty() && spec.no_shm => "none".to_owned(),
             mode if mode.is_empty() => "private".to_owned(),
             mode => mode,
         },

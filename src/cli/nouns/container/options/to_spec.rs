@@ -63,6 +63,7 @@ impl ContainerOptions {
             sysctls: values::pairs("sysctl", &self.sysctl)?,
             shm_size: values::bytes("shm-size", &self.shm_size)?,
             cgroup_parent: given(&self.cgroup_parent),
+            no_shm: self.ipc.as_deref() == Some("none"),
             pid: values::namespace("pid", self.pid.as_deref())?,
             ipc: values::namespace("ipc", self.ipc.as_deref())?,
             uts: values::namespace("uts", self.uts.as_deref())?,
