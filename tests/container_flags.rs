@@ -316,8 +316,10 @@ fn what_has_no_meaning_is_refused_before_anything_is_made() {
         (&["--network", "name=n,driver-opt=a=b"], "driver option `a`"),
         (
             &["--network", "name=n,link-local-ip=::1"],
-            "`link-local-ip`",
+            "not a link-local address",
         ),
+        (&["--link-local-ip", "10.1.1.1"], "not a link-local address"),
+        (&["--link-local-ip", "x"], "not an address"),
     ] {
         sandbox
             .run(&[&["container", "run"], options, &["host", "true"]].concat())

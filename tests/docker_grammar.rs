@@ -30,10 +30,6 @@ const REFUSED: &[(&[&str], &str)] = &[
         "given this limit up",
     ),
     (
-        &["container", "run", "--link-local-ip", "169.254.1.1", "host"],
-        "--ip",
-    ),
-    (
         &["container", "run", "--storage-opt", "size=1g", "host"],
         "writable layer",
     ),
@@ -107,17 +103,6 @@ const REFUSED: &[(&[&str], &str)] = &[
     (
         &["image", "push", "--disable-content-trust=false", "x"],
         "notary",
-    ),
-    (
-        &[
-            "network",
-            "connect",
-            "--link-local-ip",
-            "169.254.1.1",
-            "n",
-            "c",
-        ],
-        "--ip",
     ),
     (
         &["network", "create", "--config-from", "other", "n"],

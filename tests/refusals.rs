@@ -80,9 +80,9 @@ const REFUSED: &[Case] = &[
     ),
     // Networks.
     up(
-        "networks:\n  back:\n    §link_local_ips: [169.254.8.8]\n---\nnetworks: {back: {}}",
-        "services.web.networks.back.link_local_ips",
-        "link-local",
+        "networks:\n  back:\n    link_local_ips: [169.254.8.8, §10.1.2.3]\n---\nnetworks: {back: {}}",
+        "services.web.networks.back.link_local_ips[1]",
+        "`10.1.2.3` is not a link-local address",
     ),
     up(
         "networks:\n  back:\n    driver_opts: {a: §b}\n---\nnetworks: {back: {}}",

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use gantry_engine::network::{FixedNetwork, set_endpoint_option};
+use gantry_engine::network::{FixedNetwork, add_link_local, set_endpoint_option};
 use gantry_engine::spec::{
     ContainerSpec, DnsSpec, EndpointSpec, IpamPool, NetworkDriver, NetworkMode, NetworkSpec,
     PortSpec, Protocol,
@@ -260,6 +260,18 @@ fn endpoints(context: &Context<'_>, findings: &mut Findings) -> Vec<EndpointSpec
                 match text.parse() {
                     Ok(parsed) => endpoint.ipv6 = Some(parsed),
                     Err(_) => address(&text, "ipv6_address"),
+                }
+            }
+            for (index, text) in attachment.link_local_ips.iter().enumerate() {
+                let added = text
+                    .parse()
+                    .map(|parsed| add_link_local(&mut endpoint, parsed));
+                if !matches!(added, Ok(Ok(()))) {
+                    findings.refuse(
+                        context.path(&format!("networks.{key}.link_local_ips[{index}]")),
+                        format!("`{text}` is not a link-local address"),
+                        "write one of 169.254.0.0/16 or fe80::/10",
+                    );
                 }
             }
             endpoint.mac_address = some(&attachment.mac_address);

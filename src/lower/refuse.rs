@@ -116,7 +116,6 @@ pub(super) fn service(name: &str, service: &Service, findings: &mut Findings) {
         }
     }
     links(name, service, findings);
-    attachments(name, service, findings);
     if let Some(deploy) = &service.deploy {
         of_swarm(name, deploy, findings);
     }
@@ -201,21 +200,6 @@ fn links(name: &str, service: &Service, findings: &mut Findings) {
                 format!("services.{name}.external_links[{index}]"),
                 "an external link cannot rename a container",
                 "join its network and use its own name",
-            );
-        }
-    }
-}
-
-fn attachments(name: &str, service: &Service, findings: &mut Findings) {
-    for (key, attachment) in &service.networks {
-        let Some(attachment) = attachment else {
-            continue;
-        };
-        if !attachment.link_local_ips.is_empty() {
-            findings.refuse(
-                format!("services.{name}.networks.{key}.link_local_ips"),
-                "link-local addresses are not supported",
-                "use `ipv4_address` or `ipv6_address`",
             );
         }
     }

@@ -111,6 +111,8 @@ pub enum NetworkError {
     },
     #[error("network `{network}` has no free address left in {pool}")]
     Exhausted { network: String, pool: Cidr },
+    #[error("{0} is not a link-local address: 169.254.0.0/16 or fe80::/10")]
+    LinkLocal(IpAddr),
     #[error("`{0}` is not a unicast MAC address such as `02:42:ac:11:00:02`")]
     Mac(String),
     #[error("`{0}` is not an interface name: 1 to 15 characters without `/`, `:` and white space")]
@@ -177,6 +179,7 @@ impl Classify for NetworkError {
             | Self::InterfaceSetting { .. }
             | Self::NoSubnetFor { .. }
             | Self::Mac(_)
+            | Self::LinkLocal(_)
             | Self::SharedMac { .. }
             | Self::InterfaceName(_) => ErrorKind::Invalid,
         }

@@ -52,7 +52,7 @@ pub use fixed::FixedNetwork;
 pub(crate) use home::set_home;
 pub use members::{Member, Members, parse_mac};
 pub use netns::NetNs;
-pub use options::{check_options, set_endpoint_option};
+pub use options::{add_link_local, check_options, set_endpoint_option};
 pub use probe::{has_way_out, probe};
 pub use record::{Network, Pool, Publish};
 pub use sandbox::{

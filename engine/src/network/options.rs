@@ -1,6 +1,7 @@
 //! Driver options of a network and of an endpoint: Docker's names; any other is refused by name.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use netlink_packet_route::link::{IpVlanFlags, IpVlanMode, MacVlanMode};
 
@@ -63,6 +64,28 @@ pub fn set_endpoint_option(
         _ => return Err(NetworkError::UnknownEndpointOption(name.to_owned())),
     }
     Ok(())
+}
+
+/// Takes a link-local address of an endpoint; the second time it means nothing.
+///
+/// # Errors
+/// When it is no such address.
+pub fn add_link_local(endpoint: &mut EndpointSpec, address: IpAddr) -> Result<(), NetworkError> {
+    if link_local_prefix(address).is_none() {
+        return Err(NetworkError::LinkLocal(address));
+    }
+    if !endpoint.link_local.contains(&address) {
+        endpoint.link_local.push(address);
+    }
+    Ok(())
+}
+
+/// The length of a link-local address' prefix (RFC 3927, RFC 4291 2.5.6); `None` for others.
+pub(super) fn link_local_prefix(address: IpAddr) -> Option<u8> {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local().then_some(16),
+        IpAddr::V6(v6) => v6.is_unicast_link_local().then_some(64),
+    }
 }
 
 /// The name and the value of an interface's kernel setting.

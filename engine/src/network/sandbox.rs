@@ -12,6 +12,7 @@ use super::home::at_home;
 use super::members::{Member, Members, Wish, parse_mac};
 use super::netlink::{Batch, Netlink};
 use super::netns::NetNs;
+use super::options::link_local_prefix;
 use super::parent;
 use super::publish::translate;
 use super::record::Network;
@@ -407,9 +408,18 @@ fn take_places<'a>(
             host_interface,
             gw_priority: spec.gw_priority,
             sysctls: spec.sysctls.clone(),
+            link_local: link_local(spec)?,
         });
     }
     Ok((places, undo))
+}
+
+fn link_local(spec: &EndpointSpec) -> Result<Vec<(IpAddr, u8)>, NetworkError> {
+    let with_prefix = |&address: &IpAddr| {
+        let prefix = link_local_prefix(address).ok_or(NetworkError::LinkLocal(address))?;
+        Ok((address, prefix))
+    };
+    spec.link_local.iter().map(with_prefix).collect()
 }
 
 fn take_place(

@@ -2,6 +2,7 @@
 //! parent, with no other end.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -18,7 +19,6 @@ use super::options::Options;
 use super::parent::kind;
 use super::publish::patiently_for;
 use super::record::Network;
-use super::sandbox::Endpoint;
 use super::veth::Place;
 use crate::spec::NetworkDriver;
 
@@ -137,11 +137,15 @@ pub(super) fn plug(host: &mut Netlink, ns: &NetNs, place: &Place) -> Result<(), 
 
 /// Sets the interface up with its addresses, in its namespace. Each must be the only one of its
 /// kind on the parent, and the last run's may not be reaped yet.
-pub(super) fn set_up(inside: &mut Netlink, index: u32, endpoint: &Endpoint) -> io::Result<()> {
+pub(super) fn set_up(
+    inside: &mut Netlink,
+    index: u32,
+    addresses: impl Iterator<Item = (IpAddr, u8)>,
+) -> io::Result<()> {
     let mut up = Batch::default();
     up.up(index);
     patiently_for(REAPING, || inside.send(&up))?;
-    for (address, prefix) in endpoint.addresses() {
+    for (address, prefix) in addresses {
         let mut batch = Batch::default();
         batch.address(index, address, prefix);
         patiently_for(REAPING, || inside.send(&batch))?;

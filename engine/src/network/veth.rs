@@ -2,6 +2,7 @@
 //! [`sublink`] makes.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +32,8 @@ pub(super) struct Place {
     pub(super) host_interface: String,
     pub(super) gw_priority: i64,
     pub(super) sysctls: BTreeMap<String, String>,
+    /// With their prefixes.
+    pub(super) link_local: Vec<(IpAddr, u8)>,
 }
 
 /// Makes the interfaces of places: pairs, or on macvlan and ipvlan networks single ones.
@@ -119,13 +122,14 @@ pub(super) fn configure(
         };
         place.apply_sysctls()?;
         let endpoint = place.endpoint();
+        let addresses = endpoint.addresses().chain(place.link_local.iter().copied());
         if place.network.driver == NetworkDriver::Bridge {
             // A pair's far end cannot be born up: it does not know its other end yet.
             batch.up(index);
-            for (address, prefix) in endpoint.addresses() {
+            for (address, prefix) in addresses {
                 batch.address(index, address, prefix);
             }
-        } else if let Err(e) = sublink::set_up(inside, index, &endpoint) {
+        } else if let Err(e) = sublink::set_up(inside, index, addresses) {
             return Err(failed(e));
         }
         endpoints.push(endpoint);

@@ -52,6 +52,9 @@ pub struct EndpointSpec {
     pub ipv4: Option<Ipv4Addr>,
     /// Fixed IPv6 address.
     pub ipv6: Option<Ipv6Addr>,
+    /// Link-local addresses besides: 169.254.0.0/16 or fe80::/10.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     /// Fixed MAC address.
     pub mac_address: Option<String>,
     /// Name of the interface in the container; default `eth<n>`.

@@ -150,6 +150,30 @@ fn interfaces_are_as_asked() {
 }
 
 #[test]
+fn link_local_addresses_come_besides() {
+    on_a_machine(|m| {
+        m.network("one");
+        m.network_with("two", |spec| spec.ipv6 = true);
+        let with = |network: &str, addresses: &[&str]| EndpointSpec {
+            link_local: addresses.iter().map(|text| ip(text)).collect(),
+            ..on(network)
+        };
+        let a = m.container("a", &[with("one", &["169.254.8.1", "fe80::a"])]);
+        let b = m.container("b", &[with("one", &["169.254.8.2"])]);
+        tell_client_addresses(&b.netns, 80, false);
+        let seen = ask(&a.netns, ip("169.254.8.2"), 80, PATIENCE).unwrap();
+        assert_eq!(seen, "169.254.8.1");
+        let table = || std::fs::read_to_string("/proc/thread-self/net/if_inet6").unwrap();
+        let table = a.netns.visit(table).unwrap();
+        assert!(table.contains(&format!("fe80{:0>28}", "a")), "{table}");
+        let added = m.connect_running(&a, &[with("two", &["169.254.9.1"])]);
+        assert_eq!(added.unwrap()[0].interface, "eth1");
+        let none = m.try_container("c", &[with("one", &["10.0.0.1"])]);
+        assert!(matches!(none, Err(NetworkError::LinkLocal(_))));
+    });
+}
+
+#[test]
 fn networks_come_and_go_while_a_container_runs() {
     on_a_machine(|m| {
         m.network("one");

@@ -138,6 +138,9 @@ pub struct ContainerOptions {
     /// Fixed IPv6 address.
     #[arg(long)]
     pub ip6: Option<String>,
+    /// Link-local address besides.
+    #[arg(long)]
+    pub link_local_ip: Vec<String>,
     /// IPC namespace: private, shareable, none (no /dev/shm), host, container:NAME.
     #[arg(long)]
     pub ipc: Option<String>,

@@ -17,9 +17,6 @@ pub struct RefusedOptions {
     /// Kernel memory limit (refused).
     #[arg(long, hide = true)]
     kernel_memory: Option<String>,
-    /// Link-local addresses (refused).
-    #[arg(long, hide = true)]
-    link_local_ip: Vec<String>,
     /// Options of the storage driver (refused).
     #[arg(long, hide = true)]
     storage_opt: Vec<String>,
@@ -65,11 +62,6 @@ impl RefusedOptions {
                 self.kernel_memory.is_some(),
                 "kernel-memory",
                 "Linux has given this limit up; --memory counts kernel memory too",
-            ),
-            (
-                !self.link_local_ip.is_empty(),
-                "link-local-ip",
-                "a bridge gives each container its own address; choose it with --ip",
             ),
             (
                 !self.storage_opt.is_empty(),

@@ -4,7 +4,7 @@ mod mount;
 mod network;
 
 pub use mount::{mount, volume_to_make};
-pub use network::{address, domain, endpoint, endpoint_option, link, network, ports};
+pub use network::{address, domain, endpoint, endpoint_option, link, link_local, network, ports};
 
 use std::collections::BTreeMap;
 use std::fs;

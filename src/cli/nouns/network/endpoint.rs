@@ -4,11 +4,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use clap::Args;
 use gantry_engine::engine::Engine;
+use gantry_engine::network::add_link_local;
 use gantry_engine::spec::{EndpointSpec, Link};
 
 use crate::cli::error::CliError;
 use crate::cli::exit::Exit;
-use crate::cli::nouns::container::{refuse, values};
+use crate::cli::nouns::container::values;
 
 /// What was typed after `connect`.
 #[derive(Debug, Args)]
@@ -31,8 +32,8 @@ pub struct ConnectArgs {
     /// Another container's name here, container[:name].
     #[arg(long)]
     link: Vec<String>,
-    /// Link-local addresses (refused).
-    #[arg(long, hide = true)]
+    /// Link-local address besides.
+    #[arg(long)]
     link_local_ip: Vec<IpAddr>,
     /// The network.
     #[arg(value_name = "NETWORK")]
@@ -58,12 +59,6 @@ pub struct DisconnectArgs {
 
 /// `connect`.
 pub fn connect(engine: &Engine, args: &ConnectArgs) -> Result<Exit, CliError> {
-    if !args.link_local_ip.is_empty() {
-        return Err(refuse(
-            "link-local-ip",
-            "a bridge gives each container its own address; choose it with --ip",
-        ));
-    }
     let links: Vec<Link> = values::each("link", &args.link, values::link)?;
     let mut endpoint = EndpointSpec {
         network: args.network.clone(),
@@ -77,6 +72,10 @@ pub fn connect(engine: &Engine, args: &ConnectArgs) -> Result<Exit, CliError> {
     for option in &args.driver_opt {
         values::endpoint_option(&mut endpoint, option)
             .map_err(|reason| values::bad("driver-opt", option, reason))?;
+    }
+    for address in &args.link_local_ip {
+        add_link_local(&mut endpoint, *address)
+            .map_err(|error| CliError::usage(format!("--link-local-ip: {error}")))?;
     }
     engine.connect_network(&args.container, &endpoint)?;
     Ok(Exit::Success)

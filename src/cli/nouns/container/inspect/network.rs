@@ -90,12 +90,17 @@ fn entry(
     network_id: &str,
     addresses: Value,
 ) -> Value {
-    let fixed = spec.filter(|spec| spec.ipv4.is_some() || spec.ipv6.is_some());
+    let fixed = spec
+        .filter(|spec| spec.ipv4.is_some() || spec.ipv6.is_some() || !spec.link_local.is_empty());
     let fixed = fixed.map(|spec| {
-        json!({
+        let mut fixed = json!({
             "IPv4Address": spec.ipv4.map(|ip| ip.to_string()).unwrap_or_default(),
             "IPv6Address": spec.ipv6.map(|ip| ip.to_string()).unwrap_or_default(),
-        })
+        });
+        if !spec.link_local.is_empty() {
+            fixed["LinkLocalIPs"] = json!(spec.link_local);
+        }
+        fixed
     });
     let aliases = spec.map(|spec| spec.aliases.clone()).unwrap_or_default();
     let links: Vec<String> = spec

@@ -131,8 +131,11 @@ impl ContainerOptions {
         let links = values::each("link", &self.link, values::link)?;
         let ipv4 = values::address("ip", &self.ip)?;
         let ipv6 = values::address("ip6", &self.ip6)?;
-        let wants =
-            !self.network_alias.is_empty() || !links.is_empty() || ipv4.is_some() || ipv6.is_some();
+        let wants = !self.network_alias.is_empty()
+            || !links.is_empty()
+            || !self.link_local_ip.is_empty()
+            || ipv4.is_some()
+            || ipv6.is_some();
         match &mut mode {
             NetworkMode::Networks(endpoints) if wants => {
                 if endpoints.is_empty() {
@@ -143,11 +146,15 @@ impl ContainerOptions {
                 first.aliases.extend(self.network_alias.iter().cloned());
                 first.ipv4 = ipv4.or(first.ipv4);
                 first.ipv6 = ipv6.or(first.ipv6);
+                for text in &self.link_local_ip {
+                    values::link_local(first, text)
+                        .map_err(|reason| values::bad("link-local-ip", text, reason))?;
+                }
             }
             NetworkMode::Networks(_) => {}
             _ if wants => {
                 return Err(CliError::usage(
-                    "--network-alias, --link, --ip and --ip6 need a network of the engine",
+                    "--network-alias, --link, --link-local-ip, --ip and --ip6 need a network of the engine",
                 ));
             }
             _ => {}

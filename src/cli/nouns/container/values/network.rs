@@ -3,7 +3,7 @@
 use std::net::AddrParseError;
 use std::str::FromStr;
 
-use gantry_engine::network::set_endpoint_option;
+use gantry_engine::network::{add_link_local, set_endpoint_option};
 use gantry_engine::spec::{EndpointSpec, Link, NetworkMode, PortSpec};
 
 use super::mount::csv;
@@ -54,6 +54,7 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
             "alias" => found.aliases.push(value.to_owned()),
             "ip" => found.ipv4 = Some(value.parse().map_err(|_| "ip is not an IPv4 address")?),
             "ip6" => found.ipv6 = Some(value.parse().map_err(|_| "ip6 is not an IPv6 address")?),
+            "link-local-ip" => link_local(&mut found, value)?,
             "mac-address" => found.mac_address = Some(value.to_owned()),
             "gw-priority" => {
                 found.gw_priority = value.parse().map_err(|_| "gw-priority is not a number")?;
@@ -73,6 +74,14 @@ fn long_endpoint(text: &str) -> Parsed<EndpointSpec> {
 pub fn endpoint_option(endpoint: &mut EndpointSpec, text: &str) -> Parsed<()> {
     let (name, value) = text.split_once('=').ok_or("expected name=value")?;
     set_endpoint_option(endpoint, name, value).map_err(|error| error.to_string())
+}
+
+/// A link-local address of an endpoint.
+pub fn link_local(endpoint: &mut EndpointSpec, text: &str) -> Parsed<()> {
+    let address = text
+        .parse()
+        .map_err(|_| "link-local-ip is not an address")?;
+    add_link_local(endpoint, address).map_err(|error| error.to_string())
 }
 
 /// An endpoint with nothing but its network.
