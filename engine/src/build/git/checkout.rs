@@ -196,9 +196,42 @@ fn run(mut command: Command, what: &str) -> Result<String, String> {
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        return Err(format!("git {what} failed: {}", said.trim()));
+        return Err(format!("git {what} failed: {}", complaint(&said)));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// What helps against what git or ssh complains of.
+const REMEDIES: [(&str, &str); 3] = [
+    (
+        "Host key verification failed",
+        "look at the server's key and add it to ~/.ssh/known_hosts, as `ssh-keyscan HOST` prints it",
+    ),
+    (
+        "Permission denied (publickey",
+        "add the key to an agent with `ssh-add` and pass the agent on with `--ssh default`",
+    ),
+    (
+        "terminal prompts disabled",
+        "give a token as the secret GIT_AUTH_TOKEN",
+    ),
+];
+
+/// What git said on one line, without its general advice, and with ours.
+fn complaint(said: &str) -> String {
+    const ADVICE: [&str; 2] = [
+        "Please make sure you have the correct access rights",
+        "and the repository exists.",
+    ];
+    let lines = said.lines().map(str::trim);
+    let lines: Vec<_> = lines
+        .filter(|line| !line.is_empty() && !ADVICE.contains(line))
+        .collect();
+    let text = lines.join("; ");
+    match REMEDIES.iter().find(|(sign, _)| said.contains(sign)) {
+        Some((_, remedy)) => format!("{text} ({remedy})"),
+        None => text,
+    }
 }
 
 pub(super) fn is_commit(text: &str) -> bool {
@@ -257,6 +290,20 @@ fn plain_modes(directory: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complaint_is_one_line_with_a_remedy() {
+        let said = "Host key verification failed.\r\nfatal: Could not read from remote repository.\n\n\
+                    Please make sure you have the correct access rights\nand the repository exists.\n";
+        let text = complaint(said);
+        assert!(
+            text.starts_with(
+                "Host key verification failed.; fatal: Could not read from remote repository. ("
+            ) && text.contains("known_hosts"),
+            "{text}"
+        );
+        assert_eq!(complaint("fatal: no such ref\n"), "fatal: no such ref");
+    }
 
     #[test]
     fn headers_are_for_their_host() {
