@@ -330,3 +330,31 @@ fn commands_are_quoted_and_one_without_a_network_has_no_ports() {
     );
     sandbox.finish();
 }
+
+#[test]
+fn what_was_asked_of_a_network_is_told() {
+    need_kernel!();
+    let sandbox = Sandbox::new();
+    sandbox.ok(&["network", "create", "back"]);
+    let network = "name=back,link-local-ip=169.254.8.1,gw-priority=3,\
+                   driver-opt=com.docker.network.endpoint.ifname=lan0,\
+                   driver-opt=com.docker.network.endpoint.sysctls=net.ipv4.conf.IFNAME.log_martians=1";
+    create(&sandbox, "web", &["--network", network], &["host", "true"]);
+    let of = |field: &str| {
+        let template = format!("{{{{json .NetworkSettings.Networks.back.{field}}}}}");
+        inspect(&sandbox, "web", &template)
+    };
+    assert_eq!(
+        of("DriverOpts"),
+        r#"{"com.docker.network.endpoint.ifname":"lan0","com.docker.network.endpoint.sysctls":"net.ipv4.conf.IFNAME.log_martians=1"}"#
+    );
+    assert_eq!(
+        of("IPAMConfig"),
+        r#"{"IPv4Address":"","IPv6Address":"","LinkLocalIPs":["169.254.8.1"]}"#
+    );
+    assert_eq!(of("GwPriority"), "3");
+    create(&sandbox, "plain", &["--network", "back"], &["host", "true"]);
+    let template = "{{json .NetworkSettings.Networks.back.DriverOpts}}";
+    assert_eq!(inspect(&sandbox, "plain", template), "null");
+    sandbox.finish();
+}

@@ -116,7 +116,7 @@ fn entry(
         "IPAMConfig": fixed,
         "Links": (!links.is_empty()).then_some(links),
         "Aliases": (!aliases.is_empty()).then_some(aliases),
-        "DriverOpts": null,
+        "DriverOpts": spec.and_then(driver_opts),
         "GwPriority": spec.map_or(0, |spec| spec.gw_priority),
         "NetworkID": network_id,
         "DNSNames": names,
@@ -125,6 +125,27 @@ fn entry(
         fields.extend(more);
     }
     value
+}
+
+/// The driver options that an endpoint's settings come from, or could.
+fn driver_opts(spec: &EndpointSpec) -> Option<Value> {
+    let sysctls = spec.sysctls.iter();
+    let sysctls: Vec<_> = sysctls
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let sysctls = (!sysctls.is_empty()).then(|| sysctls.join(","));
+    let options = [
+        (
+            "com.docker.network.endpoint.ifname",
+            spec.interface_name.clone(),
+        ),
+        ("com.docker.network.endpoint.sysctls", sysctls),
+    ];
+    let given: Map<_, _> = options
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.to_owned(), json!(value?))))
+        .collect();
+    (!given.is_empty()).then_some(Value::Object(given))
 }
 
 fn endpoint_addresses(container: &Container, endpoint: &Endpoint) -> Value {
