@@ -95,6 +95,9 @@ fn short_flags_take_values_that_are_attached() {
         .run(&["container", "exec", "web", "-it"])
         .expect_code(127);
     sandbox
+        .run(&["container", "exec", "web", ""])
+        .expect_code(127);
+    sandbox
         .run(&["container", "exec", "web"])
         .expect_code(2)
         .expect_stderr(&["command"]);

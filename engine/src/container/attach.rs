@@ -1,5 +1,6 @@
 //! A client of a container's streams.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -64,6 +65,8 @@ pub enum Frame {
 pub struct Attachment {
     connection: Connection,
     run: PathBuf,
+    /// Output that came before the answer to the order to start.
+    early: VecDeque<(Kind, Vec<u8>)>,
     /// What was asked for and is not so, when the container was started by the way.
     pub warnings: Vec<String>,
 }
@@ -99,6 +102,7 @@ impl Attachment {
         Self {
             connection,
             run,
+            early: VecDeque::new(),
             warnings: Vec::new(),
         }
     }
@@ -129,6 +133,18 @@ impl Attachment {
         }
     }
 
+    /// Waits for the answer to the order to start, which a container that runs already may
+    /// have written before.
+    pub(super) fn started(&mut self) -> io::Result<Reply> {
+        loop {
+            match self.connection.receive()? {
+                Received::Output(kind, bytes) => self.early.push_back((kind, bytes)),
+                Received::Reply(reply) => return Ok(reply),
+                Received::End => return Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+
     /// Waits for output or the end.
     #[expect(
         clippy::should_implement_trait,
@@ -136,7 +152,11 @@ impl Attachment {
     )]
     pub fn next(&mut self) -> io::Result<Frame> {
         loop {
-            return Ok(match self.connection.receive()? {
+            let received = match self.early.pop_front() {
+                Some((kind, bytes)) => Received::Output(kind, bytes),
+                None => self.connection.receive()?,
+            };
+            return Ok(match received {
                 Received::Output(Kind::Stderr, bytes) => Frame::Output(Stream::Stderr, bytes),
                 Received::Output(_, bytes) => Frame::Output(Stream::Stdout, bytes),
                 Received::Reply(Reply::Exited(exit)) => Frame::End(AttachEnd::Exited(exit)),
@@ -203,13 +223,15 @@ impl Attachment {
             if let Some(stdin) = stdin.filter(|_| outgoing.is_empty()) {
                 fds.push(PollFd::from_borrowed_fd(stdin, PollFlags::IN));
             }
-            match poll(&mut fds, None) {
+            let at_once = rustix::event::Timespec::default();
+            match poll(&mut fds, (!self.early.is_empty()).then_some(&at_once)) {
                 Ok(_) | Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
             let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
             let writable = fds[0].revents().contains(PollFlags::OUT);
-            let readable = !(fds[0].revents() - PollFlags::OUT).is_empty();
+            let readable =
+                !self.early.is_empty() || !(fds[0].revents() - PollFlags::OUT).is_empty();
             if ready[1] {
                 while let Some(signal) = signals.take() {
                     if signal == libc::SIGWINCH {

@@ -275,14 +275,12 @@ impl Containers {
             {
                 continue;
             }
-            match self.answer(&mut connection, id) {
-                Err(ContainerError::Lost(_)) => {}
-                Err(error) => return Err(error),
-                Ok(_) => {
-                    let run = self.store.files(id).run;
-                    let attachment = attach.map(|_| Attachment::new(connection, run));
-                    return Ok((attachment, warnings));
-                }
+            let mut attachment = Attachment::new(connection, self.store.files(id).run);
+            match attachment.started() {
+                Ok(Reply::Done) => return Ok((attach.map(|_| attachment), warnings)),
+                Ok(Reply::Failed(failure)) => return Err(failure.into()),
+                // The end of the run before, or of the supervisor.
+                Ok(_) | Err(_) => {}
             }
         }
         Err(self.lost(id))
@@ -298,6 +296,8 @@ impl Containers {
             return Ok(Some((parked, false)));
         }
         if let Standing::Idle = self.settle(id)? {
+            // It may have been removed at its end.
+            self.store.read(id)?;
             return Ok(Some((self.launch(id)?, true)));
         }
         match Connection::open(&self.store.files(id).run) {
@@ -325,14 +325,6 @@ impl Containers {
         if connection.send(request).is_err() {
             return Err(self.lost(id));
         }
-        self.answer(connection, id)
-    }
-
-    fn answer(
-        &self,
-        connection: &mut Connection,
-        id: &ContainerId,
-    ) -> Result<Reply, ContainerError> {
         match connection.receive() {
             Ok(Received::Reply(Reply::Failed(failure))) => Err(failure.into()),
             Ok(Received::Reply(reply)) => Ok(reply),

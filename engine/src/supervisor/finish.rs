@@ -35,7 +35,7 @@ pub fn dismantle(status: &Status, held: &mut Held) -> Vec<ContainerError> {
     let connected = network.netns.is_some();
     drop(network);
     if connected {
-        note(net::release(store, record, &status.live));
+        note(net::release(store, record, &status.live.endpoints));
     }
     crash_point("finish.disconnected");
     if let Some(cgroup) = held.cgroup.take() {
@@ -130,11 +130,16 @@ fn remove_run_dir(store: &ContainerStore, record: &Record) -> Result<(), StateEr
 /// The caller holds the supervisor's lock, and has made sure that nothing is to be adopted.
 pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), ContainerError> {
     let files = store.files(&record.id);
-    let Some(live) = read_boot_record::<Live>(&files.live(), VERSION)? else {
+    if !files.live().exists() {
         return Ok(());
-    };
-    if live.boot_id == crate::state::boot_id() {
-        for process in [live.keeper, live.init].into_iter().flatten() {
+    }
+    // A power cut may leave it empty; what else lies there is of the same time.
+    let live = read_boot_record::<Live>(&files.live(), VERSION)?;
+    let endpoints = live.as_ref().map_or(&[][..], |live| &live.endpoints);
+    if let Some(live) = &live
+        && live.boot_id == crate::state::boot_id()
+    {
+        for process in [&live.keeper, &live.init].into_iter().flatten() {
             if let Some(pidfd) = process.open() {
                 let _ = rustix::process::pidfd_send_signal(&pidfd, rustix::process::Signal::KILL);
             }
@@ -147,7 +152,7 @@ pub fn clear_leftovers(store: &ContainerStore, record: &Record) -> Result<(), Co
             remove_cgroup(&cgroup)?;
         }
     }
-    net::release(store, record, &live)?;
+    net::release(store, record, endpoints)?;
     crate::state::remove_file(&files.live())?;
     crate::state::remove_file(&files.exit())?;
     for name in [

@@ -342,14 +342,18 @@ impl Wiring {
 }
 
 /// Addresses and names go back; those of a predecessor killed before it wrote them down as well.
-pub fn release(store: &ContainerStore, record: &Record, live: &Live) -> Result<(), ContainerError> {
+pub fn release(
+    store: &ContainerStore,
+    record: &Record,
+    endpoints: &[Endpoint],
+) -> Result<(), ContainerError> {
     // One that has left its last network has given everything back.
     let on_networks = matches!(record.spec.network, NetworkMode::Networks(_));
-    if on_networks || !live.endpoints.is_empty() {
+    if on_networks || !endpoints.is_empty() {
         network::release(
             &NetworkStore::open(store.paths()),
             record.id.as_str(),
-            &live.endpoints,
+            endpoints,
         )?;
     }
     Ok(())

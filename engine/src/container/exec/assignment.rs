@@ -38,7 +38,7 @@ pub(super) fn assignment(
     spec: &ExecSpec,
     place: &Place<'_>,
 ) -> Result<Assignment, ContainerError> {
-    if spec.argv.first().is_none_or(String::is_empty) {
+    if spec.argv.is_empty() {
         return Err(ContainerError::Invalid("no command to run".to_owned()));
     }
     let refused = |reason: &str| ContainerError::State {
