@@ -23,6 +23,17 @@ const PASSED_ON: [i32; 8] = [
     libc::SIGWINCH,
 ];
 
+/// While it lives, signals that reach us are kept for whom we [attend](Created::attend).
+#[derive(Debug)]
+pub struct PassedOn(SignalPipe);
+
+impl PassedOn {
+    /// Begins. One that begins before the program runs misses no signal for it.
+    pub fn begin() -> io::Result<Self> {
+        SignalPipe::new(&PASSED_ON).map(Self)
+    }
+}
+
 impl Created {
     /// Becomes readable at its end.
     pub fn ended(&self) -> BorrowedFd<'_> {
@@ -35,8 +46,7 @@ impl Created {
     }
 
     /// As [`Created::wait`], passing our signals on until then.
-    pub fn attend(&self) -> io::Result<u8> {
-        let signals = SignalPipe::new(&PASSED_ON)?;
+    pub fn attend(&self, PassedOn(signals): &PassedOn) -> io::Result<u8> {
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(self.ended(), PollFlags::IN),

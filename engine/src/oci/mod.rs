@@ -23,6 +23,7 @@ mod store;
 mod update;
 mod userns;
 
+pub use attend::PassedOn;
 pub use create::{Attachment, CreateOptions, Created, create};
 pub use end::{Force, delete, kill, kill_all, pause, resume};
 pub use error::OciError;

@@ -7,7 +7,7 @@ use gantry_engine::container::signal;
 use gantry_engine::container::terminal::converse;
 use gantry_engine::engine::ProcessTable;
 use gantry_engine::oci::{
-    self, Attachment, CreateOptions, Created, ExecOptions, Force, OciError, Store,
+    self, Attachment, CreateOptions, Created, ExecOptions, Force, OciError, PassedOn, Store,
 };
 
 use crate::cli::error::CliError;
@@ -84,6 +84,11 @@ fn run(store: &Store, args: RunArgs, log: &Log) -> Result<Exit, CliError> {
     };
     let created = create(store, create_args, attachment, log)?;
     let id = &create_args.id;
+    // Before the program runs: who sees it run may signal us at once.
+    let signals = match created.terminal {
+        None if !args.detach => Some(PassedOn::begin().map_err(unattended)?),
+        _ => None,
+    };
     match oci::start(store, id) {
         Ok(warnings) => log.warn(&warnings),
         Err(error) => {
@@ -94,7 +99,7 @@ fn run(store: &Store, args: RunArgs, log: &Log) -> Result<Exit, CliError> {
     if args.detach {
         return Ok(Exit::Success);
     }
-    let code = attend(&created);
+    let code = attend(&created, signals);
     if !args.keep {
         log.warn(&oci::delete(store, id, Force::Yes).map_err(failed)?);
     }
@@ -139,21 +144,26 @@ fn exec(store: &Store, args: ExecArgs, log: &Log) -> Result<Exit, CliError> {
     if args.detach {
         return Ok(Exit::Success);
     }
-    attend(&started).map(Exit::Child)
+    attend(&started, None).map(Exit::Child)
 }
 
 pub(super) fn failed(error: OciError) -> CliError {
     CliError::Oci(Box::new(error))
 }
 
-/// Stays until its end.
-fn attend(process: &Created) -> Result<u8, CliError> {
-    let io = |source| CliError::Io {
+fn unattended(source: std::io::Error) -> CliError {
+    CliError::Io {
         what: "attend the container".to_owned(),
         source,
-    };
+    }
+}
+
+/// Stays until its end, with the signals that are kept already.
+fn attend(process: &Created, signals: Option<PassedOn>) -> Result<u8, CliError> {
     let Some(terminal) = &process.terminal else {
-        return process.attend().map_err(io);
+        let signals = signals.map_or_else(PassedOn::begin, Ok);
+        let signals = signals.map_err(unattended)?;
+        return process.attend(&signals).map_err(unattended);
     };
     let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
     let streams = Streams {
@@ -161,8 +171,8 @@ fn attend(process: &Created) -> Result<u8, CliError> {
         stdout: Some(stdout.as_fd()),
         stderr: None,
     };
-    converse(terminal.as_fd(), process.ended(), streams, None).map_err(io)?;
-    process.wait().map_err(io)
+    converse(terminal.as_fd(), process.ended(), streams, None).map_err(unattended)?;
+    process.wait().map_err(unattended)
 }
 
 fn list(store: &Store, args: &ListArgs) -> Result<(), CliError> {
