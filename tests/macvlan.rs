@@ -128,6 +128,7 @@ fn a_project_lives_on_a_macvlan() {
     sandbox.ok(&["down"]);
     let left = sandbox.ok(&["network", "ls", "-q", "-f", "type=custom"]);
     assert_eq!(left.stdout(), "");
+    sandbox.finish();
 }
 
 #[test]
@@ -197,4 +198,5 @@ fn containers_come_and_go_and_mistakes_are_named() {
         .expect_stderr(&["network `lan` is in use by container `aa`, container `bb`"]);
     sandbox.ok(&["container", "rm", "-f", "aa", "bb"]);
     sandbox.ok(&["network", "rm", "lan", "own"]);
+    sandbox.finish();
 }
