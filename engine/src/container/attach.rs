@@ -133,8 +133,8 @@ impl Attachment {
         }
     }
 
-    /// Waits for the answer to the order to start, which a container that runs already may
-    /// have written before.
+    /// Waits for the answer to the order to start; output of a container that runs already may
+    /// come before it and is kept.
     pub(super) fn started(&mut self) -> io::Result<Reply> {
         loop {
             match self.connection.receive()? {

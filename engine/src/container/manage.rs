@@ -256,11 +256,13 @@ impl Containers {
         // A supervisor that is about to end refuses nobody: it is simply gone, and we launch another.
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
+            // It may have been removed at its end.
+            let record = self.store.read(id)?;
             let Some((mut connection, launched)) = self.supervisor_to_start(id)? else {
                 continue;
             };
             if !std::mem::replace(&mut told, true) {
-                self.tell(&self.store.read(id)?, Action::Attach);
+                self.tell(&record, Action::Attach);
             }
             // All orders at once, while the supervisor may still be making the container. One that
             // does not get them has said why, or is gone.
@@ -296,8 +298,6 @@ impl Containers {
             return Ok(Some((parked, false)));
         }
         if let Standing::Idle = self.settle(id)? {
-            // It may have been removed at its end.
-            self.store.read(id)?;
             return Ok(Some((self.launch(id)?, true)));
         }
         match Connection::open(&self.store.files(id).run) {

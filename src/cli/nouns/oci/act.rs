@@ -1,5 +1,6 @@
 //! The operations of `gantry oci`.
 
+use std::io;
 use std::os::fd::AsFd as _;
 
 use gantry_engine::container::exec::Streams;
@@ -85,10 +86,7 @@ fn run(store: &Store, args: RunArgs, log: &Log) -> Result<Exit, CliError> {
     let created = create(store, create_args, attachment, log)?;
     let id = &create_args.id;
     // Before the program runs: who sees it run may signal us at once.
-    let signals = match created.terminal {
-        None if !args.detach => Some(PassedOn::begin().map_err(unattended)?),
-        _ => None,
-    };
+    let signals = (created.terminal.is_none() && !args.detach).then(PassedOn::begin);
     match oci::start(store, id) {
         Ok(warnings) => log.warn(&warnings),
         Err(error) => {
@@ -151,21 +149,22 @@ pub(super) fn failed(error: OciError) -> CliError {
     CliError::Oci(Box::new(error))
 }
 
-fn unattended(source: std::io::Error) -> CliError {
+fn unattended(source: io::Error) -> CliError {
     CliError::Io {
         what: "attend the container".to_owned(),
         source,
     }
 }
 
-/// Stays until its end, with the signals that are kept already.
-fn attend(process: &Created, signals: Option<PassedOn>) -> Result<u8, CliError> {
+/// Stays until its end, with the signals that are kept already, if they are.
+fn attend(process: &Created, signals: Option<io::Result<PassedOn>>) -> Result<u8, CliError> {
     let Some(terminal) = &process.terminal else {
-        let signals = signals.map_or_else(PassedOn::begin, Ok);
-        let signals = signals.map_err(unattended)?;
+        let signals = signals
+            .unwrap_or_else(PassedOn::begin)
+            .map_err(unattended)?;
         return process.attend(&signals).map_err(unattended);
     };
-    let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
+    let (stdin, stdout) = (io::stdin(), io::stdout());
     let streams = Streams {
         stdin: Some(stdin.as_fd()),
         stdout: Some(stdout.as_fd()),
